@@ -1,0 +1,83 @@
+# Everything that langplug does for its users and developers, from nothing but python3 (3.11+) and make.
+# Each step says one line on stderr; stdout belongs to what the step is for.
+
+PYTHON ?= python3
+WEIGHTS := smollm2
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The prompt reaches the command through the environment, as it was typed: neither make nor the shell reads its $, ` or quotes.
+override PROMPT := $(value PROMPT)
+export PROMPT
+
+say = @echo 'langplug: $(1)' >&2
+check_python = import sys; sys.version_info >= (3, 11) or sys.exit("langplug needs Python 3.11 or newer, and $(PYTHON) is " \
+	+ sys.version.split()[0] + ": name another, as in make $(or $(firstword $(MAKECMDGOALS)),chat) PYTHON=python3.13")
+# Installs from the locks alone: what has to be built is built with what build.txt holds, so nothing unpinned is fetched.
+install = $(BIN)/uv pip install --quiet --no-build-isolation --python $(BIN)/python
+compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# `set -m` gives the conversation the terminal for itself: Ctrl-C stops an answer, and make does not die of it.
+.PHONY: chat
+chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks once and prints the answer
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	@if [ -t 0 ]; then set -m; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}
+
+.PHONY: test
+test: lint type $(VENV)/.dev ## Check everything: lint, types, tests, the examples in the docs
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	$(call say,tests)
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style and format
+	$(call say,lint)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+
+.PHONY: type
+type: $(VENV)/.dev ## Check types with mypy and pyright
+	$(call say,types)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure what langplug costs, beside its peers
+	@$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest
+	$(call say,locks)
+	@$(compile) pyproject.toml --all-extras --group dev --output-file $(LOCK)/dev.txt
+	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
+	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
+
+.PHONY: clean
+clean: ## Remove what make made here; pulled weights stay in the user's cache
+	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.build: $(LOCK)/build.txt
+	@$(PYTHON) -c '$(check_python)'
+	$(call say,making $(VENV))
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement $(LOCK)/build.txt
+	@touch $@
+
+# A lock that has changed, or a changed pyproject.toml, installs again; else nothing is done.
+$(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml $(VENV)/.build
+	$(call say,installing $<)
+	@$(install) --require-hashes --requirement $<
+	@$(install) --no-deps --editable .
+	@touch $@

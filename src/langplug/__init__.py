@@ -1,0 +1,69 @@
+"""Any model, plugged into LangChain as a first-class chat model.
+
+A chat model is one function from a `Request` to text: write it as `ChatModel.respond`, or decorate it with
+`chat_model`. Everything else that LangChain asks of a chat model is derived.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langplug._declare import env, resource
+    from langplug._errors import IncompleteAnswerError, MissingSecretError, UnsupportedError
+    from langplug._load import load
+    from langplug._model.chat_model import ChatModel
+    from langplug._model.decorator import chat_model
+    from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
+    from langplug._request import Request
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "_parts",
+    "ChatModel": "_model.chat_model",
+    "Finish": "_parts",
+    "IncompleteAnswerError": "_errors",
+    "MissingSecretError": "_errors",
+    "Part": "_parts",
+    "Reasoning": "_parts",
+    "Request": "_request",
+    "ToolCall": "_parts",
+    "UnsupportedError": "_errors",
+    "Usage": "_parts",
+    "chat_model": "_model.decorator",
+    "env": "_declare",
+    "load": "_load",
+    "resource": "_declare",
+}
+
+__all__ = [
+    "Answer",
+    "ChatModel",
+    "Finish",
+    "IncompleteAnswerError",
+    "MissingSecretError",
+    "Part",
+    "Reasoning",
+    "Request",
+    "ToolCall",
+    "UnsupportedError",
+    "Usage",
+    "chat_model",
+    "env",
+    "load",
+    "resource",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: the command line's help must not wait for langchain-core."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'langplug' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"langplug.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,174 @@
+"""A bounded channel between one producer and one consumer, each a thread or a coroutine.
+
+Items are handed over in batches: a consumer that is awake takes all that is there, and only one that sleeps is
+woken, so a fast producer pays for one wake-up a batch rather than one a token.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from queue import Empty
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_CHECK_S = 1.0
+"""Seconds after which a blocked producer looks whether its consumer's event loop still lives."""
+
+
+class Channel(Generic[T]):
+    """A bounded first-in-first-out channel; whoever consumes it may leave at any time.
+
+    Attributes:
+        closed: True once the consumer has gone; what is put from then on is dropped.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self.closed = False
+        self._limit = limit
+        self._items: deque[T] = deque()
+        self._lock = threading.Lock()
+        self._finished = False
+        self._error: BaseException | None = None
+        self._wake_consumer: Callable[[], None] | None = None
+        self._wake_producer: Callable[[], None] | None = None
+        self._consumer_loop: asyncio.AbstractEventLoop | None = None
+
+    # --- the producer's side ---
+
+    def put(self, item: T) -> bool:
+        """Hand over `item`, blocking while the channel is full; return False once the consumer has gone."""
+        while (taken := self._offer(item)) is None:
+            awake = threading.Event()
+            if self._await_room(awake.set):
+                self._wait_for_room(awake)
+        return taken
+
+    async def aput(self, item: T) -> bool:
+        """As `put`, from a coroutine."""
+        while (taken := self._offer(item)) is None:
+            wake, awake = _alarm()
+            if self._await_room(wake):
+                await awake
+        return taken
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that nothing more comes; the consumer ends, or gets `error`, after what is already there."""
+        with self._lock:
+            self._finished = True
+            self._error = error
+            wake, self._wake_consumer = self._wake_consumer, None
+        if wake:
+            wake()
+
+    def _offer(self, item: T) -> bool | None:
+        with self._lock:
+            if self.closed:
+                return False
+            if len(self._items) >= self._limit:
+                return None
+            self._items.append(item)
+            wake, self._wake_consumer = self._wake_consumer, None
+        if wake:
+            wake()
+        return True
+
+    def _await_room(self, wake: Callable[[], None]) -> bool:
+        with self._lock:
+            if self.closed or len(self._items) < self._limit:
+                return False
+            self._wake_producer = wake
+            return True
+
+    def _wait_for_room(self, awake: threading.Event) -> None:
+        while not awake.wait(_CHECK_S):
+            if self._consumer_loop is not None and self._consumer_loop.is_closed():
+                self.close()  # its loop was closed under it, so it will never say so itself
+
+    # --- the consumer's side ---
+
+    def take(self, timeout: float | None = None) -> list[T] | None:
+        """All that is there, blocking until there is something; None at the end.
+
+        Raises:
+            queue.Empty: If nothing came within `timeout` seconds.
+            BaseException: The error that the producer finished with.
+        """
+        while True:
+            awake = threading.Event()
+            if (batch := self._drain(awake.set)) != []:
+                return batch
+            if not awake.wait(timeout):
+                raise Empty
+
+    async def atake(self) -> list[T] | None:
+        """As `take`, from a coroutine."""
+        while True:
+            wake, awake = _alarm()
+            if (batch := self._drain(wake)) != []:
+                return batch
+            self._consumer_loop = awake.get_loop()
+            await awake
+
+    def __iter__(self) -> Iterator[T]:
+        try:
+            while (batch := self.take()) is not None:
+                yield from batch
+        finally:
+            self.close()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        try:
+            while (batch := await self.atake()) is not None:
+                for item in batch:
+                    yield item
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave: what is there is dropped, and a producer that waits for room goes on and learns of it."""
+        with self._lock:
+            self.closed = True
+            self._items.clear()
+            wake, self._wake_producer = self._wake_producer, None
+        if wake:
+            wake()
+
+    def _drain(self, wake_me: Callable[[], None]) -> list[T] | None:
+        """All that is there; None at the end; with nothing there yet, [] and the promise to call `wake_me`."""
+        with self._lock:
+            if not self._items:
+                if self._finished:
+                    return self._end()
+                self._wake_consumer = wake_me
+                return []
+            batch = list(self._items)
+            self._items.clear()
+            wake, self._wake_producer = self._wake_producer, None
+        if wake:
+            wake()
+        return batch
+
+    def _end(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+
+def _alarm() -> tuple[Callable[[], None], asyncio.Future[None]]:
+    """A way to wake the running coroutine from any thread, and what it has to await for that."""
+    loop = asyncio.get_running_loop()
+    awake: asyncio.Future[None] = loop.create_future()
+
+    def ring() -> None:
+        if not awake.done():
+            awake.set_result(None)
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(ring)
+        except RuntimeError:  # the loop is closed: nobody is left to be woken
+            return
+
+    return wake, awake

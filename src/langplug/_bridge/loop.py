@@ -1,0 +1,141 @@
+"""One long-lived event loop in a thread, on which async models answer sync callers.
+
+A loop per call would tear down an async client's connections with every answer; one that stays keeps them.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_EXIT_S = 1.0
+"""Seconds that models on the loop get to clean up when the interpreter ends."""
+
+
+class LoopThread:
+    """An event loop in a daemon thread of its own, started when first used."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def submit(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> "Submitted[T]":
+        """Run `coroutine` on the loop, within `context`."""
+        return Submitted(self._started(), coroutine, context)
+
+    def stop(self) -> None:
+        """Cancel what runs, let it clean up for a moment, and end the thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop)
+            thread.join(_EXIT_S)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._loop,), name=f"langplug-loop-{self._depth}", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        _local.depth = self._depth + 1
+        _local.loop = loop
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+class Submitted(Future[T]):
+    """A coroutine that runs on a `LoopThread`; done when it has ended, its clean-up included."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: contextvars.Context
+    ) -> None:
+        super().__init__()
+        self._target = loop
+        self._task: asyncio.Task[T] | None = None
+        loop.call_soon_threadsafe(self._start, coroutine, context)
+
+    def _start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+        self._task = self._target.create_task(coroutine, context=context)
+        self._task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.set_exception(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+    def stop(self) -> None:
+        """Cancel the task from any thread and wait, except on its own loop, until it has cleaned up (1 s at most)."""
+        if self.done() or self._target.is_closed():
+            return
+        with contextlib.suppress(RuntimeError):  # closed in this very moment
+            self._target.call_soon_threadsafe(self._cancel_task)
+        if getattr(_local, "loop", None) is not self._target:
+            wait([self], timeout=_EXIT_S)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _cancel_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    asyncio.get_running_loop().stop()
+
+
+_local = threading.local()
+_lock = threading.Lock()
+_loops: list[LoopThread] = []
+
+
+def long_lived_loop() -> LoopThread:
+    """The loop thread to wait on from here.
+
+    It is the same one for all, except for code that itself runs on one: waiting there for itself would
+    never end, so it gets the next.
+    """
+    depth: int = getattr(_local, "depth", 0)
+    with _lock:
+        while len(_loops) <= depth:
+            _loops.append(LoopThread(len(_loops)))
+        return _loops[depth]
+
+
+@atexit.register
+def _stop_loops() -> None:
+    for loop_thread in _loops:
+        loop_thread.stop()
+
+
+def _forget_loops() -> None:
+    """A forked child has none of its parent's threads, and so no running loop."""
+    global _loops, _lock  # noqa: PLW0603 - one list per process
+    _loops, _lock = [], threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_loops)

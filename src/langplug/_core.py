@@ -1,0 +1,173 @@
+"""`BaseChatModel`, healed: the only module that touches langchain-core's private names.
+
+Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a name used here changes. What is healed:
+
+* a cancelled `ainvoke` never ended its run in the callbacks;
+* in `generate` of several prompts, one that failed left the runs of the others open;
+* `stream` yielded an `AIMessage`, which does not add up, where streaming is disabled;
+* a stream that its reader left closed the source only when it was garbage-collected;
+* the cache key was frozen at first use, or held nothing but the model's type (langchain #39598);
+* a cache hit invented usage where none had been reported.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
+from langchain_core.runnables import RunnableConfig
+
+OPENED = "langplug_opened"
+"""The keyword under which `stream` and `astream` learn which sources `_stream` and `_astream` opened."""
+
+TRACING_ONLY = frozenset({OPENED, "ls_structured_output_format", "structured_output_format", "stream"})
+"""Keywords of a call that say how to run or trace it, and are no parameters of the model."""
+
+
+class HealedChatModel(BaseChatModel):
+    """`BaseChatModel` without the faults that a subclass can mend."""
+
+    # --- runs ---
+
+    def generate(
+        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """As langchain-core's, one prompt after the other, so that each one's run ends before the next begins."""
+        if len(messages) <= 1:
+            return self._with_llm_output(super().generate(messages, stop, callbacks, **kwargs))
+        results: list[LLMResult] = []
+        for prompt in messages:
+            results.append(super().generate([prompt], stop, callbacks, **kwargs))
+            kwargs.pop("run_id", None)  # it names the first run alone
+        return self._with_llm_output(
+            LLMResult(
+                generations=[result.generations[0] for result in results],
+                run=[run for result in results for run in result.run or ()],
+            )
+        )
+
+    async def agenerate(
+        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """As langchain-core's, with `llm_output` filled in."""
+        return self._with_llm_output(await super().agenerate(messages, stop, callbacks, **kwargs))
+
+    async def _agenerate_with_cache(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        try:
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if run_manager is not None and task is not None and task.cancelling():
+                await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            raise
+
+    def _with_llm_output(self, result: LLMResult) -> LLMResult:
+        """With the usage of all prompts together, where callers of `generate` look for it."""
+        usage: UsageMetadata | None = None
+        for generations in result.generations:
+            for generation in generations:
+                message = generation.message if isinstance(generation, ChatGeneration) else None
+                if isinstance(message, AIMessage) and message.usage_metadata is not None:
+                    usage = add_usage(usage, message.usage_metadata)
+        result.llm_output = {**(result.llm_output or {}), **({"token_usage": dict(usage)} if usage else {})}
+        return result
+
+    # --- streams ---
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """As langchain-core's, and the source is closed as soon as the stream is."""
+        if not self._should_stream(async_api=False, **{**kwargs, "stream": True}):
+            yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
+            return
+        opened: list[Generator[Any, None, None]] = []
+        try:
+            yield from super().stream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+        finally:
+            for source in opened:
+                source.close()
+
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """As langchain-core's, and the source is closed as soon as the stream is."""
+        if not self._should_stream(async_api=True, **{**kwargs, "stream": True}):
+            yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
+            return
+        opened: list[AsyncGenerator[Any, None]] = []
+        chunks = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await cast("AsyncGenerator[AIMessageChunk, None]", chunks).aclose()
+            for source in opened:
+                await source.aclose()
+
+    # --- identity ---
+
+    @property
+    def _serialized(self) -> dict[str, Any]:  # type: ignore[override]
+        """What traces say of this model: which class, and how it is set up now, without secrets."""
+        return {
+            "lc": 1,
+            "type": "not_implemented",
+            "id": self.lc_id(),
+            "repr": repr(self),
+            "name": self.get_name(),
+        }
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return self.cache_key(stop=stop, **kwargs)
+
+    def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The part of a cache entry's key that stands for this model and the parameters of a call."""
+        raise NotImplementedError
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        return self.call_parameters(stop, {name: kwargs[name] for name in kwargs if name not in TRACING_ONLY})
+
+    def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+        """What traces and the cache key say of one call: the model's parameters under those `given` for the call."""
+        raise NotImplementedError
+
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        unreported = [isinstance(hit, ChatGeneration) and _unreported(hit.message) for hit in cache_val]
+        generations = super()._convert_cached_generations(cache_val)
+        for generation, was_unreported in zip(generations, unreported, strict=True):
+            if was_unreported and isinstance(generation.message, AIMessage):
+                generation.message = generation.message.model_copy(update={"usage_metadata": None})
+        return generations
+
+
+def _unreported(message: BaseMessage) -> bool:
+    return isinstance(message, AIMessage) and not message.usage_metadata
+
+
+def as_chunk(message: AIMessage) -> AIMessageChunk:
+    """`message` as the one chunk of a stream."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+    return AIMessageChunk(
+        **fields,
+        tool_calls=message.tool_calls,
+        invalid_tool_calls=message.invalid_tool_calls,
+        chunk_position="last",
+    )

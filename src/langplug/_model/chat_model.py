@@ -1,0 +1,373 @@
+"""`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from langchain_core.language_models import LangSmithParams, ModelProfile
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+
+from langplug._bridge.shapes import Shape
+from langplug._core import OPENED, TRACING_ONLY, HealedChatModel
+from langplug._declare import HasResources, Resource, ResourceStore
+from langplug._errors import MissingSecretError, UnsupportedError
+from langplug._model import author, tokens
+from langplug._model.call import Call
+from langplug._model.conversation import checked
+from langplug._model.identity import is_secret, plain, stable_text
+from langplug._model.parameters import SECRET_NAMES, STANDARD, Given, parameters_of, sorted_out, unknown
+from langplug._parts import Answer
+from langplug._request import Request
+from langplug._wire.reasoning import ReasoningSplitter
+from langplug._wire.turn import Turn
+
+_COMPANIONS = ("rate_limiter", "cache", "callbacks")
+"""What a model is used with rather than made of; copies keep using the same."""
+
+_NO_TOOLS = (
+    "{name} cannot take {what!r} yet: this version of langplug derives neither tools nor structured output. "
+    "Put what the model should know of them into its messages."
+)
+
+_UNSAID = frozenset({"metadata", "profile"})
+"""Fields that a model's repr leaves out, unlike pydantic's: they say nothing about how it was set up."""
+
+
+class ChatModel(HealedChatModel, HasResources):
+    """Any language model as a LangChain chat model: subclass it and write `respond`.
+
+    Fields are declared as in any pydantic model. Each is at once a typed constructor argument, a validated
+    parameter of a single call (`model.invoke(..., temperature=0)`), part of the cache key and of traces.
+
+    Class variables:
+        tool_calling: How the model calls tools.
+        accepts: Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.
+        provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
+    """
+
+    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True)
+
+    tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "prompted"
+    accepts: ClassVar[frozenset[str]] = frozenset()
+    provider: ClassVar[str] = ""
+    shape: ClassVar[Shape] = Shape.FUNCTION
+
+    stop: list[str] | None = None
+    """Strings at which the answer ends, unless a call gives its own."""
+
+    include_stop: bool = True
+    """Whether the answer ends right behind the stop string, so that a reader sees why it ended, or right before it."""
+
+    timeout: float | None = Field(None, gt=0)
+    """Seconds that the whole answer may take before `ModelTimeoutError`. Default: for ever."""
+
+    context_window: int | None = Field(None, gt=0)
+    """Tokens that fit in one request, for `profile`. Default: not known."""
+
+    token_counter: Callable[[str], int] | None = Field(None, exclude=True, repr=False)
+    """Counts the tokens of a text. With it, usage that the model does not report is estimated and marked so."""
+
+    reasoning_tags: tuple[str, str] | None = ("<think>", "</think>")
+    """The tags around reasoning in the model's text; None takes all text as it is."""
+
+    reasoning_opened: bool = False
+    """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag."""
+
+    adaptations: Literal["note", "silent", "refuse"] = "note"
+    """Whether what langplug does in the model's place is noted in `response_metadata["adaptations"]`, or is refused."""
+
+    ignored_params: dict[str, Any] = Field(default_factory=dict)
+    """Standard parameters that were given but that this model has no use for."""
+
+    _resources: ResourceStore = PrivateAttr(default_factory=ResourceStore)
+
+    # --- what the author writes ---
+
+    def respond(self, request: Request, /) -> Answer:
+        """Answer `request`: return the answer or yield it in parts, as a plain or an async function.
+
+        To be written by every model. What may be returned or yielded is a `Part`.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        author.check_fields(cls, HealedChatModel)
+        if "respond" in cls.__dict__ and "shape" not in cls.__dict__:
+            cls.shape = author.checked_shape(cls)
+        author.note_package_version(cls)
+
+    # --- construction ---
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort_arguments(cls, given: Any) -> Any:
+        if cls.respond is ChatModel.respond:
+            raise TypeError(f"{cls.__name__} has no `respond`. Write `def respond(self, request: Request): ...` in it.")
+        if not isinstance(given, dict):
+            return given
+        declared = parameters_of(cls)
+        arguments = {name: value for name, value in given.items() if name in declared.init}
+        for name, value in given.items():
+            if name in arguments:
+                continue
+            if name not in STANDARD:
+                raise unknown(cls, name, "its constructor", declared.init - set(_COMPANIONS))
+            hidden = SecretStr(value) if name in SECRET_NAMES and isinstance(value, str) else value
+            arguments["ignored_params"] = {**arguments.get("ignored_params", {}), name: hidden}
+        cls._check_secrets(arguments)
+        return arguments
+
+    @classmethod
+    def _check_secrets(cls, arguments: Mapping[str, Any]) -> None:
+        for name, value in parameters_of(cls).environment.items():
+            alias = cls.model_fields[name].alias
+            if name not in arguments and alias not in arguments and not value.found:
+                raise MissingSecretError(
+                    f"{cls.__name__} needs `{name}`: set the environment variable {value.name!r}, "
+                    f"or pass `{alias or name}=...` to the constructor."
+                )
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _listed_stop(cls, stop: Any) -> Any:
+        return [stop] if isinstance(stop, str) else stop
+
+    @model_validator(mode="after")
+    def _set_langplug_version(self) -> Self:
+        for package, version in author.package_versions(type(self)):
+            self._add_version(package, version)
+        return self
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        media = {f"{medium}_inputs": medium in self.accepts for medium in ("image", "audio", "video")}
+        profile: dict[str, Any] = {"name": self.reported_name, "text_inputs": True, "text_outputs": True, **media}
+        profile |= {"tool_calling": False, "structured_output": False}  # until they are derived: claim nothing
+        if self.context_window is not None:
+            profile["max_input_tokens"] = self.context_window
+        return ModelProfile(**profile)
+
+    # --- identity ---
+
+    @property
+    def _llm_type(self) -> str:
+        return author.kebab(type(self).__name__)
+
+    @property
+    def reported_name(self) -> str:
+        """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
+        for field in ("model", "model_name", "model_id"):
+            if isinstance(name := getattr(self, field, None), str) and name:
+                return name
+        return self._llm_type
+
+    @property
+    def reported_provider(self) -> str:
+        """Who runs the model, for metadata and traces."""
+        return self.provider or author.provider_name(type(self).__name__)
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {name: plain(getattr(self, name)) for name in parameters_of(type(self)).identity}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The environment variable of each secret field."""
+        declared = parameters_of(type(self)).secrets
+        aliases = {type(self).model_fields[name].alias: variable for name, variable in declared.items()}
+        return {name: variable for name, variable in {**declared, **aliases}.items() if name and variable}
+
+    def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+        """The model's parameters, under those `given` for a call, as JSON data without secrets."""
+        names = parameters_of(type(self)).per_call
+        shown = {names.get(name, name): plain(value) for name, value in given.items() if name not in SECRET_NAMES}
+        in_force = self.stop if stop is None else stop
+        return {**self._identifying_params, "_type": self._llm_type, **shown, "stop": in_force}
+
+    def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Equal for equal models and calls, in every process; different wherever the answer may differ."""
+        given = {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
+        identity = {"class": f"{type(self).__module__}.{type(self).__qualname__}"}
+        return stable_text({**self.call_parameters(stop, given), **identity})
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        names = parameters_of(type(self)).per_call
+        given = {names.get(name, name): value for name, value in kwargs.items()}
+        known: dict[str, Any] = {name: getattr(self, name, None) for name in ("temperature", "max_tokens")} | given
+        named = (given.get(field) for field in ("model", "model_name", "model_id"))
+        params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
+        params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
+        if isinstance(known["temperature"], int | float):
+            params["ls_temperature"] = known["temperature"]
+        if isinstance(known["max_tokens"], int):
+            params["ls_max_tokens"] = known["max_tokens"]
+        if in_force := (self.stop if stop is None else stop):
+            params["ls_stop"] = in_force
+        return params
+
+    # --- the four doors of langchain-core ---
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        call = self._open(messages, stop, kwargs, streaming=False)
+        return ChatResult(generations=[ChatGeneration(message=call.message())])
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        call = self._open(messages, stop, kwargs, streaming=False)
+        return ChatResult(generations=[ChatGeneration(message=await call.amessage())])
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        opened: list[Any] = kwargs.pop(OPENED, [])
+        chunks = self._open(messages, stop, kwargs, streaming=True).chunks()
+        opened.append(chunks)
+        try:
+            for chunk in chunks:
+                yield ChatGenerationChunk(message=chunk)
+        finally:
+            chunks.close()
+
+    async def _astream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        opened: list[Any] = kwargs.pop(OPENED, [])
+        chunks = self._open(messages, stop, kwargs, streaming=True).achunks()
+        opened.append(chunks)
+        try:
+            async for chunk in chunks:
+                yield ChatGenerationChunk(message=chunk)
+        finally:
+            await chunks.aclose()
+
+    def _open(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool) -> Call:
+        """Make ready for one answer: sort what the call was given, and check the conversation."""
+        sorted_given = sorted_out(type(self), {name: given[name] for name in given if name not in TRACING_ONLY})
+        model = self._set_up_for(sorted_given.overrides)
+        in_force = model.stop if stop is None else stop
+        stops = (in_force,) if isinstance(in_force, str) else tuple(in_force or ())
+        notes = model._note(sorted_given, stops)
+        request = Request(
+            messages=checked(messages, self.accepts, type(self).__name__),
+            stop=stops,
+            streaming=streaming,
+            params={name: getattr(model, name) for name in sorted_given.overrides},
+        )
+        turn = Turn(
+            owner=f"{type(self).__name__}.respond",
+            stop=stops,
+            include_stop=model.include_stop,
+            reasoning=model._splitter(),
+        )
+        return Call(model, request, turn, notes)
+
+    def _set_up_for(self, overrides: Mapping[str, Any]) -> Self:
+        """This model with the parameters of one call; it shares the resources that do not depend on them."""
+        if not overrides:
+            return self
+        model = self.model_copy()
+        for name, value in overrides.items():
+            type(self).__pydantic_validator__.validate_assignment(model, name, value)
+        return model
+
+    def _splitter(self) -> ReasoningSplitter | None:
+        if self.reasoning_tags is None:
+            return None
+        opener, closer = self.reasoning_tags
+        return ReasoningSplitter(opener, closer, opened=self.reasoning_opened)
+
+    def _note(self, given: Given, stop: tuple[str, ...]) -> list[dict[str, Any]]:
+        """What langplug will have to do in the model's place, or the refusal to do it."""
+        if asked := [name for name, value in given.tools.items() if value]:
+            raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what=asked[0]))
+        ignored = [*given.ignored, *self.ignored_params]
+        if self.adaptations == "refuse" and (ignored or stop):
+            what = f"the parameter {ignored[0]!r}" if ignored else "stop sequences, which langplug would cut in its place"
+            raise UnsupportedError(
+                f"{type(self).__name__} has no use for {what}, and adaptations='refuse' forbids to help. "
+                "Leave it out, or set adaptations='note'."
+            )
+        return [{"feature": name, "action": "ignored: the model has no such parameter"} for name in dict.fromkeys(ignored)]
+
+    # --- tools ---
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        """Not derived by this version.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what="bind_tools"))
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
+        """Not derived by this version.
+
+        Raises:
+            UnsupportedError: Always.
+        """
+        raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what="with_structured_output"))
+
+    # --- tokens ---
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of `text` as numbers: by `custom_get_token_ids`, else an estimate without a tokenizer."""
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids else tokens.estimated_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """How many tokens `text` has: by `token_counter`, else by `get_token_ids`."""
+        return self.token_counter(text) if self.token_counter else len(self.get_token_ids(text))
+
+    # --- resources, copies and pickles ---
+
+    def resource_store(self) -> ResourceStore:
+        """Where this model's resources live; copies share it."""
+        return self._resources
+
+    def resource_owner(self) -> Self:
+        """This model as its resources see it, without a hold on them, or they would keep each other alive."""
+        owner = self.model_copy()
+        owner._resources = ResourceStore()
+        return owner
+
+    def close(self) -> None:
+        """Tear down the resources that were made and that no other model shares. The model can still be used after."""
+        self._resources.close()
+
+    async def aclose(self) -> None:
+        """As `close`, and wait for what belongs to the running event loop."""
+        await self._resources.aclose()
+
+    def __repr_args__(self) -> Any:
+        """The fields that were set, without what LangChain itself adds to every model."""
+        return [(name, value) for name, value in super().__repr_args__() if name not in _UNSAID and value != {}]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without secrets: a pickle may end up anywhere."""
+        state = super().__getstate__()
+        secret = parameters_of(type(self)).secrets
+        fields = {name: value for name, value in state["__dict__"].items() if name not in secret}
+        fields["ignored_params"] = {name: item for name, item in self.ignored_params.items() if not is_secret(item)}
+        return {**state, "__dict__": fields}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Secrets come from the environment again."""
+        super().__setstate__(state)
+        self._check_secrets(self.__dict__)
+        for name in parameters_of(type(self)).secrets:
+            if name not in self.__dict__:
+                type(self).__pydantic_validator__.validate_assignment(self, name, self._default_of(name))
+
+    def _default_of(self, name: str) -> Any:
+        return type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
+
+

@@ -1,0 +1,132 @@
+"""Which parameters a model has, and what becomes of those that it is given."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from langplug._declare import EnvironmentValue
+
+STANDARD = (
+    "model",
+    "temperature",
+    "max_tokens",
+    "timeout",
+    "max_retries",
+    "stop",
+    "api_key",
+    "base_url",
+    "streaming",
+    "top_p",
+    "top_k",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+)
+"""LangChain's standard chat-model parameters and the sampling ones that callers pass to any model.
+
+A model without use for one accepts it, so that models can be swapped, and says that it ignores it.
+"""
+
+SECRET_NAMES = frozenset({"api_key"})
+
+TOOL_KEYWORDS = frozenset({"tools", "tool_choice", "response_format", "strict", "parallel_tool_calls"})
+"""What `bind_tools`, `with_structured_output` and `create_agent` send along with a call."""
+
+_NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "token_counter"}) - {"output_version"}
+"""Fields that do not change what a model answers."""
+
+_NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop"})
+"""Fields that one call cannot change: they set up the machinery around it, or have a door of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a class of models declares.
+
+    Attributes:
+        identity: The fields that change what it answers, secrets left out.
+        secrets: Its secret fields, and the environment variable of each.
+        environment: The fields that come from the environment.
+        per_call: What a call may set, by each name that it has, and the field that it sets.
+        init: All names that the constructor knows.
+    """
+
+    identity: tuple[str, ...]
+    secrets: dict[str, str]
+    environment: dict[str, EnvironmentValue]
+    per_call: dict[str, str]
+    init: frozenset[str]
+
+
+@cache
+def parameters_of(cls: type[BaseChatModel]) -> Parameters:
+    """The parameters of `cls`, read once."""
+    fields = cls.model_fields
+    environment = {
+        name: field.default_factory
+        for name, field in fields.items()
+        if isinstance(field.default_factory, EnvironmentValue)
+    }
+    secret = {name for name, field in fields.items() if "Secret" in str(field.annotation)}
+    names = {name: name for name in fields} | {
+        alias: name for name, field in fields.items() for alias in (field.alias, field.validation_alias)
+        if isinstance(alias, str)
+    }
+    if "model" not in names and "model_name" in fields:
+        names["model"] = "model_name"  # as LangChain's other models let a call name its model
+    return Parameters(
+        identity=tuple(name for name in fields if name not in _NOT_IDENTITY and name not in secret),
+        secrets={name: environment[name].name if name in environment else "" for name in secret},
+        environment=environment,
+        per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL},
+        init=frozenset(names),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one call was given, sorted.
+
+    Attributes:
+        overrides: Values for fields of the model, by field.
+        ignored: Standard parameters that the model has no use for.
+        tools: What concerns tools and structured output.
+    """
+
+    overrides: dict[str, Any]
+    ignored: tuple[str, ...]
+    tools: dict[str, Any]
+
+
+def sorted_out(cls: type[BaseChatModel], given: Mapping[str, Any]) -> Given:
+    """Sort the keyword arguments of a call.
+
+    Raises:
+        TypeError: If the model has no such parameter; near ones are named.
+    """
+    known = parameters_of(cls).per_call
+    overrides: dict[str, Any] = {}
+    ignored: list[str] = []
+    tools: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in known:
+            overrides[known[name]] = value
+        elif name in TOOL_KEYWORDS:
+            tools[name] = value
+        elif name in STANDARD:
+            ignored.append(name)
+        else:
+            raise unknown(cls, name, "a call", known)
+    return Given(overrides, tuple(ignored), tools)
+
+
+def unknown(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
+    """The error for a parameter that there is not."""
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, [*names, *STANDARD], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" What it takes: {', '.join(names) or 'none'}."
+    return TypeError(f"{cls.__name__} has no parameter {name!r} that {where} could set.{hint}")

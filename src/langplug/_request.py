@@ -1,0 +1,90 @@
+"""What an author gets: one request for one answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from langplug._wire.openai_messages import to_openai_messages
+from langplug._wire.prompt import PromptTemplate, render_prompt
+
+
+class Cancellation:
+    """A flag that is set once, when nobody waits for the answer any more."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """Say that nobody waits any more. Safe from any thread, any number of times."""
+        self._event.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block for at most `timeout` seconds until it is set; return whether it is."""
+        return self._event.wait(timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request for one answer.
+
+    Attributes:
+        messages: The conversation, oldest first, never empty. Not to be changed: they are the caller's own.
+        stop: Strings at which the answer ends. langplug cuts there whatever the model does; a model that
+            can stop by itself saves tokens by doing so.
+        tools: The tools that may be called, as OpenAI tool dicts.
+        tool_choice: `"auto"`, `"none"`, `"required"`, an OpenAI tool-choice dict, or None (no tools).
+        schema: The JSON schema that the answer must fit, or None.
+        streaming: A hint: whether the caller reads the answer as it comes.
+        params: The parameters given for this call alone, by name, validated.
+        cancellation: Set when nobody waits for the answer any more.
+    """
+
+    messages: tuple[BaseMessage, ...]
+    stop: tuple[str, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] | None = None
+    schema: dict[str, Any] | None = None
+    streaming: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+    cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The text of the last message."""
+        return str(self.messages[-1].text)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more. Poll it in a loop that blocks."""
+        return bool(self.cancellation)
+
+    def openai_messages(self) -> list[dict[str, Any]]:
+        """The conversation as OpenAI chat-completion message dicts.
+
+        Raises:
+            ValueError: If a message or a content block has no counterpart there; it is named.
+        """
+        return to_openai_messages(self.messages)
+
+    def openai_tools(self) -> list[dict[str, Any]]:
+        """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`."""
+        return [dict(tool) for tool in self.tools]
+
+    def prompt(self, template: str | PromptTemplate = "plain") -> str:
+        """The conversation as one string, for models that only complete text.
+
+        Args:
+            template: `"plain"` (`Human: ...`, `AI:`), `"chatml"`, `"llama3"`, `"mistral"`, a Jinja chat template
+                as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
+        """
+        return render_prompt(self.messages, template, tools=self.tools)

@@ -1,0 +1,126 @@
+"""Tool calls put together from whatever pieces a source sends.
+
+A call that comes in fragments is given on at the end of the answer: servers interleave fragments, and langchain-core
+completes cut-off JSON to something that looks like a valid call (langchain #39275), so arguments that were given on
+too early could not be called back.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langplug._parts import ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCall:
+    """A call whose arguments are complete, if not necessarily right.
+
+    Attributes:
+        id: Never empty, unique within the answer.
+        args: JSON text.
+        parsed: The arguments, or None where `args` is not a JSON object.
+    """
+
+    name: str
+    id: str
+    args: str
+    parsed: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    index: str | None = None
+    name: str = ""
+    id: str = ""
+    args: list[str] = field(default_factory=list)
+    mapping: Mapping[str, Any] | None = None
+
+    def absorb(self, piece: ToolCall) -> None:
+        if piece.name and not self.name:  # servers repeat the name with every piece
+            self.name = piece.name
+        if piece.id and not self.id:
+            self.id = piece.id
+        if isinstance(piece.args, str):
+            self.args.append(piece.args)
+        elif piece.args is not None:
+            self.mapping = piece.args
+
+    @property
+    def has_all_args(self) -> bool:
+        return self.mapping is not None or (bool(self.args) and _json_object("".join(self.args)) is not None)
+
+    def close(self) -> WholeCall:
+        text = "".join(self.args)
+        parsed = dict(self.mapping) if self.mapping is not None else _json_object(text)
+        args = text if parsed is None else json.dumps(parsed, ensure_ascii=False)
+        return WholeCall(self.name, self.id, args, parsed)
+
+
+class CallAssembler:
+    """A push parser: pieces of calls in, whole calls out, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._open: list[_OpenCall] = []
+        self._used_ids: set[str] = set()
+
+    def feed(self, piece: ToolCall) -> list[WholeCall]:
+        """Take one more piece; a call that comes whole, with none open, is given on at once."""
+        if isinstance(piece.args, Mapping) and not self._open:
+            return [self._identified(WholeCall(piece.name or "", piece.id or "", _json(piece.args), dict(piece.args)))]
+        call = self._call_of(piece)
+        if call is None:
+            call = _OpenCall(index=None if piece.index is None else str(piece.index))
+            self._open.append(call)
+        call.absorb(piece)
+        return []
+
+    def flush(self) -> list[WholeCall]:
+        """The calls that are still open, taken to be whole."""
+        calls = [self._identified(call.close()) for call in self._open]
+        self._open.clear()
+        return calls
+
+    def _call_of(self, piece: ToolCall) -> _OpenCall | None:
+        """The open call that `piece` goes on, by index, else by id, else by order; None if it starts one."""
+        if piece.index is not None:
+            return self._latest(lambda call: call.index == str(piece.index) and not _differ(call, piece))
+        if piece.id:
+            return self._latest(lambda call: call.id == piece.id)
+        last = self._open[-1] if self._open else None
+        return None if last is None or _differ(last, piece) else last
+
+    def _latest(self, fits: Callable[[_OpenCall], bool]) -> _OpenCall | None:
+        return next((call for call in reversed(self._open) if fits(call)), None)
+
+    def _identified(self, call: WholeCall) -> WholeCall:
+        """With an id of its own: agents link results to calls by it."""
+        if not call.id or call.id in self._used_ids:
+            call = replace(call, id=f"call_{uuid.uuid4().hex[:24]}")
+        self._used_ids.add(call.id)
+        return call
+
+
+def _differ(call: _OpenCall, piece: ToolCall) -> bool:
+    """Whether `piece` belongs to another call: it has another id, or begins anew where `call` is complete."""
+    if piece.id and call.id:
+        return piece.id != call.id
+    if isinstance(piece.args, Mapping):
+        return bool(call.args) or call.mapping is not None
+    return bool(piece.name) and call.has_all_args
+
+
+def _json(args: Mapping[str, Any]) -> str:
+    return json.dumps(dict(args), ensure_ascii=False)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text or "{}", strict=False)
+    except ValueError:
+        return None
+    if isinstance(value, str):  # some servers encode the arguments twice
+        return _json_object(value) if value.lstrip().startswith("{") else None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,210 @@
+"""Clean pieces as LangChain messages: chunk by chunk for a stream, or one whole message.
+
+Both give the same: adding up the chunks of an answer makes the message that `MessageBuilder` makes of it.
+Plain content (v0) is a string, with reasoning in `additional_kwargs["reasoning_content"]`, from where
+`content_blocks` reads it. Standard content (`output_version="v1"`) is a list of typed blocks in the order in which they came.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.utils.json import parse_partial_json
+
+from langplug._parts import Reasoning
+from langplug._wire.calls import WholeCall
+from langplug._wire.turn import Piece
+
+_V1 = {"output_version": "v1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What is known of an answer once it has ended; said on its last chunk and on no other."""
+
+    usage: UsageMetadata | None = None
+    response_metadata: dict[str, Any] = field(default_factory=dict)
+    additional_kwargs: dict[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+
+class _Numbering:
+    """Block numbers: a new one when the kind of block changes, and for every call and whole block.
+
+    Calls are numbered with the blocks around them: langchain-core merges what has the same number,
+    a text block and a call included.
+    """
+
+    def __init__(self) -> None:
+        self._kind = ""
+        self._number = 0
+
+    def of(self, piece: Piece) -> int:
+        kind = type(piece).__name__
+        if kind != self._kind or kind in ("WholeCall", "dict"):
+            self._number += 1
+            self._kind = kind
+        return self._number
+
+
+class ChunkBuilder:
+    """Pieces to chunks. Text and calls never share a chunk, which langchain-core's event bridge would lose."""
+
+    def __init__(self, *, v1: bool = False) -> None:
+        self._v1 = v1
+        self._as_blocks = v1  # plain content too becomes a list once a block other than text has come
+        self._numbering = _Numbering()
+
+    def chunk(self, piece: Piece) -> AIMessageChunk:
+        """The chunk that carries `piece`."""
+        number = self._numbering.of(piece)
+        if isinstance(piece, str) and not self._as_blocks:
+            return AIMessageChunk(content=piece)
+        if isinstance(piece, Reasoning) and not self._v1:
+            return AIMessageChunk(content=self._nothing(), additional_kwargs=_reasoning_kwargs(piece))
+        if isinstance(piece, WholeCall):
+            return self._call(piece, number)
+        if isinstance(piece, dict):
+            self._as_blocks = True
+        return AIMessageChunk(content=[_block(piece, number)], response_metadata=self._flag())
+
+    def last(self, closing: Closing) -> AIMessageChunk:
+        """The final chunk: no content, all that is known of the end."""
+        return AIMessageChunk(
+            content=self._nothing(),
+            usage_metadata=closing.usage,
+            response_metadata={**closing.response_metadata, **self._flag()},
+            additional_kwargs=closing.additional_kwargs,
+            id=closing.id,
+            chunk_position="last",
+        )
+
+    def _call(self, call: WholeCall, number: int) -> AIMessageChunk:
+        piece = tool_call_chunk(name=call.name, args=_streamed_args(call), id=call.id, index=number)
+        content: Any = [dict(piece)] if self._v1 else self._nothing()
+        return AIMessageChunk(content=content, tool_call_chunks=[piece], response_metadata=self._flag())
+
+    def _nothing(self) -> Any:
+        return [] if self._as_blocks else ""
+
+    def _flag(self) -> dict[str, Any]:
+        return dict(_V1) if self._v1 else {}
+
+
+class MessageBuilder:
+    """Pieces to one message."""
+
+    def __init__(self, *, v1: bool = False) -> None:
+        self._v1 = v1
+        self._numbering = _Numbering()
+        self._runs: list[tuple[int, list[Piece]]] = []
+
+    def add(self, piece: Piece) -> None:
+        """Take one more piece."""
+        number = self._numbering.of(piece)
+        if self._runs and self._runs[-1][0] == number:
+            self._runs[-1][1].append(piece)
+        else:
+            self._runs.append((number, [piece]))
+
+    def message(self, closing: Closing) -> AIMessage:
+        """The message of all pieces so far."""
+        runs = [(number, _joined(pieces)) for number, pieces in self._runs]
+        calls = [piece for _, piece in runs if isinstance(piece, WholeCall)]
+        thoughts = [piece for _, piece in runs if isinstance(piece, Reasoning)]
+        kwargs = dict(closing.additional_kwargs)
+        if thoughts and not self._v1:
+            kwargs.update(_reasoning_kwargs(_joined(list(thoughts))))
+        return AIMessage(
+            content=_standard_content(runs) if self._v1 else _plain_content(runs),
+            tool_calls=[tool_call(name=c.name, args=c.parsed, id=c.id) for c in calls if c.parsed is not None],
+            invalid_tool_calls=[
+                invalid_tool_call(name=c.name, args=_streamed_args(c), id=c.id, error=None)
+                for c in calls
+                if c.parsed is None
+            ],
+            usage_metadata=closing.usage,
+            response_metadata={**closing.response_metadata, **(_V1 if self._v1 else {})},
+            additional_kwargs=kwargs,
+            id=closing.id,
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether no piece has come yet."""
+        return not self._runs
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    """The pieces of one run as one piece."""
+    first = pieces[0]
+    if isinstance(first, str):
+        return "".join(str(piece) for piece in pieces)
+    if isinstance(first, Reasoning):
+        thoughts = [piece for piece in pieces if isinstance(piece, Reasoning)]
+        extras = {key: value for thought in thoughts for key, value in (thought.extras or {}).items()}
+        return Reasoning("".join(thought.text for thought in thoughts), extras or None)
+    return first
+
+
+def _plain_content(runs: list[tuple[int, Piece]]) -> Any:
+    if not any(isinstance(piece, dict) for _, piece in runs):
+        return "".join(piece for _, piece in runs if isinstance(piece, str))
+    content: list[Any] = []
+    for number, piece in runs:
+        seen_block = any(isinstance(block, dict) for block in content)
+        if isinstance(piece, dict) or (isinstance(piece, str) and seen_block):
+            content.append(_block(piece, number))
+        elif isinstance(piece, str):
+            content[:] = ["".join([*content, piece])]
+    return content
+
+
+def _standard_content(runs: list[tuple[int, Piece]]) -> Any:
+    return [_finished_call(piece) if isinstance(piece, WholeCall) else _block(piece, number) for number, piece in runs]
+
+
+def _finished_call(call: WholeCall) -> dict[str, Any]:
+    if call.parsed is not None:
+        return {"type": "tool_call", "name": call.name, "args": call.parsed, "id": call.id}
+    return {"type": "invalid_tool_call", "name": call.name, "args": _streamed_args(call), "id": call.id, "error": None}
+
+
+def _block(piece: Piece, number: int) -> dict[str, Any]:
+    if isinstance(piece, str):
+        return {"type": "text", "text": piece, "index": number}
+    if isinstance(piece, Reasoning):
+        extras = {"extras": dict(piece.extras)} if piece.extras else {}
+        return {"type": "reasoning", "reasoning": piece.text, "index": number, **extras}
+    if isinstance(piece, WholeCall):
+        return {**_finished_call(piece), "index": number}
+    return {**piece, "index": number}
+
+
+def _reasoning_kwargs(piece: Piece) -> dict[str, Any]:
+    if not isinstance(piece, Reasoning):
+        return {}
+    extras = {"reasoning_extras": dict(piece.extras)} if piece.extras else {}
+    return {"reasoning_content": piece.text, **extras}
+
+
+def _streamed_args(call: WholeCall) -> str:
+    """The arguments so that langchain-core reads them as we do.
+
+    It completes JSON that was cut off (langchain #39275). Where that would make a call of broken arguments, a
+    bracket that closes nothing follows them, which no reader mends.
+    """
+    if call.parsed is not None or not _would_be_mended(call.args):
+        return call.args
+    quote = '"' if _would_be_mended(call.args + "]") else ""
+    return f"{call.args}{quote}]"
+
+
+def _would_be_mended(text: str) -> bool:
+    try:
+        return isinstance(parse_partial_json(text), dict)
+    except json.JSONDecodeError:
+        return False

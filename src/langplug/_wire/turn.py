@@ -1,0 +1,193 @@
+"""One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from langplug._errors import IncompleteAnswerError
+from langplug._parts import Finish, Reasoning, ToolCall, Usage
+from langplug._wire import messages, openai_chunks
+from langplug._wire.calls import CallAssembler, WholeCall
+from langplug._wire.reasoning import ReasoningSplitter
+from langplug._wire.stop import StopCutter
+from langplug._wire.usage import UsageMeter
+
+Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
+"""What comes out: text, reasoning, a whole tool call, or another content block."""
+
+ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, or an OpenAI-shaped completion or chunk (a dict with 'choices')"  # noqa: E501 - one sentence, said in errors
+
+
+class Turn:
+    """Parts in, clean pieces out; what is known of the answer's end is kept for it.
+
+    Attributes:
+        stopped: True once a stop string was met; the source is to be closed, and all else is dropped.
+        reason: Why the answer ended, as the source or the stop string says; empty while unknown.
+        stop_sequence: The stop string that ended it.
+        metadata: More for `response_metadata`.
+        additional_kwargs: More for the message's `additional_kwargs`.
+        id: The message's id, if the source gave one.
+        usage: The tokens that the source reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        stop: tuple[str, ...] = (),
+        include_stop: bool = True,
+        reasoning: ReasoningSplitter | None = None,
+    ) -> None:
+        self.stopped = False
+        self.reason = ""
+        self.stop_sequence: str | None = None
+        self.metadata: dict[str, Any] = {}
+        self.additional_kwargs: dict[str, Any] = {}
+        self.id: str | None = None
+        self.usage = UsageMeter()
+        self._owner = owner
+        self._cutter = StopCutter(stop, include=include_stop) if stop else None
+        self._splitter = reasoning
+        self._calls = CallAssembler()
+        self._called = False
+        self._owes_finish = False
+
+    def feed(self, part: Any) -> Iterable[Piece]:
+        """Take one more part; return what is certain now.
+
+        Raises:
+            TypeError: If it is none of the parts there are.
+            ModelError: If it is an OpenAI-shaped error.
+        """
+        if self.stopped:
+            return ()
+        if isinstance(part, str):
+            return self._text(part)
+        if isinstance(part, Reasoning):
+            return [*self._flushed_text(), part]
+        if isinstance(part, ToolCall):
+            self._called = True
+            return [*self._flushed_text(), *self._calls.feed(part)]
+        if isinstance(part, Usage):
+            self.usage.add(part)
+            return ()
+        if isinstance(part, Finish):
+            self._finish(part)
+            return ()
+        return self._compound(part)
+
+    def end(self) -> list[Piece]:
+        """The source has ended: return what was held back.
+
+        Raises:
+            IncompleteAnswerError: If the source owed a finish reason and gave none.
+        """
+        pieces = [*self._flushed_text(), *self._calls.flush()]
+        if self._owes_finish and not self.reason:
+            raise IncompleteAnswerError(
+                f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
+                "What had come is this error's `partial`; asking again may help."
+            )
+        if not self.reason:
+            self.reason = "tool_calls" if self._called else "stop"
+        return pieces
+
+    def rest(self) -> list[Piece]:
+        """What is held back, for when the answer breaks off."""
+        return [] if self.stopped else [*self._flushed_text(), *self._calls.flush()]
+
+    def _compound(self, part: Any) -> list[Piece]:
+        if isinstance(part, AIMessage):
+            self._keep_message(part)
+            return self._feed_all(messages.parts_of(part))
+        if isinstance(part, Mapping) and openai_chunks.is_openai_shaped(part):
+            self._owes_finish = self._owes_finish or openai_chunks.is_chunk(part)
+            return self._feed_all(openai_chunks.parts_of(part))
+        if isinstance(part, Mapping) and isinstance(part.get("type"), str):
+            return self._block(part)
+        raise TypeError(f"{self._owner} gave {_shown(part)}. What it may return or yield: {ALLOWED}.{_hint(part)}")
+
+    def _feed_all(self, parts: Iterable[Any]) -> list[Piece]:
+        return [piece for part in parts for piece in self.feed(part)]
+
+    def _block(self, block: Mapping[str, Any]) -> list[Piece]:
+        if block["type"] == "text" and set(block) <= {"type", "text", "index", "id"}:
+            return list(self._text(str(block.get("text") or "")))
+        if block["type"] == "reasoning":
+            return [*self._flushed_text(), Reasoning(str(block.get("reasoning") or ""), block.get("extras"))]
+        if block["type"] in ("tool_call", "tool_call_chunk"):
+            call = ToolCall(name=block.get("name"), args=block.get("args"), id=block.get("id"), index=block.get("index"))
+            return list(self.feed(call))
+        return [*self._flushed_text(), {key: value for key, value in block.items() if key != "index"}]
+
+    def _text(self, text: str) -> Iterable[Piece]:
+        if self._splitter is not None:
+            return [piece for split in self._splitter.feed(text) for piece in self._cut(split)]
+        return self._cut(text)
+
+    def _cut(self, piece: str | Reasoning) -> Iterable[Piece]:
+        """Stop strings count in what is said, not in what is thought."""
+        if self.stopped:
+            return ()
+        if isinstance(piece, Reasoning):
+            return [*self._flushed_cutter(), piece]
+        if self._cutter is None:
+            return (piece,) if piece else ()
+        text = self._cutter.feed(piece)
+        self._note_hit()
+        return (text,) if text else ()
+
+    def _flushed_text(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        if self._splitter is not None:
+            pieces.extend(piece for split in self._splitter.flush() for piece in self._cut(split))
+        pieces.extend(self._flushed_cutter())
+        return pieces
+
+    def _flushed_cutter(self) -> list[Piece]:
+        if self._cutter is None or self.stopped:
+            return []
+        text = self._cutter.flush()
+        self._note_hit()
+        return [text] if text else []
+
+    def _note_hit(self) -> None:
+        if self._cutter is not None and self._cutter.hit is not None:
+            self.stopped = True
+            self.reason = "stop"
+            self.stop_sequence = self._cutter.hit
+
+    def _finish(self, finish: Finish) -> None:
+        self.reason = finish.reason or self.reason
+        self.stop_sequence = finish.stop_sequence or self.stop_sequence
+        for name, value in finish.metadata.items():
+            known = self.metadata.get(name)
+            if name == "logprobs" and isinstance(known, Mapping):  # these come piece by piece
+                value = {**known, **{key: [*(known.get(key) or []), *(more or [])] for key, more in value.items()}}
+            self.metadata[name] = value
+
+    def _keep_message(self, message: AIMessage) -> None:
+        extra = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
+        self.additional_kwargs.update(extra)
+        self.id = self.id or message.id
+        if isinstance(message, AIMessageChunk) and message.chunk_position == "last" and not self.reason:
+            self.reason = str(message.response_metadata.get("finish_reason") or "")
+
+
+def _shown(part: Any) -> str:
+    text = repr(part)
+    return f"{text if len(text) <= 200 else text[:200] + '…'} (a {type(part).__name__})"
+
+
+def _hint(part: Any) -> str:
+    if part is None:
+        return " Is a `return` or a `yield` missing?"
+    if isinstance(part, bytes | bytearray):
+        return " Decode the bytes first; an incremental decoder keeps characters whole."
+    if hasattr(part, "__anext__") or hasattr(part, "__next__"):
+        return " To pass on an iterator, yield its items: `yield from …`, or `async for … : yield …`."
+    if hasattr(part, "__await__"):
+        return " To pass on an awaitable, make the function `async def` and `await` it."
+    return ""

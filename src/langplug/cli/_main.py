@@ -1,0 +1,141 @@
+"""The command `langplug`: finds the verb, runs it, and turns what it raises into one sentence and an exit code."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn, Protocol, cast
+
+from langplug.cli import _exit
+from langplug.cli._exit import ReaderGone, UsageError
+from langplug.cli._suggest import did_you_mean
+from langplug.cli._terminal import Terminal, use_utf8
+
+VERBS: Final = ("chat", "pull")
+"""Each is a module of this package that fits `Verb`. None may import langchain-core before `run`."""
+
+_EPILOG: Final = """\
+exit codes: 0 done · 1 it failed · 2 wrong use · 130 stopped by Ctrl-C
+"langplug VERB --help" says more about a verb.
+"""
+
+
+class Verb(Protocol):
+    """What the module of a verb holds."""
+
+    HELP: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that takes nothing it does not know, and says what was probably meant."""
+
+    def __init__(self, **options: Any) -> None:
+        self._flags: list[str] = []
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        """As the base class's, remembering the flag."""
+        action = super().add_argument(*args, **kwargs)
+        self._flags.extend(action.option_strings)
+        return action
+
+    def parse_all(self, args: Sequence[str]) -> argparse.Namespace:
+        """Parse `args`, or raise `UsageError` naming the first one that is not known."""
+        namespace, unknown = self.parse_known_args(args)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            if flag.startswith("-"):
+                raise self._usage_error(f"unknown option {flag!r}{did_you_mean(flag, self._flags)}")
+            raise self._usage_error(f"unexpected argument {unknown[0]!r}")
+        return namespace
+
+    def print_help(self, file: Any = None) -> None:
+        """Write the help to stdout; no error where nobody reads on."""
+        Terminal().answer(self.format_help())
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` where the base class would leave the process."""
+        raise self._usage_error(message)
+
+    def _usage_error(self, message: str) -> UsageError:
+        return UsageError(f"{message} (see '{self.prog} --help')")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+
+    Args:
+        argv: The arguments after the program's name. Default: this process's.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    use_utf8()
+    try:
+        return _run(args)
+    except ReaderGone:
+        return _exit.OK
+    except KeyboardInterrupt:
+        return _exit.INTERRUPTED
+    except Exception as error:
+        return _report(error, debug=_wants_debug(args))
+
+
+def _run(args: list[str]) -> int:
+    if not args or args[0].startswith("-"):
+        top = _top_level()
+        top.parse_all(args)
+        top.print_help()
+        return _exit.OK
+    name = args[0]
+    if name not in VERBS:
+        near = did_you_mean(name, VERBS) or f", expected {' or '.join(VERBS)}"
+        raise UsageError(f"unknown verb {name!r}{near}")
+    verb = _verb(name)
+    parser = Parser(prog=f"langplug {name}", description=verb.HELP)
+    verb.add_arguments(parser)
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=_wants_debug(args),
+        help="show the traceback of an error [env: LANGPLUG_DEBUG=1]",
+    )
+    return verb.run(parser.parse_all(args[1:]))
+
+
+def _top_level() -> Parser:
+    verbs = "\n".join(f"  {name:<8} {_verb(name).HELP}" for name in VERBS)
+    parser = Parser(
+        prog="langplug",
+        usage="langplug VERB ...",
+        description=f"Any model, plugged into LangChain as a first-class chat model.\n\nverbs:\n{verbs}",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib.metadata import version  # slow to import, and rarely needed
+
+        Terminal().answer(f"langplug {version('langplug')}\n")
+        parser.exit()
+
+
+def _verb(name: str) -> Verb:
+    return cast(Verb, importlib.import_module(f"langplug.cli.{name}"))
+
+
+def _wants_debug(args: Sequence[str]) -> bool:
+    return "--debug" in args or bool(os.environ.get("LANGPLUG_DEBUG"))
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    wrong_use = isinstance(error, UsageError)
+    if debug:
+        _exit.print_traceback(error)
+    hint = "" if debug or wrong_use else " (--debug shows where)"
+    Terminal().error(_exit.sentence(error) + hint)
+    return _exit.WRONG_USE if wrong_use else _exit.FAILED

@@ -1,0 +1,21 @@
+"""Ready-made models: ordinary `ChatModel` classes, each in a file of its own, imported when it is used."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langplug.models.echo import CustomChatModelAdvanced
+    from langplug.models.gguf import ChatGGUF
+    from langplug.models.scripted import ChatScripted
+
+_HOMES = {"ChatGGUF": "gguf", "ChatScripted": "scripted", "CustomChatModelAdvanced": "echo"}
+
+__all__ = ["ChatGGUF", "ChatScripted", "CustomChatModelAdvanced"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a model's file when the model is first used: it may need what is not installed."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'langplug.models' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"langplug.models.{_HOMES[name]}"), name)

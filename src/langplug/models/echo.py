@@ -1,0 +1,38 @@
+"""The echo model of LangChain's page "How to create a custom chat model class", written with langplug's rule."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from langplug import ChatModel, Finish, Part, Request, Usage
+
+
+class CustomChatModelAdvanced(ChatModel):
+    """Echoes the first `n` characters of the last message, one character a chunk.
+
+    It behaves as the page shows. Being deterministic, it is also the plainest test double there is.
+
+    Example:
+        >>> CustomChatModelAdvanced(model_name="my_custom_model", n=3).invoke("Meow!").content
+        'Meo'
+    """
+
+    model_name: str = Field(alias="model", default="echo")
+    """What the model calls itself in metadata and traces; `model` is another name for the argument."""
+
+    n: int = Field(ge=0)
+    """How many characters of the last message to echo. A shorter message is echoed whole."""
+
+    reasoning_tags: tuple[str, str] | None = None
+    """None: what is echoed is never taken for reasoning."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "echoing-chat-model-advanced"
+
+    def respond(self, request: Request, /) -> Iterator[Part]:
+        """Yield the characters, then what the page puts into the metadata: three seconds, under both its names."""
+        echoed = request.text[: self.n]
+        yield from echoed
+        yield Usage(input_tokens=len(request.text), output_tokens=len(echoed))
+        yield Finish(metadata={"time_in_sec": 3, "time_in_seconds": 3})
