@@ -29,11 +29,11 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# `set -m` gives the conversation the terminal for itself: Ctrl-C stops an answer, and make does not die of it.
+# `set -m` gives the conversation the terminal for itself, so that Ctrl-C stops an answer and not make; Ctrl-Z would lose it.
 .PHONY: chat
 chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks once and prints the answer
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
-	@if [ -t 0 ]; then set -m; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}
+	@if [ -t 0 ]; then set -m; trap "" TSTP; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}; exit $$?
 
 .PHONY: test
 test: lint type $(VENV)/.dev ## Check everything: lint, types, tests, the examples in the docs
@@ -55,7 +55,7 @@ type: $(VENV)/.dev ## Check types with mypy and pyright
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure what langplug costs, beside its peers
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python benchmarks/framework.py
 
 .PHONY: lock
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest

@@ -11,7 +11,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 for _variable in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
     os.environ.pop(_variable, None)
 
-# A slow machine is no failure. In CI the examples are the same in each run, so a red one is of the change, not of chance.
+# A slow machine is no failure. In CI the examples are the same in each run: what fails there comes of the change.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")

@@ -11,8 +11,9 @@ Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a n
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from typing import Any, cast
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from typing import Any, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -20,11 +21,19 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 OPENED = "langplug_opened"
 """The keyword under which `stream` and `astream` learn which sources `_stream` and `_astream` opened."""
 
 TRACING_ONLY = frozenset({OPENED, "ls_structured_output_format", "structured_output_format", "stream"})
 """Keywords of a call that say how to run or trace it, and are no parameters of the model."""
+
+
+def with_signature(method: F) -> F:
+    """Keep `method`'s signature ready: langchain-core reads that of `_generate` at every call, a tenth of an `invoke`."""
+    setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 - type checkers know no such attribute
+    return method
 
 
 class HealedChatModel(BaseChatModel):
@@ -88,7 +97,8 @@ class HealedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
-        if not self._should_stream(async_api=False, **{**kwargs, "stream": True}):
+        asked: dict[str, Any] = {**kwargs, "stream": True}
+        if not self._should_stream(async_api=False, **asked):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
             return
         opened: list[Generator[Any, None, None]] = []
@@ -107,7 +117,8 @@ class HealedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
-        if not self._should_stream(async_api=True, **{**kwargs, "stream": True}):
+        asked: dict[str, Any] = {**kwargs, "stream": True}
+        if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         opened: list[AsyncGenerator[Any, None]] = []
@@ -123,7 +134,7 @@ class HealedChatModel(BaseChatModel):
     # --- identity ---
 
     @property
-    def _serialized(self) -> dict[str, Any]:  # type: ignore[override]
+    def _serialized(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What traces say of this model: which class, and how it is set up now, without secrets."""
         return {
             "lc": 1,

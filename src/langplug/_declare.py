@@ -113,7 +113,9 @@ class AsyncResource(Resource[T]):
     def __get__(self, instance: None, owner: type) -> "AsyncResource[T]": ...
     @overload
     def __get__(self, instance: HasResources, owner: type) -> Awaitable[T]: ...
-    def __get__(self, instance: HasResources | None, owner: type) -> "AsyncResource[T] | Awaitable[T]":
+    def __get__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, instance: HasResources | None, owner: type
+    ) -> "AsyncResource[T] | Awaitable[T]":
         if instance is None:
             return self
         return cast("Awaitable[T]", instance.resource_store().aget(self, instance))
@@ -254,9 +256,10 @@ class ResourceStore:
     async def _aopen(self, made: Any) -> Any:
         if not inspect.isasyncgen(made):
             return await made
-        value = await anext(made)
+        generator = cast("AsyncGenerator[Any, None]", made)
+        value = await anext(generator)
         # Kept alive here; the loop's `shutdown_asyncgens` tears it down at the latest.
-        self._generators.setdefault(asyncio.get_running_loop(), []).append(made)
+        self._generators.setdefault(asyncio.get_running_loop(), []).append(generator)
         return value
 
     def close(self) -> None:

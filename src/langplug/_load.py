@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import ValidationError
 
+from langplug._parts import Answer
 from langplug._request import Request
 
 _EXPECTED = "expected 'package.module:attribute' or './file.py:attribute', such as 'langplug.models.gguf:ChatGGUF'"
@@ -162,6 +164,12 @@ def _make(found: object, reference: str) -> object:
         raise TypeError(f"{reference!r} is {_a(found)}, {_EXPECTED_MODEL}")
     try:
         return maker()
+    except ValidationError as error:
+        needs = "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors())
+        raise TypeError(
+            f"{reference!r} cannot be made without arguments ({needs}): refer to an instance, "
+            "or to a function without arguments that returns one"
+        ) from error
     except Exception as error:
         error.add_note(f"while making the model {reference!r}")
         raise
@@ -177,7 +185,7 @@ def _maker(found: object) -> Callable[[], object] | None:
     if parameters and _is_request(parameters[0]):
         from langplug import chat_model
 
-        return chat_model(found)
+        return chat_model(cast("Callable[[Request], Answer]", found))  # which it checks itself
     is_factory = not any(_is_required(parameter) for parameter in parameters)
     return found if is_factory and not inspect.iscoroutinefunction(found) else None
 

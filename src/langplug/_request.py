@@ -14,23 +14,28 @@ from langplug._wire.prompt import PromptTemplate, render_prompt
 
 
 class Cancellation:
-    """A flag that is set once, when nobody waits for the answer any more."""
+    """A flag that is set once, when nobody waits for the answer any more. Safe from any thread."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "_is_set")
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
+        self._event: threading.Event | None = None  # most answers are never waited with
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self._is_set
 
     def set(self) -> None:
-        """Say that nobody waits any more. Safe from any thread, any number of times."""
-        self._event.set()
+        """Say that nobody waits any more, any number of times."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block for at most `timeout` seconds until it is set; return whether it is."""
-        return self._event.wait(timeout)
+        if self._event is None:
+            self._event = threading.Event()
+        return self._is_set or self._event.wait(timeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

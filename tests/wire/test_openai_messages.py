@@ -22,6 +22,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
     convert_to_openai_messages,
 )
+
 from langplug._wire.openai_messages import to_openai_messages
 
 ADD = {"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}
@@ -62,11 +63,11 @@ SAME_AS_CORE = [
     AIMessage([{"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}]),
     ToolMessage("2", tool_call_id="c1", name="add"),
     ToolMessage(["two", {"type": "text", "text": "lines"}], tool_call_id="c1"),
-    ChatMessage("Hi", role="user"),
-    HumanMessageChunk("Hi"),
-    SystemMessageChunk("Be brief."),
-    ToolMessageChunk("2", tool_call_id="c1"),
-    AIMessageChunk("", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]),
+    ChatMessage(content="Hi", role="user"),
+    HumanMessageChunk(content="Hi"),
+    SystemMessageChunk(content="Be brief."),
+    ToolMessageChunk(content="2", tool_call_id="c1"),
+    AIMessageChunk(content="", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}]),
 ]
 
 
@@ -198,7 +199,7 @@ def test_tool_results_come_before_what_the_user_says() -> None:
 def test_functions_become_tools() -> None:
     """The deprecated function_call and its FunctionMessage become a tool call and its result, linked by id."""
     call = AIMessage("", additional_kwargs={"function_call": {"name": "add", "arguments": '{"a": 1}'}})
-    asked, answered = to_openai_messages([call, FunctionMessage("2", name="add")])
+    asked, answered = to_openai_messages([call, FunctionMessage(content="2", name="add")])
     assert [ADD_SENT | {"id": "function_add"}] == asked["tool_calls"]
     assert {"role": "tool", "name": "add", "content": "2", "tool_call_id": "function_add"} == answered
 
@@ -286,4 +287,4 @@ def test_refuses_other_messages() -> None:
         type: str = "odd"
 
     with pytest.raises(ValueError, match=r"\$\.messages\[0\] is a Odd, .* accepted: SystemMessage, HumanMessage"):
-        to_openai_messages([Odd("x")])
+        to_openai_messages([Odd(content="x")])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+
 from langplug._wire.prompt import PromptTemplate, render_prompt
 
 TALK = [SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("Bye")]
@@ -29,8 +30,10 @@ LLAMA3 = (
         ("plain", "System: Be brief.\nHuman: Hi\nAI: Hello\nHuman: Bye\nAI:"),
         (
             "chatml",
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-            "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n",
+            (
+                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+                "<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n"
+            ),
         ),
         ("mistral", "[INST] Be brief.\n\nHi [/INST] Hello</s>[INST] Bye [/INST]"),
     ],
@@ -55,22 +58,28 @@ def test_agrees_with_the_models_own_template(name: str, jinja: str) -> None:
         ),
         (
             "chatml",
-            "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\nWell.\n"
-            '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>\n'
-            "<|im_start|>user\n<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\n",
+            (
+                "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\nWell.\n"
+                '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>\n'
+                "<|im_start|>user\n<tool_response>\n2\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+            ),
         ),
         (
             "llama3",
-            "<|start_header_id|>user<|end_header_id|>\n\n1+1<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n"
-            'Well.\n{"name": "add", "parameters": {"a": 1}}<|eot_id|>'
-            "<|start_header_id|>ipython<|end_header_id|>\n\n2<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+            (
+                "<|start_header_id|>user<|end_header_id|>\n\n1+1<|eot_id|>"
+                "<|start_header_id|>assistant<|end_header_id|>\n\n"
+                'Well.\n{"name": "add", "parameters": {"a": 1}}<|eot_id|>'
+                "<|start_header_id|>ipython<|end_header_id|>\n\n2<|eot_id|>"
+                "<|start_header_id|>assistant<|end_header_id|>\n\n"
+            ),
         ),
         (
             "mistral",
-            '[INST] 1+1 [/INST] Well.\n[TOOL_CALLS] [{"name": "add", "arguments": {"a": 1}}]</s>'
-            "[TOOL_RESULTS] 2[/TOOL_RESULTS]",
+            (
+                '[INST] 1+1 [/INST] Well.\n[TOOL_CALLS] [{"name": "add", "arguments": {"a": 1}}]</s>'
+                "[TOOL_RESULTS] 2[/TOOL_RESULTS]"
+            ),
         ),
     ],
 )
@@ -102,6 +111,12 @@ def test_merges_turns_of_one_role() -> None:
     assert "[INST] a\n\nb [/INST] c\n\nd</s>[INST] e [/INST]" == render_prompt(messages, "mistral")
 
 
+def test_keeps_the_results_of_tools_apart() -> None:
+    """Each tool's result stays a turn of its own, even where other turns merge."""
+    results = [ToolMessage("1", tool_call_id="c1"), ToolMessage("2", tool_call_id="c2")]
+    assert "[TOOL_RESULTS] 1[/TOOL_RESULTS][TOOL_RESULTS] 2[/TOOL_RESULTS]" == render_prompt(results, "mistral")
+
+
 def test_takes_a_template_of_ones_own() -> None:
     """A PromptTemplate says everything; without a tool text, results are said by the user."""
     template = PromptTemplate(user=("Q: ", "\n"), assistant=("A: ", "\n"), generation="A:", calls=("<", ",", ">"))
@@ -120,7 +135,7 @@ def test_suggests_the_near_name(name: str, near: str) -> None:
     ("message", "says"),
     [
         (HumanMessage([{"type": "image", "url": "https://e.example/a.png"}]), r"messages\[1\] .*'image_url'"),
-        (ChatMessage("x", role="narrator"), r"messages\[1\] .*'narrator'"),
+        (ChatMessage(content="x", role="narrator"), r"messages\[1\] .*'narrator'"),
         (HumanMessage([{"type": "hologram"}]), r"messages\[1\]\.content\[0\] .*'hologram'"),
     ],
 )

@@ -2,10 +2,12 @@
 
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from langplug._parts import Reasoning
 from langplug._wire.reasoning import ReasoningSplitter
 
@@ -46,11 +48,12 @@ def split(splitter: ReasoningSplitter, pieces: list[str]) -> tuple[str, str]:
 
 def cut(answer: str, places: list[int]) -> list[str]:
     edges = [0, *sorted(place % (len(answer) + 1) for place in places), len(answer)]
-    return [answer[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [answer[a:b] for a, b in pairwise(edges)]
 
 
 @given(ANSWERS, st.lists(st.integers(0, 100), max_size=8), st.booleans())
 @example("<think>\n\nso\n</think>\n\nHi", list(range(40)), False)
+@example("x\n<think>a</think><think>b</think>c", [1], False)
 @example("\n<think>\nso</think><think>on</think>", list(range(40)), True)
 def test_any_cut_gives_what_the_whole_answer_gives(answer: str, places: list[int], opened: bool) -> None:
     """However the answer is cut, text and reasoning are those of the whole answer."""

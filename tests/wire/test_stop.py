@@ -5,6 +5,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from langplug._wire.stop import StopCutter
 
 TEXTS = st.text(alphabet="ab<|\n", max_size=24)
@@ -72,6 +73,13 @@ def test_cuts(stops: list[str], pieces: list[str], expected: str, hit: str | Non
     assert hit == cutter.hit
 
 
+def test_does_not_wait_for_a_longer_one_at_the_same_place() -> None:
+    """The shorter of two that start together hits at once."""
+    cutter = StopCutter(["abc", "ab"])
+    assert "ab" == cutter.feed("ab")
+    assert "ab" == cutter.hit
+
+
 def test_leaves_the_stop_string_out() -> None:
     """With include=False the text ends right before the stop string."""
     cutter = StopCutter(["END"], include=False)
@@ -89,6 +97,11 @@ def test_says_nothing_after_a_hit() -> None:
 def test_shows_text_at_once_where_no_stop_string_can_begin() -> None:
     """A piece that no stop string can begin in is not delayed."""
     assert "hello " == StopCutter(["END"]).feed("hello ")
+
+
+def test_cuts_nothing_without_stop_strings() -> None:
+    """Without stop strings every piece passes."""
+    assert "a" == StopCutter([]).feed("a")
 
 
 @pytest.mark.parametrize("stops", [[""], ["a", ""], [None], [3], "END"])

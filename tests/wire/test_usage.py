@@ -1,5 +1,6 @@
 """The usage meter: totals, running totals, deltas, and nothing."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
+
 from langplug._parts import Usage
 from langplug._wire.usage import UsageMeter
 
@@ -69,9 +71,9 @@ def test_details_are_ints() -> None:
     )
     expected = counts(9, 5) | {"input_token_details": {"cache_read": 4}, "output_token_details": {"reasoning": 2}}
     assert expected == usage
-    assert usage is not None and {int} == {
-        type(n) for n in (usage["output_tokens"], usage["input_token_details"]["cache_read"])
-    }
+    assert usage is not None
+    assert '"output_tokens": 5,' in json.dumps(usage)
+    assert '{"cache_read": 4}' in json.dumps(usage)
 
 
 def test_core_can_add_it() -> None:
@@ -79,7 +81,12 @@ def test_core_can_add_it() -> None:
     usage = measure(Usage(input_tokens=9, output_tokens=5, input_token_details={"cache_read": 4, "audio": None}))
     added = add_usage(usage, usage)
     assert counts(18, 10) | {"input_token_details": {"cache_read": 8}} == added
-    assert added == (AIMessageChunk("", usage_metadata=usage) + AIMessageChunk("", usage_metadata=usage)).usage_metadata
+    assert (
+        added
+        == (
+            AIMessageChunk(content="", usage_metadata=usage) + AIMessageChunk(content="", usage_metadata=usage)
+        ).usage_metadata
+    )
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, float("nan"), "3", True])

@@ -140,7 +140,8 @@ class Channel(Generic[T]):
         with self._lock:
             if not self._items:
                 if self._finished:
-                    return self._end()
+                    self._raise_error()
+                    return None
                 self._wake_consumer = wake_me
                 return []
             batch = list(self._items)
@@ -150,7 +151,7 @@ class Channel(Generic[T]):
             wake()
         return batch
 
-    def _end(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             error, self._error = self._error, None
             raise error

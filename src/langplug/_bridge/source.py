@@ -75,13 +75,14 @@ async def _with_deadline(stream: AsyncGenerator[Any, None], timeout: float) -> A
     deadline = asyncio.get_running_loop().time() + timeout
     try:
         while True:
+            limit = asyncio.timeout_at(deadline)
             try:
-                async with asyncio.timeout_at(deadline) as limit:
+                async with limit:
                     part = await anext(stream)
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                if not limit.expired():
+                if not limit.expired():  # the author's own
                     raise
                 raise _too_late(timeout) from error
             yield part

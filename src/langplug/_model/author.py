@@ -73,6 +73,7 @@ def check_fields(cls: Any, base: type) -> None:
             )
 
 
+@cache
 def kebab(name: str) -> str:
     """`ChatAcme` as `chat-acme`, `my_model` as `my-model`."""
     words = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3-\2", name)

@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk
 
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
@@ -86,27 +87,27 @@ class Call:
             pass
         return self._message(self.closing())
 
-    def chunks(self) -> Generator[AIMessageChunk, None, None]:
+    def chunks(self) -> Generator[ChatGenerationChunk, None, None]:
         """The answer chunk by chunk; the last one carries all that is known of its end, and no other does."""
         builder = ChunkBuilder(v1=self._v1)
         pieces = self.pieces()
         try:
             for piece in pieces:
-                yield builder.chunk(piece)
+                yield ChatGenerationChunk(message=builder.chunk(piece))
         finally:
             pieces.close()
-        yield builder.last(self.closing())
+        yield ChatGenerationChunk(message=builder.last(self.closing()))
 
-    async def achunks(self) -> AsyncGenerator[AIMessageChunk, None]:
+    async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
         builder = ChunkBuilder(v1=self._v1)
         pieces = self.apieces()
         try:
             async for piece in pieces:
-                yield builder.chunk(piece)
+                yield ChatGenerationChunk(message=builder.chunk(piece))
         finally:
             await pieces.aclose()
-        yield builder.last(self.closing())
+        yield ChatGenerationChunk(message=builder.last(self.closing()))
 
     def closing(self) -> Closing:
         """What is known of the answer now that it has ended."""

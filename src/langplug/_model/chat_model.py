@@ -9,7 +9,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langplug._bridge.shapes import Shape
-from langplug._core import OPENED, TRACING_ONLY, HealedChatModel
+from langplug._core import OPENED, TRACING_ONLY, HealedChatModel, with_signature
 from langplug._declare import HasResources, Resource, ResourceStore
 from langplug._errors import MissingSecretError, UnsupportedError
 from langplug._model import author, tokens
@@ -25,14 +25,13 @@ from langplug._wire.turn import Turn
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
 
+_NAME_FIELDS = ("model", "model_name", "model_id")
+"""The fields under which models say which one they are."""
+
 _NO_TOOLS = (
     "{name} cannot take {what!r} yet: this version of langplug derives neither tools nor structured output. "
     "Put what the model should know of them into its messages."
 )
-
-_UNSAID = frozenset({"metadata", "profile"})
-"""Fields that a model's repr leaves out, unlike pydantic's: they say nothing about how it was set up."""
-
 
 class ChatModel(HealedChatModel, HasResources):
     """Any language model as a LangChain chat model: subclass it and write `respond`.
@@ -142,12 +141,19 @@ class ChatModel(HealedChatModel, HasResources):
         return self
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        media = {f"{medium}_inputs": medium in self.accepts for medium in ("image", "audio", "video")}
-        profile: dict[str, Any] = {"name": self.reported_name, "text_inputs": True, "text_outputs": True, **media}
-        profile |= {"tool_calling": False, "structured_output": False}  # until they are derived: claim nothing
+        profile = ModelProfile(
+            name=self.reported_name,
+            text_inputs=True,
+            text_outputs=True,
+            image_inputs="image" in self.accepts,
+            audio_inputs="audio" in self.accepts,
+            video_inputs="video" in self.accepts,
+            tool_calling=False,  # until tools are derived: claim nothing
+            structured_output=False,
+        )
         if self.context_window is not None:
             profile["max_input_tokens"] = self.context_window
-        return ModelProfile(**profile)
+        return profile
 
     # --- identity ---
 
@@ -158,8 +164,8 @@ class ChatModel(HealedChatModel, HasResources):
     @property
     def reported_name(self) -> str:
         """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
-        for field in ("model", "model_name", "model_id"):
-            if isinstance(name := getattr(self, field, None), str) and name:
+        for field in _NAME_FIELDS:
+            if isinstance(name := self.__dict__.get(field), str) and name:
                 return name
         return self._llm_type
 
@@ -170,14 +176,15 @@ class ChatModel(HealedChatModel, HasResources):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {name: plain(getattr(self, name)) for name in parameters_of(type(self)).identity}
+        fields = self.__dict__
+        return {name: plain(fields[name]) for name in parameters_of(type(self)).identity}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The environment variable of each secret field."""
         declared = parameters_of(type(self)).secrets
-        aliases = {type(self).model_fields[name].alias: variable for name, variable in declared.items()}
-        return {name: variable for name, variable in {**declared, **aliases}.items() if name and variable}
+        aliases = {type(self).model_fields[name].alias or name: variable for name, variable in declared.items()}
+        return {name: variable for name, variable in {**declared, **aliases}.items() if variable}
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """The model's parameters, under those `given` for a call, as JSON data without secrets."""
@@ -195,26 +202,28 @@ class ChatModel(HealedChatModel, HasResources):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         names = parameters_of(type(self)).per_call
         given = {names.get(name, name): value for name, value in kwargs.items()}
-        known: dict[str, Any] = {name: getattr(self, name, None) for name in ("temperature", "max_tokens")} | given
-        named = (given.get(field) for field in ("model", "model_name", "model_id"))
+        known: dict[str, Any] = {**self.__dict__, **given}
+        named = (given.get(field) for field in _NAME_FIELDS)
         params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
         params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
-        if isinstance(known["temperature"], int | float):
-            params["ls_temperature"] = known["temperature"]
-        if isinstance(known["max_tokens"], int):
-            params["ls_max_tokens"] = known["max_tokens"]
+        if isinstance(temperature := known.get("temperature"), int | float):
+            params["ls_temperature"] = temperature
+        if isinstance(max_tokens := known.get("max_tokens"), int):
+            params["ls_max_tokens"] = max_tokens
         if in_force := (self.stop if stop is None else stop):
             params["ls_stop"] = in_force
         return params
 
     # --- the four doors of langchain-core ---
 
+    @with_signature
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         call = self._open(messages, stop, kwargs, streaming=False)
         return ChatResult(generations=[ChatGeneration(message=call.message())])
 
+    @with_signature
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
@@ -227,23 +236,15 @@ class ChatModel(HealedChatModel, HasResources):
         opened: list[Any] = kwargs.pop(OPENED, [])
         chunks = self._open(messages, stop, kwargs, streaming=True).chunks()
         opened.append(chunks)
-        try:
-            for chunk in chunks:
-                yield ChatGenerationChunk(message=chunk)
-        finally:
-            chunks.close()
+        return chunks
 
-    async def _astream(
+    def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         opened: list[Any] = kwargs.pop(OPENED, [])
         chunks = self._open(messages, stop, kwargs, streaming=True).achunks()
         opened.append(chunks)
-        try:
-            async for chunk in chunks:
-                yield ChatGenerationChunk(message=chunk)
-        finally:
-            await chunks.aclose()
+        return chunks
 
     def _open(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool) -> Call:
         """Make ready for one answer: sort what the call was given, and check the conversation."""
@@ -343,8 +344,9 @@ class ChatModel(HealedChatModel, HasResources):
         await self._resources.aclose()
 
     def __repr_args__(self) -> Any:
-        """The fields that were set, without what LangChain itself adds to every model."""
-        return [(name, value) for name, value in super().__repr_args__() if name not in _UNSAID and value != {}]
+        """The fields that were set to something, without what LangChain itself adds to every model."""
+        shown = parameters_of(type(self)).shown & self.__pydantic_fields_set__
+        return [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
@@ -369,5 +371,3 @@ class ChatModel(HealedChatModel, HasResources):
 
     def _default_of(self, name: str) -> Any:
         return type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
-
-

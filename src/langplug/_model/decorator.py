@@ -1,8 +1,9 @@
 """`@chat_model`: the class that one would have written, from a function."""
 
 import inspect
+import types
 from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, get_type_hints, overload
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
 
@@ -69,7 +70,7 @@ def _class_of(function: Callable[..., Any], class_variables: dict[str, Any]) -> 
     }
     for parameter in configured:
         _declare(parameter, hints, namespace)
-    return type(ChatModel)(name, (ChatModel,), namespace)
+    return cast("type[ChatModel]", types.new_class(name, (ChatModel,), exec_body=lambda body: body.update(namespace)))
 
 
 def _respond(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[ChatModel, Request], Any]:

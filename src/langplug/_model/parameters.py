@@ -53,6 +53,7 @@ class Parameters:
         environment: The fields that come from the environment.
         per_call: What a call may set, by each name that it has, and the field that it sets.
         init: All names that the constructor knows.
+        shown: The fields that a repr shows.
     """
 
     identity: tuple[str, ...]
@@ -60,6 +61,7 @@ class Parameters:
     environment: dict[str, EnvironmentValue]
     per_call: dict[str, str]
     init: frozenset[str]
+    shown: frozenset[str]
 
 
 @cache
@@ -84,6 +86,7 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         environment=environment,
         per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL},
         init=frozenset(names),
+        shown=frozenset(name for name, field in fields.items() if field.repr) - {"metadata", "profile"},
     )
 
 

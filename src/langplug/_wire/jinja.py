@@ -22,8 +22,8 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
 
     The template gets `messages` (OpenAI messages, with the arguments of tool calls as mappings), `tools` (None if there
     are none), `add_generation_prompt=True`, `raise_exception()`, `strftime_now()`, `tojson`, `{% break %}`,
-    `{% continue %}` and `{% generation %}`. `bos_token` and `eos_token` are empty, as tokenizers add the first; a template that needs
-    the other is given as `"{% set eos_token = '</s>' %}" + template`.
+    `{% continue %}` and `{% generation %}`. `bos_token` and `eos_token` are empty, as tokenizers add the first; a
+    template that needs the other is given as `"{% set eos_token = '</s>' %}" + template`.
     See https://huggingface.co/docs/transformers/chat_templating_writing.
 
     Raises:
@@ -53,16 +53,15 @@ def _compile(template: str) -> Template:
         from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ImportError as error:
         raise ImportError("A Jinja chat template needs jinja2, which is not installed: pip install jinja2") from error
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _generation_block()]
-    )
+    extensions = [loopcontrols, _generation_block()]
+    environment: Any = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     environment.filters["tojson"] = _tojson  # Jinja's own escapes for HTML
-    functions: dict[str, Any] = environment.globals
-    functions.update(raise_exception=_raise_exception, strftime_now=_strftime_now)
+    functions = {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
     try:
-        return environment.from_string(template)
+        compiled: Template = environment.from_string(template, globals=functions)
     except TemplateSyntaxError as error:
         raise ValueError(f"The chat template is broken in line {error.lineno}: {error.message}") from error
+    return compiled
 
 
 def _generation_block() -> type[Extension]:

@@ -72,8 +72,8 @@ def error_of(error: Any) -> ModelError:
     words = f"{detail.get('code')} {detail.get('type')} {message}".lower()
     if any(word in words for word in _OVERFLOW_WORDS):
         return ContextOverflowError(message)
-    code = detail.get("code") or detail.get("status")
-    status = int(code) if str(code).isdigit() else 500
+    code = str(detail.get("code") or detail.get("status"))
+    status = int(code) if code.isdigit() else 500
     return _ERRORS.get(status, ModelAPIError if status >= 500 else ModelInvalidRequestError)(message)
 
 

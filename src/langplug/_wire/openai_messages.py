@@ -146,7 +146,7 @@ def _blocks(content: object, path: str) -> Iterator[tuple[Block, str]]:
         elif isinstance(block, dict):
             yield cast("Block", block), where
         else:
-            raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")
+            raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")  # noqa: TRY004
 
 
 def _reader(block: Block, path: str, readers: Readers) -> Callable[[Block, str], Part | None]:
@@ -165,7 +165,7 @@ def _text_part(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def _json(block: Block, path: str) -> Part:
+def _json(block: Block, _path: str) -> Part:
     return _text_part(json.dumps(block.get("json"), ensure_ascii=False))
 
 
@@ -185,7 +185,7 @@ def _url_part(kind: str, block: Block, path: str) -> Part:
     given = block.get(kind)
     target = {"url": given} if isinstance(given, str) else _mapping(given)
     if not isinstance(target.get("url"), str):
-        raise ValueError(f"{path}.{kind} is {given!r}; expected a URL or a dict with a 'url'.")
+        raise ValueError(f"{path}.{kind} is {given!r}; expected a URL or a dict with a 'url'.")  # noqa: TRY004
     return {"type": kind, kind: dict(target)}
 
 
@@ -252,7 +252,8 @@ def _base64(block: Block, path: str) -> tuple[str, str]:
     mime_type = holder.get("mime_type") or holder.get("media_type")
     if not isinstance(data, str) or not isinstance(mime_type, str):
         wanted = "'base64' and 'mime_type'" + (" or a 'url'" if block["type"] in ("image", "video") else "")
-        raise ValueError(f"{path} is a block of the type {block['type']!r} with {sorted(block)}; expected {wanted}.")
+        found = f"of the type {block['type']!r} and has {sorted(block)}"
+        raise ValueError(f"{path} is a block {found}; expected {wanted}.")  # noqa: TRY004
     return data, mime_type
 
 
@@ -261,7 +262,7 @@ def _non_standard(block: Block, path: str) -> Part | None:
     return _reader(value, f"{path}.value", _AI_BLOCKS)(value, f"{path}.value")
 
 
-def _left_out(block: Block, path: str) -> None:
+def _left_out(_block: Block, _path: str) -> None:
     """Read a block that has no counterpart, or is taken care of elsewhere."""
 
 
@@ -302,7 +303,7 @@ def _tool_use(block: Block, path: str) -> Part:
     return _call(block.get("id"), _need(block, "name", str, path), block.get("input"))
 
 
-def _tool_call(block: Block, path: str) -> Part:
+def _tool_call(block: Block, _path: str) -> Part:
     return _call(block.get("id"), block.get("name"), block.get("args"))
 
 
@@ -364,5 +365,5 @@ def _need(block: Block, key: str, kind: type, path: str) -> Any:
     value = block.get(key)
     if not isinstance(value, kind):
         found = f"is {value!r}" if key in block else "is missing"
-        raise ValueError(f"{path}.{key} {found}; expected a {kind.__name__}.")
+        raise ValueError(f"{path}.{key} {found}; expected a {kind.__name__}.")  # noqa: TRY004
     return value

@@ -4,6 +4,7 @@ A stop string is literal: no character of it is special (langchain-core's own `e
 a regular expression, so that `<|end|>` cut at any `<`).
 """
 
+import re
 from collections.abc import Sequence
 
 
@@ -26,10 +27,11 @@ class StopCutter:
         ValueError: If a stop string is empty or not a string.
     """
 
-    __slots__ = ("_held", "_include", "_stops", "hit")
+    __slots__ = ("_beginning", "_held", "_include", "_stops", "hit")
 
     def __init__(self, stops: Sequence[str], *, include: bool = True) -> None:
         self._stops = tuple(sorted(_checked(stops), key=len))
+        self._beginning = re.compile("|".join({re.escape(stop[0]) for stop in self._stops}) or r"(?!)")
         self._include = include
         self._held = ""
         self.hit: str | None = None
@@ -38,10 +40,11 @@ class StopCutter:
         """Take the next piece; return what may be shown now. After a hit: `""`."""
         if self.hit is not None:
             return ""
-        if self._held:
-            text = self._held + text
+        if not self._held and not self._beginning.search(text):
+            return text
+        text = self._held + text
         start, stop = self._first(text)
-        pending = min(partial_start(text, stop) for stop in self._stops) if self._stops else len(text)
+        pending = min(partial_start(text, stop) for stop in self._stops)
         if stop and start <= pending:
             return self._cut(text, start, stop)
         self._held = text[pending:]
@@ -81,7 +84,8 @@ def partial_start(text: str, needle: str) -> int:
 
 def _checked(stops: Sequence[str]) -> Sequence[str]:
     if isinstance(stops, str):
-        raise ValueError(f"stop is the string {stops!r}; expected a list of strings. Write stop=[{stops!r}].")
+        hint = f"Write stop=[{stops!r}]."
+        raise ValueError(f"stop is the string {stops!r}; expected a list of strings. {hint}")  # noqa: TRY004
     for stop in stops:
         if not _is_stop(stop):
             raise ValueError(f"stop holds {stop!r}; expected strings that are not empty. Leave it out.")

@@ -169,8 +169,8 @@ class Display:
             return
         if self._open == "reasoning":
             self._end_line()
+        self._open = None if text.endswith("\n") else "text"  # first: Ctrl-C may come as soon as it is written
         self._terminal.answer(text)
-        self._open = None if text.endswith("\n") else "text"
 
     def _reasoning(self, text: str) -> None:
         if not text:
@@ -178,8 +178,8 @@ class Display:
         if self._open != "reasoning":
             self._end_line()
             self._terminal.note("thinking: ", end="", dim=True)
-        self._terminal.note(text, end="", dim=True)
         self._open = "reasoning"
+        self._terminal.note(text, end="", dim=True)
 
     def _end_line(self) -> None:
         if self._open == "text":

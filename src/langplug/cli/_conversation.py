@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -94,13 +94,14 @@ class Conversation:
 
     @classmethod
     def _from_saved(cls, saved: Any, path: Path) -> "Conversation":
-        schema = saved.get("schema") if isinstance(saved, dict) else None
+        known = cast("dict[str, Any]", saved) if isinstance(saved, dict) else {}
+        schema = known.get("schema")
         if schema != JSON_SCHEMA:
             raise UsageError(
                 f"{str(path)!r} is not a saved conversation: its schema is {schema!r}, expected {JSON_SCHEMA!r}"
             )
         try:
-            messages = messages_from_dict(saved["messages"])
+            messages = messages_from_dict(known["messages"])
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{str(path)!r} holds messages that LangChain cannot read: {error!r}") from error
         if messages and isinstance(messages[0], SystemMessage):

@@ -20,7 +20,7 @@ class OutputError(Exception):
     """The answer could not be written, such as on a full disk."""
 
 
-class ReaderGone(Exception):
+class ReaderGone(Exception):  # noqa: N818 - to read no further is no error
     """Nobody reads the output any more (`langplug ... | head`): no failure, and nothing left to say."""
 
 

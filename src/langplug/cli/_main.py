@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol, cast
 
+from langplug import __version__
 from langplug.cli import _exit
 from langplug.cli._exit import ReaderGone, UsageError
 from langplug.cli._suggest import did_you_mean
@@ -52,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             raise self._usage_error(f"unexpected argument {unknown[0]!r}")
         return namespace
 
-    def print_help(self, file: Any = None) -> None:
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - the base class's signature
         """Write the help to stdout; no error where nobody reads on."""
         Terminal().answer(self.format_help())
 
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _exit.OK
     except KeyboardInterrupt:
         return _exit.INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - here every error becomes a sentence
         return _report(error, debug=_wants_debug(args))
 
 
@@ -118,9 +119,7 @@ def _top_level() -> Parser:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from importlib.metadata import version  # slow to import, and rarely needed
-
-        Terminal().answer(f"langplug {version('langplug')}\n")
+        Terminal().answer(f"langplug {__version__}\n")
         parser.exit()
 
 

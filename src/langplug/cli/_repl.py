@@ -10,6 +10,9 @@ from langplug.cli._session import Session
 
 _BLOCK: Final = '"""'
 
+_ENOUGH_INTERRUPTS: Final = 2
+"""In a row: the first stops what is going on, the second leaves."""
+
 
 def hold_conversation(session: Session, *, name: str, debug: bool) -> int:
     """Take lines and answer them until the person leaves. Returns the exit code: leaving is always fine.
@@ -22,15 +25,17 @@ def hold_conversation(session: Session, *, name: str, debug: bool) -> int:
     session.terminal.note(f"{name} · /help for help, Ctrl-D to leave", dim=True)
     if session.conversation.turns:
         session.terminal.note(f"(going on after {len(session.conversation.turns)} messages)", dim=True)
-    interrupts = 0  # in a row: the first one stops what is going on, the second one leaves
-    while interrupts < 2:
+    interrupts = 0
+    while interrupts < _ENOUGH_INTERRUPTS:
         try:
             message = read_message(session.terminal.read_line)
             interrupts = 0
             _take(session, message, debug=debug)
         except KeyboardInterrupt:
             interrupts += 1
-            session.terminal.note("" if interrupts > 1 else "\n(Ctrl-C again or Ctrl-D leaves)", dim=True)
+            session.terminal.note(
+                "" if interrupts == _ENOUGH_INTERRUPTS else "\n(Ctrl-C again or Ctrl-D leaves)", dim=True
+            )
         except EOFError:
             session.terminal.note("")
             break
@@ -73,7 +78,7 @@ def _take(session: Session, message: str, *, debug: bool) -> None:
         raise
     except UsageError as error:
         session.terminal.error(_exit.sentence(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a model raises, the conversation goes on
         if debug:
             _exit.print_traceback(error)
         session.terminal.error(_exit.sentence(error))

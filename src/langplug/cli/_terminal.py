@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, TextIO
 
 from langplug.cli._exit import OutputError, ReaderGone, UsageError
@@ -147,12 +148,14 @@ def remember_lines(file: str | None) -> None:
         import readline
     except ImportError:  # Windows, and Pythons built without it: lines are read all the same
         return
+    readline.parse_and_bind("set enable-bracketed-paste on")  # a pasted text of several lines is one message
     if not file:
         return
-    file = os.path.expanduser(file)
-    if os.path.exists(file):
-        readline.read_history_file(file)
-    atexit.register(readline.write_history_file, file)
+    path = Path(file).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        readline.read_history_file(path)
+    atexit.register(readline.write_history_file, path)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

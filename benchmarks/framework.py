@@ -1,0 +1,215 @@
+"""What langplug adds to langchain-core, and what it saves: ratios against peers in the same run.
+
+    python benchmarks/framework.py [--rounds 7] [--json FILE]
+
+Every row is measured in `rounds` rounds, each timing all of its contestants one after the other, so that a busy machine
+slows all alike. Times are CPU time of the process, threads included, in microseconds; what is printed is the median,
+the spread (lowest and highest round) and the ratio of medians to the row's peer.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from langplug import ChatModel, Request
+
+CHUNKS = 1000
+TOKENS = ["tok "] * CHUNKS
+
+
+# --- contestants: what one writes by hand against langchain-core, and with langplug ---
+
+
+class CoreModel(BaseChatModel):
+    """The least that langchain-core asks for, all four doors native: "core alone"."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "core"
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content="hello"))])
+
+    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        return self._generate(messages)
+
+    def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        for token in TOKENS:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=token))
+
+    async def _astream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for token in TOKENS:
+            yield ChatGenerationChunk(message=AIMessageChunk(content=token))
+
+
+class CoreSyncModel(CoreModel):
+    """The same with sync doors only: async callers go through langchain-core's executor."""
+
+    _agenerate = BaseChatModel._agenerate
+    _astream = BaseChatModel._astream
+
+
+class PlugFunction(ChatModel):
+    """langplug over a plain function."""
+
+    def respond(self, request: Request, /) -> str:
+        """Answer at once."""
+        return "hello"
+
+
+class PlugCoroutine(ChatModel):
+    """langplug over an async function."""
+
+    async def respond(self, request: Request, /) -> str:
+        """Answer at once."""
+        return "hello"
+
+
+class PlugGenerator(ChatModel):
+    """langplug over a generator."""
+
+    def respond(self, request: Request, /) -> Iterator[str]:
+        """Stream the tokens."""
+        yield from TOKENS
+
+
+class PlugAsyncGenerator(ChatModel):
+    """langplug over an async generator."""
+
+    async def respond(self, request: Request, /) -> AsyncIterator[str]:
+        """Stream the tokens."""
+        for token in TOKENS:
+            yield token
+
+
+# --- what is done with them ---
+
+
+def invoke(model: BaseChatModel, times: int = 300) -> float:
+    """Microseconds per `invoke`."""
+    return _per(times, lambda: [model.invoke("hi") for _ in range(times)])
+
+
+def ainvoke(model: BaseChatModel, times: int = 300) -> float:
+    """Microseconds per `ainvoke`, one after the other on one loop."""
+
+    async def calls() -> None:
+        for _ in range(times):
+            await model.ainvoke("hi")
+
+    return _per(times, lambda: asyncio.run(calls()))
+
+
+def stream(model: BaseChatModel, times: int = 3) -> float:
+    """Microseconds per chunk of `stream`."""
+    return _per(times * CHUNKS, lambda: [sum(1 for _ in model.stream("hi")) for _ in range(times)])
+
+
+def astream(model: BaseChatModel, times: int = 3) -> float:
+    """Microseconds per chunk of `astream`."""
+
+    async def streams() -> None:
+        for _ in range(times):
+            async for _chunk in model.astream("hi"):
+                pass
+
+    return _per(times * CHUNKS, lambda: asyncio.run(streams()))
+
+
+def _per(count: int, work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return (time.process_time() - start) / count * 1e6
+
+
+def import_ms(module: str) -> float:
+    """Milliseconds of CPU time to start Python and import `module`."""
+    code = f"import {module}, time; print(time.process_time() * 1e3)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+# --- rows ---
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure: the median of a contestant and its peer, with the spread of each."""
+
+    name: str
+    unit: str
+    ours: float
+    ours_low: float
+    ours_high: float
+    peer_name: str
+    peer: float
+    peer_low: float
+    peer_high: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours to the peer's, of medians."""
+        return self.ours / self.peer
+
+
+def row(name: str, unit: str, ours: Callable[[], float], peer_name: str, peer: Callable[[], float], rounds: int) -> Row:
+    """Measure both sides in turn; the first round, which warms up, is not counted."""
+    pairs = [(ours(), peer()) for _ in range(rounds + 1)][1:]
+    mine, theirs = (sorted(side) for side in zip(*pairs, strict=True))
+    return Row(
+        name, unit,
+        statistics.median(mine), mine[0], mine[-1],
+        peer_name,
+        statistics.median(theirs), theirs[0], theirs[-1],
+    )  # fmt: skip
+
+
+def rows(rounds: int) -> Iterator[Row]:
+    """All figures, one by one."""
+    core, core_sync = CoreModel(), CoreSyncModel()
+    function, coroutine = PlugFunction(), PlugCoroutine()
+    generator, agenerator = PlugGenerator(), PlugAsyncGenerator()
+    us = "µs/call"
+    yield row("invoke, a function", us, lambda: invoke(function), "core alone", lambda: invoke(core), rounds)
+    yield row("ainvoke, an async function", us, lambda: ainvoke(coroutine), "core alone", lambda: ainvoke(core), rounds)
+    yield row("ainvoke, a function", us, lambda: ainvoke(function), "core's executor", lambda: ainvoke(core_sync), rounds)
+    us = "µs/chunk"
+    yield row("stream, a generator", us, lambda: stream(generator), "core alone", lambda: stream(core), rounds)
+    yield row("astream, an async generator", us, lambda: astream(agenerator), "core alone", lambda: astream(core), rounds)
+    yield row("astream, a generator", us, lambda: astream(generator), "native async generator, ours",
+              lambda: astream(agenerator), rounds)  # fmt: skip
+    yield row("astream, a generator", us, lambda: astream(generator), "core's executor", lambda: astream(core_sync), rounds)
+    yield row("import, a ChatModel", "ms", lambda: import_ms("langplug._model.chat_model"), "core's BaseChatModel",
+              lambda: import_ms("langchain_core.language_models.chat_models"), min(rounds, 5))  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures as JSON where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: 7)")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
+    arguments = parser.parse_args()
+    figures: list[Row] = []
+    print(f"{'figure':30} {'unit':8} {'langplug (spread)':>24}  {'peer':28} {'(spread)':>24} {'ratio':>6}")
+    for figure in rows(arguments.rounds):
+        figures.append(figure)
+        ours = f"{figure.ours:.1f} ({figure.ours_low:.1f} to {figure.ours_high:.1f})"
+        peer = f"{figure.peer:.1f} ({figure.peer_low:.1f} to {figure.peer_high:.1f})"
+        print(f"{figure.name:30} {figure.unit:8} {ours:>24}  {figure.peer_name:28} {peer:>24} {figure.ratio:6.2f}", flush=True)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump([{**asdict(figure), "ratio": figure.ratio} for figure in figures], file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

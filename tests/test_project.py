@@ -1,0 +1,409 @@
+"""The house's own rules: what a reviewer would otherwise have to say again and again.
+
+A rule is a function from modules to complaints, so that each is shown below to complain of what it forbids.
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from packaging.requirements import Requirement
+
+import langplug
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src"
+
+FLOORS = (
+    ("_parts", "_request", "_errors"),
+    ("_wire",),
+    ("_bridge", "_declare"),
+    ("_core",),
+    ("_model",),
+    ("_load", "_weights"),
+    ("models",),
+    ("testing", "cli", "serve", "batch", "bench", "__main__"),
+)
+"""The rooms, ground floor first. A module imports from its own floor and from those below."""
+
+FRONT_DOOR = "_load"
+"""The highest room that offers something through `langplug` itself: importing from there is importing from it."""
+
+HOOKS = frozenset(
+    {"_generate", "_agenerate", "_stream", "_astream", "_llm_type", "_identifying_params", "_get_ls_params"}
+)
+"""The private names that langchain-core documents as what a chat model writes."""
+
+CORE_PRIVATE = frozenset(
+    name
+    for cls in BaseChatModel.__mro__
+    if cls.__module__.startswith("langchain_core")
+    for name in vars(cls)
+    if name.startswith("_") and not name.startswith("__") and name not in HOOKS
+)
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file."""
+
+    name: str
+    """Dotted, as it is imported; a package by its own name."""
+    text: str
+    is_package: bool = False
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        return self.name.partition(".")[2].partition(".")[0]
+
+    def nodes(self) -> Iterator[ast.AST]:
+        return ast.walk(self.tree)
+
+    def functions(self) -> Iterator[Function]:
+        return (node for node in self.nodes() if isinstance(node, Function))
+
+
+def modules_under(folder: Path) -> list[Module]:
+    return [module_at(path, folder) for path in sorted(folder.rglob("*.py"))]
+
+
+def module_at(path: Path, folder: Path) -> Module:
+    parts = path.relative_to(folder).with_suffix("").parts
+    is_package = parts[-1] == "__init__"
+    return Module(".".join(parts[:-1] if is_package else parts), path.read_text(encoding="utf-8"), is_package)
+
+
+HOUSE = modules_under(SRC)
+TESTS = modules_under(ROOT / "tests")
+
+
+# --- the rules ---
+
+
+def length(function: Function) -> int:
+    """Lines from `def` to the end, without the docstring."""
+    doc = function.body[0] if ast.get_docstring(function) else None
+    return span(function) - (span(doc) if doc else 0)
+
+
+def span(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def long_files(modules: list[Module]) -> list[str]:
+    return [f"{m.name}: {lines} lines" for m in modules if (lines := len(m.text.splitlines())) > 500]
+
+
+def long_functions(modules: list[Module]) -> list[str]:
+    return [f"{m.name}.{f.name}: {length(f)} lines" for m in modules for f in m.functions() if length(f) > 60]
+
+
+def undocumented(modules: list[Module]) -> list[str]:
+    return [f"{m.name}.{name}" for m in modules for name, node in public(m.tree) if not ast.get_docstring(node)]
+
+
+def public(parent: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple[str, Definition]]:
+    """What others may use, with its name: classes, their methods, functions."""
+    for node in parent.body:
+        if not isinstance(node, Definition) or node.name.startswith("_") or is_repeated(node):
+            continue
+        yield prefix + node.name, node
+        if isinstance(node, ast.ClassDef):
+            yield from public(node, f"{prefix}{node.name}.")
+
+
+def is_repeated(node: Definition) -> bool:
+    """Whether it only says again what another definition documents: an overload, a property's setter."""
+    return any(
+        ast.unparse(decorator).endswith(("overload", ".setter", ".deleter")) for decorator in node.decorator_list
+    )
+
+
+def upward_imports(modules: list[Module]) -> list[str]:
+    return [
+        f"{m.name} imports {target}"
+        for m in modules
+        if m.room  # `langplug/__init__.py` is the front door, and opens every room
+        for target in imported(m)
+        if floor(target) > floor(m.name)
+    ]
+
+
+def imported(module: Module) -> Iterator[str]:
+    """The modules of langplug that it imports, wherever in the file."""
+    for node in module.nodes():
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom) and is_ours(source := origin(node, module)):
+            yield from [f"langplug.{alias.name}" for alias in node.names] if source == "langplug" else [source]
+
+
+def is_ours(name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] == "langplug"
+
+
+def origin(node: ast.ImportFrom, module: Module) -> str:
+    """What stands after `from`, its dots resolved."""
+    if not node.level:
+        return node.module or ""
+    parts = module.name.split(".")
+    base = parts[: len(parts) - node.level + module.is_package]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def floor(name: str) -> int:
+    """The floor on which a module of langplug stands; a public name of `langplug` stands at the front door."""
+    room = name.partition(".")[2].partition(".")[0] or FRONT_DOOR
+    if room in {*langplug.__all__, "__version__"}:
+        room = FRONT_DOOR
+    floors = [number for number, rooms in enumerate(FLOORS) if room in rooms]
+    assert floors, f"{room!r} stands on no floor yet: add it to FLOORS"
+    return floors[0]
+
+
+def core_private(modules: list[Module]) -> list[str]:
+    outside = [m for m in modules if m.name != "langplug._core"]
+    return [f"{m.name}:{line} {name}" for m in outside for line, name in private_uses(m)]
+
+
+def private_uses(module: Module) -> Iterator[tuple[int, str]]:
+    """Where it imports, reads, overrides or names (in `getattr`) what langchain-core keeps to itself."""
+    for node in module.nodes():
+        match node:
+            case ast.ImportFrom(module=str(source), names=names) if source.startswith("langchain_core"):
+                dotted = [f"{source}.{alias.name}" for alias in names]
+            case ast.Import(names=names):
+                dotted = [alias.name for alias in names if alias.name.startswith("langchain_core")]
+            case ast.Attribute(attr=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                dotted = [name] if name in CORE_PRIVATE else []
+            case ast.Constant(value=str(name)):
+                dotted = [name] if name in CORE_PRIVATE else []
+            case _:
+                dotted = []
+        yield from ((getattr(node, "lineno", 0), name) for name in dotted if is_private(name))
+
+
+def is_private(dotted: str) -> bool:
+    return any(part.startswith("_") and not part.startswith("__") for part in dotted.split("."))
+
+
+def wordless_tests(modules: list[Module]) -> list[str]:
+    return [
+        f"{m.name}.{f.name}"
+        for m in modules
+        for f in m.functions()
+        if f.name.startswith("test_") and not ast.get_docstring(f)
+    ]
+
+
+def strangers_in_lock(text: str) -> list[str]:
+    """The lines that name a host, a path of some machine or a place to look for packages; versions without a hash."""
+    lines = [line for line in text.splitlines() if re.search(STRANGER, line)]
+    pins = re.split(r"\n(?=\S)", re.sub(r"(?m)^#.*\n", "", text).strip())
+    return lines + [pin.splitlines()[0] for pin in pins if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", pin)]
+
+
+STRANGER = (
+    r"://"  # any address
+    r"|\b[\w-]+\.(?:com|org|net|io|dev)\b"  # a host without one
+    r"|(?:^|[\s=@:'\"])(?:/|~/|[A-Za-z]:[\\/])\w"  # an absolute path
+    r"|^\s*(?:-i|-f|--(?:extra-)?index-url|--find-links|--index|--default-index|--trusted-host)\b"
+)
+
+
+# --- the house keeps them ---
+
+
+@pytest.mark.parametrize("rule", [long_files, long_functions, undocumented, upward_imports, core_private])
+def test_the_house_keeps_its_rules(rule: Callable[[list[Module]], list[str]]) -> None:
+    """Files and functions are short, the public is documented, floors import downwards, `_core` alone knows core."""
+    complaints = rule(HOUSE)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_functions_are_small() -> None:
+    """The median function has fewer than 8 lines."""
+    assert median(length(function) for module in HOUSE for function in module.functions()) < 8
+
+
+def test_every_test_says_what_it_shows() -> None:
+    """Each test's docstring is a sentence of the contract."""
+    complaints = wordless_tests(TESTS)
+    assert not complaints, "\n".join(complaints)
+
+
+def test_public_names_are_few_and_in_order() -> None:
+    """`langplug` offers at most 25 names, sorted, and each is there."""
+    assert sorted(set(langplug.__all__)) == langplug.__all__
+    assert len(langplug.__all__) <= 25
+    assert [] == [name for name in langplug.__all__ if not hasattr(langplug, name)]
+
+
+def test_the_version_is_one() -> None:
+    """The package and its metadata name the same version."""
+    assert pyproject()["project"]["version"] == langplug.__version__
+
+
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_locks_hold_hashes_and_no_places(lock: Path) -> None:
+    """A lock names versions and their hashes: no host, no index and no machine's paths."""
+    assert [] == strangers_in_lock(lock.read_text(encoding="utf-8"))
+
+
+def test_locks_agree() -> None:
+    """What two locks both hold, they hold in the same version."""
+    everything = pins(ROOT / "requirements" / "dev.txt")
+    assert {"build.txt", "chat.txt", "dev.txt"} == {lock.name for lock in LOCKS}
+    assert [] == [f"{lock.name}: {pin}" for lock in LOCKS for pin in sorted(pins(lock) - everything)]
+
+
+def test_locks_hold_what_the_project_asks_for() -> None:
+    """Whatever `pyproject.toml` asks for stands in a lock, in a version that it allows: else, `make lock`."""
+    locked = dict(pin.split("==", maxsplit=1) for pin in pins(ROOT / "requirements" / "dev.txt"))
+    assert [] == [str(wish) for wish in wishes() if not wish.specifier.contains(locked.get(wish.name, "none"))]
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def wishes() -> list[Requirement]:
+    """Every direct dependency, of the package, its extras and the groups."""
+    everything = pyproject()
+    groups = [
+        everything["project"]["dependencies"],
+        *everything["project"]["optional-dependencies"].values(),
+        *everything["dependency-groups"].values(),
+    ]
+    written = [Requirement(wish) for group in groups for wish in group if isinstance(wish, str)]
+    return [wish for wish in written if wish.name != "langplug"]
+
+
+def pins(lock: Path) -> set[str]:
+    return set(re.findall(r"(?m)^[a-z0-9][\w.-]*==[\w.+!-]+", lock.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("door", ["argument", "environment"])
+@pytest.mark.parametrize("prompt", ["a \"b\" 'c' \\", "$HOME $(HOME) $$ ${x} $(shell id)", "`id` # ; & %", "-x =y\nz"])
+def test_make_chat_hands_the_prompt_on_as_it_was_typed(prompt: str, door: str, tmp_path: Path) -> None:
+    """`make chat PROMPT=...` gives the command the prompt to the letter, and its stdout holds the answer alone."""
+    command = tmp_path / "bin" / "langplug"
+    command.parent.mkdir()
+    command.write_text(f"#!{sys.executable}\nimport sys\nprint(*sys.argv[1:], sep='|', end='')\n")
+    command.chmod(0o755)
+    for stamp in (".build", ".chat"):
+        (tmp_path / stamp).touch()
+    given = [f"PROMPT={prompt}"] if door == "argument" else []
+    done = subprocess.run(
+        ["make", "chat", f"VENV={tmp_path}", *given],
+        cwd=ROOT,
+        env={**os.environ, "PROMPT": prompt, "MAKEFLAGS": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "pull|smollm2") == (done.returncode, done.stderr)
+    assert f"chat|--prompt={prompt}" == done.stdout
+
+
+# --- and would not let these pass ---
+
+
+def bad(text: str, name: str = "langplug._wire.some") -> list[Module]:
+    return [Module(name, text)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "modules"),
+    [
+        pytest.param(long_files, bad("x = 1\n" * 501), id="file of 501 lines"),
+        pytest.param(long_functions, bad("def f():\n" + "    x = 1\n" * 60), id="function of 61 lines"),
+        pytest.param(long_functions, bad("class A:\n  async def f():\n" + "    x = 1\n" * 60), id="method of 61 lines"),
+        pytest.param(undocumented, bad("def f(): ..."), id="function"),
+        pytest.param(undocumented, bad("class A: ..."), id="class"),
+        pytest.param(undocumented, bad("class A:\n  'Doc.'\n  async def f(self): ..."), id="method"),
+        pytest.param(upward_imports, bad("import langplug.models.echo"), id="import"),
+        pytest.param(upward_imports, bad("from langplug._bridge.loop import x"), id="from"),
+        pytest.param(upward_imports, bad("def f():\n  from langplug import _core"), id="from the package, inside"),
+        pytest.param(upward_imports, bad("from langplug import ChatModel"), id="from the front door"),
+        pytest.param(upward_imports, bad("from .. import _model"), id="relative package"),
+        pytest.param(upward_imports, bad("from .._model.call import x"), id="relative module"),
+        pytest.param(upward_imports, [Module("langplug._wire", "from .._model import x", True)], id="in a package"),
+        pytest.param(core_private, bad("from langchain_core._api import beta"), id="private module"),
+        pytest.param(core_private, bad("import langchain_core._api.path"), id="private module, import"),
+        pytest.param(core_private, bad("from langchain_core.load.dump import _dump"), id="private function"),
+        pytest.param(core_private, bad("self._convert_input(x)"), id="private method"),
+        pytest.param(core_private, bad("getattr(self, '_should_stream')"), id="private method, getattr"),
+        pytest.param(core_private, bad("class A:\n  def _get_llm_string(self): ..."), id="private override"),
+        pytest.param(wordless_tests, bad("async def test_x(): ..."), id="test"),
+    ],
+)
+def test_a_rule_complains_of_what_it_forbids(rule: Callable[[list[Module]], list[str]], modules: list[Module]) -> None:
+    """Each rule has exactly one complaint of what breaks it once."""
+    assert len(rule(modules)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "modules"),
+    [
+        pytest.param(long_functions, bad('def f():\n  """Doc.' + "\n" * 60 + '"""\n  return 1'), id="long docstring"),
+        pytest.param(undocumented, bad("@typing.overload\ndef f(): ...\ndef _g(): ..."), id="overload, private"),
+        pytest.param(
+            upward_imports, bad("from langplug._parts import x\nfrom . import stop"), id="downward, same room"
+        ),
+        pytest.param(upward_imports, bad("from langplug import Request", "langplug.models.x"), id="front door"),
+        pytest.param(core_private, bad("class A:\n  def _stream(self): super()._stream()"), id="documented hook"),
+        pytest.param(core_private, bad("self._convert_input(x)", "langplug._core"), id="core itself"),
+    ],
+)
+def test_a_rule_has_nothing_against_the_rest(rule: Callable[[list[Module]], list[str]], modules: list[Module]) -> None:
+    """No rule complains of what is allowed."""
+    assert [] == rule(modules)
+
+
+def test_a_room_on_no_floor_is_noticed() -> None:
+    """A new room has to be given its floor."""
+    with pytest.raises(AssertionError, match="'attic' stands on no floor yet"):
+        upward_imports(bad("from langplug.attic import x"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url simple",
+        "-f wheels",
+        "# from https://example.test/simple",
+        "# files.example.org",
+        "a @ /tmp/wheel",
+        "a @ C:\\wheels",
+        "a==1.0",
+        "a==1.0 \\\n    --hash=md5:0123",
+    ],
+)
+def test_a_stranger_in_a_lock_is_noticed(line: str) -> None:
+    """An address, a host, a path, an index or a missing hash in a lock is noticed."""
+    hashed = f"b==1.0 \\\n    --hash=sha256:{'0' * 64}\n    # via\n    #   a\n    #   c (pyproject.toml:build)"
+    assert [] == strangers_in_lock(hashed)
+    assert [] != strangers_in_lock(f"{line}\n{hashed}")
