@@ -26,42 +26,42 @@ Path = Callable[..., Answered]
 """Called with a model (or what binds one), the input, and what else goes to the method."""
 
 
-def by_invoke(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_invoke(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     message = model.invoke(given, **kwargs)
     return Answered(message.text, message)
 
 
-def by_ainvoke(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_ainvoke(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     message = asyncio.run(model.ainvoke(given, **kwargs))
     return Answered(message.text, message)
 
 
-def by_stream(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_stream(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     return added_up(model.stream(given, **kwargs))
 
 
-def by_astream(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_astream(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     return added_up(achunks(model, given, **kwargs))
 
 
-def by_v3(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_v3(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     with beta_allowed():
         stream = model.stream_events(given, version="v3", **kwargs)
         text = "".join(stream.text)
         return Answered(text, stream.output)
 
 
-def by_av3(model: Any, given: Any, **kwargs: Any) -> Answered:
+def by_av3(model: Any, given: Any, /, **kwargs: Any) -> Answered:
     async def read() -> Answered:
-        stream = await model.astream_events(given, version="v3", **kwargs)
-        text = "".join([piece async for piece in stream.text])
-        return Answered(text, await stream.output)
+        async with await model.astream_events(given, version="v3", **kwargs) as stream:
+            text = "".join([piece async for piece in stream.text])
+            return Answered(text, await stream.output)
 
     with beta_allowed():
         return asyncio.run(read())
 
 
-def achunks(model: Any, given: Any, **kwargs: Any) -> list[AIMessageChunk]:
+def achunks(model: Any, given: Any, /, **kwargs: Any) -> list[AIMessageChunk]:
     """All that `astream` yields."""
 
     async def read() -> list[AIMessageChunk]:
@@ -70,7 +70,7 @@ def achunks(model: Any, given: Any, **kwargs: Any) -> list[AIMessageChunk]:
     return asyncio.run(read())
 
 
-def chunks(model: Any, given: Any, **kwargs: Any) -> list[AIMessageChunk]:
+def chunks(model: Any, given: Any, /, **kwargs: Any) -> list[AIMessageChunk]:
     """All that `stream` yields."""
     return list(model.stream(given, **kwargs))
 

@@ -26,9 +26,10 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 FLOORS = (
-    ("_parts", "_request", "_errors"),
+    ("_parts", "_errors"),
     ("_wire",),
-    ("_bridge", "_declare"),
+    ("_request", "_declare"),
+    ("_bridge",),
     ("_core",),
     ("_model",),
     ("_load", "_weights"),
@@ -42,6 +43,7 @@ FRONT_DOOR = "_load"
 
 HOOKS = frozenset(
     {"_generate", "_agenerate", "_stream", "_astream", "_llm_type", "_identifying_params", "_get_ls_params"}
+    | {"_resolve_model_profile", "_add_version"}
 )
 """The private names that langchain-core documents as what a chat model writes."""
 

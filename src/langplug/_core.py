@@ -21,6 +21,8 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 
+from langplug._bridge.owned import Owned
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPENED = "langplug_opened"
@@ -121,13 +123,14 @@ class HealedChatModel(BaseChatModel):
         if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        opened: list[AsyncGenerator[Any, None]] = []
-        chunks = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+        opened: list[Owned[Any]] = []
+        generator = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+        chunks = Owned(cast("AsyncGenerator[AIMessageChunk, None]", generator))
         try:
             async for chunk in chunks:
                 yield chunk
         finally:
-            await cast("AsyncGenerator[AIMessageChunk, None]", chunks).aclose()
+            await chunks.aclose()
             for source in opened:
                 await source.aclose()
 

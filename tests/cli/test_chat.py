@@ -1,6 +1,5 @@
 """`langplug chat`: one question, and a conversation at a real pseudo-terminal."""
 
-import fcntl
 import json
 import os
 import pty
@@ -96,7 +95,7 @@ def test_a_given_prompt_does_not_wait_for_stdin(
 ) -> None:
     """With `-p`, a pipe at stdin that nobody closes keeps nobody waiting."""
     reading, writing = os.pipe()
-    with open(reading, encoding="utf-8") as stdin, open(writing, "w"):
+    with os.fdopen(reading, encoding="utf-8") as stdin, os.fdopen(writing, "w"):
         monkeypatch.setattr(sys, "stdin", stdin)
         assert main(["chat", ref("echo"), "-p", "hi"]) == 0
     assert "hi \n" == capsys.readouterr().out
@@ -106,7 +105,9 @@ def test_a_given_prompt_does_not_wait_for_stdin(
     ("stdin", "message"),
     [
         pytest.param(b" \n", "the prompt is empty: give one with -p TEXT or on stdin", id="empty"),
-        pytest.param(b"ab\xff", "stdin is not UTF-8 text (invalid start byte at byte 2): convert it first", id="binary"),
+        pytest.param(
+            b"ab\xff", "stdin is not UTF-8 text (invalid start byte at byte 2): convert it first", id="binary"
+        ),
     ],
 )
 def test_an_unusable_prompt_is_refused(
@@ -144,7 +145,7 @@ def test_colour(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """stderr is coloured at a terminal and where FORCE_COLOR is set, never where NO_COLOR is; stdout never is."""
+    """Notes are coloured at a terminal and where FORCE_COLOR is set, never where NO_COLOR is; the answer never is."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert main(["chat", ref("thinking"), "-p", "x"]) == 0
@@ -349,7 +350,7 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyboard]:
     attributes = termios.tcgetattr(slave)
     attributes[3] &= ~termios.ECHO
     termios.tcsetattr(slave, termios.TCSANOW, attributes)
-    with open(slave, encoding="utf-8") as stdin:
+    with os.fdopen(slave, encoding="utf-8") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         yield Keyboard(master)
     os.close(master)
@@ -366,7 +367,7 @@ def test_help_lists_the_commands(keyboard: Keyboard, capsys: pytest.CaptureFixtu
     assert keyboard.talk(ref("echo"), lines=("/help",)) == 0
     shown = capsys.readouterr()
     assert shown.out == ""
-    commands = "help system set retry undo reset save save! stats quit".split()
+    commands = ["help", "system", "set", "retry", "undo", "reset", "save", "save!", "stats", "quit"]
     assert commands == re.findall(r"^(?:> )?  /(\S+) ", shown.err, re.MULTILINE)
 
 
@@ -451,9 +452,7 @@ def test_save_and_continue(keyboard: Keyboard, tmp_path: Path, capsys: pytest.Ca
     assert "stop" == answer.response_metadata["finish_reason"]
 
 
-def test_save_overwrites_only_when_told(
-    keyboard: Keyboard, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_save_overwrites_only_when_told(keyboard: Keyboard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`/save` leaves a file alone that is there already; `/save!` writes over it and leaves nothing beside it."""
     file = tmp_path / "talk.json"
     file.write_text("mine", encoding="utf-8")
@@ -468,7 +467,9 @@ def test_save_overwrites_only_when_told(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        pytest.param("/save", "name a file: /save talk.json (--continue goes on with it) or /save talk.md", id="no name"),
+        pytest.param(
+            "/save", "name a file: /save talk.json (--continue goes on with it) or /save talk.md", id="no name"
+        ),
         pytest.param(
             "/save talk.txt",
             "cannot tell the format of 'talk.txt': end it in .json (can be continued) or .md",
@@ -540,16 +541,20 @@ def test_quit_leaves(keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> 
 class Screen:
     """A process at a pseudo-terminal that is its controlling one, so that Ctrl-C reaches it as a signal."""
 
+    _AT_A_TERMINAL = (
+        "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+        "from langplug.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+
     def __init__(self, *args: str, **variables: str) -> None:
         self._master, slave = pty.openpty()
         self._process = subprocess.Popen(
-            command(*args),
+            [sys.executable, "-c", self._AT_A_TERMINAL, "chat", *args],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment(TERM="xterm", **variables),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self._seen = ""

@@ -90,7 +90,11 @@ def test_help_into_a_closed_pipe_is_quiet() -> None:
             "unknown option '--promt', did you mean '--prompt'? (see 'langplug chat --help')",
             id="option",
         ),
-        pytest.param(["chat", "--sys=x"], "unknown option '--sys', did you mean '--system'? (see 'langplug chat --help')", id="abbreviation"),
+        pytest.param(
+            ["chat", "--sys=x"],
+            "unknown option '--sys', did you mean '--system'? (see 'langplug chat --help')",
+            id="abbreviation",
+        ),
         pytest.param(["--halp"], "unknown option '--halp', did you mean '--help'? (see 'langplug --help')", id="top"),
         pytest.param(["chat", "a:b", "c"], "unexpected argument 'c' (see 'langplug chat --help')", id="argument"),
         pytest.param(

@@ -7,7 +7,7 @@ woken, so a fast producer pays for one wake-up a batch rather than one a token.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from queue import Empty
 from typing import Generic, TypeVar
 
@@ -22,14 +22,15 @@ class Channel(Generic[T]):
 
     Attributes:
         closed: True once the consumer has gone; what is put from then on is dropped.
+        finished: True once the producer has said that nothing more comes.
     """
 
     def __init__(self, limit: int = 64) -> None:
         self.closed = False
+        self.finished = False
         self._limit = limit
         self._items: deque[T] = deque()
-        self._lock = threading.Lock()
-        self._finished = False
+        self._lock = threading.RLock()  # a reader that is garbage-collected closes it in whatever thread that happens
         self._error: BaseException | None = None
         self._wake_consumer: Callable[[], None] | None = None
         self._wake_producer: Callable[[], None] | None = None
@@ -40,8 +41,8 @@ class Channel(Generic[T]):
     def put(self, item: T) -> bool:
         """Hand over `item`, blocking while the channel is full; return False once the consumer has gone."""
         while (taken := self._offer(item)) is None:
-            awake = threading.Event()
-            if self._await_room(awake.set):
+            wake, awake = _latch()
+            if self._await_room(wake):
                 self._wait_for_room(awake)
         return taken
 
@@ -56,7 +57,7 @@ class Channel(Generic[T]):
     def finish(self, error: BaseException | None = None) -> None:
         """Say that nothing more comes; the consumer ends, or gets `error`, after what is already there."""
         with self._lock:
-            self._finished = True
+            self.finished = True
             self._error = error
             wake, self._wake_consumer = self._wake_consumer, None
         if wake:
@@ -81,8 +82,8 @@ class Channel(Generic[T]):
             self._wake_producer = wake
             return True
 
-    def _wait_for_room(self, awake: threading.Event) -> None:
-        while not awake.wait(_CHECK_S):
+    def _wait_for_room(self, awake: threading.Lock) -> None:
+        while not awake.acquire(timeout=_CHECK_S):
             if self._consumer_loop is not None and self._consumer_loop.is_closed():
                 self.close()  # its loop was closed under it, so it will never say so itself
 
@@ -96,50 +97,37 @@ class Channel(Generic[T]):
             BaseException: The error that the producer finished with.
         """
         while True:
-            awake = threading.Event()
-            if (batch := self._drain(awake.set)) != []:
+            wake, awake = _latch()
+            if (batch := self._drain(wake)) != []:
                 return batch
-            if not awake.wait(timeout):
+            if not awake.acquire(timeout=-1 if timeout is None else timeout):
                 raise Empty
 
     async def atake(self) -> list[T] | None:
-        """As `take`, from a coroutine."""
+        """As `take`, from a coroutine; other tasks get their turn even when a batch is always there."""
+        self._consumer_loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
         while True:
             wake, awake = _alarm()
             if (batch := self._drain(wake)) != []:
                 return batch
-            self._consumer_loop = awake.get_loop()
             await awake
-
-    def __iter__(self) -> Iterator[T]:
-        try:
-            while (batch := self.take()) is not None:
-                yield from batch
-        finally:
-            self.close()
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        try:
-            while (batch := await self.atake()) is not None:
-                for item in batch:
-                    yield item
-        finally:
-            self.close()
 
     def close(self) -> None:
         """Leave: what is there is dropped, and a producer that waits for room goes on and learns of it."""
         with self._lock:
             self.closed = True
-            self._items.clear()
+            dropped, self._items = self._items, deque()
             wake, self._wake_producer = self._wake_producer, None
         if wake:
             wake()
+        dropped.clear()  # not before: what an item does when it goes is not known
 
     def _drain(self, wake_me: Callable[[], None]) -> list[T] | None:
         """All that is there; None at the end; with nothing there yet, [] and the promise to call `wake_me`."""
         with self._lock:
             if not self._items:
-                if self._finished:
+                if self.finished:
                     self._raise_error()
                     return None
                 self._wake_consumer = wake_me
@@ -155,6 +143,16 @@ class Channel(Generic[T]):
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+
+
+def _latch() -> tuple[Callable[[], None], threading.Lock]:
+    """A way to wake the running thread from any other, once, and what it has to acquire for that.
+
+    Unlike an `Event` it runs no Python code in which a garbage collection could want the same lock.
+    """
+    awake = threading.Lock()
+    awake.acquire()
+    return awake.release, awake
 
 
 def _alarm() -> tuple[Callable[[], None], asyncio.Future[None]]:

@@ -7,17 +7,20 @@ whichever thread or loop it runs on, and `Request.cancelled` is true.
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from queue import Empty
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.exceptions import ModelTimeoutError
 
 from langplug._bridge.channel import Channel
 from langplug._bridge.loop import long_lived_loop
+from langplug._bridge.owned import Owned
 from langplug._bridge.shapes import Shape
 from langplug._bridge.threads import spawn
 from langplug._request import Request
+
+T = TypeVar("T")
 
 Respond = Callable[[Request], Any]
 
@@ -31,15 +34,12 @@ def parts(respond: Respond, shape: Shape, request: Request, timeout: float | Non
     return _own_parts(respond, shape, request)
 
 
-def aparts(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None = None
-) -> AsyncGenerator[Any, None]:
+def aparts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Owned[Any]:
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
     if not shape.is_async:
-        return _aparts_from_thread(respond, shape, request, timeout)
-    if timeout is not None:
-        return _with_deadline(_own_aparts(respond, shape, request), timeout)
-    return _own_aparts(respond, shape, request)
+        return Owned(_aparts_from_thread(respond, shape, request, timeout))
+    own = Owned(_own_aparts(respond, shape, request))
+    return own if timeout is None else Owned(_in_time(own, timeout))
 
 
 # --- in the caller's own thread or task ---
@@ -62,7 +62,7 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
         finally:
             request.cancellation.set()
         return
-    stream = respond(request)
+    stream: Owned[Any] = Owned(respond(request))
     try:
         async for part in stream:
             yield part
@@ -71,20 +71,15 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
         await stream.aclose()
 
 
-async def _with_deadline(stream: AsyncGenerator[Any, None], timeout: float) -> AsyncGenerator[Any, None]:
-    deadline = asyncio.get_running_loop().time() + timeout
+async def _in_time(stream: Owned[Any], timeout: float) -> AsyncGenerator[Any, None]:
+    deadline = _Deadline(timeout)
     try:
         while True:
-            limit = asyncio.timeout_at(deadline)
             try:
-                async with limit:
-                    part = await anext(stream)
+                part = await deadline.wait_for(anext(stream))
             except StopAsyncIteration:
                 return
-            except TimeoutError as error:
-                if not limit.expired():  # the author's own
-                    raise
-                raise _too_late(timeout) from error
+            deadline.check()
             yield part
     finally:
         await stream.aclose()
@@ -123,25 +118,22 @@ def _parts_from_thread(
     try:
         yield from _read(channel, timeout)
     finally:
-        channel.close()
         request.cancellation.set()
+        channel.close()
 
 
 async def _aparts_from_thread(
     respond: Respond, shape: Shape, request: Request, timeout: float | None
 ) -> AsyncGenerator[Any, None]:
+    deadline = None if timeout is None else _Deadline(timeout)
     channel = _start_thread(respond, shape, request)
     try:
-        async for part in channel if timeout is None else _with_deadline(_all(channel), timeout):
-            yield part
+        while (batch := await _atake(channel, deadline)) is not None:
+            for part in batch:
+                yield part
     finally:
-        channel.close()
         request.cancellation.set()
-
-
-async def _all(channel: Channel[Any]) -> AsyncGenerator[Any, None]:
-    async for part in channel:
-        yield part
+        channel.close()
 
 
 # --- from the long-lived loop ---
@@ -151,7 +143,7 @@ def _parts_from_loop(
     respond: Respond, shape: Shape, request: Request, timeout: float | None
 ) -> Generator[Any, None, None]:
     channel: Channel[Any] = Channel()
-    work = _aproduce(_own_aparts(respond, shape, request), channel)
+    work = _aproduce(Owned(_own_aparts(respond, shape, request)), channel)
     running = long_lived_loop().submit(work, contextvars.copy_context())
     try:
         yield from _read(channel, timeout)
@@ -161,7 +153,7 @@ def _parts_from_loop(
         running.stop()
 
 
-async def _aproduce(stream: AsyncGenerator[Any, None], channel: Channel[Any]) -> None:
+async def _aproduce(stream: Owned[Any], channel: Channel[Any]) -> None:
     try:
         try:
             async for part in stream:
@@ -178,26 +170,65 @@ async def _aproduce(stream: AsyncGenerator[Any, None], channel: Channel[Any]) ->
         channel.finish()
 
 
-# --- reading a channel from a thread ---
+# --- reading, with a deadline ---
+
+
+class _Deadline:
+    """When an answer must have ended."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._at = time.monotonic() + timeout
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self._at - time.monotonic())
+
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        limit = asyncio.timeout(self.left)
+        try:
+            async with limit:
+                return await awaitable
+        except TimeoutError as error:
+            if not limit.expired():  # the author's own
+                raise
+            raise self.missed() from error
+
+    def check(self) -> None:
+        """Raise if it has passed, which no waiting shows where a part is always there already."""
+        if time.monotonic() > self._at:
+            raise self.missed()
+
+    def missed(self) -> ModelTimeoutError:
+        return ModelTimeoutError(
+            f"The answer took longer than timeout={self._timeout!r} seconds. "
+            "Raise `timeout`, or set it to None to wait for ever."
+        )
 
 
 def _read(channel: Channel[Any], timeout: float | None) -> Iterator[Any]:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while (batch := _take(channel, deadline, timeout)) is not None:
+    deadline = None if timeout is None else _Deadline(timeout)
+    while (batch := _take(channel, deadline)) is not None:
         yield from batch
 
 
-def _take(channel: Channel[Any], deadline: float | None, timeout: float | None) -> list[Any] | None:
-    if deadline is None or timeout is None:
+def _take(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
+    if deadline is None:
         return channel.take()
     try:
-        return channel.take(max(0.0, deadline - time.monotonic()))
+        batch = channel.take(deadline.left)
     except Empty:
-        raise _too_late(timeout) from None
+        raise deadline.missed() from None
+    if not channel.finished:
+        deadline.check()
+    return batch
 
 
-def _too_late(timeout: float) -> ModelTimeoutError:
-    return ModelTimeoutError(
-        f"The answer took longer than timeout={timeout!r} seconds. Raise `timeout`, or set it to None to wait for ever."
-    )
-
+async def _atake(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
+    if deadline is None:
+        return await channel.atake()
+    batch = await deadline.wait_for(channel.atake())
+    if not channel.finished:
+        deadline.check()
+    return batch

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 
+from langplug._bridge.owned import Owned
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._request import Request
@@ -83,7 +84,7 @@ class Call:
 
     async def amessage(self) -> AIMessage:
         """As `message`, for an event loop."""
-        async for _ in self.apieces():
+        async for _ in Owned(self.apieces()):
             pass
         return self._message(self.closing())
 
@@ -101,7 +102,7 @@ class Call:
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
         builder = ChunkBuilder(v1=self._v1)
-        pieces = self.apieces()
+        pieces = Owned(self.apieces())
         try:
             async for piece in pieces:
                 yield ChatGenerationChunk(message=builder.chunk(piece))

@@ -1,6 +1,6 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.language_models import LangSmithParams, ModelProfile
@@ -16,7 +16,7 @@ from langplug._model import author, tokens
 from langplug._model.call import Call
 from langplug._model.conversation import checked
 from langplug._model.identity import is_secret, plain, stable_text
-from langplug._model.parameters import SECRET_NAMES, STANDARD, Given, parameters_of, sorted_out, unknown
+from langplug._model.parameters import NAME_FIELDS, STANDARD, Given, parameters_of, sorted_out, unknown
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._wire.reasoning import ReasoningSplitter
@@ -24,9 +24,6 @@ from langplug._wire.turn import Turn
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
-
-_NAME_FIELDS = ("model", "model_name", "model_id")
-"""The fields under which models say which one they are."""
 
 _NO_TOOLS = (
     "{name} cannot take {what!r} yet: this version of langplug derives neither tools nor structured output. "
@@ -100,6 +97,10 @@ class ChatModel(HealedChatModel, HasResources):
 
     # --- construction ---
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._check_secrets(kwargs)  # here too: pydantic would wrap the error, a ValueError, in one of its own
+        super().__init__(*args, **kwargs)
+
     @model_validator(mode="before")
     @classmethod
     def _sort_arguments(cls, given: Any) -> Any:
@@ -108,25 +109,31 @@ class ChatModel(HealedChatModel, HasResources):
         if not isinstance(given, dict):
             return given
         declared = parameters_of(cls)
-        arguments = {name: value for name, value in given.items() if name in declared.init}
+        arguments: dict[str, Any] = {}
+        ignored: dict[str, Any] = {}
         for name, value in given.items():
-            if name in arguments:
-                continue
-            if name not in STANDARD:
-                raise unknown(cls, name, "its constructor", declared.init - set(_COMPANIONS))
-            hidden = SecretStr(value) if name in SECRET_NAMES and isinstance(value, str) else value
-            arguments["ignored_params"] = {**arguments.get("ignored_params", {}), name: hidden}
+            # hidden at once, or pydantic's errors would show it
+            shown = SecretStr(value) if name in declared.hidden and isinstance(value, str) else value
+            if name in declared.fields:
+                arguments[declared.fields[name]] = shown
+            elif name in STANDARD:
+                ignored[name] = shown
+            else:
+                raise unknown(cls, name, "its constructor", declared.fields.keys() - set(_COMPANIONS))
+        if ignored:
+            arguments["ignored_params"] = {**arguments.get("ignored_params", {}), **ignored}
         cls._check_secrets(arguments)
         return arguments
 
     @classmethod
-    def _check_secrets(cls, arguments: Mapping[str, Any]) -> None:
-        for name, value in parameters_of(cls).environment.items():
-            alias = cls.model_fields[name].alias
-            if name not in arguments and alias not in arguments and not value.found:
+    def _check_secrets(cls, arguments: Iterable[str]) -> None:
+        declared = parameters_of(cls)
+        given = {declared.fields.get(name) for name in arguments}
+        for field, value in declared.environment.items():
+            if field not in given and not value.found:
                 raise MissingSecretError(
-                    f"{cls.__name__} needs `{name}`: set the environment variable {value.name!r}, "
-                    f"or pass `{alias or name}=...` to the constructor."
+                    f"{cls.__name__} needs `{field}`: set the environment variable {value.name!r}, "
+                    f"or pass `{cls.model_fields[field].alias or field}=...` to the constructor."
                 )
 
     @field_validator("stop", mode="before")
@@ -164,7 +171,7 @@ class ChatModel(HealedChatModel, HasResources):
     @property
     def reported_name(self) -> str:
         """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
-        for field in _NAME_FIELDS:
+        for field in NAME_FIELDS:
             if isinstance(name := self.__dict__.get(field), str) and name:
                 return name
         return self._llm_type
@@ -188,8 +195,9 @@ class ChatModel(HealedChatModel, HasResources):
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """The model's parameters, under those `given` for a call, as JSON data without secrets."""
-        names = parameters_of(type(self)).per_call
-        shown = {names.get(name, name): plain(value) for name, value in given.items() if name not in SECRET_NAMES}
+        known = parameters_of(type(self))
+        names, hidden = known.per_call, known.hidden
+        shown = {names.get(name, name): plain(value) for name, value in given.items() if name not in hidden}
         in_force = self.stop if stop is None else stop
         return {**self._identifying_params, "_type": self._llm_type, **shown, "stop": in_force}
 
@@ -203,7 +211,7 @@ class ChatModel(HealedChatModel, HasResources):
         names = parameters_of(type(self)).per_call
         given = {names.get(name, name): value for name, value in kwargs.items()}
         known: dict[str, Any] = {**self.__dict__, **given}
-        named = (given.get(field) for field in _NAME_FIELDS)
+        named = (given.get(field) for field in NAME_FIELDS)
         params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
         params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
         if isinstance(temperature := known.get("temperature"), int | float):
@@ -347,6 +355,12 @@ class ChatModel(HealedChatModel, HasResources):
         """The fields that were set to something, without what LangChain itself adds to every model."""
         shown = parameters_of(type(self)).shown & self.__pydantic_fields_set__
         return [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where all settings are; what a model makes or counts as it is used is none."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment] - as for any pydantic model that can change
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo

@@ -31,7 +31,11 @@ STANDARD = (
 A model without use for one accepts it, so that models can be swapped, and says that it ignores it.
 """
 
+NAME_FIELDS = ("model", "model_name", "model_id")
+"""The fields under which models say which one they are."""
+
 SECRET_NAMES = frozenset({"api_key"})
+"""Standard parameters that are secret whether or not a model declares them."""
 
 TOOL_KEYWORDS = frozenset({"tools", "tool_choice", "response_format", "strict", "parallel_tool_calls"})
 """What `bind_tools`, `with_structured_output` and `create_agent` send along with a call."""
@@ -51,16 +55,18 @@ class Parameters:
         identity: The fields that change what it answers, secrets left out.
         secrets: Its secret fields, and the environment variable of each.
         environment: The fields that come from the environment.
-        per_call: What a call may set, by each name that it has, and the field that it sets.
-        init: All names that the constructor knows.
+        fields: The field of each name that the constructor knows.
+        per_call: The field of each name that a call may set.
+        hidden: All names under which a secret may be given.
         shown: The fields that a repr shows.
     """
 
     identity: tuple[str, ...]
     secrets: dict[str, str]
     environment: dict[str, EnvironmentValue]
+    fields: dict[str, str]
     per_call: dict[str, str]
-    init: frozenset[str]
+    hidden: frozenset[str]
     shown: frozenset[str]
 
 
@@ -78,14 +84,15 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         alias: name for name, field in fields.items() for alias in (field.alias, field.validation_alias)
         if isinstance(alias, str)
     }
-    if "model" not in names and "model_name" in fields:
-        names["model"] = "model_name"  # as LangChain's other models let a call name its model
+    if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):
+        names["model"] = named[0]  # as LangChain's other models let themselves be named
     return Parameters(
         identity=tuple(name for name in fields if name not in _NOT_IDENTITY and name not in secret),
         secrets={name: environment[name].name if name in environment else "" for name in secret},
         environment=environment,
+        fields=names,
         per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL},
-        init=frozenset(names),
+        hidden=SECRET_NAMES | {name for name, field in names.items() if field in secret},
         shown=frozenset(name for name, field in fields.items() if field.repr) - {"metadata", "profile"},
     )
 
