@@ -187,7 +187,7 @@ def test_a_package(tmp_path: Path) -> None:
 def test_a_reference_of_the_wrong_form(reference: str) -> None:
     """What is no reference is refused, with what one looks like."""
     with pytest.raises(
-        ValueError, match="is no reference to a model: expected 'package.module:attribute' or"
+        ValueError, match=r"is no reference to a model: expected 'package\.module:attribute' or"
     ) as raised:
         load(reference)
     assert repr(reference) in str(raised.value)

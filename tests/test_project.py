@@ -28,9 +28,9 @@ SRC = ROOT / "src"
 FLOORS = (
     ("_parts", "_errors"),
     ("_wire",),
-    ("_request", "_declare"),
+    ("_request",),
     ("_bridge",),
-    ("_core",),
+    ("_core", "_declare"),
     ("_model",),
     ("_load", "_weights"),
     ("models",),

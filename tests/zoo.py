@@ -170,7 +170,7 @@ class Animal(ChatModel):
     """What the four classes have in common."""
 
     model: str = "zoo-1"
-    temperature: float = Field(0.5, ge=0, le=2)
+    temperature: float = Field(default=0.5, ge=0, le=2)
     suffix: str = ""
     mode: Mode = "echo"
     api_key: SecretStr = env("ZOO_API_KEY")
@@ -217,7 +217,7 @@ def zoo_function(
     request: Request,
     *,
     model: str = "zoo-1",
-    temperature: float = Field(0.5, ge=0, le=2),
+    temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
     api_key: SecretStr = env("ZOO_API_KEY"),
@@ -231,7 +231,7 @@ def zoo_generator(
     request: Request,
     *,
     model: str = "zoo-1",
-    temperature: float = Field(0.5, ge=0, le=2),
+    temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
     api_key: SecretStr = env("ZOO_API_KEY"),
@@ -245,7 +245,7 @@ async def zoo_coroutine(
     request: Request,
     *,
     model: str = "zoo-1",
-    temperature: float = Field(0.5, ge=0, le=2),
+    temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
     api_key: SecretStr = env("ZOO_API_KEY"),
@@ -260,7 +260,7 @@ async def zoo_async_generator(
     request: Request,
     *,
     model: str = "zoo-1",
-    temperature: float = Field(0.5, ge=0, le=2),
+    temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
     api_key: SecretStr = env("ZOO_API_KEY"),

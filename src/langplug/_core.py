@@ -28,8 +28,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 OPENED = "langplug_opened"
 """The keyword under which `stream` and `astream` learn which sources `_stream` and `_astream` opened."""
 
-TRACING_ONLY = frozenset({OPENED, "ls_structured_output_format", "structured_output_format", "stream"})
+FOR_A_PARSER = "langplug_for_a_parser"
+"""The keyword by which `with_structured_output` says that it judges the answer itself, however bad it is."""
+
+TRACING_ONLY = frozenset({OPENED, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"})
 """Keywords of a call that say how to run or trace it, and are no parameters of the model."""
+
+
+def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those keywords of a call that say something about the answer itself."""
+    return {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
 
 
 def with_signature(method: F) -> F:
@@ -155,7 +163,7 @@ class HealedChatModel(BaseChatModel):
         raise NotImplementedError
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        return self.call_parameters(stop, {name: kwargs[name] for name in kwargs if name not in TRACING_ONLY})
+        return self.call_parameters(stop, parameters_in(kwargs))
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """What traces and the cache key say of one call: the model's parameters under those `given` for the call."""

@@ -5,16 +5,21 @@ lifetime: a client, weights, a process.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import inspect
+import itertools
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Generic, TypeVar, cast, overload
 
-from pydantic import Field
+from pydantic import Field, SecretBytes, SecretStr
 from pydantic_core import PydanticUndefined
 
+from langplug._bridge.owned import Owned
 from langplug._errors import MissingSecretError
 
 T = TypeVar("T")
@@ -100,10 +105,19 @@ class Resource(Generic[T]):
 
     def key(self, instance: HasResources) -> Hashable:
         """Which of this resource's values belongs to `instance` as it is set up now."""
-        settings = tuple(repr(getattr(instance, name)) for name in self.uses)
-        if self.shared:
-            return (type(instance).__module__, type(instance).__qualname__, self.name, settings)
-        return (self.name, settings)
+        settings = tuple(_distinct(getattr(instance, name)) for name in self.uses)
+        return (type(instance), self.name, settings) if self.shared else (self.name, settings)
+
+
+def _distinct(value: Any) -> Hashable:
+    """What differs where `value` does. All secrets look the same, so theirs is looked up."""
+    if isinstance(value, SecretStr | SecretBytes):
+        return (type(value), value.get_secret_value())
+    if isinstance(value, Mapping):
+        return tuple((key, _distinct(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return (type(value), *(_distinct(item) for item in value))
+    return repr(value)
 
 
 class AsyncResource(Resource[T]):
@@ -174,21 +188,25 @@ def resource(make: Callable[[Any], Any] | None = None, /, *, uses: tuple[str, ..
 class _Entry:
     """One made value. It is torn down when the last store that holds it is gone, or at exit."""
 
-    __slots__ = ("__weakref__", "_finalizer", "_lock", "_made", "_value")
+    __slots__ = ("__weakref__", "_finalizer", "_lock", "_made", "_owner", "_value", "number")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.number = 0
+        self._lock = threading.RLock()
         self._made = False
         self._value: Any = None
+        self._owner: Any = None
         self._finalizer: weakref.finalize[..., _Entry] | None = None
 
     def value(self, make: Callable[[Any], Any], owner: Callable[[], Any]) -> Any:
         with self._lock:
             if not self._made:
-                self._value, tear_down = _opened(make(owner()))
+                self._owner = owner()  # kept: it holds the other resources that this one uses
+                self._value, tear_down = _opened(make(self._owner))
                 self._made = True
+                self.number = next(_made)
                 if tear_down is not None:
-                    self._finalizer = weakref.finalize(self, _in_process(os.getpid(), tear_down))
+                    self._finalizer = weakref.finalize(self, tear_down)
             return self._value
 
     def close(self) -> None:
@@ -196,102 +214,148 @@ class _Entry:
             self._finalizer()
 
 
+_made = itertools.count(1)
+
+_suspended: set[Generator[Any, None, None]] = set()
+"""What will tear down the values that exist."""
+
+
 def _opened(made: Any) -> tuple[Any, Callable[[], object] | None]:
     if not inspect.isgenerator(made):
         return made, None
     generator = cast("Generator[Any, None, None]", made)
-    return next(generator), lambda: next(generator, None)
+    try:
+        value = next(generator)
+    except StopIteration:
+        raise RuntimeError(f"The resource {generator.__name__!r} ended without a `yield` of its value.") from None
+    _suspended.add(generator)
+    process = os.getpid()
+
+    def tear_down() -> None:
+        if os.getpid() == process:
+            _suspended.discard(generator)
+            next(generator, None)
+
+    return value, tear_down
 
 
-def _in_process(pid: int, tear_down: Callable[[], object]) -> Callable[[], None]:
-    """A forked child must not tear down what its parent still uses."""
+class _LoopResources:
+    """What was made for one event loop, torn down in reverse order by that loop."""
 
-    def call() -> None:
-        if os.getpid() == pid:
-            tear_down()
+    def __init__(self) -> None:
+        self.tasks: dict[Hashable, asyncio.Task[Any]] = {}
+        self._open = _open_stack()
+        self._stack: AsyncExitStack | None = None
 
-    return call
+    async def make(self, made: Any) -> Any:
+        if not inspect.isasyncgen(made):
+            return await made
+        generator: Owned[Any] = Owned(made)
+        try:
+            value = await anext(generator)
+        except StopAsyncIteration:
+            raise RuntimeError(f"The resource {made.__name__!r} ended without a `yield` of its value.") from None
+        if self._stack is None:
+            self._stack = await anext(self._open)
+        self._stack.push_async_callback(_run_out, generator)
+        return value
+
+    async def aclose(self) -> None:
+        await self._open.aclose()
 
 
-_registry_lock = threading.Lock()
+async def _open_stack() -> AsyncGenerator[AsyncExitStack, None]:
+    """A stack that is unwound when this generator is closed: by us, or by its loop at the latest."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def _run_out(generator: Owned[Any]) -> None:
+    await anext(generator, None)
+
+
+_registry_lock = threading.RLock()
 _shared_entries: "weakref.WeakValueDictionary[Hashable, _Entry]" = weakref.WeakValueDictionary()
 
 
 class ResourceStore:
-    """The resources of one model and its copies."""
+    """The resources of one model and its copies.
 
-    def __init__(self) -> None:
+    Args:
+        lender: The store to have them from, for the model as its resources see it. What is lent lives as long as both.
+    """
+
+    def __init__(self, lender: "ResourceStore | None" = None) -> None:
         self._pid = os.getpid()
+        self._lender = None if lender is None else weakref.ref(lender)
         self._entries: dict[Hashable, _Entry] = {}
-        self._loops: dict[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Task[Any]]] = {}
-        self._generators: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[Any, None]]] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, _LoopResources] = {}
 
     def __reduce__(self) -> tuple[type["ResourceStore"], tuple[()]]:
         return ResourceStore, ()  # a copy or a pickle makes its own
 
     def get(self, declared: Resource[Any], instance: HasResources) -> Any:
         """The value of a sync resource, made now if need be."""
-        key = declared.key(instance)
         with _registry_lock:
-            self._forget_parent()
-            entry = self._entries.get(key)
-            if entry is None:
-                entry = _shared_entry((self._pid, key)) if declared.shared else _Entry()
-                self._entries[key] = entry
+            entry = self._entry(declared, declared.key(instance))
         return entry.value(declared.make, instance.resource_owner)
+
+    def _entry(self, declared: Resource[Any], key: Hashable) -> _Entry:
+        self._forget_parent()
+        entry = self._entries.get(key)
+        if entry is None:
+            lender = None if self._lender is None else self._lender()
+            if lender is not None:
+                entry = lender._entry(declared, key)
+            else:
+                entry = _shared_entry((self._pid, key)) if declared.shared else _Entry()
+            self._entries[key] = entry
+        return entry
 
     async def aget(self, declared: Resource[Any], instance: HasResources) -> Any:
         """The value of an async resource for the running loop, made now if need be."""
+        lender = None if self._lender is None else self._lender()
+        if lender is not None:
+            return await lender.aget(declared, instance)
         loop = asyncio.get_running_loop()
         key = declared.key(instance)
         with _registry_lock:
             self._forget_parent()
             self._forget_closed_loops()
-            tasks = self._loops.setdefault(loop, {})
-            task = tasks.get(key)
-            if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-                task = tasks[key] = loop.create_task(self._aopen(declared.make(instance.resource_owner())))
+            own = self._loops.setdefault(loop, _LoopResources())
+        task = own.tasks.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = own.tasks[key] = loop.create_task(own.make(declared.make(instance.resource_owner())))
         return await asyncio.shield(task)
-
-    async def _aopen(self, made: Any) -> Any:
-        if not inspect.isasyncgen(made):
-            return await made
-        generator = cast("AsyncGenerator[Any, None]", made)
-        value = await anext(generator)
-        # Kept alive here; the loop's `shutdown_asyncgens` tears it down at the latest.
-        self._generators.setdefault(asyncio.get_running_loop(), []).append(generator)
-        return value
 
     def close(self) -> None:
         """Tear down all that was made, except what other models share. What is used later is made anew."""
         with _registry_lock:
             self._forget_parent()
             entries, self._entries = self._entries, {}
-            generators, self._generators = self._generators, {}
-            self._loops = {}
-        for key, entry in entries.items():
-            if (self._pid, key) not in _shared_entries:
-                entry.close()
-        for loop, opened in generators.items():
-            for generator in opened:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(_aclose_soon, loop, generator)
+            loops, self._loops = self._loops, {}
+        own = [entry for key, entry in entries.items() if (self._pid, key) not in _shared_entries]
+        for entry in sorted(own, key=lambda entry: entry.number, reverse=True):  # users before what they use
+            entry.close()
+        for loop, resources in loops.items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and so are they
+                loop.call_soon_threadsafe(_aclose_soon, loop, resources)
 
     async def aclose(self) -> None:
         """As `close`, and wait for what belongs to the running loop."""
-        own = self._generators.pop(asyncio.get_running_loop(), [])
-        for generator in own:
-            await generator.aclose()
+        with _registry_lock:
+            own = self._loops.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            await own.aclose()
         self.close()
 
     def _forget_parent(self) -> None:
         if self._pid != os.getpid():
-            self._pid, self._entries, self._loops, self._generators = os.getpid(), {}, {}, {}
+            self._pid, self._entries, self._loops = os.getpid(), {}, {}
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._loops if loop.is_closed()]:
             self._loops.pop(loop)
-            self._generators.pop(loop, None)
 
 
 def _shared_entry(key: Hashable) -> _Entry:
@@ -301,15 +365,19 @@ def _shared_entry(key: Hashable) -> _Entry:
     return entry
 
 
-def _aclose_soon(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[Any, None]) -> None:
-    loop.create_task(generator.aclose())  # noqa: RUF006 - the loop holds it until it has run
+def _aclose_soon(loop: asyncio.AbstractEventLoop, resources: _LoopResources) -> None:
+    loop.create_task(resources.aclose())  # noqa: RUF006 - the loop holds it until it has run
 
 
-def _renew_lock() -> None:
-    """The lock may have been held by a thread that a forked child does not have."""
-    global _registry_lock  # noqa: PLW0603 - one lock per process
-    _registry_lock = threading.Lock()
+def _leave_to_parent() -> None:
+    """In a forked child: what exists is the parent's to tear down, and its lock may be held by a thread left there."""
+    global _registry_lock, _suspended  # noqa: PLW0603 - one of each per process
+    _registry_lock = threading.RLock()
+    if _suspended:
+        # Even an exit of the child must not run the `finally` of a generator, so these are never freed.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_suspended))
+        _suspended = set()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -6,6 +6,7 @@ Each is one of langchain-core's `ModelError` family, so code written against tha
     langchain_core.exceptions.ModelError
     ├── ModelConnectionError          retryable
     │   └── IncompleteAnswerError     the source ended before the answer did
+    ├── UnmetDemandError              asked again and again, the model did not call the tool that it had to
     ├── ModelAuthenticationError
     │   └── MissingSecretError        no value for a secret, neither given nor in the environment (also a ValueError)
     ├── ModelInvalidRequestError
@@ -24,6 +25,7 @@ been said until then as `error.partial`, an `AIMessage` (None before the first p
 from langchain_core.exceptions import (
     ModelAuthenticationError,
     ModelConnectionError,
+    ModelError,
     ModelInvalidRequestError,
 )
 from langchain_core.messages import AIMessage
@@ -43,13 +45,23 @@ class MissingSecretError(ModelAuthenticationError, ValueError):
     """A secret was neither given nor found in the environment. The message names the variable."""
 
 
+class UnmetDemandError(ModelError):
+    """The model did not give what was demanded, such as a forced tool call, however often it was asked.
+
+    Attributes:
+        partial: Its last answer.
+    """
+
+    partial: AIMessage | None = None
+
+
 class UnsupportedError(ModelInvalidRequestError, NotImplementedError):
     """The model cannot do what was asked, and may not be helped with it. The message says what to write."""
 
 
 def remember_partial(error: BaseException, partial: AIMessage | None) -> None:
-    """Give `error` what had been said before it, unless it already knows."""
-    if getattr(error, "partial", None) is None:
+    """Give `error` what had been said before it. One that is raised again forgets what it knew of another answer."""
+    if partial is not None or not hasattr(error, "partial"):
         try:
             error.partial = partial  # type: ignore[attr-defined]
         except AttributeError:  # an exception class with slots: nothing to hang it on

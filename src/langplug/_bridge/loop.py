@@ -24,12 +24,13 @@ class LoopThread:
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def submit(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> "Submitted[T]":
-        """Run `coroutine` on the loop, within `context`."""
+        """Run `coroutine` on the loop, within `context`, which is the caller's copy to give away."""
+        context.run(_depth.set, self._depth + 1)
         return Submitted(self._started(), coroutine, context)
 
     def stop(self) -> None:
@@ -52,7 +53,7 @@ class LoopThread:
             return self._loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        _local.depth = self._depth + 1
+        _depth.set(self._depth + 1)
         _local.loop = loop
         asyncio.set_event_loop(loop)
         try:
@@ -107,18 +108,21 @@ async def _cancel_all() -> None:
     asyncio.get_running_loop().stop()
 
 
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("langplug_loop_depth", default=0)
+"""How many loop threads may be waiting for what runs in this context."""
+
 _local = threading.local()
-_lock = threading.Lock()
+_lock = threading.RLock()
 _loops: list[LoopThread] = []
 
 
 def long_lived_loop() -> LoopThread:
     """The loop thread to wait on from here.
 
-    It is the same one for all, except for code that itself runs on one: waiting there for itself would
-    never end, so it gets the next.
+    It is the same one for all, except for code that itself runs on one, or in a thread that one started and may be
+    waiting for (their contexts tell): waiting for itself would never end, so it gets the next.
     """
-    depth: int = getattr(_local, "depth", 0)
+    depth = _depth.get()
     with _lock:
         while len(_loops) <= depth:
             _loops.append(LoopThread(len(_loops)))
@@ -134,7 +138,7 @@ def _stop_loops() -> None:
 def _forget_loops() -> None:
     """A forked child has none of its parent's threads, and so no running loop."""
     global _loops, _lock  # noqa: PLW0603 - one list per process
-    _loops, _lock = [], threading.Lock()
+    _loops, _lock = [], threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,5 +1,6 @@
 """The four shapes of a Python function that can be a model, told apart once, when its class is made."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from enum import Enum
@@ -27,7 +28,9 @@ class Shape(Enum):
 
 def shape_of(function: Callable[..., Any]) -> Shape:
     """The shape of `function`; what it wraps (`functools.partial`, a callable object) is looked through."""
-    if not inspect.isroutine(function) and not isinstance(function, type) and not hasattr(function, "func"):
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
         function = getattr(type(function), "__call__", function)
     if inspect.isasyncgenfunction(function):
         return Shape.ASYNC_GENERATOR

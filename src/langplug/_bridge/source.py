@@ -18,6 +18,7 @@ from langplug._bridge.loop import long_lived_loop
 from langplug._bridge.owned import Owned
 from langplug._bridge.shapes import Shape
 from langplug._bridge.threads import spawn
+from langplug._errors import IncompleteAnswerError
 from langplug._request import Request
 
 T = TypeVar("T")
@@ -59,6 +60,9 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
     if shape is Shape.COROUTINE:
         try:
             yield await respond(request)
+        except asyncio.CancelledError as error:
+            _check_cancelled(error)
+            raise
         finally:
             request.cancellation.set()
         return
@@ -66,9 +70,22 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
     try:
         async for part in stream:
             yield part
+    except asyncio.CancelledError as error:
+        _check_cancelled(error)
+        raise
     finally:
         request.cancellation.set()
         await stream.aclose()
+
+
+def _check_cancelled(error: asyncio.CancelledError) -> None:
+    """See to it that this task was cancelled, and not only something that the author awaited.
+
+    Let through, such an `error` would end the caller's task as if that had been cancelled, and nobody would hear of it.
+    """
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        raise IncompleteAnswerError("What the model waited for was cancelled, though its caller was not.") from error
 
 
 async def _in_time(stream: Owned[Any], timeout: float) -> AsyncGenerator[Any, None]:

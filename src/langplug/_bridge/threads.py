@@ -21,19 +21,33 @@ class ThreadPool:
 
     def __init__(self, limit: int = MAX_THREADS) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._threads = 0
         self._idle = 0
         self._backlog = 0
 
     def spawn(self, job: Callable[[], None]) -> None:
-        """Run `job` in a thread of the pool, now or, with all of them busy, as soon as one is free. It must not raise."""
+        """Run `job` in a thread of the pool, now or, with all of them busy, as soon as one is free. It must not raise.
+
+        Raises:
+            RuntimeError: If the system grants no thread at all. If it only grants no more, the job waits its turn.
+        """
         with self._lock:
             start = self._reserve()
-        self._jobs.put(job)
         if start:
-            threading.Thread(target=self._work, name="langplug", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name="langplug", daemon=True).start()
+            except RuntimeError:
+                self._do_without_thread()
+        self._jobs.put(job)
+
+    def _do_without_thread(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                raise  # noqa: PLE0704 - the RuntimeError that is being handled
+            self._backlog += 1
 
     def _reserve(self) -> bool:
         """Count in one more job; return whether a new thread must be started for it."""

@@ -9,6 +9,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langplug._bridge.shapes import Shape
+from langplug._bridge.owned import Owned
 from langplug._core import OPENED, TRACING_ONLY, HealedChatModel, with_signature
 from langplug._declare import HasResources, Resource, ResourceStore
 from langplug._errors import MissingSecretError, UnsupportedError
@@ -55,13 +56,16 @@ class ChatModel(HealedChatModel, HasResources):
     include_stop: bool = True
     """Whether the answer ends right behind the stop string, so that a reader sees why it ended, or right before it."""
 
-    timeout: float | None = Field(None, gt=0)
+    streaming: bool = False
+    """Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens. Set to False, nothing does."""
+
+    timeout: float | None = Field(default=None, gt=0)
     """Seconds that the whole answer may take before `ModelTimeoutError`. Default: for ever."""
 
-    context_window: int | None = Field(None, gt=0)
+    context_window: int | None = Field(default=None, gt=0)
     """Tokens that fit in one request, for `profile`. Default: not known."""
 
-    token_counter: Callable[[str], int] | None = Field(None, exclude=True, repr=False)
+    token_counter: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """Counts the tokens of a text. With it, usage that the model does not report is estimated and marked so."""
 
     reasoning_tags: tuple[str, str] | None = ("<think>", "</think>")
@@ -249,10 +253,12 @@ class ChatModel(HealedChatModel, HasResources):
     def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        opened: list[Any] = kwargs.pop(OPENED, [])
+        opened: list[Any] | None = kwargs.pop(OPENED, None)
         chunks = self._open(messages, stop, kwargs, streaming=True).achunks()
-        opened.append(chunks)
-        return chunks
+        if opened is None:
+            return chunks
+        opened.append(owned := Owned(chunks))
+        return owned
 
     def _open(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool) -> Call:
         """Make ready for one answer: sort what the call was given, and check the conversation."""
@@ -338,9 +344,9 @@ class ChatModel(HealedChatModel, HasResources):
         return self._resources
 
     def resource_owner(self) -> Self:
-        """This model as its resources see it, without a hold on them, or they would keep each other alive."""
+        """This model as its resources see it, without a hold on them all, or they would keep each other alive."""
         owner = self.model_copy()
-        owner._resources = ResourceStore()
+        owner._resources = ResourceStore(self._resources)
         return owner
 
     def close(self) -> None:

@@ -40,10 +40,12 @@ SECRET_NAMES = frozenset({"api_key"})
 TOOL_KEYWORDS = frozenset({"tools", "tool_choice", "response_format", "strict", "parallel_tool_calls"})
 """What `bind_tools`, `with_structured_output` and `create_agent` send along with a call."""
 
-_NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "token_counter"}) - {"output_version"}
+_NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "streaming", "token_counter"}) - {
+    "output_version"
+}
 """Fields that do not change what a model answers."""
 
-_NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop"})
+_NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop", "streaming"})
 """Fields that one call cannot change: they set up the machinery around it, or have a door of their own."""
 
 

@@ -1,7 +1,7 @@
 """One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
@@ -19,6 +19,18 @@ Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
 ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, or an OpenAI-shaped completion or chunk (a dict with 'choices')"  # noqa: E501 - one sentence, said in errors
 
 
+class CallParser(Protocol):
+    """A push parser that reads calls out of text."""
+
+    def feed(self, text: str) -> list[str | ToolCall]:
+        """Take the next piece of text; return what is certain now."""
+        ...
+
+    def flush(self) -> list[str | ToolCall]:
+        """The text has ended: return what was held back."""
+        ...
+
+
 class Turn:
     """Parts in, clean pieces out; what is known of the answer's end is kept for it.
 
@@ -30,6 +42,7 @@ class Turn:
         additional_kwargs: More for the message's `additional_kwargs`.
         id: The message's id, if the source gave one.
         usage: The tokens that the source reported.
+        dropped_calls: How many calls came beyond those that the request allows.
     """
 
     def __init__(
@@ -39,6 +52,8 @@ class Turn:
         stop: tuple[str, ...] = (),
         include_stop: bool = True,
         reasoning: ReasoningSplitter | None = None,
+        calls_in_text: CallParser | None = None,
+        most_calls: int | None = None,
     ) -> None:
         self.stopped = False
         self.reason = ""
@@ -47,10 +62,13 @@ class Turn:
         self.additional_kwargs: dict[str, Any] = {}
         self.id: str | None = None
         self.usage = UsageMeter()
+        self.dropped_calls = 0
         self._owner = owner
         self._cutter = StopCutter(stop, include=include_stop) if stop else None
         self._splitter = reasoning
         self._calls = CallAssembler()
+        self._parser = calls_in_text
+        self._calls_left = most_calls
         self._called = False
         self._owes_finish = False
 
@@ -68,8 +86,7 @@ class Turn:
         if isinstance(part, Reasoning):
             return [*self._flushed_text(), part]
         if isinstance(part, ToolCall):
-            self._called = True
-            return [*self._flushed_text(), *self._calls.feed(part)]
+            return [*self._flushed_text(), *self._admitted(self._calls.feed(part))]
         if isinstance(part, Usage):
             self.usage.add(part)
             return ()
@@ -84,19 +101,20 @@ class Turn:
         Raises:
             IncompleteAnswerError: If the source owed a finish reason and gave none.
         """
-        pieces = [*self._flushed_text(), *self._calls.flush()]
+        pieces = self.rest()
         if self._owes_finish and not self.reason:
             raise IncompleteAnswerError(
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
                 "What had come is this error's `partial`; asking again may help."
             )
-        if not self.reason:
-            self.reason = "tool_calls" if self._called else "stop"
+        if self._called and self.reason in ("", "stop", "tool_call") and self.stop_sequence is None:
+            self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
+        self.reason = self.reason or "stop"
         return pieces
 
     def rest(self) -> list[Piece]:
         """What is held back, for when the answer breaks off."""
-        return [] if self.stopped else [*self._flushed_text(), *self._calls.flush()]
+        return [*self._flushed_text(), *self._admitted(self._calls.flush())]
 
     def _compound(self, part: Any) -> list[Piece]:
         if isinstance(part, AIMessage):
@@ -128,22 +146,44 @@ class Turn:
         return self._cut(text)
 
     def _cut(self, piece: str | Reasoning) -> Iterable[Piece]:
-        """Stop strings count in what is said, not in what is thought."""
+        """Stop strings count in what is said, not in what is thought; and so do calls."""
         if self.stopped:
             return ()
         if isinstance(piece, Reasoning):
-            return [*self._flushed_cutter(), piece]
-        if self._cutter is None:
-            return (piece,) if piece else ()
-        text = self._cutter.feed(piece)
-        self._note_hit()
-        return (text,) if text else ()
+            return [*self._flushed_cutter(), *self._flushed_parser(), piece]
+        if self._cutter is not None:
+            piece = self._cutter.feed(piece)
+            self._note_hit()
+        return self._parsed(piece)
+
+    def _parsed(self, text: str) -> Iterable[Piece]:
+        """Calls that stand in the text, taken out of it."""
+        if self._parser is None or not text:
+            return (text,) if text else ()
+        return self._sorted(self._parser.feed(text))
+
+    def _sorted(self, found: Iterable[str | ToolCall]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for one in found:
+            pieces.extend([one] if isinstance(one, str) else self._admitted(self._calls.feed(one)))
+        return [piece for piece in pieces if piece != ""]
+
+    def _admitted(self, calls: Iterable[WholeCall]) -> list[WholeCall]:
+        """Those of `calls` that the request still allows."""
+        admitted = list(calls)
+        if self._calls_left is not None:
+            self.dropped_calls += max(0, len(admitted) - self._calls_left)
+            admitted = admitted[: self._calls_left]
+            self._calls_left -= len(admitted)
+        self._called = self._called or bool(admitted)
+        return admitted
 
     def _flushed_text(self) -> list[Piece]:
         pieces: list[Piece] = []
-        if self._splitter is not None:
+        if self._splitter is not None and not self.stopped:
             pieces.extend(piece for split in self._splitter.flush() for piece in self._cut(split))
         pieces.extend(self._flushed_cutter())
+        pieces.extend(self._flushed_parser())
         return pieces
 
     def _flushed_cutter(self) -> list[Piece]:
@@ -151,7 +191,10 @@ class Turn:
             return []
         text = self._cutter.flush()
         self._note_hit()
-        return [text] if text else []
+        return list(self._parsed(text))
+
+    def _flushed_parser(self) -> list[Piece]:
+        return [] if self._parser is None else self._sorted(self._parser.flush())
 
     def _note_hit(self) -> None:
         if self._cutter is not None and self._cutter.hit is not None:

@@ -19,7 +19,7 @@ _ON_TYPING: Final = '''\
   Ctrl-C                  stops the answer; again, or Ctrl-D, leaves'''
 
 
-class Leave(Exception):  # noqa: N818 - to leave is no error
+class Leave(Exception):
     """The person has had enough."""
 
 

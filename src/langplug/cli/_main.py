@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             raise self._usage_error(f"unexpected argument {unknown[0]!r}")
         return namespace
 
-    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - the base class's signature
+    def print_help(self, file: Any = None) -> None:
         """Write the help to stdout; no error where nobody reads on."""
         Terminal().answer(self.format_help())
 
@@ -135,6 +135,6 @@ def _report(error: Exception, *, debug: bool) -> int:
     wrong_use = isinstance(error, UsageError)
     if debug:
         _exit.print_traceback(error)
-    hint = "" if debug or wrong_use else " (--debug shows where)"
+    hint = "" if debug or _exit.stands_alone(error) else " (--debug shows where)"
     Terminal().error(_exit.sentence(error) + hint)
     return _exit.WRONG_USE if wrong_use else _exit.FAILED

@@ -17,7 +17,7 @@ class CustomChatModelAdvanced(ChatModel):
         'Meo'
     """
 
-    model_name: str = Field(alias="model", default="echo")
+    model_name: str = "echo"
     """What the model calls itself in metadata and traces; `model` is another name for the argument."""
 
     n: int = Field(ge=0)

@@ -1,0 +1,93 @@
+"""Group L of the contract: standard content, `output_version="v1"`."""
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+
+from langplug.models import ChatScripted
+from tests.paths import PATHS, Path, achunks, chunks
+from tests.zoo import PIXEL, MakeModel
+
+SAID = [
+    pytest.param("one two", [("text", "one two")], id="text"),
+    pytest.param("/think one two", [("reasoning", "hmm"), ("text", "one two")], id="reasoning"),
+    pytest.param("/show one two", [("text", "one two"), ("image", PIXEL)], id="image"),
+    pytest.param("/spell ab", [("text", "ab")], id="characters"),
+    pytest.param("", [], id="nothing"),
+]
+
+
+def shown(blocks: list[Any]) -> list[tuple[str, str]]:
+    """The blocks by their type and what they hold."""
+    return [(block["type"], block.get("text") or block.get("reasoning") or block.get("base64")) for block in blocks]
+
+
+@pytest.mark.parametrize(("prompt", "blocks"), SAID)
+def test_l01_content_is_typed_blocks(make_model: MakeModel, call: Path, prompt: str, blocks: Any) -> None:
+    """With `output_version="v1"` content is typed blocks, one for each run of text, and the flag says so."""
+    answered = call(make_model(output_version="v1"), prompt)
+    assert blocks == shown(list(answered.message.content))
+    assert "".join(text for kind, text in blocks if kind == "text") == answered.text == answered.message.text
+    assert "v1" == answered.message.response_metadata["output_version"]
+
+
+def test_l01_the_environment_can_ask_for_it(make_model: MakeModel, call: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LC_OUTPUT_VERSION=v1` does the same."""
+    monkeypatch.setenv("LC_OUTPUT_VERSION", "v1")
+    assert [("text", "one two")] == shown(list(call(make_model(), "one two").message.content))
+
+
+@pytest.mark.parametrize("read", [chunks, achunks], ids=["stream", "astream"])
+def test_l01_blocks_are_numbered(make_model: MakeModel, read: Any) -> None:
+    """Each chunk holds blocks with the number of the block that they belong to."""
+    given = read(make_model(output_version="v1"), "/think one two")
+    numbered = [(block["type"], block["index"]) for chunk in given for block in chunk.content]
+    kinds = {kind: {number for known, number in numbered if known == kind} for kind, _ in numbered}
+    assert [1, 1] == [len(numbers) for numbers in kinds.values()]
+    assert ["reasoning", "text"] == list(kinds)
+    assert kinds["reasoning"] != kinds["text"]
+    assert {"v1"} == {chunk.response_metadata["output_version"] for chunk in given}
+
+
+def test_l01_blocks_keep_the_order_in_which_they_came() -> None:
+    """Text, an image and text again stay three blocks in this order, on each path."""
+    image = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
+    model = ChatScripted(replies=[["one ", "two", image, "three"]], when_exhausted="repeat", output_version="v1")
+    answers = [shown(list(path(model, "?").message.content)) for path in PATHS.values()]
+    assert [[("text", "one two"), ("image", PIXEL), ("text", "three")]] * len(PATHS) == answers
+
+
+def test_l03_an_answer_in_blocks_goes_into_the_history_once(make_model: MakeModel, call: Path) -> None:
+    """An answer in blocks, fed back, is its text and its reasoning, once."""
+    model = make_model(output_version="v1")
+    said = call(model, "/think one two").message
+    sent = ChatScripted(replies=["ok"])
+    sent.invoke([HumanMessage("go"), said, HumanMessage("on")])
+    (request,) = sent.requests
+    assert ["go", "one two", "on"] == [message.text for message in request.messages]
+    assert 1 == str(request.openai_messages()).count("one two")
+
+
+@pytest.mark.parametrize(("prompt", "blocks"), SAID)
+def test_l126_both_versions_say_the_same(make_model: MakeModel, call: Path, prompt: str, blocks: Any) -> None:
+    """`content_blocks` of plain content are the blocks of standard content."""
+    plain = call(make_model(), prompt).message
+    standard = call(make_model(output_version="v1"), prompt).message
+    assert blocks == shown(plain.content_blocks)
+    assert unnumbered(plain.content_blocks) == unnumbered(standard.content_blocks) == unnumbered(standard.content)
+
+
+def unnumbered(blocks: Any) -> list[dict[str, Any]]:
+    """The blocks without the numbers by which chunks were added up."""
+    return [{name: value for name, value in block.items() if name != "index"} for block in blocks]
+
+
+@pytest.mark.parametrize("given", ["message", "blocks"])
+def test_l_content_that_is_handed_on_is_read_either_way(call: Path, given: str) -> None:
+    """An author may hand on standard content and plain content alike; the model's own version decides what comes out."""
+    blocks: list[Any] = [{"type": "reasoning", "reasoning": "hmm"}, {"type": "text", "text": "one"}]
+    parts = blocks if given == "blocks" else [AIMessage(blocks, response_metadata={"output_version": "v1"})]
+    plain = call(ChatScripted(replies=[parts]), "?").message
+    standard = call(ChatScripted(replies=[parts], output_version="v1"), "?").message
+    assert [("reasoning", "hmm"), ("text", "one")] == shown(plain.content_blocks) == shown(list(standard.content))

@@ -1,0 +1,555 @@
+"""The embedded model, on the real engine with real weights."""
+
+import asyncio
+import copy
+import gc
+import http.client
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
+from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
+
+from langplug import _weights
+from langplug._weights import SMOLLM2
+from langplug.models._llama import Engine, usable_threads
+from langplug.models.gguf import BadWeightsError, ChatGGUF, WeightsNotFoundError
+
+QUESTION = "What is the capital of Japan?"
+STORY = "Write a very long story about the sea."
+LONG = 400
+"""Tokens of an answer that takes seconds."""
+
+
+@pytest.fixture(scope="module")
+def weights() -> Path:
+    return _weights.find(SMOLLM2) or _weights.pull(SMOLLM2)
+
+
+@pytest.fixture(scope="module")
+def model(weights: Path) -> Iterator[ChatGGUF]:
+    """Answers the same each time, four requests at once, in a small context."""
+    model = ChatGGUF(temperature=0, n_ctx=512, max_tokens=16)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def lone(weights: Path) -> Iterator[ChatGGUF]:
+    """Answers one request at a time, at length."""
+    model = ChatGGUF(temperature=0, n_ctx=512, parallel=1, max_tokens=LONG)
+    yield model
+    model.close()
+
+
+def python(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `code` in a process of its own, which has to end by itself."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=40, check=False
+    )
+
+
+def added(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    return whole
+
+
+# --- answers ---
+
+
+def test_it_answers(model: ChatGGUF) -> None:
+    """A real model says something true, with its usage, its finish reason and its name."""
+    answer = model.invoke(QUESTION)
+    assert "Tokyo" in answer.text
+    assert "stop" == answer.response_metadata["finish_reason"]
+    assert "SmolLM2-135M-Instruct.Q4_1" == answer.response_metadata["model_name"]
+    usage = answer.usage_metadata
+    assert usage is not None
+    assert usage["input_tokens"] > 10
+    assert 0 < usage["output_tokens"] <= 16
+
+
+def test_it_streams(model: ChatGGUF) -> None:
+    """A stream comes token by token and adds up to what `invoke` gives."""
+    chunks = list(model.stream(QUESTION))
+    answer = model.invoke(QUESTION)
+    assert len([chunk for chunk in chunks if chunk.text]) > 3
+    assert answer.text == added(chunks).text
+    assert answer.response_metadata == added(chunks).response_metadata
+
+
+async def test_it_answers_async(model: ChatGGUF) -> None:
+    """`ainvoke` and `astream` give the same as `invoke`."""
+    answer = await asyncio.to_thread(model.invoke, QUESTION)
+    assert answer.text == (await model.ainvoke(QUESTION)).text
+    assert answer.text == added([chunk async for chunk in model.astream(QUESTION)]).text
+
+
+def test_it_follows_the_conversation(model: ChatGGUF) -> None:
+    """The whole conversation is read, the system message too."""
+    alone = model.invoke([HumanMessage("Who are you?")])
+    told = model.invoke([SystemMessage("You are a pirate."), HumanMessage("Who are you?")])
+    assert alone.text != told.text
+
+
+def test_max_tokens(model: ChatGGUF) -> None:
+    """An answer that reaches `max_tokens` ends there, with finish reason `length`."""
+    answer = model.invoke(STORY, max_tokens=5)
+    assert "length" == answer.response_metadata["finish_reason"]
+    assert answer.usage_metadata is not None
+    assert answer.usage_metadata["output_tokens"] == 5
+
+
+def test_an_answer_ends_with_the_context(weights: Path) -> None:
+    """Without `max_tokens` an answer ends where its context does, with finish reason `length`."""
+    model = ChatGGUF(temperature=0, n_ctx=256, parallel=1)
+    answer = model.invoke("What is the capital of France?", repeat_penalty=1)  # it does not find an end
+    model.close()
+    assert answer.usage_metadata is not None
+    assert ("length", 256) == (answer.response_metadata["finish_reason"], answer.usage_metadata["total_tokens"])
+
+
+def test_seed(model: ChatGGUF) -> None:
+    """The same seed gives the same answer, alone and among others; without one, answers differ."""
+    settings: dict[str, Any] = {"temperature": 1.5, "top_p": 1, "min_p": 0}
+    alone = model.invoke(STORY, seed=7, **settings).text
+    others = model.bind(**settings).batch([STORY] * 3)
+    seeded = model.bind(seed=7, **settings).batch([STORY] * 3)
+    assert {alone} == {answer.text for answer in seeded}
+    assert len({answer.text for answer in others}) == 3
+
+
+def test_temperature_can_be_given_per_call(model: ChatGGUF) -> None:
+    """A parameter given for one call takes effect in it, and needs no second engine."""
+    engine = model.engine
+    answers = {model.invoke(STORY, temperature=2.0, top_p=1, min_p=0).text for _ in range(3)}
+    assert len(answers) == 3
+    assert engine is model.engine
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 2}, {"max_tokens": 0}, {"seed": -1}, {"top_k": -1}])
+def test_bounds(model: ChatGGUF, wrong: dict[str, Any]) -> None:
+    """A value that makes no sense is refused, by the constructor and for a call."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ChatGGUF(**wrong)
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        model.invoke("hi", **wrong)
+
+
+def test_logprobs(model: ChatGGUF) -> None:
+    """With `logprobs`, each token's probability is told once, streamed or not; `top_logprobs` adds the runners-up."""
+    answer = model.invoke(QUESTION, logprobs=True, top_logprobs=2)
+    told = answer.response_metadata["logprobs"]["content"]
+    assert answer.text == "".join(token["token"] for token in told)[: len(answer.text)]
+    assert all(token["logprob"] <= 0 and len(token["top_logprobs"]) == 2 for token in told)
+    streamed = added(list(model.stream(QUESTION, top_logprobs=2))).response_metadata["logprobs"]["content"]
+    assert [token["id"] for token in told] == [token["id"] for token in streamed]
+    assert "logprobs" not in model.invoke(QUESTION).response_metadata
+
+
+def test_stop(model: ChatGGUF) -> None:
+    """An answer ends right behind a stop string, or right before it, and its usage is known all the same."""
+    whole = model.invoke(QUESTION)
+    cut = model.invoke(QUESTION, stop=["capital"])
+    assert whole.text.partition("capital")[0] + "capital" == cut.text
+    assert ("stop", "capital") == (cut.response_metadata["finish_reason"], cut.response_metadata["stop_sequence"])
+    assert whole.usage_metadata is not None
+    assert cut.usage_metadata is not None
+    assert whole.usage_metadata["input_tokens"] == cut.usage_metadata["input_tokens"]
+    assert 0 < cut.usage_metadata["output_tokens"] < whole.usage_metadata["output_tokens"]
+    assert whole.text.partition("capital")[0] == model.invoke(QUESTION, stop=["capital"], include_stop=False).text
+
+
+# --- many at once ---
+
+
+def test_requests_run_side_by_side(model: ChatGGUF) -> None:
+    """Four requests run at once in four slots: their tokens come interleaved."""
+    order: list[int] = []
+
+    async def read(number: int) -> None:
+        async for chunk in model.astream(STORY, temperature=1, seed=number):
+            if chunk.text:
+                order.append(number)
+
+    async def read_all() -> None:
+        await asyncio.gather(*(read(number) for number in range(4)))
+
+    asyncio.run(read_all())
+    changes = sum(one != other for one, other in zip(order, order[1:], strict=False))
+    assert changes > len(order) // 2
+
+
+def test_more_requests_than_slots(model: ChatGGUF) -> None:
+    """Sixteen requests through four slots, from threads and from event loops at once, all get their own answer."""
+    alone = {place: model.invoke(f"What is the capital of {place}?").text for place in ("Italy", "Japan")}
+    questions = [f"What is the capital of {place}?" for place in ("Italy", "Japan")] * 4
+    answers: list[list[Any]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(model.batch(questions))),
+        threading.Thread(target=lambda: answers.append(asyncio.run(model.abatch(questions)))),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    texts = [[answer.text for answer in batch] for batch in answers]
+    assert [[alone["Italy"], alone["Japan"]] * 4] * 2 == texts
+
+
+def test_each_request_has_its_own_context(weights: Path) -> None:
+    """Requests that fill more than half of their contexts all fit at once: `n_ctx` counts for each."""
+    model = ChatGGUF(n_ctx=256, parallel=2, max_tokens=2)
+    answers = model.batch(["word " * 150] * 2)
+    model.close()
+    assert all(answer.usage_metadata["input_tokens"] > 150 for answer in answers)
+
+
+def test_a_shared_context_can_be_filled(weights: Path) -> None:
+    """With `kv_unified` requests share one context; when they have filled it together, they are told so."""
+    model = ChatGGUF(temperature=0, n_ctx=256, parallel=2, kv_unified=True)
+    answers = model.batch(["What is the capital of France?" + " word" * 60] * 2, return_exceptions=True)
+    model.close()
+    for answer in answers:
+        assert isinstance(answer, ContextOverflowError)
+        assert "lower `parallel`, or set `kv_unified=False`" in str(answer)
+
+
+# --- cancellation ---
+
+
+async def test_a_cancelled_answer_frees_its_slot(lone: ChatGGUF) -> None:
+    """A long answer that is cancelled is left at once, and the next request is served within 0.2 s of the usual."""
+    await lone.ainvoke("hi", max_tokens=1)
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in lone.astream(STORY):
+            began.set()
+
+    task = asyncio.create_task(read())
+    await began.wait()
+    started = time.perf_counter()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.perf_counter() - started < 0.05
+    await lone.engine._slots.acquire()
+    assert time.perf_counter() - started < 0.2
+    lone.engine._slots.release()
+
+
+def test_a_broken_off_stream_frees_its_slot(lone: ChatGGUF) -> None:
+    """Leaving a sync stream frees the slot; so does dropping it."""
+    for _ in range(3):
+        for chunk in lone.stream(STORY):
+            if chunk.text:
+                break
+        next(iter(lone.stream(STORY)))
+        started = time.perf_counter()
+        lone.invoke("hi", max_tokens=1)
+        assert time.perf_counter() - started < 1
+
+
+async def test_a_waiting_call_can_be_cancelled(lone: ChatGGUF) -> None:
+    """A call that waits for a slot is gone at once when cancelled, and does not disturb the one that runs."""
+    running = asyncio.create_task(lone.ainvoke(STORY, max_tokens=60))
+    await asyncio.sleep(0.3)
+    waiting = asyncio.create_task(lone.ainvoke(STORY))
+    await asyncio.sleep(0.05)
+    assert lone.engine._slots.waiting == 1
+    waiting.cancel()
+    started = time.perf_counter()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert time.perf_counter() - started < 0.05
+    assert lone.engine._slots.waiting == 0
+    assert (await running).usage_metadata["output_tokens"] == 60  # type: ignore[index]
+
+
+async def test_a_call_can_be_left_while_its_prompt_is_read(weights: Path) -> None:
+    """Cancelling while a long prompt is read returns at once; the slot is free after one step of `n_batch` tokens."""
+    model = ChatGGUF(n_ctx=4096, parallel=1, n_batch=32)
+    await model.ainvoke("hi", max_tokens=1)
+    task = asyncio.create_task(model.ainvoke("word " * 4000))
+    await asyncio.sleep(0.5)
+    started = time.perf_counter()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.perf_counter() - started < 0.05
+    await model.engine._slots.acquire()
+    assert time.perf_counter() - started < 3  # the whole prompt takes tens of seconds
+    model.engine._slots.release()
+    model.close()
+
+
+async def test_the_event_loop_stays_free(model: ChatGGUF, no_blocking: object) -> None:
+    """Nothing blocks the event loop while the model answers."""
+    assert (await model.ainvoke(QUESTION)).text
+
+
+# --- the engine's life ---
+
+
+def test_equal_models_share_an_engine(model: ChatGGUF) -> None:
+    """Models that differ only in how they sample share the weights; another context means another engine."""
+    assert model.engine is ChatGGUF(temperature=1, n_ctx=512).engine
+    assert model.engine is not ChatGGUF(n_ctx=256).engine
+
+
+def test_copies_and_pickles(model: ChatGGUF) -> None:
+    """Copies and pickles, made before or after use, answer alike and share the engine."""
+    before = pickle.dumps(ChatGGUF(temperature=0, n_ctx=512, max_tokens=16))
+    answer = model.invoke(QUESTION).text
+    for other in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)), pickle.loads(before)):
+        assert model == other
+        assert model.engine is other.engine
+        assert answer == other.invoke(QUESTION).text
+
+
+def test_the_memory_is_freed(weights: Path) -> None:
+    """An engine goes with the last model that uses it, and the server's threads with it."""
+    model = ChatGGUF(temperature=0, n_ctx=256, parallel=3, max_tokens=2)
+    model.invoke("hi")
+    engine: weakref.ref[Engine] = weakref.ref(model.engine)
+    threads = native_threads()
+    del model
+    gc.collect()
+    assert engine() is None
+    deadline = time.monotonic() + 5
+    while native_threads() >= threads:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def native_threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir())) if Path("/proc").exists() else threading.active_count()
+
+
+def test_close(weights: Path) -> None:
+    """A closed model loads anew when it is used again."""
+    model = ChatGGUF(temperature=0, n_ctx=256, max_tokens=8)
+    answer = model.invoke(QUESTION).text
+    model.close()
+    assert answer == model.invoke(QUESTION).text
+    model.close()
+
+
+def test_closing_breaks_off_what_runs(lone: ChatGGUF) -> None:
+    """An answer whose engine is closed under it ends with an error that holds what was said."""
+    stream = lone.stream(STORY)
+    text = next(chunk.text for chunk in stream if chunk.text)
+    lone.engine.close()
+    with pytest.raises(ModelAPIError, match="The engine was closed") as caught:
+        list(stream)
+    assert caught.value.partial.text.startswith(text)  # type: ignore[attr-defined]
+
+
+def test_leaving_with_a_request_in_flight(weights: Path) -> None:
+    """A program that ends while an answer comes ends at once, in order, and with nothing on stderr."""
+    code = f"""
+import threading
+from langplug.models.gguf import ChatGGUF
+model = ChatGGUF(n_ctx=512, max_tokens=400)
+began = threading.Event()
+def read():
+    try:
+        for chunk in model.stream({STORY!r}):
+            began.set()
+    except Exception:
+        print("ended", flush=True)
+for _ in range(6):
+    threading.Thread(target=read, daemon=True).start()
+began.wait()
+"""
+    started = time.perf_counter()
+    done = python(code)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert {"ended"} >= set(done.stdout.split())
+    assert time.perf_counter() - started < 15
+
+
+def test_it_is_quiet(weights: Path) -> None:
+    """Neither loading nor answering nor leaving writes a byte to stderr, unless `engine_log` is set."""
+    code = "from langplug.models.gguf import ChatGGUF; print(ChatGGUF(n_ctx=256, max_tokens=2{}).invoke('hi').text)"
+    assert python(code.format("")).stderr == ""
+    assert "llama" in python(code.format(", engine_log=True")).stderr
+
+
+def test_the_port_is_closed(model: ChatGGUF) -> None:
+    """Whoever finds llama.cpp's port on this machine gets 401 without the key, and no other site may ask it."""
+    model.invoke("hi", max_tokens=1)
+    address = model.engine._loaded()._address
+    for method, path in [("POST", "/v1/chat/completions"), ("POST", "/tokenize"), ("GET", "/props"), ("GET", "/slots")]:
+        connection = http.client.HTTPConnection("127.0.0.1", address.port)
+        connection.request(method, path, "{}", {"Content-Type": "application/json", "Origin": "http://evil.example"})
+        response = connection.getresponse()
+        assert 401 == response.status, path
+        assert not response.headers["Access-Control-Allow-Origin"]
+        connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_is_refused(weights: Path) -> None:
+    """After a fork the child is told what to do instead and ends in order; the parent goes on."""
+    code = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is what this is about
+from langplug.models.gguf import ChatGGUF
+model = ChatGGUF(n_ctx=256, max_tokens=2)
+model.invoke("hi")
+child = os.fork()
+if child == 0:
+    try:
+        model.invoke("hi")
+    except NotImplementedError as error:
+        print(error, flush=True)
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+print(bool(model.invoke("hi").usage_metadata))
+"""
+    done = python(code)
+    assert done.stderr == ""
+    refusal, status, answered = done.stdout.splitlines()
+    assert "Start workers by 'spawn' or 'forkserver'" in refusal
+    assert ("7", "True") == (status, answered)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forking_before_use(weights: Path) -> None:
+    """A model that is made before a fork and used only after it works in parent and children alike."""
+    code = """
+import os, sys
+from langplug.models.gguf import ChatGGUF
+model = ChatGGUF(n_ctx=256, max_tokens=2)
+children = []
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        sys.exit(0 if model.invoke("hi").usage_metadata else 1)
+    children.append(child)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+print(bool(model.invoke("hi").usage_metadata))
+"""
+    done = python(code)
+    assert ("", "[0, 0]\nTrue\n") == (done.stderr, done.stdout)
+
+
+def test_threads_leave_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default one core is left to others, of those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        for cores, threads in [({0}, 1), ({0, 1}, 1), ({1, 2, 3, 7}, 3)]:
+            monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
+            assert threads == usable_threads()
+    assert usable_threads() >= 1
+
+
+# --- errors ---
+
+
+def test_no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a path and without pulled weights, the error says what to run; making the model is no error."""
+    monkeypatch.setenv("LANGPLUG_CACHE", str(tmp_path))
+    model = ChatGGUF(n_ctx=300)
+    with pytest.raises(WeightsNotFoundError, match="langplug pull smollm2"):
+        model.invoke("hi")
+    assert "max_input_tokens" not in (model.profile or {})
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """A path that leads nowhere is a `FileNotFoundError` that names it, on each path."""
+    model = ChatGGUF(path=tmp_path / "none.gguf")  # type: ignore[arg-type] # paths are taken too
+    with pytest.raises(FileNotFoundError, match=r"none\.gguf"):
+        model.invoke("hi")
+    with pytest.raises(FileNotFoundError, match=r"none\.gguf"):
+        list(model.stream("hi"))
+    with pytest.raises(FileNotFoundError, match=r"none\.gguf"):
+        asyncio.run(model.ainvoke("hi"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        pytest.param(0, "is no GGUF file", id="empty"),
+        pytest.param(100_000, "ends within its header", id="header"),
+        pytest.param(5_000_000, "is cut off", id="tensors"),
+        pytest.param(-1000, r"llama\.cpp \(xllamacpp .*\) cannot load", id="last tensor"),
+    ],
+)
+def test_a_truncated_file(weights: Path, tmp_path: Path, kept: int, reason: str) -> None:
+    """A file that is cut off is said to be broken, wherever it is cut."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(BadWeightsError, match=rf"(?s){reason}") as caught:
+        ChatGGUF(path=str(broken)).invoke("hi")
+    assert str(broken) in str(caught.value)
+
+
+def test_an_unknown_architecture(weights: Path, tmp_path: Path) -> None:
+    """What llama.cpp refuses to load is reported with what the file says that it is."""
+    content = weights.read_bytes()
+    other = tmp_path / "other.gguf"
+    other.write_bytes(content[:4_000_000].replace(b"llama", b"lxama") + content[4_000_000:])
+    with pytest.raises(BadWeightsError, match="the architecture 'lxama' may be new to it"):
+        ChatGGUF(path=str(other)).invoke("hi")
+
+
+def test_a_prompt_that_is_too_long(model: ChatGGUF) -> None:
+    """A prompt that does not fit raises `ContextOverflowError` with both figures; the next request is fine."""
+    with pytest.raises(ContextOverflowError, match=r"The prompt has \d{4} tokens, but a request holds 512"):
+        model.invoke("word " * 2000)
+    assert model.invoke(QUESTION).text
+
+
+def test_a_request_that_llama_cpp_refuses(model: ChatGGUF) -> None:
+    """A request that the engine cannot read raises `ModelInvalidRequestError`; the slots are free again."""
+    for _ in range(5):  # more than there are slots
+        with pytest.raises(ModelInvalidRequestError):
+            model.invoke([HumanMessage("lone surrogate: \ud800")])
+    assert model.invoke(QUESTION).text
+
+
+def test_without_llama_cpp(weights: Path) -> None:
+    """Without xllamacpp there is one sentence that says how to install it."""
+    code = """
+import sys
+sys.modules["xllamacpp"] = None
+from langplug.models.gguf import ChatGGUF
+try:
+    ChatGGUF().invoke("hi")
+except ImportError as error:
+    print(error)
+"""
+    assert python(code).stdout == "ChatGGUF needs llama.cpp. Install it with: pip install 'langplug[gguf]'\n"
+
+
+# --- what it says of itself ---
+
+
+def test_profile(weights: Path) -> None:
+    """The profile tells how many tokens fit into a request: as set, else as trained, 4096 at most."""
+    profiles = [ChatGGUF().profile, ChatGGUF(n_ctx=1000).profile, ChatGGUF(context_window=77).profile]
+    assert [4096, 1000, 77] == [(profile or {}).get("max_input_tokens") for profile in profiles]
+    assert "SmolLM2-135M-Instruct.Q4_1" == (ChatGGUF().profile or {}).get("name")
+
+
+def test_counting_tokens(model: ChatGGUF) -> None:
+    """Tokens are counted by the model's own tokenizer, and messages as the prompt that they become."""
+    assert 3 == model.get_num_tokens("Hello there world")
+    messages = [HumanMessage(QUESTION)]
+    usage = model.invoke(messages).usage_metadata
+    assert usage is not None
+    assert usage["input_tokens"] == model.get_num_tokens_from_messages(messages)
