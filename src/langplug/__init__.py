@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langplug._declare import env, resource
-    from langplug._errors import IncompleteAnswerError, MissingSecretError, UnsupportedError
+    from langplug._errors import IncompleteAnswerError, MissingSecretError, UnmetDemandError, UnsupportedError
     from langplug._load import load
     from langplug._model.chat_model import ChatModel
     from langplug._model.decorator import chat_model
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
     from langplug._request import Request
+    from langplug._wire.tools import ToolFormat
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,8 @@ _HOMES = {
     "Reasoning": "_parts",
     "Request": "_request",
     "ToolCall": "_parts",
+    "ToolFormat": "_wire.tools",
+    "UnmetDemandError": "_errors",
     "UnsupportedError": "_errors",
     "Usage": "_parts",
     "chat_model": "_model.decorator",
@@ -45,6 +48,8 @@ __all__ = [
     "Reasoning",
     "Request",
     "ToolCall",
+    "ToolFormat",
+    "UnmetDemandError",
     "UnsupportedError",
     "Usage",
     "chat_model",

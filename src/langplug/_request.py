@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from langplug._wire.openai_messages import to_openai_messages
 from langplug._wire.prompt import PromptTemplate, render_prompt
+from langplug._wire.thoughts import KeepReasoning, spoken_thoughts
 
 
 class Cancellation:
@@ -48,7 +49,9 @@ class Request:
             can stop by itself saves tokens by doing so.
         tools: The tools that may be called, as OpenAI tool dicts.
         tool_choice: `"auto"`, `"none"`, `"required"`, an OpenAI tool-choice dict, or None (no tools).
+        parallel_tool_calls: Whether several tools may be called at once; None: as the model likes.
         schema: The JSON schema that the answer must fit, or None.
+        keep_reasoning: Which of its earlier reasoning the model is shown by `openai_messages` and `prompt`.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
         cancellation: Set when nobody waits for the answer any more.
@@ -58,7 +61,9 @@ class Request:
     stop: tuple[str, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     schema: dict[str, Any] | None = None
+    keep_reasoning: KeepReasoning = "never"
     streaming: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
@@ -79,7 +84,7 @@ class Request:
         Raises:
             ValueError: If a message or a content block has no counterpart there; it is named.
         """
-        return to_openai_messages(self.messages)
+        return to_openai_messages(self.messages, self.keep_reasoning)
 
     def openai_tools(self) -> list[dict[str, Any]]:
         """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`."""
@@ -92,4 +97,4 @@ class Request:
             template: `"plain"` (`Human: ...`, `AI:`), `"chatml"`, `"llama3"`, `"mistral"`, a Jinja chat template
                 as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
         """
-        return render_prompt(self.messages, template, tools=self.tools)
+        return render_prompt(spoken_thoughts(self.messages, self.keep_reasoning), template, tools=self.tools)

@@ -1,7 +1,6 @@
 """What the statements of the contract are checked on: every animal of the zoo, on every path to an answer."""
 
 import pytest
-
 from tests.paths import PATHS, Path
 from tests.zoo import ZOO, MakeModel
 

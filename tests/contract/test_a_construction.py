@@ -17,10 +17,10 @@ from langchain_core.load import dumps
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from pydantic import Field, SecretStr, ValidationError
-
-from langplug import ChatModel, MissingSecretError, Request, chat_model, env
 from tests.paths import PATHS, Path
 from tests.zoo import MakeModel
+
+from langplug import ChatModel, MissingSecretError, Request, chat_model, env
 
 # --- keyword arguments ---
 
@@ -438,7 +438,7 @@ def test_n03_the_profile_has_known_keys_only(make_model: MakeModel) -> None:
     assert profile is not None
     assert set(profile) <= set(ModelProfile.__annotations__)
     assert 4096 == profile["max_input_tokens"]
-    assert (True, False, False) == (profile["text_inputs"], profile["image_inputs"], profile["tool_calling"])
+    assert (True, False, True) == (profile["text_inputs"], profile["image_inputs"], profile["tool_calling"])
     assert {"max_input_tokens": 8} == make_model(profile={"max_input_tokens": 8}).profile
 
 

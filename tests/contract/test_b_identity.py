@@ -9,12 +9,12 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, loads
 from pydantic import SecretStr
+from tests.paths import Path, beta_allowed
+from tests.zoo import ZOO, MakeModel
 
 import langplug
 from langplug import ChatModel, Request, chat_model, env
 from langplug.models import ChatScripted, CustomChatModelAdvanced
-from tests.paths import Path, beta_allowed
-from tests.zoo import ZOO, MakeModel
 
 # --- LangSmith ---
 
@@ -84,7 +84,7 @@ def test_b02_langsmith_parameters_follow_the_call(call: Path) -> None:
 def test_b02_the_model_of_a_call_is_named_in_every_way(call: Path) -> None:
     """`model=` names the model of a call whatever its field is called, in the trace and in the answer."""
     starts = Starts()
-    answered = call(ChatLimited(), "hi", config={"callbacks": [starts]}, **{"model": "acme-2"})
+    answered = call(ChatLimited(), "hi", config={"callbacks": [starts]}, model="acme-2")
     assert "acme-2" == starts.metadata[0]["ls_model_name"]
     assert "acme-2" == answered.message.response_metadata["model_name"]
 
@@ -234,7 +234,7 @@ def test_g04_a_parameter_of_a_call_counts_as_a_field() -> None:
     """A call with a parameter under one of its names has the key of a model made with it."""
     assert (
         ChatLimited(model_id="acme-2")._get_llm_string()
-        == ChatLimited()._get_llm_string(**{"model": "acme-2"})
+        == ChatLimited()._get_llm_string(model="acme-2")
         == ChatLimited()._get_llm_string(model_id="acme-2")
     )
 

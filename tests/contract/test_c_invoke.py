@@ -28,11 +28,11 @@ from langchain_core.messages import (
 from langchain_core.messages.block_translators import get_translator
 from langchain_core.outputs import ChatGeneration
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
+from tests.paths import PATHS, STREAMED, WHOLE, Path, beta_allowed
+from tests.zoo import PIXEL, MakeModel
 
 from langplug import Finish, Part, Reasoning, Request, chat_model
 from langplug.models import ChatScripted
-from tests.paths import PATHS, STREAMED, WHOLE, Path, beta_allowed
-from tests.zoo import PIXEL, MakeModel
 
 # --- what comes back ---
 
@@ -168,7 +168,7 @@ class Ends(BaseCallbackHandler):
 def test_c07_no_messages_is_a_clear_error(make_model: MakeModel, call: Path) -> None:
     """An empty list of messages is an error that says so, and that callbacks are told of."""
     ends = Ends()
-    with pytest.raises(ValueError, match="was given no message. Give it at least one"):
+    with pytest.raises(ValueError, match=r"was given no message\. Give it at least one"):
         call(make_model(), [], config={"callbacks": [ends]})
     assert ["start", "error"] == ends.seen
 
@@ -383,7 +383,7 @@ def test_c15_a_parameter_without_use_is_reported(make_model: MakeModel, call: Pa
 
 def test_c16_the_model_of_a_call_is_used_and_named(make_model: MakeModel, call: Path) -> None:
     """`model=` of a call reaches the author and the metadata of the answer."""
-    answered = call(make_model(), "/settings", **{"model": "zoo-9"})
+    answered = call(make_model(), "/settings", model="zoo-9")
     assert answered.text.startswith("zoo-9 ")
     assert "zoo-9" == answered.message.response_metadata["model_name"]
 

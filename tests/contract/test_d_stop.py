@@ -1,11 +1,11 @@
 """Group D of the contract: stop strings, left out with `include_stop=False`, included by default."""
 
 import pytest
+from tests.paths import STREAMED, Path, chunks
+from tests.zoo import MakeModel
 
 from langplug import Part
 from langplug.models import ChatScripted
-from tests.paths import STREAMED, Path, chunks
-from tests.zoo import MakeModel
 
 PROMPT = "one two END three"
 

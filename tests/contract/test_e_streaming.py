@@ -14,11 +14,11 @@ from langchain_core.callbacks.manager import CallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, LLMResult
+from tests.paths import STREAMED, Path, achunks, added_up, beta_allowed, by_invoke, by_v3, chunks
+from tests.zoo import MakeModel, ZooError
 
 from langplug import ChatModel, Part, Request, chat_model
 from langplug.models import ChatScripted
-from tests.paths import STREAMED, Path, achunks, added_up, beta_allowed, by_invoke, by_v3, chunks
-from tests.zoo import MakeModel, ZooError
 
 PROMPT = "/think one two three"
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-
-from langplug.models import ChatScripted
 from tests.paths import PATHS, Path, achunks, chunks
 from tests.zoo import PIXEL, MakeModel
+
+from langplug.models import ChatScripted
 
 SAID = [
     pytest.param("one two", [("text", "one two")], id="text"),
@@ -85,7 +85,7 @@ def unnumbered(blocks: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("given", ["message", "blocks"])
 def test_l_content_that_is_handed_on_is_read_either_way(call: Path, given: str) -> None:
-    """An author may hand on standard content and plain content alike; the model's own version decides what comes out."""
+    """An author may hand on standard content and plain content alike; the model's own version says what comes out."""
     blocks: list[Any] = [{"type": "reasoning", "reasoning": "hmm"}, {"type": "text", "text": "one"}]
     parts = blocks if given == "blocks" else [AIMessage(blocks, response_metadata={"output_version": "v1"})]
     plain = call(ChatScripted(replies=[parts]), "?").message

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
+from tests import zoo
 
 from langplug import Reasoning, Usage
 from langplug.models import ChatScripted, CustomChatModelAdvanced
-from tests import zoo
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def benchmark(benchmark: BenchmarkFixture) -> BenchmarkFixture:
 class Declared:
     """What all the models here have in common."""
 
-    chat_model_params: dict[str, Any] = {}
+    chat_model_params: dict[str, Any] = {}  # noqa: RUF012 - a property of langchain-tests', never changed
     model_override_value: str | None = "zoo-2"
     has_tool_calling = False
     has_tool_choice = False
@@ -44,7 +44,7 @@ class Declared:
 
 class OfEcho(Declared):
     chat_model_class: type[BaseChatModel] = CustomChatModelAdvanced
-    chat_model_params = {"n": 1000}  # noqa: RUF012 - a property of langchain-tests', never changed
+    chat_model_params = {"n": 1000}  # noqa: RUF012 - see above
 
 
 class TestEchoUnit(OfEcho, ChatModelUnitTests):  # type: ignore[misc]
@@ -77,7 +77,11 @@ class TestScriptedIntegration(OfScripted, ChatModelIntegrationTests):  # type: i
 
 
 class OfZoo(Declared):
-    init_from_env_params = ({"ZOO_API_KEY": "sk-env"}, {}, {"api_key": "sk-env"})
+    init_from_env_params: tuple[dict[str, str], dict[str, Any], dict[str, Any]] = (
+        {"ZOO_API_KEY": "sk-env"},
+        {},
+        {"api_key": "sk-env"},
+    )
     supported_usage_metadata_details = {  # noqa: RUF012 - see above
         "invoke": ["reasoning_output", "cache_read_input"],
         "stream": ["reasoning_output", "cache_read_input"],
@@ -95,12 +99,13 @@ class OfZoo(Declared):
         model = self.chat_model_class(**self.chat_model_params)  # type: ignore[attr-defined]
         if not stream:
             return model.invoke(prompt)  # type: ignore[no-any-return]
-        return reduce(add, model.stream(prompt))
+        chunks: list[AIMessageChunk] = list(model.stream(prompt))
+        return reduce(add, chunks)
 
 
 def declare(kind: type[ChatModelUnitTests], name: str, model_class: Any) -> type:
-    body = {"chat_model_class": model_class, "__module__": __name__, "__doc__": f"{model_class.__name__}, {kind.__doc__}"}
-    return type(name, (OfZoo, kind), body)
+    doc = f"{model_class.__name__}, as {kind.__name__} looks at it."
+    return type(name, (OfZoo, kind), {"chat_model_class": model_class, "__module__": __name__, "__doc__": doc})
 
 
 for _door, _make in zoo.ZOO.items():

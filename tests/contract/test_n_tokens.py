@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, trim_messages
+from tests.zoo import MakeModel
 
 from langplug.models import ChatScripted, CustomChatModelAdvanced
-from tests.zoo import MakeModel
 
 TEXT = "Three wise monkeys sat on a branch, and said nothing at all."
 
@@ -73,8 +73,6 @@ def test_n01_langchains_own_counter_counts(make_model: MakeModel) -> None:
     """`custom_get_token_ids`, which every LangChain model has, is used too."""
     model = make_model(custom_get_token_ids=lambda text: list(range(len(text))))
     assert (len(TEXT), list(range(len(TEXT)))) == (model.get_num_tokens(TEXT), model.get_token_ids(TEXT))
-
-
 
 
 @pytest.mark.parametrize("make", [ChatScripted, lambda: CustomChatModelAdvanced(n=3)], ids=["scripted", "echo"])

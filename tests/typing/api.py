@@ -13,7 +13,20 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import Field, SecretStr
 
-from langplug import Answer, ChatModel, Finish, Part, Reasoning, Request, ToolCall, Usage, chat_model, env, load, resource
+from langplug import (
+    Answer,
+    ChatModel,
+    Finish,
+    Part,
+    Reasoning,
+    Request,
+    ToolCall,
+    Usage,
+    chat_model,
+    env,
+    load,
+    resource,
+)
 from langplug.models import ChatScripted, CustomChatModelAdvanced
 
 # --- the four shapes, as classes ---
@@ -103,13 +116,13 @@ def configured(request: Request, *, volume: int = 1) -> Iterator[str]:
 
 
 @chat_model
-def untyped(request: Request, *, volume: int = 1):  # type: ignore[no-untyped-def]
+def untyped(request: Request, *, volume: int = 1):  # noqa: ANN201  # type: ignore[no-untyped-def]
     yield request.text * volume
 
 
 # --- legal uses ---
 
-model: BaseChatModel = ChatReturns(account="a", temperature=0.1, api_key=SecretStr("sk"), stop=["END"], include_stop=False)
+model: BaseChatModel = ChatReturns(account="a", temperature=0.1, api_key=SecretStr("sk"), stop=["END"])
 ChatReturns(account="a", timeout=1.5, adaptations="refuse", cache=False, tags=["a"], metadata={"b": 1})
 ChatChild(account="a", extra=1)
 ChatYields(reasoning_tags=None, token_counter=len)
@@ -132,7 +145,7 @@ assert_type(configured(volume=2), ChatModel)
 assert_type(untyped(volume=2), ChatModel)
 assert_type(load("langplug.models.echo:CustomChatModelAdvanced"), BaseChatModel)
 
-parts: list[Part] = ["a", Reasoning("b"), ToolCall(name="c", args="{"), Usage(), Finish(), AIMessage("d"), {"type": "x"}]
+parts: list[Part] = ["a", Reasoning("b"), ToolCall(name="c", args="{"), Usage(), Finish(), AIMessage("d")]
 answers: list[Answer] = ["a", iter(["a"])]
 
 
@@ -188,7 +201,7 @@ ChatReturns(account="a", adaptations="maybe")  # type: ignore[arg-type]  # pyrig
 ChatChild(account="a", extra="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 CustomChatModelAdvanced(m=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ChatScripted(when_exhausted="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-ChatReturns(account="a").acount  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+ChatReturns(account="a").acount  # noqa: B018  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 # --- illegal: arguments of decorated functions ---
 
@@ -251,7 +264,7 @@ async def yields_number(request: Request) -> AsyncIterator[int]:
 
 class ChatMisdeclared(ChatModel):
     tool_calling = "naitive"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    accepts = {"image"}  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    accepts = {"image"}  # noqa: RUF012  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def respond(self, request: Request, /) -> str:
         return request.text

@@ -39,15 +39,21 @@ class ThreadPool:
             try:
                 threading.Thread(target=self._work, name="langplug", daemon=True).start()
             except RuntimeError:
-                self._do_without_thread()
+                if not self._left_to_others():
+                    raise
         self._jobs.put(job)
 
-    def _do_without_thread(self) -> None:
+    def _left_to_others(self) -> bool:
+        """Count the job in that got no thread of its own; return whether there is another one to do it."""
         with self._lock:
             self._threads -= 1
-            if not self._threads:
-                raise  # noqa: PLE0704 - the RuntimeError that is being handled
-            self._backlog += 1
+            if self._idle:
+                self._idle -= 1
+            elif self._threads:
+                self._backlog += 1
+            else:
+                return False
+            return True
 
     def _reserve(self) -> bool:
         """Count in one more job; return whether a new thread must be started for it."""

@@ -1,78 +1,83 @@
-"""One call of one model: from the request to the messages that LangChain is given, in both colours."""
+"""One call of one model: from the plan to the messages that LangChain is given, in both colours."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
-from langplug._bridge.owned import Owned
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
-from langplug._request import Request
-from langplug._wire.chunks import ChunkBuilder, Closing, MessageBuilder
-from langplug._wire.turn import Piece, Turn
-
-if TYPE_CHECKING:
-    from langplug._model.chat_model import ChatModel
+from langplug._model.demand import REASKS, unmet
+from langplug._model.plan import Plan, asked_again
+from langplug._wire.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart
+from langplug._wire.turn import Piece
 
 
 class Call:
-    """What one call needs until its answer is complete.
+    """What one call needs until its answer is complete."""
 
-    Attributes:
-        model: The model as it is set up for this call, parameters of the call applied.
-        request: What its author gets.
-        turn: The parser of what its author gives.
-    """
-
-    def __init__(self, model: "ChatModel", request: Request, turn: Turn, adaptations: list[dict[str, Any]]) -> None:
-        self.model = model
-        self.request = request
-        self.turn = turn
-        self._adaptations = adaptations
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._model = plan.model
+        self._request = plan.request
+        self._turn = plan.new_turn()
+        self._asked = 1
+        self._adaptations = list(plan.adaptations)
+        self._spent: UsageMetadata | None = None  # on attempts that did not do
         self._seen: list[Piece] = []
 
     # --- one driver a colour ---
 
-    def pieces(self) -> Generator[Piece, None, None]:
+    def pieces(self) -> Generator[Piece | Restart, None, None]:
         """Drive the author's function and yield the clean pieces of its answer."""
-        source = parts(self.model.respond, self.model.shape, self.request, self.model.timeout)
-        try:
-            for part in source:
-                yield from self._fed(self.turn.feed(part))
-                if self.turn.stopped:
-                    break
-            source.close()
-            yield from self._fed(self.turn.end())
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            remember_partial(error, self._partial())
-            raise
-        finally:
-            source.close()
+        settled: Sequence[Piece] | None = None
+        while settled is None:
+            source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+            try:
+                for part in source:
+                    yield from self._shown(self._turn.feed(part))
+                    if self._turn.stopped:
+                        break
+                source.close()
+                yield from self._shown(self._turn.end())
+                if (settled := self._settle()) is None and self._plan.live:
+                    yield RESTART
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                remember_partial(error, self._partial())
+                raise
+            finally:
+                source.close()
+        yield from settled
 
-    async def apieces(self) -> AsyncGenerator[Piece, None]:
+    async def apieces(self) -> AsyncGenerator[Piece | Restart, None]:
         """As `pieces`, for an event loop."""
-        source = aparts(self.model.respond, self.model.shape, self.request, self.model.timeout)
-        try:
-            async for part in source:
-                for piece in self._fed(self.turn.feed(part)):
+        settled: Sequence[Piece] | None = None
+        while settled is None:
+            source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+            try:
+                async for part in source:
+                    for piece in self._shown(self._turn.feed(part)):
+                        yield piece
+                    if self._turn.stopped:
+                        break
+                await source.aclose()
+                for piece in self._shown(self._turn.end()):
                     yield piece
-                if self.turn.stopped:
-                    break
-            await source.aclose()
-            for piece in self._fed(self.turn.end()):
-                yield piece
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            remember_partial(error, self._partial())
-            raise
-        finally:
-            await source.aclose()
+                if (settled := self._settle()) is None and self._plan.live:
+                    yield RESTART
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                remember_partial(error, self._partial())
+                raise
+            finally:
+                await source.aclose()
+        for piece in settled:
+            yield piece
 
     # --- what LangChain is given ---
 
@@ -80,13 +85,13 @@ class Call:
         """The whole answer."""
         for _ in self.pieces():
             pass
-        return self._message(self.closing())
+        return self._message(self._closing())
 
     async def amessage(self) -> AIMessage:
         """As `message`, for an event loop."""
-        async for _ in Owned(self.apieces()):
+        async for _ in self.apieces():
             pass
-        return self._message(self.closing())
+        return self._message(self._closing())
 
     def chunks(self) -> Generator[ChatGenerationChunk, None, None]:
         """The answer chunk by chunk; the last one carries all that is known of its end, and no other does."""
@@ -97,44 +102,63 @@ class Call:
                 yield ChatGenerationChunk(message=builder.chunk(piece))
         finally:
             pieces.close()
-        yield ChatGenerationChunk(message=builder.last(self.closing()))
+        yield ChatGenerationChunk(message=builder.last(self._closing()))
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
         builder = ChunkBuilder(v1=self._v1)
-        pieces = Owned(self.apieces())
+        pieces = self.apieces()
         try:
             async for piece in pieces:
                 yield ChatGenerationChunk(message=builder.chunk(piece))
         finally:
             await pieces.aclose()
-        yield ChatGenerationChunk(message=builder.last(self.closing()))
+        yield ChatGenerationChunk(message=builder.last(self._closing()))
 
-    def closing(self) -> Closing:
-        """What is known of the answer now that it has ended."""
-        usage, estimated = self._usage()
-        turn = self.turn
-        metadata: dict[str, Any] = {
-            "model_name": self.model.reported_name,
-            "model_provider": self.model.reported_provider,
-            **turn.metadata,
-            "finish_reason": turn.reason,
-        }
-        if turn.stop_sequence is not None:
-            metadata["stop_sequence"] = turn.stop_sequence
-        if estimated:
-            metadata["usage_estimated"] = True
-        if adaptations := self._noted_adaptations():
-            metadata["adaptations"] = adaptations
-        return Closing(usage, metadata, turn.additional_kwargs, turn.id)
+    # --- attempts ---
+
+    def _shown(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+        """Keep `pieces`, and show them at once, unless the whole answer is to be looked at first."""
+        kept = list(pieces)
+        self._seen.extend(kept)
+        return kept if self._plan.demand is None or self._plan.live else ()
+
+    def _settle(self) -> Sequence[Piece] | None:
+        """What is still to be shown of the answer; None to ask again.
+
+        Raises:
+            UnmetDemandError: If the answer does not hold what it must, and the model was asked often enough.
+        """
+        demand = self._plan.demand
+        if demand is None:
+            return ()
+        settled = demand.settle(self._seen)
+        if settled.problem is None or (self._asked > REASKS and demand.when_unmet == "give"):
+            if self._plan.live:
+                return ()
+            self._seen = settled.pieces
+            return settled.pieces
+        if self._asked > REASKS:
+            raise unmet(type(self._model).__name__, settled.problem)
+        self._ask_again(settled.problem)
+        return None
+
+    def _ask_again(self, problem: str) -> None:
+        demand = self._plan.demand
+        if (usage := self._turn.usage.result()) is not None:
+            self._spent = add_usage(self._spent, usage)
+        said = "".join(piece for piece in self._seen if isinstance(piece, str))
+        self._request = asked_again(self._request, said, problem)
+        self._turn = self._plan.new_turn()
+        self._seen = []
+        self._asked += 1
+        self._adaptations.append({"feature": demand.feature if demand else "", "action": f"asked again: {problem}"})
+
+    # --- the answer and its end ---
 
     @property
     def _v1(self) -> bool:
-        return self.model.output_version == "v1"
-
-    def _fed(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
-        self._seen.extend(pieces)
-        return pieces
+        return self._model.output_version == "v1"
 
     def _message(self, closing: Closing) -> AIMessage:
         builder = MessageBuilder(v1=self._v1)
@@ -144,27 +168,48 @@ class Call:
 
     def _partial(self) -> AIMessage | None:
         """What had been said when an error came, what was still held back included."""
-        self._seen.extend(self.turn.rest())
+        self._seen.extend(self._turn.rest())
         if not self._seen:
             return None
-        return self._message(Closing(self.turn.usage.result(), dict(self.turn.metadata), id=self.turn.id))
+        return self._message(Closing(self._turn.usage.result(), dict(self._turn.metadata), id=self._turn.id))
+
+    def _closing(self) -> Closing:
+        """What is known of the answer now that it has ended."""
+        usage, estimated = self._usage()
+        turn = self._turn
+        metadata: dict[str, Any] = {
+            "model_name": self._model.reported_name,
+            "model_provider": self._model.reported_provider,
+            **turn.metadata,
+            "finish_reason": turn.reason,
+        }
+        if turn.stop_sequence is not None:
+            metadata["stop_sequence"] = turn.stop_sequence
+        if estimated:
+            metadata["usage_estimated"] = True
+        if self._model.adaptations != "silent" and (adaptations := self._all_adaptations()):
+            metadata["adaptations"] = adaptations
+        return Closing(usage, metadata, turn.additional_kwargs, turn.id)
 
     def _usage(self) -> tuple[UsageMetadata | None, bool]:
-        """The tokens used, and whether they are only estimated."""
-        if (reported := self.turn.usage.result()) is not None:
-            return reported, False
-        if (count := self.model.token_counter) is None:
+        """The tokens used, by all attempts together, and whether they are only estimated."""
+        if (reported := self._turn.usage.result()) is not None:
+            return (add_usage(self._spent, reported) if self._spent else reported), False
+        if (count := self._model.token_counter) is None:
             return None, False
         return self._estimate(count), True
 
     def _estimate(self, count: Callable[[str], int]) -> UsageMetadata:
-        read = sum(count(str(message.text)) for message in self.request.messages)
+        read = sum(count(str(message.text)) for message in self._request.messages)
         wrote = count("".join(piece for piece in self._seen if isinstance(piece, str)))
         return UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
 
-    def _noted_adaptations(self) -> list[dict[str, Any]]:
-        if self.model.adaptations == "silent":
-            return []
-        if self.turn.stopped:
-            return [*self._adaptations, {"feature": "stop", "action": "cut by langplug"}]
-        return self._adaptations
+    def _all_adaptations(self) -> list[dict[str, Any]]:
+        notes = list(self._adaptations)
+        if self._turn.stopped:
+            notes.append({"feature": "stop", "action": "cut by langplug"})
+        if self._turn.dropped_calls:
+            notes.append(
+                {"feature": "tools", "action": f"dropped {self._turn.dropped_calls} calls that were not allowed"}
+            )
+        return notes

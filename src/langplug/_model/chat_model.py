@@ -1,35 +1,35 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
-from langchain_core.language_models import LangSmithParams, ModelProfile
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from langplug._bridge.shapes import Shape
 from langplug._bridge.owned import Owned
-from langplug._core import OPENED, TRACING_ONLY, HealedChatModel, with_signature
+from langplug._bridge.shapes import Shape
+from langplug._core import OPENED, HealedChatModel, parameters_in, with_signature
 from langplug._declare import HasResources, Resource, ResourceStore
-from langplug._errors import MissingSecretError, UnsupportedError
+from langplug._errors import MissingSecretError
 from langplug._model import author, tokens
 from langplug._model.call import Call
-from langplug._model.conversation import checked
 from langplug._model.identity import is_secret, plain, stable_text
-from langplug._model.parameters import NAME_FIELDS, STANDARD, Given, parameters_of, sorted_out, unknown
+from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown
+from langplug._model.plan import plan
+from langplug._model.structured import Method, structured
+from langplug._model.tools import choice_of, refuse_tools, tool_dicts
 from langplug._parts import Answer
 from langplug._request import Request
-from langplug._wire.reasoning import ReasoningSplitter
-from langplug._wire.turn import Turn
+from langplug._wire.thoughts import KeepReasoning
+from langplug._wire.tools import ToolFormat
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
 
-_NO_TOOLS = (
-    "{name} cannot take {what!r} yet: this version of langplug derives neither tools nor structured output. "
-    "Put what the model should know of them into its messages."
-)
 
 class ChatModel(HealedChatModel, HasResources):
     """Any language model as a LangChain chat model: subclass it and write `respond`.
@@ -38,7 +38,9 @@ class ChatModel(HealedChatModel, HasResources):
     parameter of a single call (`model.invoke(..., temperature=0)`), part of the cache key and of traces.
 
     Class variables:
-        tool_calling: How the model calls tools.
+        tool_calling: How the model calls tools. `"native"`: `respond` reads `request.tools` and `request.tool_choice`
+            and yields `ToolCall`s. `"prompted"`: langplug puts them into the prompt and reads calls out of the text.
+        structured_output: `"native"` if `respond` sees to it that its text fits `request.schema`.
         accepts: Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.
         provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
     """
@@ -46,6 +48,7 @@ class ChatModel(HealedChatModel, HasResources):
     model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True)
 
     tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "prompted"
+    structured_output: ClassVar[Literal["native", "derived"]] = "derived"
     accepts: ClassVar[frozenset[str]] = frozenset()
     provider: ClassVar[str] = ""
     shape: ClassVar[Shape] = Shape.FUNCTION
@@ -73,6 +76,12 @@ class ChatModel(HealedChatModel, HasResources):
 
     reasoning_opened: bool = False
     """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag."""
+
+    keep_reasoning: KeepReasoning = "never"
+    """Which of its earlier reasoning the model is shown again: none, that since the last human message, or all."""
+
+    tool_format: str | ToolFormat | None = None
+    """How calls stand in the text of a prompted model. Default: as models of its name write them."""
 
     adaptations: Literal["note", "silent", "refuse"] = "note"
     """Whether what langplug does in the model's place is noted in `response_metadata["adaptations"]`, or is refused."""
@@ -159,8 +168,9 @@ class ChatModel(HealedChatModel, HasResources):
             image_inputs="image" in self.accepts,
             audio_inputs="audio" in self.accepts,
             video_inputs="video" in self.accepts,
-            tool_calling=False,  # until tools are derived: claim nothing
-            structured_output=False,
+            tool_calling=self.tool_calling != "off",
+            tool_choice=self.tool_calling != "off",
+            structured_output=True,
         )
         if self.context_window is not None:
             profile["max_input_tokens"] = self.context_window
@@ -207,7 +217,7 @@ class ChatModel(HealedChatModel, HasResources):
 
     def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Equal for equal models and calls, in every process; different wherever the answer may differ."""
-        given = {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
+        given = parameters_in(kwargs)
         identity = {"class": f"{type(self).__module__}.{type(self).__qualname__}"}
         return stable_text({**self.call_parameters(stop, given), **identity})
 
@@ -260,72 +270,67 @@ class ChatModel(HealedChatModel, HasResources):
         opened.append(owned := Owned(chunks))
         return owned
 
-    def _open(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool) -> Call:
-        """Make ready for one answer: sort what the call was given, and check the conversation."""
-        sorted_given = sorted_out(type(self), {name: given[name] for name in given if name not in TRACING_ONLY})
-        model = self._set_up_for(sorted_given.overrides)
-        in_force = model.stop if stop is None else stop
-        stops = (in_force,) if isinstance(in_force, str) else tuple(in_force or ())
-        notes = model._note(sorted_given, stops)
-        request = Request(
-            messages=checked(messages, self.accepts, type(self).__name__),
-            stop=stops,
-            streaming=streaming,
-            params={name: getattr(model, name) for name in sorted_given.overrides},
-        )
-        turn = Turn(
-            owner=f"{type(self).__name__}.respond",
-            stop=stops,
-            include_stop=model.include_stop,
-            reasoning=model._splitter(),
-        )
-        return Call(model, request, turn, notes)
+    def _open(
+        self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool
+    ) -> Call:
+        return Call(plan(self, messages, stop, given, streaming=streaming))
 
-    def _set_up_for(self, overrides: Mapping[str, Any]) -> Self:
-        """This model with the parameters of one call; it shares the resources that do not depend on them."""
-        if not overrides:
-            return self
-        model = self.model_copy()
-        for name, value in overrides.items():
-            type(self).__pydantic_validator__.validate_assignment(model, name, value)
-        return model
+    # --- tools and structured output ---
 
-    def _splitter(self) -> ReasoningSplitter | None:
-        if self.reasoning_tags is None:
-            return None
-        opener, closer = self.reasoning_tags
-        return ReasoningSplitter(opener, closer, opened=self.reasoning_opened)
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with tools that it may call.
 
-    def _note(self, given: Given, stop: tuple[str, ...]) -> list[dict[str, Any]]:
-        """What langplug will have to do in the model's place, or the refusal to do it."""
-        if asked := [name for name, value in given.tools.items() if value]:
-            raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what=asked[0]))
-        ignored = [*given.ignored, *self.ignored_params]
-        if self.adaptations == "refuse" and (ignored or stop):
-            what = f"the parameter {ignored[0]!r}" if ignored else "stop sequences, which langplug would cut in its place"
-            raise UnsupportedError(
-                f"{type(self).__name__} has no use for {what}, and adaptations='refuse' forbids to help. "
-                "Leave it out, or set adaptations='note'."
-            )
-        return [{"feature": name, "action": "ignored: the model has no such parameter"} for name in dict.fromkeys(ignored)]
-
-    # --- tools ---
-
-    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
-        """Not derived by this version.
+        Args:
+            tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas, or OpenAI tool dicts.
+            tool_choice: `"auto"` (the default), `"any"` or `"required"`, `"none"`, a tool's name, True for the only
+                one, or a dict that names one. A forced call is got by asking again where need be, or is an
+                `UnmetDemandError`.
+            kwargs: `strict`, `parallel_tool_calls` (False: one call at most), and parameters of the call.
 
         Raises:
-            UnsupportedError: Always.
+            UnsupportedError: If the model has turned tools off.
+            ValueError: If a tool cannot be described, or the choice names none of them.
         """
-        raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what="bind_tools"))
+        owner = type(self).__name__
+        described = list(tool_dicts(tools, kwargs.pop("strict", None)))
+        if described and self.tool_calling == "off":
+            raise refuse_tools(owner)
+        if tool_choice is not None:
+            kwargs["tool_choice"] = choice_of(tool_choice, described, owner)
+        return self.bind(tools=described, **kwargs)
 
-    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
-        """Not derived by this version.
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model, answering with objects of `schema`.
+
+        Args:
+            schema: A pydantic class (v1 or v2), TypedDict, JSON schema, or OpenAI function dict.
+            method: `"json_schema"`: kept by the model itself where it can (`structured_output = "native"`), else said
+                in the prompt, checked, and asked for again. `"function_calling"`: a forced call of a tool. `"json_mode"`:
+                JSON of whatever form the prompt describes, checked. Default: the surest that the model has.
+            include_raw: Give `{"raw": message, "parsed": object or None, "parsing_error": error or None}`.
+            strict: Passed on with the schema, for models that know it.
 
         Raises:
-            UnsupportedError: Always.
+            ValueError: If the schema, the method or a keyword is none that there is.
+            OutputParserException: When called, if the answer does not fit, even when asked again. Never None.
         """
-        raise UnsupportedError(_NO_TOOLS.format(name=type(self).__name__, what="with_structured_output"))
+        if kwargs:
+            raise ValueError(f"with_structured_output takes no {', '.join(map(repr, kwargs))}.")
+        return structured(self, schema, method, include_raw, strict)
 
     # --- tokens ---
 
@@ -366,7 +371,7 @@ class ChatModel(HealedChatModel, HasResources):
         """Equal where all settings are; what a model makes or counts as it is used is none."""
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
-    __hash__ = None  # type: ignore[assignment] - as for any pydantic model that can change
+    __hash__ = None  # type: ignore[assignment]  # as for any pydantic model that can change
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo

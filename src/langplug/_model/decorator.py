@@ -33,6 +33,7 @@ def chat_model(function: Callable[Concatenate[Request, P], Answer], /) -> ModelC
 def chat_model(
     *,
     tool_calling: ToolCalling = "prompted",
+    structured_output: Literal["native", "derived"] = "derived",
     accepts: frozenset[str] = frozenset(),
     provider: str = "",
 ) -> Callable[[Callable[Concatenate[Request, P], Answer]], ModelClass[P]]: ...
@@ -44,7 +45,7 @@ def chat_model(function: Callable[..., Any] | None = None, /, **class_variables:
 
     Args:
         function: `def` or `async def`, returning or yielding.
-        class_variables: `tool_calling`, `accepts` and `provider`, as in a `ChatModel` subclass.
+        class_variables: `tool_calling`, `structured_output`, `accepts` and `provider`, as in a `ChatModel` subclass.
 
     Raises:
         TypeError: If the function cannot be a model; what to write is said.
@@ -109,7 +110,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _checked_class_variables(given: dict[str, Any]) -> dict[str, Any]:
-    allowed = {"tool_calling", "accepts", "provider"}
+    allowed = {"tool_calling", "structured_output", "accepts", "provider"}
     if wrong := sorted(set(given) - allowed):
         raise TypeError(f"@chat_model has no option {wrong[0]!r}. It takes: {', '.join(sorted(allowed))}.")
     if given.get("tool_calling", "prompted") not in ("native", "prompted", "off"):

@@ -63,7 +63,7 @@ def _object(value: Any, depth: int) -> Any:
 
 def _class(cls: type) -> Any:
     """A class that describes a tool or a schema, by what it describes; any other by its name."""
-    if issubclass(cls, BaseModel) or hasattr(cls, "__total__"):
+    if issubclass(cls, BaseModel) or hasattr(cls, "__total__") or hasattr(cls, "parse_obj"):
         return convert_to_openai_tool(cls)
     return _name_of(cls)
 

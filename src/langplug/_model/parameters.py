@@ -83,7 +83,9 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     }
     secret = {name for name, field in fields.items() if "Secret" in str(field.annotation)}
     names = {name: name for name in fields} | {
-        alias: name for name, field in fields.items() for alias in (field.alias, field.validation_alias)
+        alias: name
+        for name, field in fields.items()
+        for alias in (field.alias, field.validation_alias)
         if isinstance(alias, str)
     }
     if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):

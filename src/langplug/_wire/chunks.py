@@ -22,6 +22,21 @@ _V1 = {"output_version": "v1"}
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """What was shown of the answer is void; it begins anew."""
+
+
+RESTART = Restart()
+
+_RESTARTS = "langplug_restarts"
+
+
+def is_restart(chunk: AIMessage) -> bool:
+    """Whether `chunk` says that what came before it is void."""
+    return _RESTARTS in chunk.additional_kwargs
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
     """What is known of an answer once it has ended; said on its last chunk and on no other."""
 
@@ -58,8 +73,10 @@ class ChunkBuilder:
         self._as_blocks = v1  # plain content too becomes a list once a block other than text has come
         self._numbering = _Numbering()
 
-    def chunk(self, piece: Piece) -> AIMessageChunk:
+    def chunk(self, piece: Piece | Restart) -> AIMessageChunk:
         """The chunk that carries `piece`."""
+        if isinstance(piece, Restart):
+            return AIMessageChunk(content=self._nothing(), additional_kwargs={_RESTARTS: [1]})
         number = self._numbering.of(piece)
         if isinstance(piece, str) and not self._as_blocks:
             return AIMessageChunk(content=piece)

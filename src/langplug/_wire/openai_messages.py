@@ -19,20 +19,23 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langplug._wire.thoughts import KeepReasoning, kept_thoughts
+
 Block: TypeAlias = Mapping[str, Any]
 Part: TypeAlias = dict[str, Any]
 Content: TypeAlias = str | list[Part]
 Readers: TypeAlias = Mapping[str, Callable[[Block, str], Part | None]]
 
 
-def to_openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "never") -> list[dict[str, Any]]:
     """Return `messages` as OpenAI chat-completion message dicts; the messages stay as they are.
 
     * Content of text alone becomes one string: an `AIMessage`'s with nothing between the pieces, as they are pieces of
       one text; that of other messages with a newline between them, as langchain-core does it.
     * An `AIMessage` without text has the content `""`: every server takes it, while templates trip over None. Its tool
       calls are those of `tool_calls`, `invalid_tool_calls` (their arguments as they came) and its content blocks,
-      each id once. Reasoning and what the provider's own tools did have no counterpart and are left out.
+      each id once. What the provider's own tools did has no counterpart and is left out; so is reasoning, except what is
+      to `keep`: that goes into `reasoning_content`, as DeepSeek's API, vLLM and llama.cpp have it.
     * A `ToolMessage` with `status="error"` says so: its text begins with "Error: ", unless it does with "error" anyway.
     * `tool_result` blocks of a `HumanMessage` (Anthropic's way) become tool messages before it, as OpenAI wants them.
     * A `FunctionMessage`, and the `function_call` that it answers, become a tool message and a tool call: the role
@@ -42,7 +45,12 @@ def to_openai_messages(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         ValueError: If a message or a content block has no counterpart, or lacks what it needs. The error gives its
             path, such as `$.messages[2].content[0]`, its type, and what is accepted.
     """
-    return [turn for n, message in enumerate(messages) for turn in openai_turns(message, f"$.messages[{n}]")]
+    thoughts = kept_thoughts(messages, keep)
+    return [
+        {**turn, "reasoning_content": thoughts[n]} if n in thoughts and turn["role"] == "assistant" else turn
+        for n, message in enumerate(messages)
+        for turn in openai_turns(message, f"$.messages[{n}]")
+    ]
 
 
 def openai_turns(message: BaseMessage, path: str) -> Iterable[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
@@ -11,24 +11,13 @@ from langplug._wire import messages, openai_chunks
 from langplug._wire.calls import CallAssembler, WholeCall
 from langplug._wire.reasoning import ReasoningSplitter
 from langplug._wire.stop import StopCutter
+from langplug._wire.tools import CallParser
 from langplug._wire.usage import UsageMeter
 
 Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
 """What comes out: text, reasoning, a whole tool call, or another content block."""
 
 ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, or an OpenAI-shaped completion or chunk (a dict with 'choices')"  # noqa: E501 - one sentence, said in errors
-
-
-class CallParser(Protocol):
-    """A push parser that reads calls out of text."""
-
-    def feed(self, text: str) -> list[str | ToolCall]:
-        """Take the next piece of text; return what is certain now."""
-        ...
-
-    def flush(self) -> list[str | ToolCall]:
-        """The text has ended: return what was held back."""
-        ...
 
 
 class Turn:
@@ -136,7 +125,9 @@ class Turn:
         if block["type"] == "reasoning":
             return [*self._flushed_text(), Reasoning(str(block.get("reasoning") or ""), block.get("extras"))]
         if block["type"] in ("tool_call", "tool_call_chunk"):
-            call = ToolCall(name=block.get("name"), args=block.get("args"), id=block.get("id"), index=block.get("index"))
+            call = ToolCall(
+                name=block.get("name"), args=block.get("args"), id=block.get("id"), index=block.get("index")
+            )
             return list(self.feed(call))
         return [*self._flushed_text(), {key: value for key, value in block.items() if key != "index"}]
 

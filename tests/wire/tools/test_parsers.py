@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langplug._parts import ToolCall
@@ -17,6 +17,7 @@ DRIFTING = "default", "hermes", "json"
 
 
 @EVERY_FORMAT
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16).map("".join), PLACES)
 def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> None:
     """However an answer is cut, be it markup or rubbish, text and calls are the same, in the same order."""
@@ -24,6 +25,7 @@ def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> No
 
 
 @EVERY_FORMAT
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join), PLACES)
 def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, places: list[int]) -> None:
     """Where no bound tool is named, all of the answer is text."""
@@ -31,6 +33,7 @@ def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, pla
 
 
 @EVERY_FORMAT
+@settings(max_examples=50)
 @given(st.lists(PROSE | CALLS, max_size=6), PLACES)
 def test_calls_and_prose_come_out_as_they_went_in(name: str, answer: Parts, places: list[int]) -> None:
     """Calls as the format writes them come out with their arguments, and the prose between them as it was."""
@@ -68,12 +71,11 @@ def test_a_cut_off_call_is_never_a_valid_one(name: str, call: ToolCall, length: 
     """A call that ends anywhere is text as it stood, an invalid call, or, with all of its arguments there, the call."""
     written = _written(name, call)[:length]
     parts = read(parser(name), [written])
-    if parts != [written]:
-        assert len(parts) == 1
-        found = parts[0]
-        assert isinstance(found, ToolCall)
-        assert found.name == call.name
-        assert found.args == call.args or is_invalid(found)
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    assert calls or parts == [written]
+    assert [call.name] * len(calls) == [found.name for found in calls]
+    assert all(found.args == call.args or is_invalid(found) for found in calls)
+    assert len(parts) == 1 or "</tool_call>" in written  # in a string that was cut off, it ends the call after all
 
 
 @EVERY_FORMAT
@@ -93,8 +95,8 @@ def test_markup_is_held_no_longer_than_it_may_be_a_call(name: str) -> None:
     """What shows that it is no call comes out right then."""
     cases = {
         "default": ('{"n', '{"na', '{"name": "ad', "```json\n{", '[{"name"', "<tool_call>\n{", "<function=a", "{ "),
-        "hermes": ("<tool_", "<tool_call>\n", '<tool_call>{"name": "add_', '<tool_call>{"x": 1, "na'),
-        "json": ('{"name": "f', '```\n[{"type": "fun', '{"id": 5, "na'),
+        "hermes": ("<tool_", "<tool_call>\n", '<tool_call>{"name": "add_', '<tool_call>{"x": 1 '),
+        "json": ('{"name": "f', '```\n[{"type": "fun', '{"id": 5, "na', '{"args": {"x": [1, 2]}, "'),
     }
     for held in cases[name]:
         reading = parser(name)
@@ -163,7 +165,7 @@ def test_takes_time_in_proportion_to_the_answer(unit: str) -> None:
     started = time.process_time()
     for text in (answer, repeated):
         read(parser("default"), [text])
-        read(parser("default"), text)
+        read(parser("default"), cut(text, list(range(0, len(text), 4))))
     assert time.process_time() - started < 5
 
 

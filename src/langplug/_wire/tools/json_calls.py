@@ -13,6 +13,9 @@ _ARGUMENT_KEYS = ("arguments", "parameters", "args")
 _KNOWN_KEYS = frozenset(
     f"{quote}{key}{quote}" for key in (*_NAME_KEYS, *_ARGUMENT_KEYS, "id", "type") for quote in QUOTES
 )
+_TYPES = frozenset(
+    f"{quote}{kind}{quote}" for kind in ("function", "function_call", "tool_call", "tool_use") for quote in QUOTES
+)
 
 _End: TypeAlias = Literal["whole", "broken", "text"]
 
@@ -137,6 +140,8 @@ class _CallReader:
     def _value(self, key: str) -> Read[_End]:
         if key in _NAME_KEYS and not self._name:
             return (yield from self._name_value(key))
+        if key == "type" and not self._sure:
+            return "whole" if (yield from self._tape.one_of(_TYPES)) else "text"
         text, is_whole = yield from read_value(self._tape, in_tag=bool(self._closer))
         if key in _ARGUMENT_KEYS:
             self._args, self._args_are_whole = text, is_whole

@@ -1,0 +1,232 @@
+"""How one call is answered: what it asks for, against what the model can do by itself."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from langplug._core import FOR_A_PARSER, parameters_in
+from langplug._errors import UnsupportedError
+from langplug._model.conversation import checked
+from langplug._model.demand import CallDemand, Demand, SchemaDemand
+from langplug._model.parameters import Given, sorted_out
+from langplug._model.tools import Toolbox, refuse_tools, toolbox
+from langplug._request import Cancellation, Request
+from langplug._wire.reasoning import ReasoningSplitter
+from langplug._wire.schema import call_schema, checker_of, json_schema_of
+from langplug._wire.tools import FORMATS, ToolFormat, format_for, rewrite_history, with_instructions
+from langplug._wire.turn import Turn
+
+if TYPE_CHECKING:
+    from langplug._model.chat_model import ChatModel
+
+ANSWER_IN_JSON = "Answer with JSON alone, without any other text. The JSON must fit this JSON schema:\n{schema}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one call is answered.
+
+    Attributes:
+        model: The model with the parameters of this call.
+        request: What its author gets.
+        new_turn: Makes the parser of one attempt.
+        demand: What the answer must hold, where the model cannot be trusted to.
+        live: Show the answer as it comes all the same, and say where it begins anew: the caller can take it back.
+        adaptations: What langplug does in the model's place.
+    """
+
+    model: "ChatModel"
+    request: Request
+    new_turn: Callable[[], Turn]
+    demand: Demand | None
+    live: bool
+    adaptations: list[dict[str, Any]]
+
+
+def plan(
+    model: "ChatModel",
+    messages: Sequence[BaseMessage],
+    stop: Sequence[str] | str | None,
+    given: dict[str, Any],
+    *,
+    streaming: bool,
+) -> Plan:
+    """Plan the answer to `messages`.
+
+    Raises:
+        TypeError: If the call was given a parameter that the model does not have.
+        ValueError: If the conversation or the tools are not such as it can be given.
+        UnsupportedError: If it cannot do what is asked and must not be helped.
+    """
+    owner = type(model).__name__
+    sorted_given = sorted_out(type(model), parameters_in(given))
+    configured = _set_up(model, sorted_given.overrides)
+    asked = _Asked(configured, sorted_given, stop, for_a_parser=bool(given.get(FOR_A_PARSER)))
+    request = Request(
+        messages=checked(messages, model.accepts, owner),
+        stop=asked.stop,
+        streaming=streaming,
+        params={name: getattr(configured, name) for name in sorted_given.overrides},
+        keep_reasoning=configured.keep_reasoning,
+    )
+    live = given.get(FOR_A_PARSER) == "live"
+    return Plan(configured, asked.applied_to(request), asked.new_turn, asked.demand(), live, asked.adaptations())
+
+
+def _set_up(model: "ChatModel", overrides: Mapping[str, Any]) -> "ChatModel":
+    """The model with the parameters of one call; it shares the resources that do not depend on them."""
+    if not overrides:
+        return model
+    copied = model.model_copy()
+    for name, value in overrides.items():
+        type(model).__pydantic_validator__.validate_assignment(copied, name, value)
+    return copied
+
+
+def asked_again(request: Request, answer: str, problem: str) -> Request:
+    """The request with an answer that did not do, and what was wrong with it."""
+    correction = (AIMessage(content=answer or "(nothing)"), HumanMessage(content=problem))
+    return replace(request, messages=(*request.messages, *correction), cancellation=Cancellation())
+
+
+class _Asked:
+    """What one call asks for, and by which way the model gives it."""
+
+    def __init__(
+        self, model: "ChatModel", given: Given, stop: Sequence[str] | str | None, *, for_a_parser: bool
+    ) -> None:
+        self._for_a_parser = for_a_parser
+        self._model = model
+        self._owner = type(model).__name__
+        self._given = given
+        in_force = model.stop if stop is None else stop
+        self.stop = (in_force,) if isinstance(in_force, str) else tuple(in_force or ())
+        self._box = toolbox(given.tools, self._owner)
+        self._schema = _schema_asked_for(given.tools.get("response_format"))
+        self._prompts_tools = model.tool_calling != "native" and bool(self._box.callable_tools)
+        self._keeps_schemas = model.structured_output == "native"
+        self._constrains_calls = self._prompts_tools and self._box.forced and self._keeps_schemas
+        self._prompts_schema = self._schema is not None and not self._keeps_schemas
+        self._format = FORMATS["json"] if self._constrains_calls else format_of(model)
+        if self._box.tools and model.tool_calling == "off":
+            raise refuse_tools(self._owner)
+        self._check_policy()
+
+    # --- what the author gets ---
+
+    def applied_to(self, request: Request) -> Request:
+        """The request as this model can understand it."""
+        if self._model.tool_calling == "native":
+            request = replace(
+                request, tools=self._box.tools, tool_choice=self._box.choice, parallel_tool_calls=self._box.parallel
+            )
+        else:
+            request = replace(request, messages=tuple(self._as_text(request.messages)))
+        if self._prompts_schema:
+            text = ANSWER_IN_JSON.format(schema=_compact(json_schema_of(self._schema)))
+            request = replace(request, messages=tuple(with_instructions(request.messages, text)))
+        return replace(request, schema=self._kept_schema())
+
+    def _as_text(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+        """The tools, and what was done with them before, in words."""
+        messages = rewrite_history(messages, self._format)
+        if not self._prompts_tools:
+            return messages
+        box = self._box
+        text = self._format.instructions(box.callable_tools, box.choice, box.parallel)
+        return with_instructions(messages, text)
+
+    def _kept_schema(self) -> dict[str, Any] | None:
+        """The schema that the model is to keep by itself, if there is one."""
+        if self._constrains_calls:
+            return call_schema([tool["function"] for tool in self._box.callable_tools])
+        if self._schema is None or not self._keeps_schemas or self._prompts_tools:
+            return None
+        return json_schema_of(self._schema)
+
+    # --- what becomes of the answer ---
+
+    def new_turn(self) -> Turn:
+        """The parser of one attempt."""
+        parses = self._prompts_tools
+        return Turn(
+            owner=f"{self._owner}.respond",
+            stop=self.stop,
+            include_stop=self._model.include_stop,
+            reasoning=self._splitter(),
+            calls_in_text=self._format.parser(self._box.callable_tools) if parses else None,
+            most_calls=self._box.most_calls,
+        )
+
+    def demand(self) -> Demand | None:
+        """What the answer must hold, where the model cannot be trusted to."""
+        if self._box.forced:
+            return CallDemand(self._box, "give" if self._for_a_parser else "raise")
+        if self._schema is not None and (self._prompts_schema or self._prompts_tools):
+            return SchemaDemand(checker_of(self._schema), "give")
+        return None
+
+    def adaptations(self) -> list[dict[str, Any]]:
+        """What langplug does in the model's place, known before it answers."""
+        notes = [_note(name, "ignored: the model has no such parameter") for name in self._ignored]
+        if self._prompts_tools:
+            notes.append(_note("tools", f"prompted in the {self._format.name!r} format, and read out of the text"))
+        if self._prompts_schema:
+            notes.append(_note("structured_output", "prompted, checked, and asked for again where it does not fit"))
+        return notes
+
+    def _splitter(self) -> ReasoningSplitter | None:
+        if self._model.reasoning_tags is None:
+            return None
+        opener, closer = self._model.reasoning_tags
+        return ReasoningSplitter(opener, closer, opened=self._model.reasoning_opened)
+
+    @property
+    def _ignored(self) -> list[str]:
+        return list(dict.fromkeys([*self._given.ignored, *self._model.ignored_params]))
+
+    def _check_policy(self) -> None:
+        if self._model.adaptations != "refuse":
+            return
+        needed = [*(note["feature"] for note in self.adaptations()), *(["stop"] if self.stop else [])]
+        if needed:
+            raise UnsupportedError(
+                f"{self._owner} cannot do {needed[0]!r} by itself, and adaptations='refuse' forbids to do it in its place. "
+                "Leave it out, or set adaptations='note'."
+            )
+
+
+def format_of(model: "ChatModel") -> ToolFormat:
+    """How calls stand in the model's text: as its `tool_format` says, else as models of its name write them.
+
+    Raises:
+        ValueError: If there is no format of that name.
+    """
+    chosen = model.tool_format
+    if isinstance(chosen, ToolFormat):
+        return chosen
+    if chosen is None:
+        return format_for(model.reported_name)
+    if chosen not in FORMATS:
+        raise ValueError(f"tool_format={chosen!r} is none that there is. Choose from {', '.join(sorted(FORMATS))}.")
+    return FORMATS[chosen]
+
+
+def _note(feature: str, action: str) -> dict[str, Any]:
+    return {"feature": feature, "action": action}
+
+
+def _schema_asked_for(response_format: Any) -> Any:
+    """The schema that a `response_format` holds: a class, a JSON schema, or OpenAI's form; None for plain text."""
+    if response_format is None or (isinstance(response_format, Mapping) and response_format.get("type") == "text"):
+        return None
+    if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
+        return {"title": "answer", "type": "object"}
+    return response_format
+
+
+def _compact(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))

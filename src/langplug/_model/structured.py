@@ -1,0 +1,187 @@
+"""`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap
+from langchain_core.utils.json import parse_partial_json
+from pydantic import BaseModel
+
+from langplug._core import FOR_A_PARSER
+from langplug._model.tools import name_of, refuse_tools, tool_dicts
+from langplug._wire.chunks import is_restart
+from langplug._wire.schema import checker_of, json_schema_of, parsed_json
+
+if TYPE_CHECKING:
+    from langplug._model.chat_model import ChatModel
+
+Method = Literal["json_schema", "function_calling", "json_mode"]
+
+
+def structured(
+    model: "ChatModel", schema: Any, method: Method | None, include_raw: bool, strict: bool | None
+) -> Runnable[Any, Any]:
+    """A runnable that answers with objects of `schema`.
+
+    Raises:
+        ValueError: If the schema or the method is none that there is.
+        UnsupportedError: If the method needs tools, and the model has turned them off.
+    """
+    if method is not None and method not in get_args(Method):
+        raise ValueError(
+            f"method={method!r} is none that there is. Choose from {', '.join(get_args(Method))}, or None."
+        )
+    method = method or _best_method(model)
+    reader = Reader(schema, method)
+    answering = _bound(model, schema, method, strict, "held" if include_raw else "live")
+    if not include_raw:
+        return answering | reader
+    return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, name="parse")
+
+
+def _best_method(model: "ChatModel") -> Method:
+    """A schema that the model keeps by itself, else its own tools, else a schema in the prompt."""
+    if model.structured_output != "native" and model.tool_calling == "native":
+        return "function_calling"
+    return "json_schema"
+
+
+def _bound(
+    model: "ChatModel", schema: Any, method: Method, strict: bool | None, showing: Literal["held", "live"]
+) -> Runnable[Any, AIMessage]:
+    shown: dict[str, Any] = {
+        "ls_structured_output_format": {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    }
+    if method == "function_calling":
+        if model.tool_calling == "off":
+            raise refuse_tools(type(model).__name__)
+        (tool,) = tool_dicts([json_schema_of(schema) if isinstance(schema, Mapping) else schema], strict)
+        shown |= {"parallel_tool_calls": False, FOR_A_PARSER: "held"}
+        return model.bind_tools([tool], tool_choice=name_of(tool), **shown)
+    wanted = {"type": "json_object"} if method == "json_mode" else _checked(schema)
+    return model.bind(response_format=wanted, **shown, **{FOR_A_PARSER: showing})
+
+
+def _checked(schema: Any) -> Any:
+    """`schema`, once it is known to be one, so that a wrong one is refused when it is bound."""
+    json_schema_of(schema)
+    return schema
+
+
+class Reader(Runnable[AIMessage, Any]):
+    """Reads a model's answer as an object of a schema."""
+
+    def __init__(self, schema: Any, method: Method) -> None:
+        self._method = method
+        self._check = checker_of(schema)
+        self._build = _builder_of(schema)
+        self._gives_dicts = not _is_class_with_fields(schema)
+
+    def invoke(self, input: AIMessage, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """The object that `input` holds.
+
+        Raises:
+            OutputParserException: If it holds none that fits the schema.
+        """
+        value = self._value_of(input)
+        if (problem := self._check(value)) is not None:
+            raise self._unfit(input, f"does not fit the schema: {problem}")
+        return self._build(value)
+
+    def transform(
+        self, input: Iterator[AIMessage], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        """Dicts as they grow, and at last the object, checked."""
+        growing = _Growing()
+        for chunk in input:
+            yield from self._grown(growing, chunk)
+        yield from self._last(growing)
+
+    async def atransform(
+        self, input: AsyncIterator[AIMessage], config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """As `transform`, for an event loop."""
+        growing = _Growing()
+        async for chunk in input:
+            for value in self._grown(growing, chunk):
+                yield value
+        for value in self._last(growing):
+            yield value
+
+    def with_raw(self, answer: Mapping[str, AIMessage]) -> dict[str, Any]:
+        """The message, and what it holds or why it holds nothing."""
+        try:
+            return {"raw": answer["raw"], "parsed": self.invoke(answer["raw"]), "parsing_error": None}
+        except OutputParserException as error:
+            return {"raw": answer["raw"], "parsed": None, "parsing_error": error}
+
+    def _grown(self, growing: "_Growing", chunk: AIMessage) -> Iterator[Any]:
+        growing.add(chunk)
+        if self._gives_dicts and self._method != "function_calling" and (value := growing.changed()) is not None:
+            yield value
+
+    def _last(self, growing: "_Growing") -> Iterator[Any]:
+        if growing.message is None:
+            raise OutputParserException("The model gave no answer to parse.")
+        if (value := self.invoke(growing.message)) != growing.shown:
+            yield value
+
+    def _value_of(self, message: AIMessage) -> Any:
+        if self._method == "function_calling":
+            if not message.tool_calls:
+                raise self._unfit(message, "holds no valid call of the tool that stands for the schema")
+            return message.tool_calls[0]["args"]
+        try:
+            return parsed_json(str(message.text))
+        except ValueError as error:
+            raise self._unfit(message, f"is not JSON: {error}") from error
+
+    def _unfit(self, message: AIMessage, problem: str) -> OutputParserException:
+        cut = message.response_metadata.get("finish_reason") == "length"
+        why = " It was cut off at the token limit: allow more tokens." if cut else ""
+        said = str(message.text)
+        return OutputParserException(f"The model's answer {problem}.{why} It said: {said[:500]!r}", llm_output=said)
+
+
+class _Growing:
+    """An answer as it comes, and how much of it was shown."""
+
+    def __init__(self) -> None:
+        self.message: AIMessage | None = None
+        self.shown: Any = None
+
+    def add(self, chunk: AIMessage) -> None:
+        if is_restart(chunk):
+            self.message = None
+        elif self.message is None:
+            self.message = chunk
+        elif isinstance(self.message, AIMessageChunk) and isinstance(chunk, AIMessageChunk):
+            self.message = self.message + chunk
+
+    def changed(self) -> Any:
+        """What can be read by now, if it is more than before."""
+        text = str(self.message.text) if self.message is not None else ""
+        start = text.find("{")
+        try:
+            value = parse_partial_json(text[start:]) if start >= 0 else None
+        except ValueError:
+            return None
+        if not isinstance(value, dict) or value == self.shown:
+            return None
+        self.shown = value
+        return value
+
+
+def _is_class_with_fields(schema: Any) -> bool:
+    return isinstance(schema, type) and (issubclass(schema, BaseModel) or hasattr(schema, "parse_obj"))
+
+
+def _builder_of(schema: Any) -> Callable[[Any], Any]:
+    """What makes an object of checked data: an instance for a pydantic class, the data itself for all else."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema.model_validate
+    if isinstance(schema, type) and hasattr(schema, "parse_obj"):
+        return cast("Callable[[Any], Any]", schema.parse_obj)
+    return lambda value: value

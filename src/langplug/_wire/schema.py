@@ -1,0 +1,182 @@
+"""Schemas, as callers give them, as JSON schema; and whether an answer fits one.
+
+`problem_with` checks the keywords that callers' schemas are made of: type, enum, const, required, properties,
+additionalProperties, items, anyOf, oneOf, allOf and local `$ref`s. Others are taken as fulfilled; where the
+schema is a pydantic class, pydantic checks all of it.
+"""
+
+import json
+from inspect import cleandoc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.json import parse_json_markdown
+from pydantic import BaseModel, ValidationError
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "null": (type(None),),
+    "integer": (int,), "number": (int, float),
+}  # fmt: skip
+
+Problem = str | None
+"""What is wrong with an answer, in words for the model; None: nothing."""
+
+
+def json_schema_of(schema: Any) -> dict[str, Any]:
+    """A pydantic class (v1 or v2), TypedDict, JSON schema or OpenAI function dict as a JSON schema with a title.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if isinstance(schema, Mapping) and "json_schema" in schema:  # OpenAI's response_format
+        inner = dict(schema["json_schema"])
+        return {"title": inner.get("name") or "answer", **dict(inner.get("schema") or {})}
+    if isinstance(schema, Mapping) and "title" not in schema and ("properties" in schema or "type" in schema):
+        schema = {"title": "answer", **schema}
+    try:
+        converted: dict[str, Any] = convert_to_json_schema(dict(schema) if isinstance(schema, Mapping) else schema)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{schema!r} is no schema. Give a pydantic class, a TypedDict, a JSON schema (a dict with 'properties'), "
+            "or an OpenAI function dict."
+        ) from error
+    if converted.get("description") == cleandoc(dict.__doc__ or ""):  # a TypedDict inherits the docstring of dict
+        del converted["description"]
+    return converted
+
+
+def checker_of(schema: Any) -> Callable[[Any], Problem]:
+    """What tells whether parsed JSON fits `schema`."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return _by_pydantic(schema.model_validate)
+    if isinstance(schema, type) and hasattr(schema, "parse_obj"):
+        return _by_pydantic(schema.parse_obj)
+    described = json_schema_of(schema)
+    return lambda value: problem_with(value, described)
+
+
+def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The schema of a call of one of `functions` (OpenAI function dicts), as `{"name": ..., "arguments": {...}}`."""
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": function["name"]},
+                "arguments": function.get("parameters") or {"type": "object"},
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for function in functions
+    ]
+    return {"title": "call", **(calls[0] if len(calls) == 1 else {"anyOf": calls})}
+
+
+def parsed_json(text: str) -> Any:
+    """The JSON that `text` holds, alone, fenced, or with prose around it.
+
+    Raises:
+        ValueError: If it holds none.
+    """
+    try:
+        return json.loads(text, strict=False)
+    except ValueError:
+        value = parse_json_markdown(text, parser=_strictly)
+        if value is None:
+            raise ValueError("there is no JSON in it") from None
+        return value
+
+
+def problem_with(value: Any, schema: Mapping[str, Any]) -> Problem:
+    """What keeps `value` from fitting the JSON schema `schema`; the place is named as `$.path`."""
+    return _problem(value, schema, schema, "$")
+
+
+def _strictly(text: str) -> Any:
+    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
+    return json.JSONDecoder(strict=False).raw_decode(text[start:])[0]
+
+
+def _by_pydantic(validate: Callable[[Any], Any]) -> Callable[[Any], Problem]:
+    def check(value: Any) -> Problem:
+        try:
+            validate(value)
+        except ValidationError as error:
+            return "; ".join(f"$.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        except ValueError as error:  # pydantic v1's error is one
+            return str(error)
+        return None
+
+    return check
+
+
+def _problem(value: Any, schema: Any, root: Mapping[str, Any], path: str) -> Problem:
+    if not isinstance(schema, Mapping):
+        return None if schema is not False else f"{path} is not allowed"
+    if isinstance(ref := schema.get("$ref"), str):
+        return _problem(value, _resolved(ref, root), root, path)
+    for check in (_type_problem, _choice_problem, _object_problem, _array_problem, _combined_problem):
+        if (problem := check(value, schema, root, path)) is not None:
+            return problem
+    return None
+
+
+def _resolved(ref: str, root: Mapping[str, Any]) -> Any:
+    target: Any = root
+    for step in ref.removeprefix("#/").split("/"):
+        target = target.get(step, {}) if isinstance(target, Mapping) else {}
+    return target
+
+
+def _type_problem(value: Any, schema: Mapping[str, Any], _root: Mapping[str, Any], path: str) -> Problem:
+    wanted = schema.get("type")
+    names = [wanted] if isinstance(wanted, str) else list(wanted or ())
+    if not names or any(_is_of_type(value, name) for name in names):
+        return None
+    return f"{path} must be of type {' or '.join(names)}, not {type(value).__name__}"
+
+
+def _is_of_type(value: Any, name: str) -> bool:
+    if isinstance(value, bool) and name != "boolean":
+        return False
+    if name == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES.get(name, (object,)))
+
+
+def _choice_problem(value: Any, schema: Mapping[str, Any], _root: Mapping[str, Any], path: str) -> Problem:
+    if "const" in schema and value != schema["const"]:
+        return f"{path} must be {schema['const']!r}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{path} must be one of {', '.join(map(repr, schema['enum']))}"
+    return None
+
+
+def _object_problem(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Problem:
+    if not isinstance(value, dict):
+        return None
+    if missing := [name for name in schema.get("required") or () if name not in value]:
+        return f"{path} lacks {', '.join(map(repr, missing))}"
+    known: Mapping[str, Any] = schema.get("properties") or {}
+    for name, item in value.items():
+        rule = known[name] if name in known else schema.get("additionalProperties", True)
+        if (problem := _problem(item, rule, root, f"{path}.{name}")) is not None:
+            return problem
+    return None
+
+
+def _array_problem(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Problem:
+    if not isinstance(value, list) or "items" not in schema:
+        return None
+    problems = (_problem(item, schema["items"], root, f"{path}[{number}]") for number, item in enumerate(value))
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _combined_problem(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Problem:
+    for part in schema.get("allOf") or ():
+        if (problem := _problem(value, part, root, path)) is not None:
+            return problem
+    choices = schema.get("anyOf") or schema.get("oneOf") or ()
+    problems = [_problem(value, choice, root, path) for choice in choices]
+    return None if not problems or None in problems else problems[0]
