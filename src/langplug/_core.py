@@ -138,9 +138,11 @@ class HealedChatModel(BaseChatModel):
             async for chunk in chunks:
                 yield chunk
         finally:
-            await chunks.aclose()
-            for source in opened:
-                await source.aclose()
+            try:
+                await chunks.aclose()
+            finally:
+                for source in opened:
+                    await source.aclose()
 
     # --- identity ---
 

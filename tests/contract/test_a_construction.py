@@ -433,7 +433,7 @@ def test_a10_schemas_and_graph_work(make_model: MakeModel) -> None:
 
 
 def test_n03_the_profile_has_known_keys_only(make_model: MakeModel) -> None:
-    """`profile` holds keys of `ModelProfile`, claims no capability that is not there, and can be given."""
+    """`profile` holds keys of `ModelProfile`, claims what there is and no more, and can be given."""
     profile = make_model(context_window=4096).profile
     assert profile is not None
     assert set(profile) <= set(ModelProfile.__annotations__)

@@ -117,6 +117,8 @@ VARIANTS: dict[str, Any] = {
     "reasoning_tags": ("<r>", "</r>"),
     "reasoning_opened": True,
     "adaptations": "silent",
+    "keep_reasoning": "all",
+    "tool_format": "json",
     "output_version": "v1",
 }
 """Another value for every field that may change an answer."""

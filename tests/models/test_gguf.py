@@ -26,6 +26,8 @@ from langplug.models.gguf import BadWeightsError, ChatGGUF, WeightsNotFoundError
 
 QUESTION = "What is the capital of Japan?"
 STORY = "Write a very long story about the sea."
+ENDLESS = "What is the capital of France?"
+"""At temperature 0 and without a repeat penalty the model finds no end to this."""
 LONG = 400
 """Tokens of an answer that takes seconds."""
 
@@ -115,7 +117,7 @@ def test_max_tokens(model: ChatGGUF) -> None:
 def test_an_answer_ends_with_the_context(weights: Path) -> None:
     """Without `max_tokens` an answer ends where its context does, with finish reason `length`."""
     model = ChatGGUF(temperature=0, n_ctx=256, parallel=1)
-    answer = model.invoke("What is the capital of France?", repeat_penalty=1)  # it does not find an end
+    answer = model.invoke(ENDLESS, repeat_penalty=1)
     model.close()
     assert answer.usage_metadata is not None
     assert ("length", 256) == (answer.response_metadata["finish_reason"], answer.usage_metadata["total_tokens"])
@@ -220,7 +222,7 @@ def test_each_request_has_its_own_context(weights: Path) -> None:
 def test_a_shared_context_can_be_filled(weights: Path) -> None:
     """With `kv_unified` requests share one context; when they have filled it together, they are told so."""
     model = ChatGGUF(temperature=0, n_ctx=256, parallel=2, kv_unified=True)
-    answers = model.batch(["What is the capital of France?" + " word" * 60] * 2, return_exceptions=True)
+    answers = model.batch([ENDLESS] * 2, repeat_penalty=1, return_exceptions=True)
     model.close()
     for answer in answers:
         assert isinstance(answer, ContextOverflowError)

@@ -116,7 +116,7 @@ def configured(request: Request, *, volume: int = 1) -> Iterator[str]:
 
 
 @chat_model
-def untyped(request: Request, *, volume: int = 1):  # noqa: ANN201  # type: ignore[no-untyped-def]
+def untyped(request: Request, *, volume: int = 1):  # type: ignore[no-untyped-def]  # noqa: ANN201
     yield request.text * volume
 
 
@@ -201,7 +201,7 @@ ChatReturns(account="a", adaptations="maybe")  # type: ignore[arg-type]  # pyrig
 ChatChild(account="a", extra="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 CustomChatModelAdvanced(m=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 ChatScripted(when_exhausted="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-ChatReturns(account="a").acount  # noqa: B018  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+ChatReturns(account="a").acount  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # noqa: B018
 
 # --- illegal: arguments of decorated functions ---
 
@@ -264,7 +264,7 @@ async def yields_number(request: Request) -> AsyncIterator[int]:
 
 class ChatMisdeclared(ChatModel):
     tool_calling = "naitive"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    accepts = {"image"}  # noqa: RUF012  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    accepts = {"image"}  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # noqa: RUF012
 
     def respond(self, request: Request, /) -> str:
         return request.text

@@ -231,7 +231,7 @@ def _read(channel: Channel[Any], timeout: float | None) -> Iterator[Any]:
 
 
 def _take(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
-    if deadline is None:
+    if deadline is None or channel.finished:  # in time, however late it is read
         return channel.take()
     try:
         batch = channel.take(deadline.left)
@@ -243,7 +243,7 @@ def _take(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None
 
 
 async def _atake(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
-    if deadline is None:
+    if deadline is None or channel.finished:
         return await channel.atake()
     batch = await deadline.wait_for(channel.atake())
     if not channel.finished:

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
+from langplug._bridge.owned import Owned
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._model.demand import REASKS, unmet
@@ -89,7 +90,7 @@ class Call:
 
     async def amessage(self) -> AIMessage:
         """As `message`, for an event loop."""
-        async for _ in self.apieces():
+        async for _ in Owned(self.apieces()):
             pass
         return self._message(self._closing())
 
@@ -107,7 +108,7 @@ class Call:
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
         builder = ChunkBuilder(v1=self._v1)
-        pieces = self.apieces()
+        pieces = Owned(self.apieces())
         try:
             async for piece in pieces:
                 yield ChatGenerationChunk(message=builder.chunk(piece))
@@ -133,7 +134,8 @@ class Call:
         if demand is None:
             return ()
         settled = demand.settle(self._seen)
-        if settled.problem is None or (self._asked > REASKS and demand.when_unmet == "give"):
+        cut_off = self._turn.reason == "length"  # and would be again
+        if settled.problem is None or (demand.when_unmet == "give" and (self._asked > REASKS or cut_off)):
             if self._plan.live:
                 return ()
             self._seen = settled.pieces

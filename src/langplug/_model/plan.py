@@ -73,7 +73,7 @@ def plan(
         keep_reasoning=configured.keep_reasoning,
     )
     live = given.get(FOR_A_PARSER) == "live"
-    return Plan(configured, asked.applied_to(request), asked.new_turn, asked.demand(), live, asked.adaptations())
+    return Plan(configured, asked.applied_to(request), asked.new_turn, asked.demand(streaming=streaming), live, asked.adaptations())
 
 
 def _set_up(model: "ChatModel", overrides: Mapping[str, Any]) -> "ChatModel":
@@ -119,7 +119,7 @@ class _Asked:
 
     def applied_to(self, request: Request) -> Request:
         """The request as this model can understand it."""
-        if self._model.tool_calling == "native":
+        if self._model.tool_calling != "prompted":
             request = replace(
                 request, tools=self._box.tools, tool_choice=self._box.choice, parallel_tool_calls=self._box.parallel
             )
@@ -161,13 +161,13 @@ class _Asked:
             most_calls=self._box.most_calls,
         )
 
-    def demand(self) -> Demand | None:
+    def demand(self, *, streaming: bool) -> Demand | None:
         """What the answer must hold, where the model cannot be trusted to."""
         if self._box.forced:
             return CallDemand(self._box, "give" if self._for_a_parser else "raise")
-        if self._schema is not None and (self._prompts_schema or self._prompts_tools):
-            return SchemaDemand(checker_of(self._schema), "give")
-        return None
+        if self._schema is None or (self._keeps_schemas and streaming and not self._for_a_parser):
+            return None  # what the model keeps to by itself need not be held back from who reads it as it comes
+        return SchemaDemand(checker_of(self._schema), "give")
 
     def adaptations(self) -> list[dict[str, Any]]:
         """What langplug does in the model's place, known before it answers."""

@@ -17,6 +17,10 @@ class CustomChatModelAdvanced(ChatModel):
         'Meo'
     """
 
+    tool_calling = "off"
+
+    tool_calling = "off"
+
     model_name: str = "echo"
     """What the model calls itself in metadata and traces; `model` is another name for the argument."""
 

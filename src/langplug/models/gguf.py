@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from langplug import ChatModel, Part, Request, Usage, _weights, resource
 from langplug._wire.openai_messages import to_openai_messages
+from langplug.models._grammar import grammar_of
 from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, read_header
 from langplug.models._llama import Engine, Settings, locate, request_tokens
 
@@ -43,6 +44,8 @@ class ChatGGUF(ChatModel):
         ImportError: llama.cpp is not installed.
     """
 
+    structured_output = "native"
+
     path: str | None = None
     """The GGUF file; of a split one, the first part. Default: the weights that `langplug pull smollm2` brought."""
 
@@ -60,8 +63,9 @@ class ChatGGUF(ChatModel):
     min_p: float = Field(default=0.05, ge=0, le=1)
     """Leave out tokens less likely than this fraction of the likeliest; 0 none."""
 
-    repeat_penalty: float = Field(default=1.1, gt=0)
-    """What the odds of the last 64 tokens are divided by; 1 changes nothing. Small models loop without it."""
+    repeat_penalty: float = Field(default=1.0, gt=0)
+    """What the odds of the last 64 tokens are divided by; 1 changes nothing. A little more keeps small models from
+    looping, but also from saying again what the prompt says, such as names and numbers."""
 
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
     """What is taken off a token for each time that it has come."""
@@ -144,6 +148,8 @@ class ChatGGUF(ChatModel):
             "timings_per_token": bool(request.stop),
             "logprobs": self.logprobs or self.top_logprobs is not None,
         }
+        if request.schema is not None:
+            body["grammar"] = grammar_of(request.schema)
         return body | self._sampling()
 
     def _sampling(self) -> dict[str, Any]:

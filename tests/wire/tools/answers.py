@@ -65,7 +65,23 @@ def is_invalid(call: ToolCall) -> bool:
 
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
-    ['"', "'", "\\", "{", "}]", "a\nb", "</tool_call>", "```", "[ARGS]", "x=1, y", "None", "true", "12", "é\u2028😀", "\x85"]
+    [
+        '"',
+        "'",
+        "\\",
+        "{",
+        "}]",
+        "a\nb",
+        "</tool_call>",
+        "```",
+        "[ARGS]",
+        "x=1, y",
+        "None",
+        "true",
+        "12",
+        "é\u2028😀",
+        "\x85",
+    ]
 )
 _NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 _VALUES = st.recursive(

@@ -6,10 +6,10 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.wire.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, parser, read
 
 from langplug._parts import ToolCall
 from langplug._wire.tools import FORMATS
-from tests.wire.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, parser, read
 
 EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS)
 PLACES = st.lists(st.integers(0, 200), max_size=12)

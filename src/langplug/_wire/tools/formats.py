@@ -12,7 +12,7 @@ Tool: TypeAlias = Mapping[str, Any]
 """An OpenAI tool dict: `{"type": "function", "function": {"name", "description", "parameters"}}`."""
 
 ToolChoice: TypeAlias = str | Mapping[str, Any] | None
-"""`"auto"` (or None), `"none"`, `"required"`, a tool's name, or an OpenAI tool-choice dict."""
+"""`"auto"` (or None), `"none"`, `"required"` (or `"any"`), a tool's name, or an OpenAI tool-choice dict."""
 
 WriteCall: TypeAlias = Callable[[str, Mapping[str, Any] | str, str], str]
 WriteResult: TypeAlias = Callable[[str, str, str, bool], str]
@@ -69,7 +69,7 @@ def instructions_for(call: WriteCall) -> WriteInstructions:
 def _rule(tool_choice: ToolChoice, chosen: str) -> str:
     if chosen:
         return f'Now you must call the tool "{chosen}". Write the call and nothing else.'
-    if tool_choice == "required":
+    if tool_choice in ("required", "any"):
         return "Now you must call a tool. Write the call and nothing else."
     return "If no tool is needed, answer in plain text instead."
 

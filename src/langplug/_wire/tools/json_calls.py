@@ -29,12 +29,12 @@ class JsonCalls:
     markup before it, which is no JSON: either ends as an invalid tool call.
 
     Mended: what `literals.literal` mends, a missing comma between members, a missing last `}` where the arguments
-    are whole, and one `}` too many.
+    are whole, and closing brackets too many.
 
     Args:
         names: The tools that are bound.
         sure: Whether the markup before it says that it is a call; then keys that no call has are passed over. Else
-            they show that it is none, unless they stand behind name and arguments.
+            they show that it is none, unless they stand behind name and arguments, and so does a strange `"type"`.
         closer: The tag that ends the call, if one does.
         with_id: Whether the model's own ids are worth keeping: most copy one from the conversation.
     """
@@ -122,13 +122,16 @@ class _CallReader:
                 return "broken"
             key = yield from self._key()
             if not key:
-                return "broken" if tape.at_end else "text"
+                return self._cut_or_text()
             if not (yield from tape.skip(":")):
                 return "broken"
             yield from tape.blanks()
             if (end := (yield from self._value(key))) != "whole":
                 return end
             yield from tape.skip(",")
+
+    def _cut_or_text(self) -> _End:
+        return "broken" if self._tape.at_end else "text"
 
     def _key(self) -> Read[str]:
         """The key that stands here. Empty: it is cut off, or none that a call has."""
@@ -141,7 +144,7 @@ class _CallReader:
         if key in _NAME_KEYS and not self._name:
             return (yield from self._name_value(key))
         if key == "type" and not self._sure:
-            return "whole" if (yield from self._tape.one_of(_TYPES)) else "text"
+            return "whole" if (yield from self._tape.one_of(_TYPES)) else self._cut_or_text()
         text, is_whole = yield from read_value(self._tape, in_tag=bool(self._closer))
         if key in _ARGUMENT_KEYS:
             self._args, self._args_are_whole = text, is_whole

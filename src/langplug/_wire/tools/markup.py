@@ -165,7 +165,7 @@ class _Output:
 
     def take(self) -> list[str | ToolCall]:
         parts, self._parts = self._parts, []
-        if len(parts) < 2:  # noqa: PLR2004 - one has no neighbour to be joined with
+        if len(parts) < 2:
             return parts
         return [part for is_text, run in groupby(parts, _is_text) for part in (_joined(run) if is_text else run)]
 
