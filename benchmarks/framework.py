@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -182,13 +183,19 @@ def rows(rounds: int) -> Iterator[Row]:
     us = "µs/call"
     yield row("invoke, a function", us, lambda: invoke(function), "core alone", lambda: invoke(core), rounds)
     yield row("ainvoke, an async function", us, lambda: ainvoke(coroutine), "core alone", lambda: ainvoke(core), rounds)
-    yield row("ainvoke, a function", us, lambda: ainvoke(function), "core's executor", lambda: ainvoke(core_sync), rounds)
+    yield row(
+        "ainvoke, a function", us, lambda: ainvoke(function), "core's executor", lambda: ainvoke(core_sync), rounds
+    )
     us = "µs/chunk"
     yield row("stream, a generator", us, lambda: stream(generator), "core alone", lambda: stream(core), rounds)
-    yield row("astream, an async generator", us, lambda: astream(agenerator), "core alone", lambda: astream(core), rounds)
+    yield row(
+        "astream, an async generator", us, lambda: astream(agenerator), "core alone", lambda: astream(core), rounds
+    )
     yield row("astream, a generator", us, lambda: astream(generator), "native async generator, ours",
               lambda: astream(agenerator), rounds)  # fmt: skip
-    yield row("astream, a generator", us, lambda: astream(generator), "core's executor", lambda: astream(core_sync), rounds)
+    yield row(
+        "astream, a generator", us, lambda: astream(generator), "core's executor", lambda: astream(core_sync), rounds
+    )
     yield row("import, a ChatModel", "ms", lambda: import_ms("langplug._model.chat_model"), "core's BaseChatModel",
               lambda: import_ms("langchain_core.language_models.chat_models"), min(rounds, 5))  # fmt: skip
 
@@ -205,10 +212,13 @@ def main() -> None:
         figures.append(figure)
         ours = f"{figure.ours:.1f} ({figure.ours_low:.1f} to {figure.ours_high:.1f})"
         peer = f"{figure.peer:.1f} ({figure.peer_low:.1f} to {figure.peer_high:.1f})"
-        print(f"{figure.name:30} {figure.unit:8} {ours:>24}  {figure.peer_name:28} {peer:>24} {figure.ratio:6.2f}", flush=True)
+        print(
+            f"{figure.name:30} {figure.unit:8} {ours:>24}  {figure.peer_name:28} {peer:>24} {figure.ratio:6.2f}",
+            flush=True,
+        )
     if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump([{**asdict(figure), "ratio": figure.ratio} for figure in figures], file, indent=1)
+        written = json.dumps([{**asdict(figure), "ratio": figure.ratio} for figure in figures], indent=1)
+        Path(arguments.json).write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -252,9 +252,32 @@ def test_every_test_says_what_it_shows() -> None:
     assert not complaints, "\n".join(complaints)
 
 
+PUBLIC_NAMES = [
+    "TOOL_FORMATS",
+    "Answer",
+    "ChatModel",
+    "Finish",
+    "IncompleteAnswerError",
+    "MissingSecretError",
+    "Part",
+    "Reasoning",
+    "Request",
+    "ToolCall",
+    "ToolFormat",
+    "UnmetDemandError",
+    "UnsupportedError",
+    "Usage",
+    "chat_model",
+    "env",
+    "load",
+    "resource",
+]
+"""In the order that the linter asks for: constants, classes, functions."""
+
+
 def test_public_names_are_few_and_in_order() -> None:
-    """`langplug` offers at most 25 names, sorted, and each is there."""
-    assert sorted(set(langplug.__all__)) == langplug.__all__
+    """`langplug` offers these names, at most 25 of them, and each is there."""
+    assert PUBLIC_NAMES == langplug.__all__
     assert len(langplug.__all__) <= 25
     assert [] == [name for name in langplug.__all__ if not hasattr(langplug, name)]
 

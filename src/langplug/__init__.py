@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langplug._model.decorator import chat_model
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
     from langplug._request import Request
-    from langplug._wire.tools import ToolFormat
+    from langplug._wire.tools import TOOL_FORMATS, ToolFormat
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ _HOMES = {
     "MissingSecretError": "_errors",
     "Part": "_parts",
     "Reasoning": "_parts",
+    "TOOL_FORMATS": "_wire.tools",
     "Request": "_request",
     "ToolCall": "_parts",
     "ToolFormat": "_wire.tools",
@@ -39,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "TOOL_FORMATS",
     "Answer",
     "ChatModel",
     "Finish",

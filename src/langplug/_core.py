@@ -12,7 +12,7 @@ Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a n
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -28,10 +28,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 OPENED = "langplug_opened"
 """The keyword under which `stream` and `astream` learn which sources `_stream` and `_astream` opened."""
 
+RUNS = "langplug_runs"
+"""The keyword under which `agenerate` learns the run of each prompt, and whether its answer is there."""
+
 FOR_A_PARSER = "langplug_for_a_parser"
 """The keyword by which `with_structured_output` says that it judges the answer itself, however bad it is."""
 
-TRACING_ONLY = frozenset({OPENED, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"})
+TRACING_ONLY = frozenset(
+    {OPENED, RUNS, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"}
+)
 """Keywords of a call that say how to run or trace it, and are no parameters of the model."""
 
 
@@ -41,7 +46,7 @@ def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_signature(method: F) -> F:
-    """Keep `method`'s signature ready: langchain-core reads that of `_generate` at every call, a tenth of an `invoke`."""
+    """Keep `method`'s signature ready: core reads that of `_generate` at each call, a tenth of an `invoke`."""
     setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 - type checkers know no such attribute
     return method
 
@@ -71,19 +76,30 @@ class HealedChatModel(BaseChatModel):
     async def agenerate(
         self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
     ) -> LLMResult:
-        """As langchain-core's, with `llm_output` filled in."""
-        return self._with_llm_output(await super().agenerate(messages, stop, callbacks, **kwargs))
-
-    async def _agenerate_with_cache(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
-    ) -> ChatResult:
+        """As langchain-core's, and cancelled, it ends its runs; `llm_output` is filled in."""
+        runs: dict[Any, bool] = {}
         try:
-            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
+            result = await super().agenerate(messages, stop, callbacks, **kwargs, **{RUNS: runs})
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if run_manager is not None and task is not None and task.cancelling():
-                await run_manager.on_llm_error(error, response=LLMResult(generations=[]))
+            if not all(runs.values()):  # else langchain-core is ending them already
+                for run in runs:
+                    await run.on_llm_error(error, response=LLMResult(generations=[]))
             raise
+        return self._with_llm_output(result)
+
+    def _agenerate_with_cache(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, ChatResult]:
+        runs: dict[Any, bool] = kwargs.pop(RUNS, {})
+        runs[run_manager] = False  # already now: what is cancelled at once never starts to run
+        return self._answer_of_run(runs, messages, stop, run_manager, **kwargs)
+
+    async def _answer_of_run(
+        self, runs: dict[Any, bool], messages: list[BaseMessage], stop: list[str] | None, run: Any, **kwargs: Any
+    ) -> ChatResult:
+        result = await super()._agenerate_with_cache(messages, stop, run, **kwargs)
+        runs[run] = True
+        return result
 
     def _with_llm_output(self, result: LLMResult) -> LLMResult:
         """With the usage of all prompts together, where callers of `generate` look for it."""
@@ -105,7 +121,7 @@ class HealedChatModel(BaseChatModel):
         *,
         stop: list[str] | None = None,
         **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
+    ) -> Generator[AIMessageChunk, None, None]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
         asked: dict[str, Any] = {**kwargs, "stream": True}
         if not self._should_stream(async_api=False, **asked):
@@ -125,7 +141,7 @@ class HealedChatModel(BaseChatModel):
         *,
         stop: list[str] | None = None,
         **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
+    ) -> AsyncGenerator[AIMessageChunk, None]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
         asked: dict[str, Any] = {**kwargs, "stream": True}
         if not self._should_stream(async_api=True, **asked):

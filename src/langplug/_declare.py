@@ -306,7 +306,7 @@ class ResourceStore:
         if entry is None:
             lender = None if self._lender is None else self._lender()
             if lender is not None:
-                entry = lender._entry(declared, key)
+                entry = lender._entry(declared, key)  # noqa: SLF001 - another of this class
             else:
                 entry = _shared_entry((self._pid, key)) if declared.shared else _Entry()
             self._entries[key] = entry
@@ -366,7 +366,7 @@ def _shared_entry(key: Hashable) -> _Entry:
 
 
 def _aclose_soon(loop: asyncio.AbstractEventLoop, resources: _LoopResources) -> None:
-    loop.create_task(resources.aclose())  # noqa: RUF006 - the loop holds it until it has run
+    loop.create_task(resources.aclose())  # the loop holds it until it has run
 
 
 def _leave_to_parent() -> None:

@@ -334,5 +334,3 @@ async def test_no_side_blocks_the_loop() -> None:
     producer = asyncio.ensure_future(aproduce(channel, 100, []))
     assert list(range(100)) == await aconsume(channel, [])
     await producer
-
-

@@ -147,7 +147,9 @@ async def test_m05_the_loop_goes_on(make: Callable[..., ChatModel]) -> None:
 
     beating = asyncio.ensure_future(heartbeat())
     with Stalls() as stalls:
-        await asyncio.gather(*[make().ainvoke("hello") for _ in range(5)], *[spelled(make(), "hello") for _ in range(5)])
+        await asyncio.gather(
+            *[make().ainvoke("hello") for _ in range(5)], *[spelled(make(), "hello") for _ in range(5)]
+        )
     beating.cancel()
     assert longest < 0.04 + 2 * stalls.worst
 

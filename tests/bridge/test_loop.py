@@ -100,7 +100,9 @@ def test_async_models_may_call_async_models_synchronously() -> None:
         pytest.param(ChatCalls(inner=ChatSync(inner=ChatLeaf())), "sync>leaf", id="through a sync model"),
         pytest.param(ChatCalls(inner=ChatSync(inner=ChatLeaf(), timeout=20)), "sync>leaf", id="through a thread"),
         pytest.param(ChatBatch(inner=ChatLeaf()), "batch>leaf,leaf,leaf,leaf,", id="through batch"),
-        pytest.param(ChatBatch(inner=ChatBatch(inner=ChatLeaf())), "batch>" + 4 * ("batch>" + 4 * "leaf," + ","), id="twice"),
+        pytest.param(
+            ChatBatch(inner=ChatBatch(inner=ChatLeaf())), "batch>" + 4 * ("batch>" + 4 * "leaf," + ","), id="twice"
+        ),
     ],
 )
 def test_a_loop_is_never_waited_for_by_what_it_waits_for(model: ChatModel, expected: str) -> None:

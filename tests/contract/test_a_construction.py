@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from tests.paths import PATHS, Path
 from tests.zoo import MakeModel
 
 from langplug import ChatModel, MissingSecretError, Request, chat_model, env
+from langplug.models import ChatScripted, CustomChatModelAdvanced
 
 # --- keyword arguments ---
 
@@ -188,6 +189,16 @@ def test_a06_a_model_copy_answers_with_what_was_updated(make_model: MakeModel, c
     model = used(make_model(suffix="!"))
     assert "hi?" == call(model.model_copy(update={"suffix": "?"}), "hi").text
     assert "hi!" == call(model, "hi").text
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a05_a06_ready_made_models_can_be_copied(copied: Callable[[ChatModel], ChatModel]) -> None:
+    """The ready-made models survive too, used or not; a copied script begins anew."""
+    echo, scripted = CustomChatModelAdvanced(n=3), ChatScripted(replies=["one", ["t", "wo"]])
+    assert ("hel", "one") == (echo.invoke("hello").text, scripted.invoke("?").text)
+    assert (echo, scripted) == (copied(echo), copied(scripted))
+    assert ("hel", "one") == (copied(echo).invoke("hello").text, copied(scripted).invoke("?").text)
+    assert "two" == scripted.invoke("?").text
 
 
 # --- secrets ---

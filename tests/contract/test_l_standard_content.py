@@ -1,5 +1,7 @@
 """Group L of the contract: standard content, `output_version="v1"`."""
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import pytest
@@ -9,13 +11,14 @@ from tests.zoo import PIXEL, MakeModel
 
 from langplug.models import ChatScripted
 
-SAID = [
-    pytest.param("one two", [("text", "one two")], id="text"),
-    pytest.param("/think one two", [("reasoning", "hmm"), ("text", "one two")], id="reasoning"),
-    pytest.param("/show one two", [("text", "one two"), ("image", PIXEL)], id="image"),
-    pytest.param("/spell ab", [("text", "ab")], id="characters"),
-    pytest.param("", [], id="nothing"),
-]
+SAID = {
+    "one two": [("text", "one two")],
+    "/think one two": [("reasoning", "hmm"), ("text", "one two")],
+    "/show one two": [("text", "one two"), ("image", PIXEL)],
+    "/spell ab": [("text", "ab")],
+    "": [],
+}
+"""Prompts, and the blocks of the answers."""
 
 
 def shown(blocks: list[Any]) -> list[tuple[str, str]]:
@@ -23,13 +26,13 @@ def shown(blocks: list[Any]) -> list[tuple[str, str]]:
     return [(block["type"], block.get("text") or block.get("reasoning") or block.get("base64")) for block in blocks]
 
 
-@pytest.mark.parametrize(("prompt", "blocks"), SAID)
-def test_l01_content_is_typed_blocks(make_model: MakeModel, call: Path, prompt: str, blocks: Any) -> None:
+def test_l01_content_is_typed_blocks(make_model: MakeModel, call: Path) -> None:
     """With `output_version="v1"` content is typed blocks, one for each run of text, and the flag says so."""
-    answered = call(make_model(output_version="v1"), prompt)
-    assert blocks == shown(list(answered.message.content))
-    assert "".join(text for kind, text in blocks if kind == "text") == answered.text == answered.message.text
-    assert "v1" == answered.message.response_metadata["output_version"]
+    for prompt, blocks in SAID.items():
+        answered = call(make_model(output_version="v1"), prompt)
+        assert blocks == shown(list(answered.message.content))
+        assert "".join(text for kind, text in blocks if kind == "text") == answered.text == answered.message.text
+        assert "v1" == answered.message.response_metadata["output_version"]
 
 
 def test_l01_the_environment_can_ask_for_it(make_model: MakeModel, call: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +51,13 @@ def test_l01_blocks_are_numbered(make_model: MakeModel, read: Any) -> None:
     assert ["reasoning", "text"] == list(kinds)
     assert kinds["reasoning"] != kinds["text"]
     assert {"v1"} == {chunk.response_metadata["output_version"] for chunk in given}
+
+
+def test_l01_the_hook_gives_blocks_by_itself(make_model: MakeModel) -> None:
+    """`_stream`, which version 3 of the events reads, gives blocks and the flag without langchain-core's help."""
+    messages = [chunk.message for chunk in make_model(output_version="v1")._stream([HumanMessage("/think one two")])]
+    assert {"v1"} == {message.response_metadata["output_version"] for message in messages}
+    assert [("reasoning", "hmm"), ("text", "one two")] == shown(reduce(add, messages).content)
 
 
 def test_l01_blocks_keep_the_order_in_which_they_came() -> None:
@@ -69,13 +79,13 @@ def test_l03_an_answer_in_blocks_goes_into_the_history_once(make_model: MakeMode
     assert 1 == str(request.openai_messages()).count("one two")
 
 
-@pytest.mark.parametrize(("prompt", "blocks"), SAID)
-def test_l126_both_versions_say_the_same(make_model: MakeModel, call: Path, prompt: str, blocks: Any) -> None:
+def test_l126_both_versions_say_the_same(make_model: MakeModel, call: Path) -> None:
     """`content_blocks` of plain content are the blocks of standard content."""
-    plain = call(make_model(), prompt).message
-    standard = call(make_model(output_version="v1"), prompt).message
-    assert blocks == shown(plain.content_blocks)
-    assert unnumbered(plain.content_blocks) == unnumbered(standard.content_blocks) == unnumbered(standard.content)
+    for prompt, blocks in SAID.items():
+        plain = call(make_model(), prompt).message
+        standard = call(make_model(output_version="v1"), prompt).message
+        assert blocks == shown(plain.content_blocks)
+        assert unnumbered(plain.content_blocks) == unnumbered(standard.content_blocks) == unnumbered(standard.content)
 
 
 def unnumbered(blocks: Any) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ class Client:
 
 class ChatReturns(ChatModel):
     tool_calling = "native"
+    structured_output = "native"
     provider = "acme"
     accepts = frozenset({"image"})
 
@@ -264,6 +265,7 @@ async def yields_number(request: Request) -> AsyncIterator[int]:
 
 class ChatMisdeclared(ChatModel):
     tool_calling = "naitive"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    structured_output = "native?"  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     accepts = {"image"}  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # noqa: RUF012
 
     def respond(self, request: Request, /) -> str:
@@ -271,6 +273,7 @@ class ChatMisdeclared(ChatModel):
 
 
 chat_model(tool_calling="naitive")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+chat_model(structured_output=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 chat_model(tool_caling="off")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 # --- illegal: parts ---

@@ -137,7 +137,7 @@ def _stop_loops() -> None:
 
 def _forget_loops() -> None:
     """A forked child has none of its parent's threads, and so no running loop."""
-    global _loops, _lock  # noqa: PLW0603 - one list per process
+    global _loops, _lock  # one list per process
     _loops, _lock = [], threading.RLock()
 
 

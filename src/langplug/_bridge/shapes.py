@@ -31,7 +31,7 @@ def shape_of(function: Callable[..., Any]) -> Shape:
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not isinstance(function, type):
-        function = getattr(type(function), "__call__", function)
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - to look at it, not to test for it
     if inspect.isasyncgenfunction(function):
         return Shape.ASYNC_GENERATOR
     if inspect.iscoroutinefunction(function):

@@ -9,10 +9,9 @@ from typing import Any
 from langchain_core.messages.block_translators import get_translator
 
 from langplug._bridge.shapes import Shape, shape_of
+from langplug._model.identity import KEY_LIKE
 
 SHAPES = "`def` returning or yielding, or `async def` returning or yielding"
-
-_KEY_LIKE = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$", re.IGNORECASE)
 
 
 def checked_shape(cls: type) -> Shape:
@@ -60,13 +59,13 @@ def check_fields(cls: Any, base: type) -> None:
     Raises:
         TypeError: If one takes the place of what every chat model has, or would show a key in the open.
     """
-    for name in cls.__dict__.get("__annotations__", {}):
+    for name in inspect.get_annotations(cls):
         field = cls.model_fields.get(name)
         if field is None:
             continue
         if callable(inspect.getattr_static(base, name, None)):
             raise TypeError(f"{cls.__qualname__}.{name}: every chat model has a method {name!r}. Choose another name.")
-        if _KEY_LIKE.search(name) and field.annotation in (str, str | None):
+        if KEY_LIKE.search(name) and field.annotation in (str, str | None):
             raise TypeError(
                 f"{cls.__qualname__}.{name} is a str, which traces and reprs would show. Declare it as a secret: "
                 f'`{name}: SecretStr = env("{name.upper()}")`.'

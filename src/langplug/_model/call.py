@@ -11,7 +11,7 @@ from langplug._bridge.owned import Owned
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._model.demand import REASKS, unmet
-from langplug._model.plan import Plan, asked_again
+from langplug._model.plan import Plan
 from langplug._wire.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart
 from langplug._wire.turn import Piece
 
@@ -27,6 +27,7 @@ class Call:
         self._asked = 1
         self._adaptations = list(plan.adaptations)
         self._spent: UsageMetadata | None = None  # on attempts that did not do
+        self._estimated = False
         self._seen: list[Piece] = []
 
     # --- one driver a colour ---
@@ -35,6 +36,7 @@ class Call:
         """Drive the author's function and yield the clean pieces of its answer."""
         settled: Sequence[Piece] | None = None
         while settled is None:
+            self._wait()
             source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
             try:
                 for part in source:
@@ -58,6 +60,7 @@ class Call:
         """As `pieces`, for an event loop."""
         settled: Sequence[Piece] | None = None
         while settled is None:
+            await self._await()
             source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
             try:
                 async for part in source:
@@ -145,12 +148,19 @@ class Call:
         self._ask_again(settled.problem)
         return None
 
+    def _wait(self) -> None:
+        """Wait until one more attempt is allowed; for the first, langchain-core waits."""
+        if self._asked > 1 and (limiter := self._model.rate_limiter) is not None:
+            limiter.acquire(blocking=True)
+
+    async def _await(self) -> None:
+        if self._asked > 1 and (limiter := self._model.rate_limiter) is not None:
+            await limiter.aacquire(blocking=True)
+
     def _ask_again(self, problem: str) -> None:
         demand = self._plan.demand
-        if (usage := self._turn.usage.result()) is not None:
-            self._spent = add_usage(self._spent, usage)
-        said = "".join(piece for piece in self._seen if isinstance(piece, str))
-        self._request = asked_again(self._request, said, problem)
+        self._spent = self._usage()
+        self._request = self._plan.again(self._request, self._message(Closing()), problem)
         self._turn = self._plan.new_turn()
         self._seen = []
         self._asked += 1
@@ -177,7 +187,7 @@ class Call:
 
     def _closing(self) -> Closing:
         """What is known of the answer now that it has ended."""
-        usage, estimated = self._usage()
+        usage = self._usage()
         turn = self._turn
         metadata: dict[str, Any] = {
             "model_name": self._model.reported_name,
@@ -187,19 +197,19 @@ class Call:
         }
         if turn.stop_sequence is not None:
             metadata["stop_sequence"] = turn.stop_sequence
-        if estimated:
+        if self._estimated:
             metadata["usage_estimated"] = True
         if self._model.adaptations != "silent" and (adaptations := self._all_adaptations()):
             metadata["adaptations"] = adaptations
         return Closing(usage, metadata, turn.additional_kwargs, turn.id)
 
-    def _usage(self) -> tuple[UsageMetadata | None, bool]:
-        """The tokens used, by all attempts together, and whether they are only estimated."""
-        if (reported := self._turn.usage.result()) is not None:
-            return (add_usage(self._spent, reported) if self._spent else reported), False
-        if (count := self._model.token_counter) is None:
-            return None, False
-        return self._estimate(count), True
+    def _usage(self) -> UsageMetadata | None:
+        """The tokens used, by all attempts together; those of one that reported none are estimated, if they can be."""
+        used = self._turn.usage.result()
+        if used is None and (count := self._model.token_counter) is not None:
+            used = self._estimate(count)
+            self._estimated = True
+        return add_usage(self._spent, used) if self._spent and used else used or self._spent
 
     def _estimate(self, count: Callable[[str], int]) -> UsageMetadata:
         read = sum(count(str(message.text)) for message in self._request.messages)

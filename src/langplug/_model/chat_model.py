@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator,
 
 from langplug._bridge.owned import Owned
 from langplug._bridge.shapes import Shape
-from langplug._core import OPENED, HealedChatModel, parameters_in, with_signature
+from langplug._core import FOR_A_PARSER, OPENED, HealedChatModel, parameters_in, with_signature
 from langplug._declare import HasResources, Resource, ResourceStore
 from langplug._errors import MissingSecretError
 from langplug._model import author, tokens
@@ -25,7 +25,7 @@ from langplug._model.tools import choice_of, refuse_tools, tool_dicts
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._wire.thoughts import KeepReasoning
-from langplug._wire.tools import ToolFormat
+from langplug._wire.tools import ToolFormat, format_named
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
@@ -60,7 +60,7 @@ class ChatModel(HealedChatModel, HasResources):
     """Whether the answer ends right behind the stop string, so that a reader sees why it ended, or right before it."""
 
     streaming: bool = False
-    """Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens. Set to False, nothing does."""
+    """Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens. If False, nothing does."""
 
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that the whole answer may take before `ModelTimeoutError`. Default: for ever."""
@@ -153,6 +153,13 @@ class ChatModel(HealedChatModel, HasResources):
     @classmethod
     def _listed_stop(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
+
+    @field_validator("tool_format")
+    @classmethod
+    def _known_format(cls, chosen: str | ToolFormat | None) -> str | ToolFormat | None:
+        if isinstance(chosen, str):
+            format_named(chosen)
+        return chosen
 
     @model_validator(mode="after")
     def _set_langplug_version(self) -> Self:
@@ -255,16 +262,17 @@ class ChatModel(HealedChatModel, HasResources):
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        opened: list[Any] = kwargs.pop(OPENED, [])
-        chunks = self._open(messages, stop, kwargs, streaming=True).chunks()
-        opened.append(chunks)
+        opened: list[Any] | None = kwargs.pop(OPENED, None)
+        chunks = self._open(messages, stop, _held(kwargs) if opened is None else kwargs, streaming=True).chunks()
+        if opened is not None:
+            opened.append(chunks)
         return chunks
 
     def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
-        chunks = self._open(messages, stop, kwargs, streaming=True).achunks()
+        chunks = self._open(messages, stop, _held(kwargs) if opened is None else kwargs, streaming=True).achunks()
         if opened is None:
             return chunks
         opened.append(owned := Owned(chunks))
@@ -319,10 +327,11 @@ class ChatModel(HealedChatModel, HasResources):
         Args:
             schema: A pydantic class (v1 or v2), TypedDict, JSON schema, or OpenAI function dict.
             method: `"json_schema"`: kept by the model itself where it can (`structured_output = "native"`), else said
-                in the prompt, checked, and asked for again. `"function_calling"`: a forced call of a tool. `"json_mode"`:
-                JSON of whatever form the prompt describes, checked. Default: the surest that the model has.
+                in the prompt, checked, and asked for again. `"function_calling"`: a forced call of a tool.
+                `"json_mode"`: JSON of the form that the prompt describes, checked. Default: the surest that it has.
             include_raw: Give `{"raw": message, "parsed": object or None, "parsing_error": error or None}`.
             strict: Passed on with the schema, for models that know it.
+            kwargs: None that there are.
 
         Raises:
             ValueError: If the schema, the method or a keyword is none that there is.
@@ -351,7 +360,7 @@ class ChatModel(HealedChatModel, HasResources):
     def resource_owner(self) -> Self:
         """This model as its resources see it, without a hold on them all, or they would keep each other alive."""
         owner = self.model_copy()
-        owner._resources = ResourceStore(self._resources)
+        owner._resources = ResourceStore(self._resources)  # noqa: SLF001 - a copy of this very model
         return owner
 
     def close(self) -> None:
@@ -396,3 +405,8 @@ class ChatModel(HealedChatModel, HasResources):
 
     def _default_of(self, name: str) -> Any:
         return type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
+
+
+def _held(given: dict[str, Any]) -> dict[str, Any]:
+    """What a stream was given that langchain-core adds up to one message: there, nothing that was shown can be void."""
+    return {**given, FOR_A_PARSER: "held"} if FOR_A_PARSER in given else given

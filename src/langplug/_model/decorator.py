@@ -77,7 +77,7 @@ def _class_of(function: Callable[..., Any], class_variables: dict[str, Any]) -> 
 def _respond(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[ChatModel, Request], Any]:
     if not names:
 
-        def respond_alone(self: ChatModel, request: Request, /) -> Any:
+        def respond_alone(_: ChatModel, request: Request, /) -> Any:
             return function(request)
 
         return respond_alone

@@ -4,8 +4,13 @@ No secret and no memory address gets in: the first would leak, the second would 
 """
 
 import dataclasses
+import functools
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Set
+import re
+import types
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from langchain_core.load import Serializable
@@ -23,6 +28,14 @@ def is_secret(value: object) -> bool:
     return isinstance(value, SecretStr | SecretBytes)
 
 
+KEY_LIKE = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$|^authorization$", re.IGNORECASE)
+"""Names of what is secret even where it is declared as plain text."""
+
+
+def _is_hidden(name: object, value: object) -> bool:
+    return is_secret(value) or (isinstance(value, str | bytes) and KEY_LIKE.search(str(name)) is not None)
+
+
 def plain(value: Any, depth: int = 0) -> Any:
     """`value` as JSON data that is the same for equal values in every process."""
     if isinstance(value, _PLAIN):
@@ -30,10 +43,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         return _name_of(type(value))
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items() if not is_secret(item)}
+        return {str(key): plain(item, depth + 1) for key, item in value.items() if not _is_hidden(key, item)}
     if isinstance(value, list | tuple):
         return [plain(item, depth + 1) for item in value]
-    if isinstance(value, Set):
+    if isinstance(value, AbstractSet):
         return sorted((plain(item, depth + 1) for item in value), key=repr)
     return _object(value, depth + 1)
 
@@ -57,7 +70,7 @@ def _object(value: Any, depth: int) -> Any:
     if is_secret(value):
         return None
     if callable(value):
-        return _function(value)
+        return _function(value, depth)
     return _by_state(value, depth)
 
 
@@ -68,9 +81,21 @@ def _class(cls: type) -> Any:
     return _name_of(cls)
 
 
-def _function(function: Callable[..., Any]) -> str:
-    wrapped = getattr(function, "func", function)  # a partial stands for what it wraps
-    return _name_of(wrapped) if hasattr(wrapped, "__qualname__") else _name_of(type(wrapped))
+def _function(function: Callable[..., Any], depth: int) -> Any:
+    """A function by its name, where that tells it from all others; else by what it does, too."""
+    if isinstance(function, functools.partial):
+        return [_function(function.func, depth), plain(function.args, depth), plain(function.keywords, depth)]
+    if not hasattr(function, "__qualname__"):
+        return _name_of(type(function))
+    if "<" not in function.__qualname__ or not isinstance(function, types.FunctionType):
+        return _name_of(function)
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [_name_of(function), _digest(function.__code__), [value for value in cells if isinstance(value, _PLAIN)]]
+
+
+def _digest(code: types.CodeType) -> str:
+    constants = [_digest(one) if isinstance(one, types.CodeType) else plain(one) for one in code.co_consts]
+    return hashlib.sha256(repr((code.co_code, code.co_names, constants)).encode()).hexdigest()[:16]
 
 
 def _by_state(value: Any, depth: int) -> Any:
@@ -81,4 +106,4 @@ def _by_state(value: Any, depth: int) -> Any:
 
 
 def _name_of(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
+    return f"{getattr(thing, '__module__', None) or 'builtins'}.{thing.__qualname__}"

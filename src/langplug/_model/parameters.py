@@ -4,9 +4,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from inspect import get_annotations
+from typing import Any, get_args
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import Secret, SecretBytes, SecretStr
 
 from langplug._declare import EnvironmentValue
 
@@ -48,6 +50,9 @@ _NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "strea
 _NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop", "streaming"})
 """Fields that one call cannot change: they set up the machinery around it, or have a door of their own."""
 
+_OURS = ("langplug._", "langchain_core.")
+"""Where the modules of classes begin that are no author's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -81,7 +86,8 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         for name, field in fields.items()
         if isinstance(field.default_factory, EnvironmentValue)
     }
-    secret = {name for name, field in fields.items() if "Secret" in str(field.annotation)}
+    secret = {name for name, field in fields.items() if _holds_secret(field.annotation)}
+    redeclared = _declared_by_authors(cls)
     names = {name: name for name in fields} | {
         alias: name
         for name, field in fields.items()
@@ -91,14 +97,26 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):
         names["model"] = named[0]  # as LangChain's other models let themselves be named
     return Parameters(
-        identity=tuple(name for name in fields if name not in _NOT_IDENTITY and name not in secret),
+        identity=tuple(name for name in fields if name not in _NOT_IDENTITY - redeclared and name not in secret),
         secrets={name: environment[name].name if name in environment else "" for name in secret},
         environment=environment,
         fields=names,
-        per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL},
+        per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL - redeclared},
         hidden=SECRET_NAMES | {name for name, field in names.items() if field in secret},
         shown=frozenset(name for name, field in fields.items() if field.repr) - {"metadata", "profile"},
     )
+
+
+def _holds_secret(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes | Secret):
+        return True
+    return any(_holds_secret(inner) for inner in get_args(annotation))
+
+
+def _declared_by_authors(cls: type[BaseChatModel]) -> frozenset[str]:
+    """The fields that authors declare, such as a `name` of their own, and not langplug or langchain-core alone."""
+    theirs = (base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS))
+    return frozenset(name for base in theirs for name in get_annotations(base))
 
 
 @dataclass(frozen=True, slots=True)

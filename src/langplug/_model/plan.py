@@ -5,24 +5,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from langplug._core import FOR_A_PARSER, parameters_in
 from langplug._errors import UnsupportedError
 from langplug._model.conversation import checked
 from langplug._model.demand import CallDemand, Demand, SchemaDemand
 from langplug._model.parameters import Given, sorted_out
-from langplug._model.tools import Toolbox, refuse_tools, toolbox
+from langplug._model.tools import refuse_tools, toolbox
 from langplug._request import Cancellation, Request
 from langplug._wire.reasoning import ReasoningSplitter
 from langplug._wire.schema import call_schema, checker_of, json_schema_of
-from langplug._wire.tools import FORMATS, ToolFormat, format_for, rewrite_history, with_instructions
+from langplug._wire.thoughts import KeepReasoning, without_old_thoughts
+from langplug._wire.tools import (
+    TOOL_FORMATS,
+    CallParser,
+    ToolFormat,
+    format_for,
+    format_named,
+    rewrite_history,
+    with_instructions,
+)
 from langplug._wire.turn import Turn
 
 if TYPE_CHECKING:
     from langplug._model.chat_model import ChatModel
 
-ANSWER_IN_JSON = "Answer with JSON alone, without any other text. The JSON must fit this JSON schema:\n{schema}"
+CALL_IN_JSON = "Call a tool by writing JSON with its name and its arguments. The tools are:\n{tools}"
+"""For calls made of a schema: no example of one, since small models copy its arguments."""
+
+ANSWER_IN_JSON = "{lead} with JSON alone, without any other text. The JSON must fit this JSON schema:\n{schema}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,7 @@ class Plan:
     Attributes:
         model: The model with the parameters of this call.
         request: What its author gets.
+        again: Makes the request for one more attempt, of the last one, the answer to it, and what is wrong with that.
         new_turn: Makes the parser of one attempt.
         demand: What the answer must hold, where the model cannot be trusted to.
         live: Show the answer as it comes all the same, and say where it begins anew: the caller can take it back.
@@ -40,6 +53,7 @@ class Plan:
 
     model: "ChatModel"
     request: Request
+    again: Callable[[Request, AIMessage, str], Request]
     new_turn: Callable[[], Turn]
     demand: Demand | None
     live: bool
@@ -73,7 +87,15 @@ def plan(
         keep_reasoning=configured.keep_reasoning,
     )
     live = given.get(FOR_A_PARSER) == "live"
-    return Plan(configured, asked.applied_to(request), asked.new_turn, asked.demand(streaming=streaming), live, asked.adaptations())
+    return Plan(
+        configured,
+        asked.applied_to(request),
+        asked.again,
+        asked.new_turn,
+        asked.demand(streaming=streaming),
+        live,
+        asked.adaptations(),
+    )
 
 
 def _set_up(model: "ChatModel", overrides: Mapping[str, Any]) -> "ChatModel":
@@ -84,12 +106,6 @@ def _set_up(model: "ChatModel", overrides: Mapping[str, Any]) -> "ChatModel":
     for name, value in overrides.items():
         type(model).__pydantic_validator__.validate_assignment(copied, name, value)
     return copied
-
-
-def asked_again(request: Request, answer: str, problem: str) -> Request:
-    """The request with an answer that did not do, and what was wrong with it."""
-    correction = (AIMessage(content=answer or "(nothing)"), HumanMessage(content=problem))
-    return replace(request, messages=(*request.messages, *correction), cancellation=Cancellation())
 
 
 class _Asked:
@@ -109,8 +125,8 @@ class _Asked:
         self._prompts_tools = model.tool_calling != "native" and bool(self._box.callable_tools)
         self._keeps_schemas = model.structured_output == "native"
         self._constrains_calls = self._prompts_tools and self._box.forced and self._keeps_schemas
-        self._prompts_schema = self._schema is not None and not self._keeps_schemas
-        self._format = FORMATS["json"] if self._constrains_calls else format_of(model)
+        self._prompts_schema = self._schema is not None and (not self._keeps_schemas or self._prompts_tools)
+        self._format = format_of(model)
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
         self._check_policy()
@@ -124,20 +140,39 @@ class _Asked:
                 request, tools=self._box.tools, tool_choice=self._box.choice, parallel_tool_calls=self._box.parallel
             )
         else:
-            request = replace(request, messages=tuple(self._as_text(request.messages)))
-        if self._prompts_schema:
-            text = ANSWER_IN_JSON.format(schema=_compact(json_schema_of(self._schema)))
+            request = self._as_text(request)
+        if self._prompts_schema and not self._box.forced:
+            lead = "Unless you call a tool, answer" if self._box.callable_tools else "Answer"
+            text = ANSWER_IN_JSON.format(lead=lead, schema=_compact(json_schema_of(self._schema)))
             request = replace(request, messages=tuple(with_instructions(request.messages, text)))
         return replace(request, schema=self._kept_schema())
 
-    def _as_text(self, messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    def again(self, request: Request, answer: AIMessage, problem: str) -> Request:
+        """The request with an answer that did not do, and what was wrong with it."""
+        calls = (*answer.tool_calls, *answer.invalid_tool_calls)
+        said = answer if calls or answer.content else AIMessage("(nothing)")
+        told: list[BaseMessage] = [
+            ToolMessage(problem, tool_call_id=str(call["id"]), name=call["name"], status="error") for call in calls
+        ]
+        correction: Sequence[BaseMessage] = [said, *(told or [HumanMessage(problem)])]
+        if self._model.tool_calling != "native":
+            correction = rewrite_history(correction, self._format)
+        return replace(request, messages=(*request.messages, *correction), cancellation=Cancellation())
+
+    def _as_text(self, request: Request) -> Request:
         """The tools, and what was done with them before, in words."""
-        messages = rewrite_history(messages, self._format)
-        if not self._prompts_tools:
-            return messages
+        kept = without_old_thoughts(request.messages, request.keep_reasoning)  # results in words begin no turn
+        messages = rewrite_history(kept, self._format)
+        if self._prompts_tools:
+            messages = with_instructions(messages, self._instructions())
+        policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
+        return replace(request, messages=tuple(messages), keep_reasoning=policy)
+
+    def _instructions(self) -> str:
         box = self._box
-        text = self._format.instructions(box.callable_tools, box.choice, box.parallel)
-        return with_instructions(messages, text)
+        if self._constrains_calls:
+            return CALL_IN_JSON.format(tools="\n".join(_compact(tool["function"]) for tool in box.callable_tools))
+        return self._format.instructions(box.callable_tools, box.choice, box.parallel)
 
     def _kept_schema(self) -> dict[str, Any] | None:
         """The schema that the model is to keep by itself, if there is one."""
@@ -151,21 +186,26 @@ class _Asked:
 
     def new_turn(self) -> Turn:
         """The parser of one attempt."""
-        parses = self._prompts_tools
         return Turn(
             owner=f"{self._owner}.respond",
             stop=self.stop,
             include_stop=self._model.include_stop,
             reasoning=self._splitter(),
-            calls_in_text=self._format.parser(self._box.callable_tools) if parses else None,
+            calls_in_text=self._call_parser(),
             most_calls=self._box.most_calls,
         )
+
+    def _call_parser(self) -> CallParser | None:
+        if not self._prompts_tools:
+            return None
+        written = TOOL_FORMATS["json"] if self._constrains_calls else self._format
+        return written.parser(self._box.callable_tools)
 
     def demand(self, *, streaming: bool) -> Demand | None:
         """What the answer must hold, where the model cannot be trusted to."""
         if self._box.forced:
             return CallDemand(self._box, "give" if self._for_a_parser else "raise")
-        if self._schema is None or (self._keeps_schemas and streaming and not self._for_a_parser):
+        if self._schema is None or (not self._prompts_schema and streaming and not self._for_a_parser):
             return None  # what the model keeps to by itself need not be held back from who reads it as it comes
         return SchemaDemand(checker_of(self._schema), "give")
 
@@ -173,7 +213,10 @@ class _Asked:
         """What langplug does in the model's place, known before it answers."""
         notes = [_note(name, "ignored: the model has no such parameter") for name in self._ignored]
         if self._prompts_tools:
-            notes.append(_note("tools", f"prompted in the {self._format.name!r} format, and read out of the text"))
+            how = (
+                "kept to a schema of" if self._constrains_calls else f"prompted in the {self._format.name!r} format of"
+            )
+            notes.append(_note("tools", f"{how} calls, which were read out of the text"))
         if self._prompts_schema:
             notes.append(_note("structured_output", "prompted, checked, and asked for again where it does not fit"))
         return notes
@@ -194,25 +237,19 @@ class _Asked:
         needed = [*(note["feature"] for note in self.adaptations()), *(["stop"] if self.stop else [])]
         if needed:
             raise UnsupportedError(
-                f"{self._owner} cannot do {needed[0]!r} by itself, and adaptations='refuse' forbids to do it in its place. "
-                "Leave it out, or set adaptations='note'."
+                f"{self._owner} cannot do {needed[0]!r} by itself, and adaptations='refuse' forbids to do it "
+                "in its place. Leave it out, or set adaptations='note'."
             )
 
 
 def format_of(model: "ChatModel") -> ToolFormat:
-    """How calls stand in the model's text: as its `tool_format` says, else as models of its name write them.
-
-    Raises:
-        ValueError: If there is no format of that name.
-    """
+    """How calls stand in the model's text: as its `tool_format` says, else as models of its name write them."""
     chosen = model.tool_format
     if isinstance(chosen, ToolFormat):
         return chosen
     if chosen is None:
         return format_for(model.reported_name)
-    if chosen not in FORMATS:
-        raise ValueError(f"tool_format={chosen!r} is none that there is. Choose from {', '.join(sorted(FORMATS))}.")
-    return FORMATS[chosen]
+    return format_named(chosen)
 
 
 def _note(feature: str, action: str) -> dict[str, Any]:

@@ -35,10 +35,11 @@ def structured(
         )
     method = method or _best_method(model)
     reader = Reader(schema, method)
-    answering = _bound(model, schema, method, strict, "held" if include_raw else "live")
+    shows_parts = not include_raw and not _is_class_with_fields(schema)
+    answering = _bound(model, schema, method, strict, "live" if shows_parts else "held")
     if not include_raw:
         return answering | reader
-    return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, name="parse")
+    return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, reader.awith_raw, name="parse")
 
 
 def _best_method(model: "ChatModel") -> Method:
@@ -90,6 +91,10 @@ class Reader(Runnable[AIMessage, Any]):
             raise self._unfit(input, f"does not fit the schema: {problem}")
         return self._build(value)
 
+    async def ainvoke(self, input: AIMessage, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """As `invoke`; there is nothing to wait for."""
+        return self.invoke(input, config, **kwargs)
+
     def transform(
         self, input: Iterator[AIMessage], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[Any]:
@@ -116,6 +121,10 @@ class Reader(Runnable[AIMessage, Any]):
             return {"raw": answer["raw"], "parsed": self.invoke(answer["raw"]), "parsing_error": None}
         except OutputParserException as error:
             return {"raw": answer["raw"], "parsed": None, "parsing_error": error}
+
+    async def awith_raw(self, answer: Mapping[str, AIMessage]) -> dict[str, Any]:
+        """As `with_raw`; there is nothing to wait for."""
+        return self.with_raw(answer)
 
     def _grown(self, growing: "_Growing", chunk: AIMessage) -> Iterator[Any]:
         growing.add(chunk)
@@ -166,7 +175,7 @@ class _Growing:
         start = text.find("{")
         try:
             value = parse_partial_json(text[start:]) if start >= 0 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(value, dict) or value == self.shown:
             return None

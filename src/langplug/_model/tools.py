@@ -131,6 +131,6 @@ def _wanted_name(choice: Any) -> str | None:
 def refuse_tools(owner: str) -> UnsupportedError:
     """The error for tools at a model that has turned them off."""
     return UnsupportedError(
-        f'{owner} does not call tools: its class says `tool_calling = "off"`. Write `tool_calling = "prompted"` to have '
-        'langplug ask for calls in the prompt, or `tool_calling = "native"` and yield `ToolCall`s for `request.tools`.'
+        f'{owner} does not call tools: its class says `tool_calling = "off"`. Write `tool_calling = "prompted"` to '
+        'have langplug ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
     )

@@ -49,12 +49,20 @@ class _OpenCall:
             self.mapping = piece.args
 
     @property
+    def text(self) -> str:
+        return "".join(self.args).strip()
+
+    @property
     def has_all_args(self) -> bool:
-        return self.mapping is not None or (bool(self.args) and _json_object("".join(self.args)) is not None)
+        return bool(self.mapping) or _json_object(self.text) is not None
+
+    @property
+    def is_blank(self) -> bool:
+        return not (self.name or self.text or self.mapping)
 
     def close(self) -> WholeCall:
         text = "".join(self.args)
-        parsed = dict(self.mapping) if self.mapping is not None else _json_object(text)
+        parsed = dict(self.mapping) if self.mapping and not self.text else _json_object(text)
         args = text if parsed is None else json.dumps(parsed, ensure_ascii=False)
         return WholeCall(self.name, self.id, args, parsed)
 
@@ -68,7 +76,7 @@ class CallAssembler:
 
     def feed(self, piece: ToolCall) -> list[WholeCall]:
         """Take one more piece; a call that comes whole, with none open, is given on at once."""
-        if isinstance(piece.args, Mapping) and not self._open:
+        if isinstance(piece.args, Mapping) and not self._open and (piece.args or piece.index is None):
             return [self._identified(WholeCall(piece.name or "", piece.id or "", _json(piece.args), dict(piece.args)))]
         call = self._call_of(piece)
         if call is None:
@@ -78,8 +86,8 @@ class CallAssembler:
         return []
 
     def flush(self) -> list[WholeCall]:
-        """The calls that are still open, taken to be whole."""
-        calls = [self._identified(call.close()) for call in self._open]
+        """The calls that are still open, taken to be whole; pieces that say nothing are none."""
+        calls = [self._identified(call.close()) for call in self._open if not call.is_blank]
         self._open.clear()
         return calls
 
@@ -87,8 +95,8 @@ class CallAssembler:
         """The open call that `piece` goes on, by index, else by id, else by order; None if it starts one."""
         if piece.index is not None:
             return self._latest(lambda call: call.index == str(piece.index) and not _differ(call, piece))
-        if piece.id:
-            return self._latest(lambda call: call.id == piece.id)
+        if piece.id and (known := self._latest(lambda call: call.id == piece.id)) is not None:
+            return known
         last = self._open[-1] if self._open else None
         return None if last is None or _differ(last, piece) else last
 
@@ -104,12 +112,18 @@ class CallAssembler:
 
 
 def _differ(call: _OpenCall, piece: ToolCall) -> bool:
-    """Whether `piece` belongs to another call: it has another id, or begins anew where `call` is complete."""
+    """Whether `piece` belongs to another call: it has another id or name, or begins anew where `call` is complete."""
     if piece.id and call.id:
         return piece.id != call.id
     if isinstance(piece.args, Mapping):
-        return bool(call.args) or call.mapping is not None
-    return bool(piece.name) and call.has_all_args
+        return bool(call.text or call.mapping)
+    if not piece.name or not call.name:
+        return False
+    if piece.name != call.name:
+        return call.has_all_args or call.index is None
+    if not (piece.args or "").strip():  # a name that is said again; or one more call without arguments
+        return call.index is None and not (call.text or call.mapping)
+    return call.has_all_args and bool(call.text or call.mapping)
 
 
 def _json(args: Mapping[str, Any]) -> str:
@@ -118,9 +132,11 @@ def _json(args: Mapping[str, Any]) -> str:
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text or "{}", strict=False)
-    except ValueError:
+        value = json.loads(text.strip() or "{}", strict=False)
+    except (ValueError, RecursionError):
         return None
+    if value is None:  # what some servers say for no arguments
+        return {}
     if isinstance(value, str):  # some servers encode the arguments twice
         return _json_object(value) if value.lstrip().startswith("{") else None
     return value if isinstance(value, dict) else None

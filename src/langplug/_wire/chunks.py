@@ -2,7 +2,7 @@
 
 Both give the same: adding up the chunks of an answer makes the message that `MessageBuilder` makes of it.
 Plain content (v0) is a string, with reasoning in `additional_kwargs["reasoning_content"]`, from where
-`content_blocks` reads it. Standard content (`output_version="v1"`) is a list of typed blocks in the order in which they came.
+`content_blocks` reads it. Standard content (`output_version="v1"`) is a list of typed blocks, in order.
 """
 
 import json
@@ -100,8 +100,9 @@ class ChunkBuilder:
         )
 
     def _call(self, call: WholeCall, number: int) -> AIMessageChunk:
-        piece = tool_call_chunk(name=call.name, args=_streamed_args(call), id=call.id, index=number)
-        content: Any = [dict(piece)] if self._v1 else self._nothing()
+        piece = tool_call_chunk(name=call.name or None, args=_streamed_args(call), id=call.id, index=number)
+        block = dict(piece) if call.parsed is not None else _block(call, number)
+        content: Any = [block] if self._v1 else self._nothing()
         return AIMessageChunk(content=content, tool_call_chunks=[piece], response_metadata=self._flag())
 
     def _nothing(self) -> Any:
@@ -139,7 +140,7 @@ class MessageBuilder:
             content=_standard_content(runs) if self._v1 else _plain_content(runs),
             tool_calls=[tool_call(name=c.name, args=c.parsed, id=c.id) for c in calls if c.parsed is not None],
             invalid_tool_calls=[
-                invalid_tool_call(name=c.name, args=_streamed_args(c), id=c.id, error=None)
+                invalid_tool_call(name=c.name or None, args=_streamed_args(c), id=c.id, error=None)
                 for c in calls
                 if c.parsed is None
             ],
@@ -187,7 +188,8 @@ def _standard_content(runs: list[tuple[int, Piece]]) -> Any:
 def _finished_call(call: WholeCall) -> dict[str, Any]:
     if call.parsed is not None:
         return {"type": "tool_call", "name": call.name, "args": call.parsed, "id": call.id}
-    return {"type": "invalid_tool_call", "name": call.name, "args": _streamed_args(call), "id": call.id, "error": None}
+    name = call.name or None
+    return {"type": "invalid_tool_call", "name": name, "args": _streamed_args(call), "id": call.id, "error": None}
 
 
 def _block(piece: Piece, number: int) -> dict[str, Any]:
@@ -211,17 +213,19 @@ def _reasoning_kwargs(piece: Piece) -> dict[str, Any]:
 def _streamed_args(call: WholeCall) -> str:
     """The arguments so that langchain-core reads them as we do.
 
-    It completes JSON that was cut off (langchain #39275). Where that would make a call of broken arguments, a
-    bracket that closes nothing follows them, which no reader mends.
+    It completes JSON that was cut off (langchain #39275), and its event bridge fails at JSON that is no object. So
+    behind arguments that are no object a bracket follows that closes nothing, which no reader mends.
     """
-    if call.parsed is not None or not _would_be_mended(call.args):
+    if call.parsed is not None:
         return call.args
-    quote = '"' if _would_be_mended(call.args + "]") else ""
-    return f"{call.args}{quote}]"
+    broken = (call.args + tail for tail in ("", "]", "}", '"]', '"}'))
+    return next((text for text in broken if _is_beyond_mending(text)), f"]{call.args}")
 
 
-def _would_be_mended(text: str) -> bool:
+def _is_beyond_mending(text: str) -> bool:
     try:
-        return isinstance(parse_partial_json(text), dict)
+        return parse_partial_json(text) is None
     except json.JSONDecodeError:
+        return True
+    except RecursionError:
         return False

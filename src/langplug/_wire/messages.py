@@ -7,17 +7,18 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
 
-_CALL_BLOCKS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "input_json_delta"})
-"""Blocks that say again what the message's own `tool_calls` say."""
+CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"})
+"""Blocks that are calls; in a message they mostly say again what its own `tool_calls` say."""
 
 
 def parts_of(message: AIMessage) -> Iterator[Part]:
     """The parts of `message`, in order: reasoning, content, calls, usage, and what is known of its end."""
     yield from _kept_reasoning(message)
+    calls = list(_calls(message))
     blocks = [message.content] if isinstance(message.content, str) else message.content
     for block in blocks:
-        yield from _content(block)
-    yield from _calls(message)
+        yield from _content(block, with_calls=not calls)
+    yield from calls
     if message.usage_metadata is not None:
         yield _usage(message.usage_metadata, delta=isinstance(message, AIMessageChunk))
     if message.response_metadata:
@@ -30,7 +31,7 @@ def _kept_reasoning(message: AIMessage) -> Iterator[Reasoning]:
         yield Reasoning(text)
 
 
-def _content(block: str | dict[Any, Any]) -> Iterator[Part]:
+def _content(block: str | dict[Any, Any], *, with_calls: bool) -> Iterator[Part]:
     if isinstance(block, str):
         if block:
             yield block
@@ -38,7 +39,7 @@ def _content(block: str | dict[Any, Any]) -> Iterator[Part]:
         yield str(block.get("text") or "")
     elif block.get("type") == "reasoning":
         yield Reasoning(str(block.get("reasoning") or ""), block.get("extras"))
-    elif block.get("type") not in _CALL_BLOCKS:
+    elif block.get("type") != "input_json_delta" and (with_calls or block.get("type") not in CALLS):
         yield {str(key): value for key, value in block.items()}
 
 

@@ -85,6 +85,8 @@ def _choice(choice: Mapping[str, Any]) -> Iterator[Part]:
         yield str(refusal)
     for call in body.get("tool_calls") or ():
         yield _tool_call(call)
+    if function := body.get("function_call"):  # as OpenAI had it before it had tools, and older servers have it still
+        yield _tool_call({"function": function})
     if logprobs := choice.get("logprobs"):
         yield Finish(reason="", metadata={"logprobs": logprobs})
     if reason := choice.get("finish_reason"):

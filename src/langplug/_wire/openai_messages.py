@@ -34,8 +34,8 @@ def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "n
       one text; that of other messages with a newline between them, as langchain-core does it.
     * An `AIMessage` without text has the content `""`: every server takes it, while templates trip over None. Its tool
       calls are those of `tool_calls`, `invalid_tool_calls` (their arguments as they came) and its content blocks,
-      each id once. What the provider's own tools did has no counterpart and is left out; so is reasoning, except what is
-      to `keep`: that goes into `reasoning_content`, as DeepSeek's API, vLLM and llama.cpp have it.
+      each id once. What the provider's own tools did has no counterpart and is left out; so is reasoning, except
+      what is to `keep`: that goes into `reasoning_content`, as DeepSeek's API, vLLM and llama.cpp have it.
     * A `ToolMessage` with `status="error"` says so: its text begins with "Error: ", unless it does with "error" anyway.
     * `tool_result` blocks of a `HumanMessage` (Anthropic's way) become tool messages before it, as OpenAI wants them.
     * A `FunctionMessage`, and the `function_call` that it answers, become a tool message and a tool call: the role
@@ -154,7 +154,7 @@ def _blocks(content: object, path: str) -> Iterator[tuple[Block, str]]:
         elif isinstance(block, dict):
             yield cast("Block", block), where
         else:
-            raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")  # noqa: TRY004
+            raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")
 
 
 def _reader(block: Block, path: str, readers: Readers) -> Callable[[Block, str], Part | None]:
@@ -193,7 +193,7 @@ def _url_part(kind: str, block: Block, path: str) -> Part:
     given = block.get(kind)
     target = {"url": given} if isinstance(given, str) else _mapping(given)
     if not isinstance(target.get("url"), str):
-        raise ValueError(f"{path}.{kind} is {given!r}; expected a URL or a dict with a 'url'.")  # noqa: TRY004
+        raise ValueError(f"{path}.{kind} is {given!r}; expected a URL or a dict with a 'url'.")
     return {"type": kind, kind: dict(target)}
 
 
@@ -261,7 +261,7 @@ def _base64(block: Block, path: str) -> tuple[str, str]:
     if not isinstance(data, str) or not isinstance(mime_type, str):
         wanted = "'base64' and 'mime_type'" + (" or a 'url'" if block["type"] in ("image", "video") else "")
         found = f"of the type {block['type']!r} and has {sorted(block)}"
-        raise ValueError(f"{path} is a block {found}; expected {wanted}.")  # noqa: TRY004
+        raise ValueError(f"{path} is a block {found}; expected {wanted}.")
     return data, mime_type
 
 
@@ -373,5 +373,5 @@ def _need(block: Block, key: str, kind: type, path: str) -> Any:
     value = block.get(key)
     if not isinstance(value, kind):
         found = f"is {value!r}" if key in block else "is missing"
-        raise ValueError(f"{path}.{key} {found}; expected a {kind.__name__}.")  # noqa: TRY004
+        raise ValueError(f"{path}.{key} {found}; expected a {kind.__name__}.")
     return value

@@ -1,17 +1,18 @@
 """Schemas, as callers give them, as JSON schema; and whether an answer fits one.
 
 `problem_with` checks the keywords that callers' schemas are made of: type, enum, const, required, properties,
-additionalProperties, items, anyOf, oneOf, allOf and local `$ref`s. Others are taken as fulfilled; where the
-schema is a pydantic class, pydantic checks all of it.
+additionalProperties, items, prefixItems, anyOf, oneOf, allOf and local `$ref`s. Others are taken as fulfilled; where
+the schema is a pydantic class, pydantic checks all of it.
 """
 
 import json
-from inspect import cleandoc
+import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import cleandoc
+from itertools import chain, repeat
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
-from langchain_core.utils.json import parse_json_markdown
 from pydantic import BaseModel, ValidationError
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -80,22 +81,46 @@ def parsed_json(text: str) -> Any:
         ValueError: If it holds none.
     """
     try:
-        return json.loads(text, strict=False)
+        return _decoded(text.strip(), whole=True)
     except ValueError:
-        value = parse_json_markdown(text, parser=_strictly)
-        if value is None:
-            raise ValueError("there is no JSON in it") from None
-        return value
+        behind_fence = text.partition("```")[2]
+        found = _first_json(behind_fence) or _first_json(text)
+    if found is None:
+        raise ValueError("there is no JSON in it")
+    return found[0]
 
 
 def problem_with(value: Any, schema: Mapping[str, Any]) -> Problem:
     """What keeps `value` from fitting the JSON schema `schema`; the place is named as `$.path`."""
-    return _problem(value, schema, schema, "$")
+    try:
+        return _problem(value, schema, schema, "$")
+    except RecursionError:  # a schema that refers to itself without end asks for nothing
+        return None
 
 
-def _strictly(text: str) -> Any:
-    start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=0)
-    return json.JSONDecoder(strict=False).raw_decode(text[start:])[0]
+def _first_json(text: str) -> tuple[Any] | None:
+    """The first object or list in `text`; one that breaks off is an error, and nothing within it is taken for it."""
+    for bracket in re.finditer(r"[{\[]", text):
+        try:
+            return (_decoded(text[bracket.start() :]),)
+        except json.JSONDecodeError as error:
+            if _was_json(error):  # prose has brackets too
+                raise
+    return None
+
+
+def _was_json(error: json.JSONDecodeError) -> bool:
+    """Whether what could not be read is JSON all the same: an object that goes wrong, or what is cut off."""
+    if error.doc[0] == "{" and error.doc[1 : error.pos].strip():
+        return True
+    return error.msg.startswith("Unterminated") or not error.doc[error.pos :].strip()
+
+
+def _decoded(text: str, *, whole: bool = False) -> Any:
+    try:
+        return json.loads(text, strict=False) if whole else json.JSONDecoder(strict=False).raw_decode(text)[0]
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _by_pydantic(validate: Callable[[Any], Any]) -> Callable[[Any], Problem]:
@@ -114,19 +139,25 @@ def _by_pydantic(validate: Callable[[Any], Any]) -> Callable[[Any], Problem]:
 def _problem(value: Any, schema: Any, root: Mapping[str, Any], path: str) -> Problem:
     if not isinstance(schema, Mapping):
         return None if schema is not False else f"{path} is not allowed"
-    if isinstance(ref := schema.get("$ref"), str):
-        return _problem(value, _resolved(ref, root), root, path)
+    schema = _resolved(schema, root)
     for check in (_type_problem, _choice_problem, _object_problem, _array_problem, _combined_problem):
         if (problem := check(value, schema, root, path)) is not None:
             return problem
     return None
 
 
-def _resolved(ref: str, root: Mapping[str, Any]) -> Any:
-    target: Any = root
-    for step in ref.removeprefix("#/").split("/"):
-        target = target.get(step, {}) if isinstance(target, Mapping) else {}
-    return target
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a `$ref` within `root` stands for; an empty one if it leads nowhere."""
+    for _ in range(8):  # a chain of references longer than that is most likely a circle
+        ref = schema.get("$ref")
+        if not isinstance(ref, str):
+            return schema
+        target: Any = root if ref.startswith("#") else None
+        for step in ref.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            target = target.get(name) if isinstance(target, Mapping) else None
+        schema = target if isinstance(target, Mapping) else {}
+    return {}
 
 
 def _type_problem(value: Any, schema: Mapping[str, Any], _root: Mapping[str, Any], path: str) -> Problem:
@@ -159,17 +190,21 @@ def _object_problem(value: Any, schema: Mapping[str, Any], root: Mapping[str, An
     if missing := [name for name in schema.get("required") or () if name not in value]:
         return f"{path} lacks {', '.join(map(repr, missing))}"
     known: Mapping[str, Any] = schema.get("properties") or {}
+    others = True if schema.get("patternProperties") else schema.get("additionalProperties", True)
     for name, item in value.items():
-        rule = known[name] if name in known else schema.get("additionalProperties", True)
+        rule = known.get(name, others)
         if (problem := _problem(item, rule, root, f"{path}.{name}")) is not None:
             return problem
     return None
 
 
 def _array_problem(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> Problem:
-    if not isinstance(value, list) or "items" not in schema:
+    if not isinstance(value, list):
         return None
-    problems = (_problem(item, schema["items"], root, f"{path}[{number}]") for number, item in enumerate(value))
+    first: Sequence[Any] = schema.get("prefixItems") or ()
+    rules = chain(first, repeat(schema.get("items", True)))
+    ruled = enumerate(zip(value, rules, strict=False))
+    problems = (_problem(item, rule, root, f"{path}[{number}]") for number, (item, rule) in ruled)
     return next((problem for problem in problems if problem is not None), None)
 
 

@@ -85,7 +85,7 @@ def partial_start(text: str, needle: str) -> int:
 def _checked(stops: Sequence[str]) -> Sequence[str]:
     if isinstance(stops, str):
         hint = f"Write stop=[{stops!r}]."
-        raise ValueError(f"stop is the string {stops!r}; expected a list of strings. {hint}")  # noqa: TRY004
+        raise ValueError(f"stop is the string {stops!r}; expected a list of strings. {hint}")
     for stop in stops:
         if not _is_stop(stop):
             raise ValueError(f"stop holds {stop!r}; expected strings that are not empty. Leave it out.")

@@ -1,8 +1,8 @@
 """Which of its own earlier thoughts a model is shown again.
 
 Servers differ: DeepSeek and Kimi refuse a tool loop without the reasoning of its earlier turns, others refuse
-reasoning in any message. So it is a policy of the model: never; those of the current turn, which begins at the last human
-message; or all.
+reasoning in any message. So it is a policy of the model: never; those of the current turn, which
+begins at the last human message; or all.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,12 @@ def kept_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> dic
     return {number: thought for number, thought in thoughts.items() if thought}
 
 
+def without_old_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
+    """The messages without the reasoning that `"current"` does not keep; with another policy, as they are."""
+    first = _current_turn(messages) if policy == "current" else 0
+    return [_thoughtless(message) if number < first else message for number, message in enumerate(messages)]
+
+
 def spoken_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
     """The messages with the reasoning to show again in their text, in the tags that most models think in."""
     kept = kept_thoughts(messages, policy)
@@ -42,6 +48,16 @@ def spoken_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> l
         else message
         for number, message in enumerate(messages)
     ]
+
+
+def _thoughtless(message: BaseMessage) -> BaseMessage:
+    if not thought_of(message):
+        return message
+    content = message.content
+    if isinstance(content, list):
+        content = [block for block in content if isinstance(block, str) or block.get("type") != "reasoning"]
+    kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
+    return message.model_copy(update={"content": content, "additional_kwargs": kwargs})
 
 
 def _current_turn(messages: Sequence[BaseMessage]) -> int:

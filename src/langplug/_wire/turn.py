@@ -96,7 +96,7 @@ class Turn:
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
                 "What had come is this error's `partial`; asking again may help."
             )
-        if self._called and self.reason in ("", "stop", "tool_call") and self.stop_sequence is None:
+        if self._called and self.reason in ("", "stop", "tool_call", "function_call") and self.stop_sequence is None:
             self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
         self.reason = self.reason or "stop"
         return pieces
@@ -124,10 +124,9 @@ class Turn:
             return list(self._text(str(block.get("text") or "")))
         if block["type"] == "reasoning":
             return [*self._flushed_text(), Reasoning(str(block.get("reasoning") or ""), block.get("extras"))]
-        if block["type"] in ("tool_call", "tool_call_chunk"):
-            call = ToolCall(
-                name=block.get("name"), args=block.get("args"), id=block.get("id"), index=block.get("index")
-            )
+        if block["type"] in messages.CALLS:
+            args = block.get("input") if block["type"] == "tool_use" else block.get("args")
+            call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
             return list(self.feed(call))
         return [*self._flushed_text(), {key: value for key, value in block.items() if key != "index"}]
 
@@ -198,9 +197,8 @@ class Turn:
         self.stop_sequence = finish.stop_sequence or self.stop_sequence
         for name, value in finish.metadata.items():
             known = self.metadata.get(name)
-            if name == "logprobs" and isinstance(known, Mapping):  # these come piece by piece
-                value = {**known, **{key: [*(known.get(key) or []), *(more or [])] for key, more in value.items()}}
-            self.metadata[name] = value
+            both = name == "logprobs" and isinstance(known, Mapping)  # these come piece by piece
+            self.metadata[name] = _appended(known, value) if both else value
 
     def _keep_message(self, message: AIMessage) -> None:
         extra = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
@@ -208,6 +206,11 @@ class Turn:
         self.id = self.id or message.id
         if isinstance(message, AIMessageChunk) and message.chunk_position == "last" and not self.reason:
             self.reason = str(message.response_metadata.get("finish_reason") or "")
+
+
+def _appended(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Two mappings of lists as one."""
+    return {**known, **{name: [*(known.get(name) or []), *(items or [])] for name, items in more.items()}}
 
 
 def _shown(part: Any) -> str:

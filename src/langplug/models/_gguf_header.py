@@ -145,7 +145,8 @@ class _Reader:
         for _ in range(self._number("I")):
             self._number("Q")  # a dimension
         self._number("I")  # the type
-        return self._number("Q")
+        offset: int = self._number("Q")
+        return offset
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:

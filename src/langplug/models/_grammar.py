@@ -27,7 +27,7 @@ def grammar_of(schema: Mapping[str, Any]) -> str:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with no properties but those that it names, unless it says otherwise: a small model invents more and more."""
+    """The schema with no properties but those that it names, unless it says otherwise: small models invent more."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, Mapping):

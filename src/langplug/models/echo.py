@@ -19,8 +19,6 @@ class CustomChatModelAdvanced(ChatModel):
 
     tool_calling = "off"
 
-    tool_calling = "off"
-
     model_name: str = "echo"
     """What the model calls itself in metadata and traces; `model` is another name for the argument."""
 

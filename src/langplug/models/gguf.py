@@ -13,8 +13,8 @@ from pydantic import Field, field_validator
 
 from langplug import ChatModel, Part, Request, Usage, _weights, resource
 from langplug._wire.openai_messages import to_openai_messages
-from langplug.models._grammar import grammar_of
 from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, read_header
+from langplug.models._grammar import grammar_of
 from langplug.models._llama import Engine, Settings, locate, request_tokens
 
 __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]

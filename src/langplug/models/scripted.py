@@ -52,7 +52,7 @@ class ChatScripted(ChatModel):
     reasoning_tags: tuple[str, str] | None = None
     """None: what is scripted as text stays text. Script `Reasoning` parts, or set the tags to try the splitter."""
 
-    _taken: "_Taken" = PrivateAttr(default_factory=lambda: _Taken())
+    _taken: "_Taken" = PrivateAttr(default_factory=lambda: _Taken())  # noqa: PLW0108 - the class comes below
 
     @property
     def requests(self) -> list[Request]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from langplug._parts import ToolCall
 from langplug._wire.calls import CallAssembler
-from langplug._wire.tools import FORMATS, CallParser
+from langplug._wire.tools import TOOL_FORMATS, CallParser
 
 Parts = list[str | ToolCall]
 
@@ -34,7 +34,7 @@ TOOLS = [tool("add"), tool("add_two"), tool("get.weather-now"), tool("f")]
 
 def parser(name: str) -> CallParser:
     """A new parser of a format, for `TOOLS`."""
-    return FORMATS[name].parser(TOOLS)
+    return TOOL_FORMATS[name].parser(TOOLS)
 
 
 def read(parser: CallParser, pieces: Iterable[str]) -> Parts:

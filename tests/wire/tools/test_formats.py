@@ -7,7 +7,7 @@ import pytest
 from tests.wire.tools.answers import read, tool
 
 from langplug._parts import ToolCall
-from langplug._wire.tools import FORMATS, ToolChoice, format_for
+from langplug._wire.tools import TOOL_FORMATS, ToolChoice, format_for
 
 ADD = tool(
     "add",
@@ -16,7 +16,7 @@ ADD = tool(
     **{"$defs": {"B": {"enum": ["x", "y"]}}},
 )
 NOW = tool("now", {})
-EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS)
+EVERY_FORMAT = pytest.mark.parametrize("name", TOOL_FORMATS)
 
 
 @EVERY_FORMAT
@@ -25,11 +25,11 @@ def test_instructions_hold_a_line_for_each_tool_and_an_example_that_is_a_call(
     name: str, tools: list[dict[str, object]]
 ) -> None:
     """Each tool is one line of JSON; the example, read back, is a call of the first tool that fits its schema."""
-    told = FORMATS[name].instructions(tools, None, None)
+    told = TOOL_FORMATS[name].instructions(tools, None, None)
     lines = told.splitlines()
     assert all(json.dumps(each["function"]) in lines for each in tools)
     example = told.partition("wait for the result:\n")[2]
-    calls = [part for part in read(FORMATS[name].parser(tools), [example]) if isinstance(part, ToolCall)]
+    calls = [part for part in read(TOOL_FORMATS[name].parser(tools), [example]) if isinstance(part, ToolCall)]
     args = {"a": 1, "b": "x"} if tools[0] is ADD else {}
     assert [ToolCall(name=tools[0]["function"]["name"], args=args)] == calls  # type: ignore[index]
 
@@ -37,8 +37,8 @@ def test_instructions_hold_a_line_for_each_tool_and_an_example_that_is_a_call(
 @EVERY_FORMAT
 def test_instructions_do_not_look_like_calls(name: str) -> None:
     """The list of tools, repeated by the model, is no call."""
-    listed = FORMATS[name].instructions([ADD, NOW], None, None).partition("To call")[0]
-    assert [listed] == read(FORMATS[name].parser([ADD, NOW]), listed)
+    listed = TOOL_FORMATS[name].instructions([ADD, NOW], None, None).partition("To call")[0]
+    assert [listed] == read(TOOL_FORMATS[name].parser([ADD, NOW]), listed)
 
 
 @pytest.mark.parametrize(
@@ -55,29 +55,29 @@ def test_instructions_do_not_look_like_calls(name: str) -> None:
 )
 def test_instructions_say_what_was_chosen(choice: ToolChoice, said: str) -> None:
     """A forced choice is said, by its name if it has one; the example shows the chosen tool."""
-    told = FORMATS["hermes"].instructions([ADD, NOW], choice, None)
+    told = TOOL_FORMATS["hermes"].instructions([ADD, NOW], choice, None)
     assert said in told
     assert ('{"name": "now", "arguments": {}}' in told) == ('"now"' in said)
 
 
 def test_instructions_are_empty_without_tools_or_when_none_may_be_called() -> None:
     """Nothing is said of tools that are not there, or must not be called."""
-    assert "" == FORMATS["default"].instructions([], "auto", None)
-    assert "" == FORMATS["default"].instructions([ADD], "none", None)
+    assert "" == TOOL_FORMATS["default"].instructions([], "auto", None)
+    assert "" == TOOL_FORMATS["default"].instructions([ADD], "none", None)
 
 
 def test_instructions_say_how_many_calls() -> None:
     """Parallel calls are allowed unless they are switched off."""
-    one, many = (FORMATS["default"].instructions([ADD], None, parallel) for parallel in (False, True))
+    one, many = (TOOL_FORMATS["default"].instructions([ADD], None, parallel) for parallel in (False, True))
     assert "one tool at most" in one
     assert "several calls" in many
-    assert many == FORMATS["default"].instructions([ADD], None, None)
+    assert many == TOOL_FORMATS["default"].instructions([ADD], None, None)
 
 
 @EVERY_FORMAT
 def test_a_failed_result_is_seen_to_have_failed(name: str) -> None:
     """A result bears the name and, if given, the id; a failed one says that it is an error."""
-    result = FORMATS[name].result
+    result = TOOL_FORMATS[name].result
     good, bad, linked = result("add", "3", "", False), result("add", "3", "", True), result("add", "3", "call_1", False)
     assert "error" not in good
     assert "error" in bad
@@ -90,7 +90,7 @@ def test_a_failed_result_is_seen_to_have_failed(name: str) -> None:
 @pytest.mark.parametrize("content", ["", 'a "b"\nc', '{"a": 1.10}', '"x"', "12345678901234567890.5"])
 def test_a_result_holds_its_content_unchanged(name: str, content: str) -> None:
     """JSON content stands there as it was; other content as it was, or as a JSON string of it."""
-    shown = FORMATS[name].result("add", content, "", False)
+    shown = TOOL_FORMATS[name].result("add", content, "", False)
     assert content in shown or json.dumps(content) in shown
 
 
@@ -119,11 +119,11 @@ def test_a_result_holds_its_content_unchanged(name: str, content: str) -> None:
 )
 def test_format_for(hint: str, name: str) -> None:
     """A model's name or its chat template tells the format that it speaks; else it is the default."""
-    assert FORMATS[name] is format_for(hint)
+    assert TOOL_FORMATS[name] is format_for(hint)
 
 
 def test_a_format_can_be_changed() -> None:
     """A format is data: with other words it stays the same format."""
-    changed = dataclasses.replace(FORMATS["hermes"], instructions=lambda tools, choice, parallel: "Say add(1).")
+    changed = dataclasses.replace(TOOL_FORMATS["hermes"], instructions=lambda tools, choice, parallel: "Say add(1).")
     assert "Say add(1)." == changed.instructions([ADD], None, None)
-    assert FORMATS["hermes"].parser is changed.parser
+    assert TOOL_FORMATS["hermes"].parser is changed.parser

@@ -13,9 +13,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langplug._wire.tools import FORMATS, rewrite_history, with_instructions
+from langplug._wire.tools import TOOL_FORMATS, rewrite_history, with_instructions
 
-HERMES = FORMATS["hermes"]
+HERMES = TOOL_FORMATS["hermes"]
 IMAGE = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
 
 
@@ -41,10 +41,10 @@ def rewritten(*messages: BaseMessage) -> list[tuple[str, Any]]:
     return [(message.type, message.content) for message in shown]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", TOOL_FORMATS)
 def test_calls_and_results_are_said_as_the_format_says_them(name: str) -> None:
     """A call stands behind the text of its message, its result in a human message; all else is the same object."""
-    tool_format = FORMATS[name]
+    tool_format = TOOL_FORMATS[name]
     system, human, end = SystemMessage("Be brief."), HumanMessage("1+2?"), AIMessage("3")
     history = [
         system,

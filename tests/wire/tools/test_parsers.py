@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.wire.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, parser, read
 
 from langplug._parts import ToolCall
-from langplug._wire.tools import FORMATS
+from langplug._wire.tools import TOOL_FORMATS
 
-EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS)
+EVERY_FORMAT = pytest.mark.parametrize("name", TOOL_FORMATS)
 PLACES = st.lists(st.integers(0, 200), max_size=12)
 DRIFTING = "default", "hermes", "json"
 
@@ -44,7 +44,7 @@ def test_calls_and_prose_come_out_as_they_went_in(name: str, answer: Parts, plac
 def _written(name: str, call: ToolCall) -> str:
     assert call.name is not None
     assert call.args is not None
-    return FORMATS[name].call(call.name, call.args, "")
+    return TOOL_FORMATS[name].call(call.name, call.args, "")
 
 
 def _with_gaps(answer: Parts) -> Parts:
@@ -79,14 +79,14 @@ def test_a_cut_off_call_is_never_a_valid_one(name: str, call: ToolCall, length: 
 
 
 @EVERY_FORMAT
-@given(PROSE)
+@given(PROSE.map(lambda prose: prose.replace("<", "-").replace("[", "-")))
 def test_prose_streams(name: str, prose: str) -> None:
     """Prose comes out with the piece that it came in, but for blanks at its end."""
     reading = parser(name)
     said = ""
     for n, char in enumerate(prose, 1):
         said += "".join(str(part) for part in reading.feed(char))
-        if char not in " <{[`":
+        if char != " ":
             assert said == prose[:n]
 
 

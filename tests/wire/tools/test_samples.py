@@ -7,7 +7,7 @@ import pytest
 from tests.wire.tools.answers import Parts, is_invalid, read, tool
 
 from langplug._parts import ToolCall
-from langplug._wire.tools import FORMATS
+from langplug._wire.tools import TOOL_FORMATS
 
 CITY = {"city": {"type": "string"}, "days": {"type": "integer"}}
 TOOLS = [
@@ -22,8 +22,8 @@ def call(name: str, **args: Any) -> ToolCall:
 
 
 def check(name: str, answer: str, expected: Parts) -> None:
-    assert expected == read(FORMATS[name].parser(TOOLS), [answer])
-    assert expected == read(FORMATS[name].parser(TOOLS), answer)
+    assert expected == read(TOOL_FORMATS[name].parser(TOOLS), [answer])
+    assert expected == read(TOOL_FORMATS[name].parser(TOOLS), answer)
 
 
 PARIS = call("get_weather", city="Paris")

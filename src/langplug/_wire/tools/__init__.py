@@ -7,10 +7,10 @@ parser that reads calls back out of an answer.
 from langplug._wire.tools.formats import Tool, ToolChoice, ToolFormat, instructions_for
 from langplug._wire.tools.history import rewrite_history, with_instructions
 from langplug._wire.tools.markup import CallParser, Markup, MarkupParser
-from langplug._wire.tools.registry import FORMATS, format_for
+from langplug._wire.tools.registry import TOOL_FORMATS, format_for, format_named
 
 __all__ = [
-    "FORMATS",
+    "TOOL_FORMATS",
     "CallParser",
     "Markup",
     "MarkupParser",
@@ -18,6 +18,7 @@ __all__ = [
     "ToolChoice",
     "ToolFormat",
     "format_for",
+    "format_named",
     "instructions_for",
     "rewrite_history",
     "with_instructions",

@@ -49,21 +49,27 @@ def instructions_for(call: WriteCall) -> WriteInstructions:
 
     For `"none"`, and without tools, they are empty.
     """
+    return _Instructions(call)
 
-    def instructions(tools: Sequence[Tool], tool_choice: ToolChoice = None, parallel: bool | None = None) -> str:
+
+@dataclass(frozen=True, slots=True)
+class _Instructions:
+    """A function that can be pickled: models are, and hold their format."""
+
+    call: WriteCall
+
+    def __call__(self, tools: Sequence[Tool], tool_choice: ToolChoice = None, parallel: bool | None = None) -> str:
         if not tools or tool_choice == "none":
             return ""
         chosen = chosen_name(tool_choice)
         lines = "\n".join(dump(_signature(tool)) for tool in tools)
         shown = next((tool for tool in tools if name_of(tool) == chosen), tools[0])
-        example = call(name_of(shown), example_arguments(parameters_of(shown)), "")
+        example = self.call(name_of(shown), example_arguments(parameters_of(shown)), "")
         return (
             f"You can call these tools:\n<tools>\n{lines}\n</tools>\n"
             f"To call a tool, write its name and arguments exactly like this, then stop and wait for the result:\n"
             f"{example}\n{_rule(tool_choice, chosen)}{_count_rule(parallel)}"
         )
-
-    return instructions
 
 
 def _rule(tool_choice: ToolChoice, chosen: str) -> str:

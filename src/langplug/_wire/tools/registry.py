@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from langplug._wire.tools import combined, hermes, llama3, mistral, plain_json, pythonic, qwen_coder
 from langplug._wire.tools.formats import ToolFormat
 
-FORMATS: Mapping[str, ToolFormat] = {
+TOOL_FORMATS: Mapping[str, ToolFormat] = {
     each.FORMAT.name: each.FORMAT for each in (combined, hermes, qwen_coder, llama3, mistral, plain_json, pythonic)
 }
 """The formats by name; `"default"` is for a model of which nothing is known."""
@@ -40,14 +40,25 @@ _IN_NAMES = (
 )
 
 
+def format_named(name: str) -> ToolFormat:
+    """The format of that name.
+
+    Raises:
+        ValueError: If there is none; those that there are are named.
+    """
+    if name not in TOOL_FORMATS:
+        raise ValueError(f"tool_format={name!r} is none that there is. Choose from {', '.join(sorted(TOOL_FORMATS))}.")
+    return TOOL_FORMATS[name]
+
+
 def format_for(hint: str) -> ToolFormat:
-    """The format that a model speaks, by its name or by its chat template; `FORMATS["default"]` if neither tells.
+    """The format that a model speaks, by its name or by its chat template; `TOOL_FORMATS["default"]` if neither tells.
 
     The first that fits counts, from the most special to the most general: `"Hermes-3-Llama-3.1-8B"` is a Hermes.
     """
     for markers, name in _IN_TEMPLATES:
         if all(marker in hint for marker in markers):
-            return FORMATS[name]
+            return TOOL_FORMATS[name]
     is_template = "{%" in hint or "{{" in hint  # which may mention other models
     plain = "" if is_template else hint.casefold().replace("-", "").replace("_", "").replace(" ", "")
-    return FORMATS[next((name for word, name in _IN_NAMES if word in plain), "default")]
+    return TOOL_FORMATS[next((name for word, name in _IN_NAMES if word in plain), "default")]

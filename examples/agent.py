@@ -1,0 +1,50 @@
+"""An agent on the embedded model, with a calculator.
+
+    pip install 'langplug[gguf]' langchain && langplug pull smollm2 && python examples/agent.py
+
+With 135 million parameters the model would rather talk than call a tool, so its first step is told to call one: then
+llama.cpp keeps it to the tool's schema, and the call is valid whatever the model thinks.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRequest, ModelResponse, wrap_model_call
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
+
+from langplug import TOOL_FORMATS
+from langplug.models import ChatGGUF
+
+
+@tool
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+@wrap_model_call
+def calculate_first(request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]) -> ModelResponse:
+    """Force a call as long as the user's question is the last word."""
+    asked = isinstance(request.messages[-1], HumanMessage)
+    return handler(request.override(tool_choice="any") if asked else request)
+
+
+def in_words(name: str, content: str, call_id: str, is_error: bool) -> str:
+    """Show the model a tool's result as a sentence: it would only repeat the JSON in which larger models expect it."""
+    return f"The tool {name} {'failed' if is_error else 'gave'}: {content}"
+
+
+def main() -> None:
+    """Ask, and print all that was said on the way to the answer."""
+    tool_format = replace(TOOL_FORMATS["hermes"], result=in_words)
+    model = ChatGGUF(temperature=0, max_tokens=100, tool_format=tool_format)
+    agent = create_agent(model, [multiply], middleware=[calculate_first])
+    result = agent.invoke({"messages": [HumanMessage("Multiply 12 by 5")]}, {"recursion_limit": 10})
+    for message in result["messages"]:
+        message.pretty_print()
+
+
+if __name__ == "__main__":
+    main()
