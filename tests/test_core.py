@@ -323,3 +323,14 @@ def test_a_hit_invents_no_usage(make: Make, healed: bool) -> None:
     model.invoke("x")
     hit = model.invoke("x")
     assert (None if healed else {"total_cost": 0}) == hit.usage_metadata
+
+
+@BOTH
+def test_hits_are_apart(make: Make, healed: bool) -> None:
+    """Each hit of an entry has an id of its own, and can be changed without changing later ones."""
+    model = make(cache=InMemoryCache())
+    model.invoke("x")
+    first, second = model.invoke("x"), model.invoke("x")
+    first.response_metadata["changed"] = True
+    assert healed is (first.id != second.id)
+    assert healed is ("changed" not in model.invoke("x").response_metadata)

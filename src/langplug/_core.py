@@ -7,11 +7,13 @@ Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a n
 * `stream` yielded an `AIMessage`, which does not add up, where streaming is disabled;
 * a stream that its reader left closed the source only when it was garbage-collected;
 * the cache key was frozen at first use, or held nothing but the model's type (langchain #39598);
-* a cache hit invented usage where none had been reported.
+* a cache hit invented usage where none had been reported;
+* all hits of a cache entry were one message: changed by one who got it, changed for all, and with one id.
 """
 
 import asyncio
 import inspect
+import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
@@ -20,6 +22,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langplug._bridge.owned import Owned
 
@@ -189,15 +192,18 @@ class HealedChatModel(BaseChatModel):
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
         unreported = [isinstance(hit, ChatGeneration) and _unreported(hit.message) for hit in cache_val]
-        generations = super()._convert_cached_generations(cache_val)
-        for generation, was_unreported in zip(generations, unreported, strict=True):
-            if was_unreported and isinstance(generation.message, AIMessage):
-                generation.message = generation.message.model_copy(update={"usage_metadata": None})
-        return generations
+        hits = super()._convert_cached_generations([hit.model_copy() for hit in cache_val])  # it writes into them
+        return [_own_hit(hit, was_unreported) for hit, was_unreported in zip(hits, unreported, strict=True)]
 
 
 def _unreported(message: BaseMessage) -> bool:
     return isinstance(message, AIMessage) and not message.usage_metadata
+
+
+def _own_hit(hit: ChatGeneration, was_unreported: bool) -> ChatGeneration:
+    """The hit for whoever hit it: with an id of its own, as LangGraph's histories need, and apart from what is stored."""
+    own: dict[str, Any] = {"id": f"{LC_ID_PREFIX}-{uuid.uuid4()}", **({"usage_metadata": None} if was_unreported else {})}
+    return hit.model_copy(update={"message": hit.message.model_copy(update=own, deep=True)})
 
 
 def as_chunk(message: AIMessage) -> AIMessageChunk:

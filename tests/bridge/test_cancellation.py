@@ -9,10 +9,10 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
-
-from langplug import ChatModel, Request
 from tests.bridge.witness import SHAPES, STREAMING, Stalls, Witness, WitnessAsyncGenerator, WitnessGenerator
 from tests.paths import beta_allowed
+
+from langplug import ChatModel, Request
 
 TIMES = 200
 LONGEST_S = 0.002

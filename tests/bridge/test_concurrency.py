@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
+from tests.bridge.witness import Stalls, WitnessAsyncGenerator, WitnessGenerator
+from tests.paths import beta_allowed
 
 from langplug import ChatModel, Request
 from langplug._bridge.channel import Channel
-from tests.bridge.witness import Stalls, WitnessAsyncGenerator, WitnessGenerator
-from tests.paths import beta_allowed
 
 
 class ChatSpell(ChatModel):
@@ -211,7 +211,7 @@ class ChatCountingAsync(ChatModel):
             yield "x"
 
 
-AHEAD = Channel[str]()._limit  # noqa: SLF001 - what the bound is, is no part of the contract
+AHEAD = Channel[str]()._limit
 """How many pieces fit between a source and its reader; a batch that the reader holds, and one piece, come on top."""
 
 

@@ -7,9 +7,9 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from tests.paths import PATHS
 
 from langplug import ChatModel, Request
-from tests.paths import PATHS
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from langchain_core.exceptions import ModelTimeoutError
-
-from langplug import ChatModel, Request
 from tests.bridge.witness import SHAPES, STREAMING, Stalls, Witness, WitnessGenerator
 from tests.paths import PATHS, Path
+
+from langplug import ChatModel, Request
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -24,12 +24,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
-
-from langplug import ChatModel, Finish, IncompleteAnswerError, Part, Reasoning, Request, Usage
-from langplug.models import ChatScripted
 from tests.contract.conftest import SECRET
 from tests.paths import PATHS, STREAMED, Path, beta_allowed, by_invoke
 from tests.zoo import MakeModel, ZooError
+
+from langplug import ChatModel, Finish, IncompleteAnswerError, Part, Reasoning, Request, Usage
+from langplug.models import ChatScripted
 
 PROMPT = "/think one two three"
 TEXT = "one two three"

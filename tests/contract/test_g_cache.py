@@ -11,12 +11,12 @@ from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, PrivateAttr, SecretStr
+from tests.contract.conftest import SECRET
+from tests.paths import Path, beta_allowed, by_ainvoke, by_invoke
+from tests.zoo import ZOO, MakeModel
 
 from langplug import ChatModel, Part, Reasoning, Request, Usage, chat_model
 from langplug.models import ChatScripted
-from tests.contract.conftest import SECRET
-from tests.paths import Path, by_ainvoke, by_invoke
-from tests.zoo import ZOO, MakeModel
 
 Level = Literal["open", "TopSecret"]
 
@@ -93,7 +93,8 @@ def test_g02_what_is_cached_survives_a_store(make_model: MakeModel) -> None:
     cache = Counting()
     make_model(cache=cache).invoke("/think one two")
     (stored,) = cache.updates
-    (loaded,) = [loads(dumps(generation), allowed_objects="all") for generation in stored]
+    with beta_allowed():
+        (loaded,) = [loads(dumps(generation), allowed_objects="all") for generation in stored]
     assert stored[0].message.content == loaded.message.content
     assert stored[0].message.usage_metadata == loaded.message.usage_metadata
 
@@ -122,7 +123,18 @@ def test_a_hit_can_be_changed_by_its_owner() -> None:
     model.invoke("x")
     hit = model.invoke("x")
     hit.content = "changed"
+    hit.response_metadata["model_name"] = "changed"
     assert "answer 1" == model.invoke("x").text
+    assert "counter" == model.invoke("x").response_metadata["model_name"]
+
+
+@WHOLE
+def test_c01_each_hit_has_an_id_of_its_own(path: Path) -> None:
+    """Hits of one entry are told apart by id, or a history in LangGraph would take the second for the first."""
+    model = ChatCounting(cache=Counting())
+    ids = [path(model, "x").message.id for _ in range(4)]
+    assert 4 == len(set(ids))
+    assert all(ids)
 
 
 # --- which cache ---
@@ -162,7 +174,7 @@ def test_a_cache_that_is_not_there_is_an_error(path: Path) -> None:
 # --- what tells entries apart ---
 
 
-def key(model: ChatModel, **kwargs: Any) -> str:
+def key(model: ChatModel, /, **kwargs: Any) -> str:
     return model._get_llm_string(**kwargs)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
-
-from langplug.models import ChatScripted
 from tests.paths import PATHS, Path, beta_allowed
 from tests.zoo import MakeModel, ZooError
+
+from langplug.models import ChatScripted
 
 
 class CountingLimiter(BaseRateLimiter):

@@ -12,11 +12,11 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnableParallel
 from pydantic import PrivateAttr
+from tests.paths import Path, by_ainvoke, by_astream, by_invoke, by_stream
+from tests.zoo import MakeModel, ZooError
 
 from langplug import ChatModel, IncompleteAnswerError, Request
 from langplug.models import ChatScripted
-from tests.paths import Path, by_ainvoke, by_astream, by_invoke, by_stream
-from tests.zoo import MakeModel, ZooError
 
 RUNNABLE_PATHS: dict[str, Path] = {
     "invoke": by_invoke,

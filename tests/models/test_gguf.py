@@ -363,7 +363,7 @@ def test_closing_breaks_off_what_runs(lone: ChatGGUF) -> None:
 def test_leaving_with_a_request_in_flight(weights: Path) -> None:
     """A program that ends while an answer comes ends at once, in order, and with nothing on stderr."""
     code = f"""
-import threading
+import threading, time
 from langplug.models.gguf import ChatGGUF
 model = ChatGGUF(n_ctx=512, max_tokens=400)
 began = threading.Event()
@@ -372,16 +372,15 @@ def read():
         for chunk in model.stream({STORY!r}):
             began.set()
     except Exception:
-        print("ended", flush=True)
+        pass
 for _ in range(6):
     threading.Thread(target=read, daemon=True).start()
 began.wait()
+print(time.time())
 """
-    started = time.perf_counter()
     done = python(code)
     assert (0, "") == (done.returncode, done.stderr)
-    assert {"ended"} >= set(done.stdout.split())
-    assert time.perf_counter() - started < 15
+    assert time.time() - float(done.stdout) < 8  # the answers would take much longer
 
 
 def test_it_is_quiet(weights: Path) -> None:

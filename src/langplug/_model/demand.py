@@ -17,15 +17,17 @@ REASKS = 2
 
 
 class Demand(Protocol):
-    """A condition on a whole answer.
+    """A condition on a whole answer."""
 
-    Attributes:
-        feature: What it is about, for the list of adaptations.
-        when_unmet: What becomes of an answer that does not meet it even when asked again.
-    """
+    @property
+    def feature(self) -> str:
+        """What it is about, for the list of adaptations."""
+        ...
 
-    feature: str
-    when_unmet: Literal["raise", "give"]
+    @property
+    def when_unmet(self) -> Literal["raise", "give"]:
+        """What becomes of an answer that does not meet it even when asked again."""
+        ...
 
     def settle(self, pieces: Sequence[Piece]) -> "Settled":
         """Look at an answer."""
@@ -51,7 +53,7 @@ class CallDemand:
     feature = "tool_choice"
 
     def __init__(self, box: Toolbox, when_unmet: Literal["raise", "give"]) -> None:
-        self.when_unmet = when_unmet
+        self.when_unmet: Literal["raise", "give"] = when_unmet
         self._schemas = {name_of(tool): tool["function"].get("parameters") or {} for tool in box.callable_tools}
 
     def settle(self, pieces: Sequence[Piece]) -> Settled:
@@ -84,7 +86,7 @@ class SchemaDemand:
     feature = "structured_output"
 
     def __init__(self, check: Callable[[Any], Problem], when_unmet: Literal["raise", "give"]) -> None:
-        self.when_unmet = when_unmet
+        self.when_unmet: Literal["raise", "give"] = when_unmet
         self._check = check
 
     def settle(self, pieces: Sequence[Piece]) -> Settled:

@@ -122,7 +122,7 @@ def _differ(call: _OpenCall, piece: ToolCall) -> bool:
     if piece.name != call.name:
         return call.has_all_args or call.index is None
     if not (piece.args or "").strip():  # a name that is said again; or one more call without arguments
-        return call.index is None and not (call.text or call.mapping)
+        return call.index is None and not (call.id or call.text or call.mapping)
     return call.has_all_args and bool(call.text or call.mapping)
 
 

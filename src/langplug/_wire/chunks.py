@@ -7,6 +7,8 @@ Plain content (v0) is a string, with reasoning in `additional_kwargs["reasoning_
 
 import json
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -65,6 +67,25 @@ class _Numbering:
         return self._number
 
 
+class _Extras:
+    """The extras of thoughts, where a source says them again: chunks that repeat a string would add up to it twice."""
+
+    def __init__(self, *, v1: bool) -> None:
+        self._v1 = v1
+        self._run = 0
+        self._known: dict[str, Any] = {}
+
+    def new(self, piece: Reasoning, number: int) -> Reasoning:
+        """`piece` with what its run, or for plain content the whole answer, has not said yet."""
+        if self._v1 and number != self._run:
+            self._run, self._known = number, {}
+        if not piece.extras:
+            return piece
+        extras = {key: value for key, value in piece.extras.items() if self._known.get(key) != value}
+        self._known |= extras
+        return Reasoning(piece.text, extras or None)
+
+
 class ChunkBuilder:
     """Pieces to chunks. Text and calls never share a chunk, which langchain-core's event bridge would lose."""
 
@@ -72,6 +93,7 @@ class ChunkBuilder:
         self._v1 = v1
         self._as_blocks = v1  # plain content too becomes a list once a block other than text has come
         self._numbering = _Numbering()
+        self._extras = _Extras(v1=v1)
 
     def chunk(self, piece: Piece | Restart) -> AIMessageChunk:
         """The chunk that carries `piece`."""
@@ -80,6 +102,8 @@ class ChunkBuilder:
         number = self._numbering.of(piece)
         if isinstance(piece, str) and not self._as_blocks:
             return AIMessageChunk(content=piece)
+        if isinstance(piece, Reasoning):
+            piece = self._extras.new(piece, number)
         if isinstance(piece, Reasoning) and not self._v1:
             return AIMessageChunk(content=self._nothing(), additional_kwargs=_reasoning_kwargs(piece))
         if isinstance(piece, WholeCall):
@@ -118,11 +142,14 @@ class MessageBuilder:
     def __init__(self, *, v1: bool = False) -> None:
         self._v1 = v1
         self._numbering = _Numbering()
+        self._extras = _Extras(v1=v1)
         self._runs: list[tuple[int, list[Piece]]] = []
 
     def add(self, piece: Piece) -> None:
         """Take one more piece."""
         number = self._numbering.of(piece)
+        if isinstance(piece, Reasoning):
+            piece = self._extras.new(piece, number)
         if self._runs and self._runs[-1][0] == number:
             self._runs[-1][1].append(piece)
         else:
@@ -163,9 +190,14 @@ def _joined(pieces: list[Piece]) -> Piece:
         return "".join(str(piece) for piece in pieces)
     if isinstance(first, Reasoning):
         thoughts = [piece for piece in pieces if isinstance(piece, Reasoning)]
-        extras = {key: value for thought in thoughts for key, value in (thought.extras or {}).items()}
-        return Reasoning("".join(thought.text for thought in thoughts), extras or None)
+        return Reasoning("".join(thought.text for thought in thoughts), _added_up(thoughts))
     return first
+
+
+def _added_up(thoughts: list[Reasoning]) -> dict[str, Any] | None:
+    """Their extras, as langchain-core adds up those of chunks."""
+    given = [AIMessageChunk(content="", additional_kwargs=dict(one.extras)) for one in thoughts if one.extras]
+    return reduce(add, given).additional_kwargs if given else None
 
 
 def _plain_content(runs: list[tuple[int, Piece]]) -> Any:

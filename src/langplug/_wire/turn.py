@@ -197,8 +197,10 @@ class Turn:
         self.stop_sequence = finish.stop_sequence or self.stop_sequence
         for name, value in finish.metadata.items():
             known = self.metadata.get(name)
-            both = name == "logprobs" and isinstance(known, Mapping)  # these come piece by piece
-            self.metadata[name] = _appended(known, value) if both else value
+            if name == "logprobs" and isinstance(known, Mapping):  # these come piece by piece
+                self.metadata[name] = _appended(known, value)
+            else:
+                self.metadata[name] = value
 
     def _keep_message(self, message: AIMessage) -> None:
         extra = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}

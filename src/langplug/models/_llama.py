@@ -104,7 +104,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the last model that uses it may be garbage-collected at any point
         self._llama: Llama | None = None
         self._closed = False
         self._slots = Slots(settings.parallel)
@@ -180,7 +180,10 @@ class Engine:
             if self._closed:
                 raise _closed_error()
             if self._llama is None:
-                self._llama = Llama(self._settings)
+                llama = Llama(self._settings)
+                if self._closed:  # meanwhile
+                    raise _closed_error()
+                self._llama = llama
             return self._llama
 
 

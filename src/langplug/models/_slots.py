@@ -13,7 +13,7 @@ class Slots:
     """
 
     def __init__(self, count: int) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a waiting coroutine may be garbage-collected, and so leave, at any point
         self._free = count
         self._waiting: OrderedDict[asyncio.Future[None], asyncio.AbstractEventLoop] = OrderedDict()
 
@@ -55,10 +55,11 @@ class Slots:
 
     def _take_out_first(self) -> "tuple[asyncio.Future[None], asyncio.AbstractEventLoop] | None":
         with self._lock:
-            if self._waiting:
+            try:
                 return self._waiting.popitem(last=False)
-            self._free += 1
-            return None
+            except KeyError:
+                self._free += 1
+                return None
 
     def _leave(self, turn: "asyncio.Future[None]") -> None:
         with self._lock:
