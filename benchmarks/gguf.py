@@ -120,7 +120,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     given = parser.parse_args()
     model = ChatGGUF(
-        parallel=given.parallel, threads=given.threads, n_ctx=512, n_batch=2048, max_tokens=TOKENS, temperature=0.2, seed=1
+        parallel=given.parallel,
+        threads=given.threads,
+        n_ctx=512,
+        n_batch=2048,
+        max_tokens=TOKENS,
+        temperature=0.2,
+        seed=1,
     )
     contestants: dict[str, Callable[[], int]] = {
         "engine alone": engine_alone(given.parallel, given.threads),
@@ -140,7 +146,9 @@ def main() -> None:
     alone = statistics.median(rates["engine alone"])
     for name, measured in rates.items():
         middle = statistics.median(measured)
-        print(f"{name:26} {middle:6.0f} tokens/s ({min(measured):.0f} to {max(measured):.0f})  {middle / alone:5.2f} x engine")
+        print(
+            f"{name:26} {middle:6.0f} tokens/s ({min(measured):.0f} to {max(measured):.0f})  {middle / alone:5.2f} x engine"
+        )
 
 
 if __name__ == "__main__":

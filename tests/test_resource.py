@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -529,8 +530,8 @@ class ChatEmptyAsync(ChatModel):
 
     @resource
     async def client(self) -> AsyncIterator[str]:
-        for nothing in ():
-            yield nothing
+        for text in list[str]():
+            yield text
 
     async def respond(self, request: Request, /) -> str:
         return await self.client
@@ -604,8 +605,7 @@ def test_a_child_makes_its_own_and_leaves_its_parents_alone(used_in_child: bool,
     script = FORKING.format(path=path, used=used_in_child)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ("", "True\n" * (1 + used_in_child)) == (done.stderr, done.stdout)
-    with open(path) as file:
-        assert (["child"] if used_in_child else []) + ["parent"] == file.read().split()
+    assert (["child"] if used_in_child else []) + ["parent"] == Path(path).read_text().split()
 
 
 FORKING = """
@@ -622,7 +622,8 @@ class ChatForked(ChatModel):
             yield made
         finally:
             with open({path!r}, "a") as file:
-                file.write(("parent" if made == parent else "child") * (os.getpid() == made) + ("!" * (os.getpid() != made)) + " ")
+                whose = "parent" if made == parent else "child"
+                file.write((whose if os.getpid() == made else "wrong") + " ")
 
     def respond(self, request):
         return str(self.client)

@@ -81,8 +81,9 @@ class HealedChatModel(BaseChatModel):
     ) -> LLMResult:
         """As langchain-core's, and cancelled, it ends its runs; `llm_output` is filled in."""
         runs: dict[Any, bool] = {}
+        asked: dict[str, Any] = {**kwargs, RUNS: runs}
         try:
-            result = await super().agenerate(messages, stop, callbacks, **kwargs, **{RUNS: runs})
+            result = await super().agenerate(messages, stop, callbacks, **asked)
         except asyncio.CancelledError as error:
             if not all(runs.values()):  # else langchain-core is ending them already
                 for run in runs:
@@ -90,7 +91,7 @@ class HealedChatModel(BaseChatModel):
             raise
         return self._with_llm_output(result)
 
-    def _agenerate_with_cache(
+    def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine by its wider name
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, ChatResult]:
         runs: dict[Any, bool] = kwargs.pop(RUNS, {})
@@ -201,8 +202,10 @@ def _unreported(message: BaseMessage) -> bool:
 
 
 def _own_hit(hit: ChatGeneration, was_unreported: bool) -> ChatGeneration:
-    """The hit for whoever hit it: with an id of its own, as LangGraph's histories need, and apart from what is stored."""
-    own: dict[str, Any] = {"id": f"{LC_ID_PREFIX}-{uuid.uuid4()}", **({"usage_metadata": None} if was_unreported else {})}
+    """The hit for one caller: apart from what is stored, and with an id of its own, as LangGraph's histories need."""
+    own: dict[str, Any] = {"id": f"{LC_ID_PREFIX}-{uuid.uuid4()}"}
+    if was_unreported:
+        own["usage_metadata"] = None
     return hit.model_copy(update={"message": hit.message.model_copy(update=own, deep=True)})
 
 

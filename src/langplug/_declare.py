@@ -227,7 +227,7 @@ def _opened(made: Any) -> tuple[Any, Callable[[], object] | None]:
     try:
         value = next(generator)
     except StopIteration:
-        raise RuntimeError(f"The resource {generator.__name__!r} ended without a `yield` of its value.") from None
+        raise _without_value(made) from None
     _suspended.add(generator)
     process = os.getpid()
 
@@ -237,6 +237,10 @@ def _opened(made: Any) -> tuple[Any, Callable[[], object] | None]:
             next(generator, None)
 
     return value, tear_down
+
+
+def _without_value(made: Any) -> RuntimeError:
+    return RuntimeError(f"The resource {made.__name__!r} ended without a `yield` of its value.")
 
 
 class _LoopResources:
@@ -250,11 +254,11 @@ class _LoopResources:
     async def make(self, made: Any) -> Any:
         if not inspect.isasyncgen(made):
             return await made
-        generator: Owned[Any] = Owned(made)
+        generator = Owned(cast("AsyncGenerator[Any, None]", made))
         try:
             value = await anext(generator)
         except StopAsyncIteration:
-            raise RuntimeError(f"The resource {made.__name__!r} ended without a `yield` of its value.") from None
+            raise _without_value(made) from None
         if self._stack is None:
             self._stack = await anext(self._open)
         self._stack.push_async_callback(_run_out, generator)

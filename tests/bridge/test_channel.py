@@ -119,7 +119,7 @@ def test_from_coroutine_to_coroutine(limit: int, count: int, fast: Pauses, slow:
 
 @given(limit=st.integers(1, 4), steps=st.lists(st.sampled_from(["put", "take"]), max_size=60))
 def test_behaves_as_a_bounded_queue(limit: int, steps: list[str]) -> None:
-    """Step by step in one thread: what is put comes out in order, all at a time, and never more than the limit is in."""
+    """Step by step in one thread: what is put comes out in order, all at a time, and no more is in than may be."""
     channel: Channel[int] = Channel(limit)
     inside: list[int] = []
     number = 0

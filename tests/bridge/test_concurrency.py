@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.runnables import RunnableConfig
 from tests.bridge.witness import Stalls, WitnessAsyncGenerator, WitnessGenerator
 from tests.paths import beta_allowed
 
@@ -336,12 +337,13 @@ def test_m10_an_abandoned_stream_makes_no_noise(make: Callable[..., ChatModel], 
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
-        for config in ({"callbacks": [Slow()]}, {}):
-            stream = make().astream("x", config)  # type: ignore[arg-type]
+        configs: list[RunnableConfig] = [{"callbacks": [Slow()]}, {}]
+        for config in configs:
+            stream = make().astream("x", config)
             await anext(stream)
             if kept:
                 keep.append(stream)
-            events = make().astream_events("x", config, version="v2")  # type: ignore[arg-type]
+            events = make().astream_events("x", config, version="v2")
             await anext(events)
             if kept:
                 keep.append(events)

@@ -133,7 +133,7 @@ class ChatContext(ChatModel):
 
 
 def test_the_callers_context_reaches_an_async_model() -> None:
-    """A sync caller's context variables are seen on the loop; what the model sets it keeps, and the caller does not get."""
+    """A sync caller's context variables are seen on the loop; what the model sets is the model's alone."""
     token = WHO.set("a caller")
     try:
         assert ["a caller", "the model", "the model"] == [

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,11 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     while not condition() and time.monotonic() < end:
         time.sleep(0.002)
     return condition()
+
+
+def append_slowly(done: list[int], number: int) -> None:
+    time.sleep(0.002)
+    done.append(number)
 
 
 class Threads:
@@ -53,7 +59,12 @@ def test_an_idle_thread_is_used_again(alive: Threads, monkeypatch: pytest.Monkey
     pool, used = ThreadPool(), set[int]()
     for _ in range(20):
         done = threading.Event()
-        pool.spawn(lambda done=done: (used.add(threading.get_ident()), done.set())[0])  # type: ignore[misc]
+
+        def job(done: threading.Event = done) -> None:
+            used.add(threading.get_ident())
+            done.set()
+
+        pool.spawn(job)
         assert done.wait(20)
         time.sleep(0.002)
     assert len(used) <= 2
@@ -74,7 +85,7 @@ def test_jobs_beyond_the_limit_wait_their_turn(alive: Threads) -> None:
     pool, done = ThreadPool(limit=2), list[int]()
     most = 0
     for number in range(20):
-        pool.spawn(lambda number=number: (time.sleep(0.002), done.append(number))[0])  # type: ignore[misc]
+        pool.spawn(partial(append_slowly, done, number))
         most = max(most, len(alive))
     assert wait_until(lambda: len(done) == 20)
     assert most <= 2
@@ -86,7 +97,7 @@ def test_a_job_given_to_a_thread_that_was_about_to_end_is_done(alive: Threads, m
     monkeypatch.setattr(threads, "IDLE_S", 0.001)
     pool, done = ThreadPool(), list[int]()
     for number in range(300):
-        pool.spawn(lambda number=number: done.append(number))  # type: ignore[misc]
+        pool.spawn(partial(done.append, number))
         time.sleep(0.001)
     assert wait_until(lambda: len(done) == 300)
     assert sorted(done) == list(range(300))
@@ -98,7 +109,7 @@ def test_many_threads_may_spawn_at_once(alive: Threads) -> None:
 
     def spawn_some(start: int) -> None:
         for number in range(start, start + 50):
-            pool.spawn(lambda number=number: done.append(number))  # type: ignore[misc]
+            pool.spawn(partial(done.append, number))
 
     spawners = [threading.Thread(target=spawn_some, args=(start,)) for start in range(0, 500, 50)]
     for spawner in spawners:
@@ -115,7 +126,7 @@ class Scarce:
     def __init__(self, granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.granted = granted
         self.start = threading.Thread.start
-        monkeypatch.setattr(threading.Thread, "start", lambda thread: self.start_if_granted(thread))
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self.start_if_granted(thread))  # noqa: PLW0108 - a method
 
     def start_if_granted(self, thread: threading.Thread) -> None:
         if not self.granted:
@@ -129,7 +140,7 @@ def test_where_no_more_threads_are_granted_jobs_wait(alive: Threads, monkeypatch
     Scarce(1, monkeypatch)
     pool, done = ThreadPool(), list[int]()
     for number in range(5):
-        pool.spawn(lambda number=number: (time.sleep(0.005), done.append(number))[0])  # type: ignore[misc]
+        pool.spawn(partial(append_slowly, done, number))
     assert wait_until(lambda: done == list(range(5)))
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 from pydantic import PrivateAttr
 
@@ -108,7 +109,7 @@ class Stalls:
             self.worst = max(self.worst, now - last - 0.002)
             last = now
 
-    def __enter__(self) -> "Stalls":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 

@@ -141,7 +141,8 @@ def test_only_the_first_answer_is_read() -> None:
 
 def test_odd_chunks_are_no_error() -> None:
     """Keep-alives, empty lists, nulls: nothing."""
-    for value in ({"choices": []}, {"choices": None}, {"choices": [{}]}, {"choices": [{"delta": None}]}, delta()):
+    odd: list[dict[str, Any]] = [{"choices": []}, {"choices": None}, {"choices": [{}]}, {"choices": [{"delta": None}]}]
+    for value in [*odd, delta()]:
         assert [] == parts(value)
 
 

@@ -52,7 +52,7 @@ def cuts(draw: st.DrawFn, text: str) -> list[str]:
 
 
 @given(st.data(), ANSWERS, STOPS, st.booleans(), st.booleans(), st.booleans())
-def test_any_cut_gives_the_same(
+def test_any_cut_gives_the_same(  # noqa: PLR0917 - what hypothesis draws
     data: st.DataObject, text: str, stop: tuple[str, ...], tags: bool, opened: bool, include: bool
 ) -> None:
     """Tags, stop strings and prose: cut anywhere, the pieces join to what the whole text gives, and end alike."""

@@ -81,7 +81,7 @@ class ChatModel(HealedChatModel, HasResources):
     """Which of its earlier reasoning the model is shown again: none, that since the last human message, or all."""
 
     tool_format: str | ToolFormat | None = None
-    """How calls stand in the text of a prompted model. Default: as models of its name write them."""
+    """How calls stand in the text of a prompted model. Default: as models of its kind write them."""
 
     adaptations: Literal["note", "silent", "refuse"] = "note"
     """Whether what langplug does in the model's place is noted in `response_metadata["adaptations"]`, or is refused."""
@@ -196,6 +196,11 @@ class ChatModel(HealedChatModel, HasResources):
             if isinstance(name := self.__dict__.get(field), str) and name:
                 return name
         return self._llm_type
+
+    @property
+    def tool_format_hints(self) -> tuple[str, ...]:
+        """What may tell how it writes calls, the best first: its chat template, where it is known, and its name."""
+        return (self.reported_name,)
 
     @property
     def reported_provider(self) -> str:

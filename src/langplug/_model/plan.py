@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
 from langplug._core import FOR_A_PARSER, parameters_in
 from langplug._errors import UnsupportedError
@@ -126,10 +127,13 @@ class _Asked:
         self._keeps_schemas = model.structured_output == "native"
         self._constrains_calls = self._prompts_tools and self._box.forced and self._keeps_schemas
         self._prompts_schema = self._schema is not None and (not self._keeps_schemas or self._prompts_tools)
-        self._format = format_of(model)
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
         self._check_policy()
+
+    @cached_property
+    def _format(self) -> ToolFormat:
+        return format_of(self._model)
 
     # --- what the author gets ---
 
@@ -162,7 +166,7 @@ class _Asked:
     def _as_text(self, request: Request) -> Request:
         """The tools, and what was done with them before, in words."""
         kept = without_old_thoughts(request.messages, request.keep_reasoning)  # results in words begin no turn
-        messages = rewrite_history(kept, self._format)
+        messages = rewrite_history(kept, self._format) if any(map(_may_hold_calls, kept)) else kept
         if self._prompts_tools:
             messages = with_instructions(messages, self._instructions())
         policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
@@ -242,13 +246,22 @@ class _Asked:
             )
 
 
+def _may_hold_calls(message: BaseMessage) -> bool:
+    """Whether a history with `message` has to be rewritten. Most have not, and so need no format looked up."""
+    if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
+        return True
+    plain = isinstance(message.content, str) and "function_call" not in message.additional_kwargs
+    return not plain or isinstance(message, ToolMessage | FunctionMessage)
+
+
 def format_of(model: "ChatModel") -> ToolFormat:
-    """How calls stand in the model's text: as its `tool_format` says, else as models of its name write them."""
+    """How calls stand in the model's text: as its `tool_format` says, else as models of its kind write them."""
     chosen = model.tool_format
     if isinstance(chosen, ToolFormat):
         return chosen
     if chosen is None:
-        return format_for(model.reported_name)
+        formats = (format_for(hint) for hint in model.tool_format_hints)
+        return next((known for known in formats if known.name != "default"), TOOL_FORMATS["default"])
     return format_named(chosen)
 
 

@@ -1,9 +1,10 @@
 """Tools, as callers bind them: which there are, which must or may be called, and how many."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langplug._errors import UnsupportedError
@@ -75,17 +76,33 @@ def toolbox(given: Mapping[str, Any], owner: str) -> Toolbox:
 def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[dict[str, Any], ...]:
     """Tools of every kind that LangChain knows as OpenAI tool dicts.
 
+    One that is given twice, such as a class and its JSON schema, counts once.
+
     Raises:
-        ValueError: If one is of another kind, is a tool that runs at the provider, or two have one name.
+        ValueError: If one is of another kind, is a tool that runs at the provider or has no name, or two have one
+            name; or if it is no list.
     """
-    described = tuple(convert_to_openai_tool(tool, strict=strict) for tool in tools)
-    for tool in described:
+    if isinstance(tools, str | Mapping | BaseTool) or not isinstance(tools, Iterable):
+        raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
+    described: dict[str, dict[str, Any]] = {}
+    for tool in (convert_to_openai_tool(tool, strict=strict) for tool in tools):
         if tool.get("type") != "function" or "function" not in tool:
             raise ValueError(f"The tool {tool!r} would run at its provider. langplug's models call functions only.")
-    names = [name_of(tool) for tool in described]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"Two tools are named {twice!r}: a call of it would be ambiguous. Rename one.")
-    return described
+        if not tool["function"].get("name"):
+            raise ValueError(f"The tool {tool!r} has no name. Give its function one.")
+        known = described.setdefault(name_of(tool), tool)
+        if _untitled(known) != _untitled(tool):
+            raise ValueError(f"Two tools are named {name_of(tool)!r}: a call of it would be ambiguous. Rename one.")
+    return tuple(described.values())
+
+
+def _untitled(schema: Any) -> Any:
+    """The schema without titles, which pydantic makes of the names and langchain-core takes away again."""
+    if isinstance(schema, list):
+        return [_untitled(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {key: _untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
 
 
 def is_forcing(choice: Any) -> bool:

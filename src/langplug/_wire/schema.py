@@ -33,8 +33,8 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
     if isinstance(schema, Mapping) and "json_schema" in schema:  # OpenAI's response_format
         inner = dict(schema["json_schema"])
         return {"title": inner.get("name") or "answer", **dict(inner.get("schema") or {})}
-    if isinstance(schema, Mapping) and "title" not in schema and ("properties" in schema or "type" in schema):
-        schema = {"title": "answer", **schema}
+    if isinstance(schema, Mapping) and _is_json_schema(schema):
+        return {"title": "answer", **schema}  # langchain-core would drop all of one without properties
     try:
         converted: dict[str, Any] = convert_to_json_schema(dict(schema) if isinstance(schema, Mapping) else schema)
     except (ValueError, TypeError) as error:
@@ -45,6 +45,12 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
     if converted.get("description") == cleandoc(dict.__doc__ or ""):  # a TypedDict inherits the docstring of dict
         del converted["description"]
     return converted
+
+
+def _is_json_schema(schema: Mapping[str, Any]) -> bool:
+    """Whether it is no description of a function: OpenAI's, Anthropic's or Bedrock's, which all have a name."""
+    names_function = "name" in schema or "function" in schema or "toolSpec" in schema
+    return not names_function and any(key in schema for key in ("title", "properties", "type", "anyOf", "enum", "$ref"))
 
 
 def checker_of(schema: Any) -> Callable[[Any], Problem]:

@@ -61,6 +61,18 @@ def read_header(path: Path) -> Header:
     return _read_header(path, stat.st_mtime_ns, stat.st_size)
 
 
+def read_chat_template(path: Path) -> str | None:
+    """The Jinja template of the model in `path`, if it has one. It lies behind the vocabulary: some 0.1 s.
+
+    Raises:
+        WeightsNotFoundError: If there is no such file.
+        BadWeightsError: If it is no GGUF file, or a damaged one.
+    """
+    _regular_file(path)
+    with _opened(path) as data, _damage_named(path):
+        return _of_type(str, dict(_Reader(data).metadata()).get("tokenizer.chat_template"))
+
+
 def check_file(path: Path) -> None:
     """Make sure that `path` is a GGUF file with all the tensors that it announces.
 

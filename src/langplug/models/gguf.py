@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator
 
 from langplug import ChatModel, Part, Request, Usage, _weights, resource
 from langplug._wire.openai_messages import to_openai_messages
-from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, read_header
+from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, read_chat_template, read_header
 from langplug.models._grammar import grammar_of
 from langplug.models._llama import Engine, Settings, locate, request_tokens
 
@@ -165,6 +166,11 @@ class ChatGGUF(ChatModel):
         """The file's name without its suffix."""
         return Path(self.path or _weights.SMOLLM2.filename).name.removesuffix(".gguf")
 
+    @property
+    def tool_format_hints(self) -> tuple[str, ...]:
+        """The chat template, in which calls stand as the model has learned to write them, and the file's name."""
+        return (self.chat_template or _template_of(self.path), self.reported_name)
+
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
         if profile is not None and "max_input_tokens" not in profile and (header := self._header()) is not None:
@@ -189,6 +195,15 @@ class ChatGGUF(ChatModel):
         if tools or self.token_counter or self.custom_get_token_ids:
             return super().get_num_tokens_from_messages(messages, tools)
         return self.engine.count_tokens(to_openai_messages(messages))
+
+
+@cache
+def _template_of(path: str | None) -> str:
+    """The chat template in the file; empty if there is none, or no such file yet to read."""
+    try:
+        return read_chat_template(locate(path)) or ""
+    except (WeightsNotFoundError, BadWeightsError, OSError):
+        return ""
 
 
 def _usage_so_far(timings: Mapping[str, int]) -> Usage:
