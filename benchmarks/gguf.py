@@ -10,6 +10,7 @@ asked one prompt after the other, since its `batch` aborts the process.
 import argparse
 import asyncio
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -137,12 +138,12 @@ def main() -> None:
     }
     if (peer := llama_cpp_python(given.threads)) is not None:
         contestants["ChatLlamaCpp, one by one"] = peer
+    model.invoke("Hello")  # loads the weights
     rates: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(given.rounds + 1):
+    for number in range(given.rounds):
         for name, run in contestants.items():
-            rate = measure(run)
-            if number:  # the first round warms up
-                rates[name].append(rate)
+            rates[name].append(measure(run))
+            print(f"round {number + 1}: {name}, {rates[name][-1]:.0f} tokens/s", file=sys.stderr, flush=True)
     alone = statistics.median(rates["engine alone"])
     for name, measured in rates.items():
         middle = statistics.median(measured)

@@ -13,6 +13,9 @@ from langplug._wire.openai_messages import to_openai_messages
 from langplug._wire.prompt import PromptTemplate, render_prompt
 from langplug._wire.thoughts import KeepReasoning, spoken_thoughts
 
+_making_events = threading.Lock()
+"""Two threads that begin to wait at the same moment must wait for the same event."""
+
 
 class Cancellation:
     """A flag that is set once, when nobody waits for the answer any more. Safe from any thread."""
@@ -34,8 +37,9 @@ class Cancellation:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block for at most `timeout` seconds until it is set; return whether it is."""
-        if self._event is None:
-            self._event = threading.Event()
+        with _making_events:
+            if self._event is None:
+                self._event = threading.Event()
         return self._is_set or self._event.wait(timeout)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
@@ -13,6 +14,7 @@ from tests.bridge.witness import SHAPES, STREAMING, Stalls, Witness, WitnessAsyn
 from tests.paths import beta_allowed
 
 from langplug import ChatModel, Request
+from langplug._request import Cancellation
 
 TIMES = 200
 LONGEST_S = 0.002
@@ -320,6 +322,29 @@ async def test_a_blocking_source_can_see_at_once_that_nobody_waits() -> None:
         await task
     assert SEEN[0].cancelled
     assert time.monotonic() - started < 0.4
+
+
+def test_all_who_wait_for_a_cancellation_are_woken() -> None:
+    """`cancellation.wait` blocks until it is set, in as many threads as the author has; then it returns at once."""
+    for _ in range(20):
+        cancellation, everybody, woken = Cancellation(), threading.Barrier(9), list[bool]()
+
+        def wait(
+            cancellation: Cancellation = cancellation, everybody: Any = everybody, woken: list[bool] = woken
+        ) -> None:
+            everybody.wait(20)
+            woken.append(cancellation.wait(20))
+
+        threads = [threading.Thread(target=wait) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        everybody.wait(20)
+        assert not cancellation.wait(0)
+        cancellation.set()
+        for thread in threads:
+            thread.join(20)
+        assert [True] * 8 == woken
+        assert cancellation.wait()
 
 
 async def test_a_fast_source_does_not_keep_the_reader_from_being_cancelled() -> None:

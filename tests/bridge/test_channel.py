@@ -278,6 +278,44 @@ def test_leaving_while_leaving_is_no_deadlock() -> None:
     assert not thread.is_alive()
 
 
+class Phoenix:
+    """Garbage that, whenever it is collected, uses the channel and leaves new garbage."""
+
+    def __init__(self, channel: Channel[Any]) -> None:
+        self.channel = channel
+        self.cycle = self
+
+    def __del__(self) -> None:
+        self.channel.finish()
+        if not self.channel.closed:
+            Phoenix(self.channel)
+
+
+def test_a_garbage_collection_in_the_middle_is_no_deadlock() -> None:
+    """A collection may run at any moment in a thread that uses the channel, and close a reader of that very one."""
+    channel: Channel[int] = Channel()
+
+    def work() -> None:
+        Phoenix(channel)
+        for number in range(100):
+            channel.put(number)
+            channel.take()
+        channel.close()
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    thread = threading.Thread(target=work, daemon=True)
+    try:
+        gc.set_threshold(1, 1, 1)
+        thread.start()
+        thread.join(20)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+    assert not thread.is_alive()
+
+
 def test_a_dropped_item_is_freed() -> None:
     """After leaving, the channel holds on to nothing that was in it."""
 

@@ -51,6 +51,28 @@ def test_a_source_that_never_pauses_times_out_too(path: str) -> None:
     assert model.record.all_closed()
 
 
+def read_slowly(model: ChatModel) -> None:
+    for _ in model.stream("x"):
+        time.sleep(0.001)
+
+
+def aread_slowly(model: ChatModel) -> None:
+    async def read() -> None:
+        async for _ in model.astream("x"):
+            await asyncio.sleep(0.001)
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize("read", [read_slowly, aread_slowly])
+def test_an_endless_answer_times_out_for_a_slow_reader_too(read: Callable[[ChatModel], None]) -> None:
+    """An answer that is not finished in time is ended, though its reader always finds a piece ready."""
+    started = time.monotonic()
+    with pytest.raises(ModelTimeoutError):
+        read(ChatBusy(timeout=0.1))
+    assert time.monotonic() - started < 5
+
+
 class ChatShort(ChatModel):
     """Three words."""
 

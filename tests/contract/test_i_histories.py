@@ -80,7 +80,7 @@ HISTORIES = {"plain": HISTORY, "anthropic": ANTHROPIC, "standard": STANDARD}
 @pytest.mark.parametrize("bound", [[], [add]], ids=["without tools", "with tools"])
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("name", list(NATIVE))
-def test_i09_a_native_model_is_shown_calls_and_results(name: str, history: Any, bound: Any, call_call: Path) -> None:
+def test_i09_a_native_model_is_shown_calls_and_results(name: str, history: Any, bound: Any, call_path: Path) -> None:
     """Calls and results are linked by id, each once; a failed one says so; and also where no tool is bound any more."""
     model, seen = caller(NATIVE[name], ["ok"])
     call_path(model.bind_tools(bound), history)
@@ -95,7 +95,7 @@ def test_i09_a_native_model_is_shown_calls_and_results(name: str, history: Any, 
 @pytest.mark.parametrize("bound", [[], [add]], ids=["without tools", "with tools"])
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 @pytest.mark.parametrize("name", list(PROMPTED))
-def test_i09_a_prompted_model_reads_calls_and_results(name: str, history: Any, bound: Any, call_call: Path) -> None:
+def test_i09_a_prompted_model_reads_calls_and_results(name: str, history: Any, bound: Any, call_path: Path) -> None:
     """A model that knows only text reads calls and results in its own format, linked by id where it needs them."""
     model, seen = caller(PROMPTED[name], ["ok"])
     call_path(model.bind_tools(bound), history)

@@ -134,7 +134,7 @@ ChatScripted(replies=["hi", ["a", "b"]], when_exhausted="cycle")
 assert_type(ChatReturns(account="a").account, str)
 assert_type(ChatReturns(account="a").api_key, SecretStr)
 assert_type(ChatYields().invoke("hi"), AIMessage)
-assert_type(ChatYields().stream("hi"), Iterator[AIMessageChunk])
+as_chunks: Iterator[AIMessageChunk] = ChatYields().stream("hi")
 as_text: str = ChatYields().invoke("hi").text
 
 assert_type(returns(word="!"), ChatModel)

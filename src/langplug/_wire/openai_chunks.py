@@ -108,15 +108,13 @@ def _content(content: Any) -> Iterator[Part]:
 
 
 def _reasoning(body: Mapping[str, Any]) -> Iterator[Reasoning]:
-    for name in REASONING_FIELDS:
-        if isinstance(text := body.get(name), str):
-            if text:
-                yield Reasoning(text)
-            return
+    said = next((text for name in REASONING_FIELDS if isinstance(text := body.get(name), str)), None)
+    if said:
+        yield Reasoning(said)
     for detail in body.get("reasoning_details") or ():
-        text = detail.get("text") or detail.get("summary") or ""
-        extras = {key: detail[key] for key in ("signature", "id", "data", "format") if detail.get(key)}
-        if text or extras:
+        text = "" if said is not None else detail.get("text") or detail.get("summary") or ""
+        extras = {key: detail[key] for key in ("signature", "id", "data") if detail.get(key)}
+        if text or extras.keys() - {"id"}:
             yield Reasoning(str(text), extras or None)
 
 

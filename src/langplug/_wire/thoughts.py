@@ -12,6 +12,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 KeepReasoning = Literal["never", "current", "all"]
 
+_THOUGHTS = ("reasoning", "thinking")
+"""Blocks that hold reasoning, under their own name: the standard one, and Anthropic's."""
+
 
 def thought_of(message: BaseMessage) -> str:
     """The reasoning that an AI message holds, in standard blocks or in `additional_kwargs`; empty if none."""
@@ -20,7 +23,7 @@ def thought_of(message: BaseMessage) -> str:
     blocks = (
         [block for block in message.content if isinstance(block, dict)] if isinstance(message.content, list) else []
     )
-    thoughts = [str(block.get("reasoning") or "") for block in blocks if block.get("type") == "reasoning"]
+    thoughts = [str(block.get(block["type"]) or "") for block in blocks if block.get("type") in _THOUGHTS]
     return "".join(thoughts) or str(message.additional_kwargs.get("reasoning_content") or "")
 
 
@@ -55,7 +58,7 @@ def _thoughtless(message: BaseMessage) -> BaseMessage:
         return message
     content = message.content
     if isinstance(content, list):
-        content = [block for block in content if isinstance(block, str) or block.get("type") != "reasoning"]
+        content = [block for block in content if isinstance(block, str) or block.get("type") not in _THOUGHTS]
     kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
     return message.model_copy(update={"content": content, "additional_kwargs": kwargs})
 

@@ -124,6 +124,9 @@ class Turn:
             return list(self._text(str(block.get("text") or "")))
         if block["type"] == "reasoning":
             return [*self._flushed_text(), Reasoning(str(block.get("reasoning") or ""), block.get("extras"))]
+        if block["type"] == "thinking":  # as Anthropic has it
+            extras = {"signature": block["signature"]} if block.get("signature") else None
+            return [*self._flushed_text(), Reasoning(str(block.get("thinking") or ""), extras)]
         if block["type"] in messages.CALLS:
             args = block.get("input") if block["type"] == "tool_use" else block.get("args")
             call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
