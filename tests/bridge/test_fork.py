@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -33,11 +34,14 @@ class ChatAsync(ChatModel):
 
 
 def in_child(work: Callable[[], object]) -> str:
-    """Do `work` in a forked child; return what went wrong there, or nothing."""
+    """Do `work` in a forked child; return "done", or what went wrong there."""
     read, write = os.pipe()
     if not (child := os.fork()):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(40)  # one that hangs ends, and says nothing
         try:
             work()
+            os.write(write, b"done")
         except BaseException:  # noqa: BLE001 - the child must never come back
             os.write(write, traceback.format_exc().encode()[-4000:])
         finally:
@@ -60,7 +64,7 @@ def test_a_used_model_answers_in_a_child(make: Callable[..., ChatModel], timeout
     """An instance used before the fork answers after it, on every path, in the child and in the parent."""
     model = make(timeout=timeout)
     answer_on_all_paths(model)
-    assert "" == in_child(lambda: answer_on_all_paths(model))
+    assert "done" == in_child(lambda: answer_on_all_paths(model))
     answer_on_all_paths(model)
 
 
@@ -68,7 +72,7 @@ def test_a_used_model_answers_in_a_child(make: Callable[..., ChatModel], timeout
 def test_an_unused_model_answers_in_a_child(make: Callable[..., ChatModel]) -> None:
     """An instance made before the fork and first used after it answers."""
     model = make()
-    assert "" == in_child(lambda: answer_on_all_paths(model))
+    assert "done" == in_child(lambda: answer_on_all_paths(model))
 
 
 class ChatSlow(ChatModel):
@@ -85,7 +89,7 @@ def test_a_fork_in_the_middle_of_an_answer() -> None:
     model = ChatSlow()
     stream = model.stream("hello")
     begun = next(stream).text
-    assert "" == in_child(lambda: answer_on_all_paths(model))
+    assert "done" == in_child(lambda: answer_on_all_paths(model))
     assert "hello" == begun + "".join(chunk.text for chunk in stream)
 
 
@@ -93,7 +97,7 @@ async def test_a_fork_inside_a_running_loop() -> None:
     """A child forked from a coroutine can use the model synchronously."""
     model = ChatAsync()
     assert "hello" == (await model.ainvoke("hello")).text
-    assert "" == in_child(lambda: str(model.invoke("hello").text == "hello"))
+    assert "done" == in_child(lambda: str(model.invoke("hello").text == "hello"))
     assert "hello" == (await model.ainvoke("hello")).text
 
 
@@ -112,5 +116,5 @@ def test_forks_while_threads_are_busy() -> None:
         return complaints
 
     started = time.monotonic()
-    assert [""] * 5 == asyncio.run(main())
+    assert ["done"] * 5 == asyncio.run(main())
     assert time.monotonic() - started < 40

@@ -138,13 +138,14 @@ class Call:
             return ()
         settled = demand.settle(self._seen)
         cut_off = self._turn.reason == "length"  # and would be again
-        if settled.problem is None or (demand.when_unmet == "give" and (self._asked > REASKS or cut_off)):
+        given_up = self._asked > REASKS or cut_off
+        if settled.problem is None or (demand.when_unmet == "give" and given_up):
             if self._plan.live:
                 return ()
             self._seen = settled.pieces
             return settled.pieces
-        if self._asked > REASKS:
-            raise unmet(type(self._model).__name__, settled.problem)
+        if given_up:
+            raise unmet(type(self._model).__name__, settled.problem, self._asked, cut_off=cut_off)
         self._ask_again(settled.problem)
         return None
 

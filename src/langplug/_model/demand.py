@@ -104,9 +104,10 @@ class SchemaDemand:
         return Settled([*kept, json.dumps(value, ensure_ascii=False)])
 
 
-def unmet(owner: str, problem: str) -> UnmetDemandError:
+def unmet(owner: str, problem: str, asked: int, *, cut_off: bool) -> UnmetDemandError:
     """The error for an answer that does not hold what it must."""
+    why = " Its answer was cut off at the token limit: allow more tokens." if cut_off else ""
     return UnmetDemandError(
-        f"{owner} was asked {REASKS + 1} times and did not give what was demanded. It was last told: {problem!r} "
-        "What it said is this error's `partial`."
+        f"{owner} did not give what was demanded, asked {asked} time{'s' if asked > 1 else ''}.{why} What was wrong "
+        f"with it: {problem!r} What it said is this error's `partial`."
     )

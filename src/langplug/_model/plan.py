@@ -149,7 +149,8 @@ class _Asked:
             lead = "Unless you call a tool, answer" if self._box.callable_tools else "Answer"
             text = ANSWER_IN_JSON.format(lead=lead, schema=_compact(json_schema_of(self._schema)))
             request = replace(request, messages=tuple(with_instructions(request.messages, text)))
-        return replace(request, schema=self._kept_schema())
+        schema = self._kept_schema()
+        return request if schema is None else replace(request, schema=schema)
 
     def again(self, request: Request, answer: AIMessage, problem: str) -> Request:
         """The request with an answer that did not do, and what was wrong with it."""
@@ -169,6 +170,8 @@ class _Asked:
         messages = rewrite_history(kept, self._format) if any(map(_may_hold_calls, kept)) else kept
         if self._prompts_tools:
             messages = with_instructions(messages, self._instructions())
+        if messages is request.messages:
+            return request
         policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
         return replace(request, messages=tuple(messages), keep_reasoning=policy)
 

@@ -76,7 +76,7 @@ def toolbox(given: Mapping[str, Any], owner: str) -> Toolbox:
 def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[dict[str, Any], ...]:
     """Tools of every kind that LangChain knows as OpenAI tool dicts.
 
-    One that is given twice, such as a class and its JSON schema, counts once.
+    One that is given twice counts once, be it as a class and as its JSON schema, as long as that has no `$ref`.
 
     Raises:
         ValueError: If one is of another kind, is a tool that runs at the provider or has no name, or two have one
@@ -91,18 +91,22 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[dict[s
         if not tool["function"].get("name"):
             raise ValueError(f"The tool {tool!r} has no name. Give its function one.")
         known = described.setdefault(name_of(tool), tool)
-        if _untitled(known) != _untitled(tool):
+        if _bare(known) != _bare(tool):
             raise ValueError(f"Two tools are named {name_of(tool)!r}: a call of it would be ambiguous. Rename one.")
     return tuple(described.values())
 
 
-def _untitled(schema: Any) -> Any:
-    """The schema without titles, which pydantic makes of the names and langchain-core takes away again."""
+def _bare(schema: Any) -> Any:
+    """The schema without titles and empty descriptions, which a class gets or loses on its way here."""
     if isinstance(schema, list):
-        return [_untitled(item) for item in schema]
+        return [_bare(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {key: _untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return {key: _bare(value) for key, value in schema.items() if not _is_decoration(key, value)}
+
+
+def _is_decoration(key: str, value: Any) -> bool:
+    return (key == "title" and isinstance(value, str)) or (key == "description" and not value)
 
 
 def is_forcing(choice: Any) -> bool:

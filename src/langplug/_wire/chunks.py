@@ -159,7 +159,7 @@ class MessageBuilder:
         """The message of all pieces so far."""
         runs = [(number, _joined(pieces)) for number, pieces in self._runs]
         calls = [piece for _, piece in runs if isinstance(piece, WholeCall)]
-        thoughts = [piece for _, piece in runs if isinstance(piece, Reasoning)]
+        thoughts = [piece for _, pieces in self._runs for piece in pieces if isinstance(piece, Reasoning)]
         kwargs = dict(closing.additional_kwargs)
         if thoughts and not self._v1:
             kwargs.update(_reasoning_kwargs(_joined(list(thoughts))))

@@ -13,12 +13,16 @@ from itertools import chain, repeat
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
+from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, ValidationError
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "null": (type(None),),
     "integer": (int,), "number": (int, float),
 }  # fmt: skip
+
+_DECODER = json.JSONDecoder(strict=False)
+_OBJECT = re.compile(r'{\s*"')
 
 Problem = str | None
 """What is wrong with an answer, in words for the model; None: nothing."""
@@ -70,7 +74,7 @@ def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "name": {"const": function["name"]},
-                "arguments": function.get("parameters") or {"type": "object"},
+                "arguments": dereference_refs(dict(function.get("parameters") or {"type": "object"})),
             },
             "required": ["name", "arguments"],
             "additionalProperties": False,
@@ -87,10 +91,11 @@ def parsed_json(text: str) -> Any:
         ValueError: If it holds none.
     """
     try:
-        return _decoded(text.strip(), whole=True)
+        return _decoded(text)
     except ValueError:
-        behind_fence = text.partition("```")[2]
-        found = _first_json(behind_fence) or _first_json(text)
+        before, _, behind = text.partition("```")
+        fenced = None if _OBJECT.search(before) else _first_json(behind)  # a fence may stand in a string
+        found = fenced or _first_json(text)
     if found is None:
         raise ValueError("there is no JSON in it")
     return found[0]
@@ -108,23 +113,24 @@ def _first_json(text: str) -> tuple[Any] | None:
     """The first object or list in `text`; one that breaks off is an error, and nothing within it is taken for it."""
     for bracket in re.finditer(r"[{\[]", text):
         try:
-            return (_decoded(text[bracket.start() :]),)
+            return (_decoded(text, bracket.start()),)
         except json.JSONDecodeError as error:
-            if _was_json(error):  # prose has brackets too
+            if _was_json(error, bracket):  # prose has brackets too
                 raise
     return None
 
 
-def _was_json(error: json.JSONDecodeError) -> bool:
+def _was_json(error: json.JSONDecodeError, bracket: re.Match[str]) -> bool:
     """Whether what could not be read is JSON all the same: an object that goes wrong, or what is cut off."""
-    if error.doc[0] == "{" and error.doc[1 : error.pos].strip():
+    if bracket[0] == "{" and error.doc[bracket.end() : error.pos].strip():
         return True
     return error.msg.startswith("Unterminated") or not error.doc[error.pos :].strip()
 
 
-def _decoded(text: str, *, whole: bool = False) -> Any:
+def _decoded(text: str, start: int | None = None) -> Any:
+    """The JSON that begins at `start`, or all of `text` as JSON."""
     try:
-        return json.loads(text, strict=False) if whole else json.JSONDecoder(strict=False).raw_decode(text)[0]
+        return json.loads(text, strict=False) if start is None else _DECODER.raw_decode(text, start)[0]
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -36,9 +36,11 @@ def kept_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> dic
     return {number: thought for number, thought in thoughts.items() if thought}
 
 
-def without_old_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
-    """The messages without the reasoning that `"current"` does not keep; with another policy, as they are."""
-    first = _current_turn(messages) if policy == "current" else 0
+def without_old_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> Sequence[BaseMessage]:
+    """The messages without the reasoning that `"current"` does not keep; with another policy, the very same."""
+    if policy != "current":
+        return messages
+    first = _current_turn(messages)
     return [_thoughtless(message) if number < first else message for number, message in enumerate(messages)]
 
 
