@@ -2,9 +2,9 @@
 
     python benchmarks/gguf.py [--rounds 3] [--parallel 16] [--threads 2]
 
-Wall-clock tokens per second, by the usage that the engine reports; the contestants take turns in each round. ChatLlamaCpp
-takes part if langchain-community and llama-cpp-python are installed (the latter builds llama.cpp from source); it is
-asked one prompt after the other, since its `batch` aborts the process.
+Wall-clock tokens per second, by the usage that the engine reports; the contestants take turns in each round.
+ChatLlamaCpp takes part if langchain-community and llama-cpp-python are installed (the latter builds llama.cpp from source);
+it is asked one prompt after the other, since its `batch` aborts the process.
 """
 
 import argparse
@@ -23,7 +23,8 @@ from langplug.models._llama import locate
 
 TOKENS = 128
 PROMPTS = [f"Write a long story about a {animal} and its friends." for animal in (
-    "cat", "dog", "fox", "owl", "bear", "wolf", "hare", "crow", "seal", "mole", "toad", "swan", "deer", "goat", "lynx", "newt",
+    "cat", "dog", "fox", "owl", "bear", "wolf", "hare", "crow",
+    "seal", "mole", "toad", "swan", "deer", "goat", "lynx", "newt",
 )]  # fmt: skip
 
 
@@ -147,9 +148,8 @@ def main() -> None:
     alone = statistics.median(rates["engine alone"])
     for name, measured in rates.items():
         middle = statistics.median(measured)
-        print(
-            f"{name:26} {middle:6.0f} tokens/s ({min(measured):.0f} to {max(measured):.0f})  {middle / alone:5.2f} x engine"
-        )
+        spread = f"({min(measured):.0f} to {max(measured):.0f})"
+        print(f"{name:26} {middle:6.0f} tokens/s {spread:14} {middle / alone:5.2f} x engine")
 
 
 if __name__ == "__main__":

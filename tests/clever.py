@@ -79,9 +79,11 @@ def answer_to(request: Request) -> str:
     return f"The answer is {' and '.join(results)}." if has_results(request) else f"You said: {question_in(request)}"
 
 
-def chosen(tools: Sequence[Mapping[str, Any]], choice: Any) -> Mapping[str, Any]:
+def chosen(tools: Sequence[Mapping[str, Any]], request: Request) -> Mapping[str, Any]:
+    """The tool that must be called, else the first; once there are results, the last, as it stands for the answer."""
+    choice = request.tool_choice
     named = choice["function"]["name"] if isinstance(choice, dict) else None
-    return next((tool for tool in tools if tool["name"] == named), tools[0])
+    return next((tool for tool in tools if tool["name"] == named), tools[-1 if has_results(request) else 0])
 
 
 def wants_tool(request: Request, *, forced: bool) -> bool:
@@ -93,7 +95,7 @@ def say_natively(request: Request) -> Iterator[Part]:
     yield Usage(input_tokens=10)
     tools = [tool["function"] for tool in request.tools] if request.tool_choice != "none" else []
     if tools and wants_tool(request, forced=request.tool_choice != "auto"):
-        tool = chosen(tools, request.tool_choice)
+        tool = chosen(tools, request)
         parameters = tool.get("parameters") or {"properties": {}}
         args = json.dumps(value_for(parameters, parameters, question_in(request)), ensure_ascii=False)
         yield ToolCall(name=tool["name"], index=0)
@@ -112,7 +114,7 @@ def say_as_told(request: Request) -> Iterator[Part]:
     tools = [json.loads(line) for line in told.splitlines() if line.startswith('{"name": ') and "parameters" in line]
     schema = re.search(r"must fit this JSON schema:\n(.*)", told)
     if tools and wants_tool(request, forced="Now you must call" in told):
-        tool = tools[0]
+        tool = chosen(tools, request)
         args = value_for(tool["parameters"], tool["parameters"], question_in(request))
         called = json.dumps({"name": tool["name"], "arguments": args}, ensure_ascii=False)
         yield from pieces(f"<tool_call>\n{called}\n</tool_call>")
@@ -146,7 +148,8 @@ class ChatCleverCaller(ChatModel):
     model: str = "clever-1"
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
-        for part in say_natively(request) if request.tools else say_as_told(request):
+        calls = request.tools and wants_tool(request, forced=request.tool_choice != "auto")
+        for part in say_natively(request) if calls else say_as_told(request):
             yield part
 
 

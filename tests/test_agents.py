@@ -33,7 +33,7 @@ from langplug import (
 )
 from langplug.models import ChatScripted
 
-QUESTION: dict[str, Any] = {"messages": [HumanMessage("What is 1 + 2?")]}
+QUESTION: Any = {"messages": [HumanMessage("What is 1 + 2?")]}
 
 ONE: tuple[Turn, ...] = (["Let me see:", call("add", a=1, b=2)], ["It is ", "three."])
 PARALLEL: tuple[Turn, ...] = ([call("add", a=1, b=2), call("now"), call("greet", name="Bo")], ["It is three."])
@@ -135,26 +135,28 @@ def told(messages: list[BaseMessage]) -> list[tuple[str, str, int]]:
 # --- loops ---
 
 
-@pytest.mark.parametrize("version", [None, "v1"])
 @pytest.mark.parametrize(
     ("turns", "expected"),
     [
         (ONE, [("ai", "Let me see:", 1), ("tool", "3", 0), ("ai", "It is three.", 0)]),
-        (PARALLEL, [("ai", "", 3), ("tool", "3", 0), ("tool", "noon", 0), ("tool", "Hello Bo", 0), ("ai", "It is three.", 0)]),
+        (
+            PARALLEL,
+            [("ai", "", 3), *(("tool", said, 0) for said in ("3", "noon", "Hello Bo")), ("ai", "It is three.", 0)],
+        ),
         (CHAIN, [("ai", "", 1), ("tool", "noon", 0), ("ai", "Next:", 1), ("tool", "3", 0), ("ai", "It is three.", 0)]),
     ],
     ids=["one call", "parallel calls", "a chain"],
-)  # fmt: skip
-def test_a_loop_completes(
-    make: MakeCaller, agent_of: Any, finished: Any, turns: Any, expected: Any, version: Any
-) -> None:
+)
+def test_a_loop_completes(make: MakeCaller, agent_of: Any, finished: Any, turns: Any, expected: Any) -> None:
     """An agent calls, reads the results and answers; each result is linked to its call; ids are unique."""
-    model, _ = caller(make, *turns, output_version=version)
-    messages = finished(agent_of(model, TOOLS))
-    assert expected == told(messages)
-    calls = [one["id"] for message in messages if isinstance(message, AIMessage) for one in message.tool_calls]
-    assert calls == [message.tool_call_id for message in messages if isinstance(message, ToolMessage)]
-    assert len(messages) == len({message.id for message in messages})
+    version: Any
+    for version in (None, "v1"):
+        model, _ = caller(make, *turns, output_version=version)
+        messages = finished(agent_of(model, TOOLS))
+        assert expected == told(messages)
+        calls = [one["id"] for message in messages if isinstance(message, AIMessage) for one in message.tool_calls]
+        assert calls == [message.tool_call_id for message in messages if isinstance(message, ToolMessage)]
+        assert len(messages) == len({message.id for message in messages})
 
 
 def test_the_model_sees_what_came_of_its_calls(make: MakeCaller) -> None:
@@ -239,7 +241,7 @@ def test_conversations_go_on(make: MakeCaller) -> None:
     model, seen = caller(make, *ONE, [call("now")], ["Noon."])
     agent = create_agent(model, TOOLS, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
-    agent.invoke(QUESTION, config)  # type: ignore[arg-type]
+    agent.invoke(QUESTION, config)
     messages = agent.invoke({"messages": [HumanMessage("And the time?")]}, config)["messages"]
     assert ["It is three.", "", "noon", "Noon."] == [message.text for message in messages if message.type != "human"][
         2:
@@ -258,7 +260,8 @@ class Person(BaseModel):
 
 
 BO = Person(name="Bo", age=3)
-ABOUT_BO: dict[str, Any] = {"messages": [HumanMessage("Who is 'Bo', who is 3?")]}
+BOUNDED: dict[str, Any] = {"recursion_limit": 12}
+ABOUT_BO: Any = {"messages": [HumanMessage("Who is 'Bo', who is 3?")]}
 
 FORMATS: dict[str, tuple[Any, Any]] = {
     "class": (Person, BO),
@@ -277,36 +280,37 @@ def look_up(name: str) -> str:
 
 
 def aresult(agent: Any) -> dict[str, Any]:
-    return asyncio.run(agent.ainvoke(ABOUT_BO))  # type: ignore[no-any-return]
+    return asyncio.run(agent.ainvoke(ABOUT_BO, BOUNDED))  # type: ignore[no-any-return]
 
 
 def result(agent: Any) -> dict[str, Any]:
-    return agent.invoke(ABOUT_BO)  # type: ignore[no-any-return]
+    return agent.invoke(ABOUT_BO, BOUNDED)  # type: ignore[no-any-return]
 
 
 def streamed_result(agent: Any) -> dict[str, Any]:
     """As a user interface reads it: the model is then read as a stream."""
-    values = [value for mode, value in agent.stream(ABOUT_BO, stream_mode=["values", "messages"]) if mode == "values"]
+    values = [
+        value for mode, value in agent.stream(ABOUT_BO, BOUNDED, stream_mode=["values", "messages"]) if mode == "values"
+    ]
     return values[-1]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("get", [result, aresult, streamed_result])
 @pytest.mark.parametrize("tools", [[], [look_up]], ids=["without tools", "with tools"])
 @pytest.mark.parametrize(("response_format", "expected"), FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("model_name", ["clever-1", "gpt-5-internal"])
 @pytest.mark.parametrize("name", list(CLEVER))
 def test_an_agent_answers_with_an_object(
-    name: str, model_name: str, response_format: Any, expected: Any, tools: Any, get: Any
+    name: str, model_name: str, response_format: Any, expected: Any, tools: Any
 ) -> None:
     """`response_format` works with every strategy, with and without tools, whatever the model is called."""
     agent = create_agent(CLEVER[name](model=model_name), tools, response_format=response_format)
-    assert expected == get(agent)["structured_response"]
+    assert [expected] * 3 == [get(agent)["structured_response"] for get in (result, aresult, streamed_result)]
 
 
 def test_an_agent_asks_again() -> None:
     """An answer that does not fit is asked for again within the turn, and the agent never sees it."""
     model = ChatScripted(replies=['{"name": "Bo"}', "no idea", BO.model_dump_json()])
-    given = create_agent(model, [], response_format=Person).invoke(ABOUT_BO)  # type: ignore[arg-type]
+    given = create_agent(model, [], response_format=Person).invoke(ABOUT_BO)
     assert BO == given["structured_response"]
     assert 2 == len(given["messages"])
     assert "$.age: Field required" in model.requests[1].text or "lacks 'age'" in model.requests[1].text
@@ -316,9 +320,9 @@ def test_an_agent_that_gets_no_object_ends_clearly() -> None:
     """Where the model never fits the schema, the agent ends with an error and not in a loop."""
     model = ChatScripted(replies=["no idea"], when_exhausted="repeat")
     with pytest.raises(StructuredOutputValidationError, match="Person"):
-        create_agent(model, [], response_format=Person).invoke(ABOUT_BO)  # type: ignore[arg-type]
+        create_agent(model, [], response_format=Person).invoke(ABOUT_BO)
     with pytest.raises(UnmetDemandError, match="You must call the tool 'Person'"):
-        create_agent(model, [], response_format=ToolStrategy(Person)).invoke(ABOUT_BO)  # type: ignore[arg-type]
+        create_agent(model, [], response_format=ToolStrategy(Person)).invoke(ABOUT_BO)
     assert 6 == len(model.requests)
 
 
@@ -331,9 +335,9 @@ def test_a_model_without_tools_is_an_agent_without_tools() -> None:
         def respond(self, request: Request, /) -> str:
             return BO.model_dump_json()
 
-    assert BO == create_agent(ChatMute(), [], response_format=Person).invoke(ABOUT_BO)["structured_response"]  # type: ignore[arg-type]
+    assert BO == create_agent(ChatMute(), [], response_format=Person).invoke(ABOUT_BO)["structured_response"]
     with pytest.raises(UnsupportedError, match=r'Write `tool_calling = "prompted"`'):
-        create_agent(ChatMute(), TOOLS).invoke(QUESTION)  # type: ignore[arg-type]
+        create_agent(ChatMute(), TOOLS).invoke(QUESTION)
 
 
 # --- middleware ---
@@ -360,7 +364,7 @@ def test_six_lines_make_an_agent() -> None:
     @chat_model
     def mine(request: Request) -> str:
         if "<tool_response>" in request.text:
-            return "It is " + json.loads(request.text.splitlines()[1])["content"]
+            return f"It is {json.loads(request.text.splitlines()[1])['content']}"
         return '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
 
     messages = run(create_agent(mine(), TOOLS))

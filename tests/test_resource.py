@@ -21,6 +21,15 @@ from langplug import ChatModel, Request, chat_model, resource
 LOG: list[str] = []
 
 
+@pytest.fixture(autouse=True, scope="module")
+def little_to_collect() -> Iterator[None]:
+    """Garbage collections that take no notice of what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def log() -> list[str]:
     """What was made and torn down, in order."""

@@ -17,7 +17,7 @@ from langplug import ChatModel, Request
 from langplug._request import Cancellation
 
 TIMES = 200
-LONGEST_S = 0.002
+LONGEST_S = 0.001
 """Cancels come at a random moment within this time."""
 
 WITHIN_S = 0.05

@@ -144,6 +144,24 @@ def test_where_no_more_threads_are_granted_jobs_wait(alive: Threads, monkeypatch
     assert wait_until(lambda: done == list(range(5)))
 
 
+def test_when_threads_are_granted_again_they_are_used(alive: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that had to wait for another's thread does not keep later ones from getting their own."""
+    scarce, pool = Scarce(1, monkeypatch), ThreadPool()
+    first, second, done = threading.Event(), threading.Event(), threading.Event()
+
+    def wait_for_second() -> None:
+        second.wait(20)
+        done.set()
+
+    pool.spawn(lambda: (first.wait(20), None)[1])
+    pool.spawn(wait_for_second)
+    first.set()
+    time.sleep(0.05)
+    scarce.granted = 1
+    pool.spawn(second.set)
+    assert done.wait(5)
+
+
 def test_where_no_thread_is_granted_the_caller_hears_of_it(alive: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the system grants no thread at all, `spawn` raises, the job is not kept, and a later one is done."""
     scarce, pool, done = Scarce(0, monkeypatch), ThreadPool(), list[str]()

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from tests.callers import TOOLS, delta
 from tests.paths import STREAMED, WHOLE, Path
 
-from langplug import Request, ToolCall, chat_model
+from langplug import ChatModel, Request, ToolCall, chat_model
 
 
 def made(message: AIMessage) -> list[tuple[str, Any]]:
@@ -260,3 +260,45 @@ def test_i06_no_fragments_raise(parts: list[ToolCall]) -> None:
     whole, streamed = WHOLE["invoke"](model, "?").message, STREAMED["stream"](model, "?").message
     assert made(whole) == made(streamed)
     assert [one["args"] for one in whole.invalid_tool_calls] == [one["args"] for one in streamed.invalid_tool_calls]
+
+
+# --- what authors get wrong ---
+
+
+@pytest.mark.parametrize("args", [{"a": object()}, {"a": {1, 2}}])
+def test_i_arguments_that_are_no_json_are_an_error(call: Path, args: Any) -> None:
+    """Arguments that JSON does not have are an error that names the call and what is wanted."""
+    with pytest.raises(TypeError, match=r"arguments of the call of 'add' are .* no JSON data.*Yield strings, numbers"):
+        call(wire(parts=[ToolCall(name="add", args=args)]).bind_tools(TOOLS), "?")
+
+
+@pytest.mark.parametrize("args", [[1, 2], 3, True])
+def test_i_arguments_that_are_no_object_are_an_invalid_call(call: Path, args: Any) -> None:
+    """JSON other than an object, as it is, makes an invalid call and no error."""
+    message = call(wire(parts=[delta(tool_calls=[fragment("add", args)]), *deltas()]).bind_tools(TOOLS), "?").message
+    assert ([], ["add"]) == (message.tool_calls, [one["name"] for one in message.invalid_tool_calls])
+
+
+@pytest.mark.parametrize(
+    ("capability", "complaint"),
+    [
+        ({"tool_calling": "nativ"}, r"tool_calling is 'nativ'\. It must be 'native'"),
+        ({"structured_output": True}, r"structured_output is True\. It must be 'native' or 'derived'"),
+    ],
+)
+def test_i_a_capability_that_there_is_not_is_refused(capability: dict[str, Any], complaint: str) -> None:
+    """A misspelt capability is refused when the class is made, in both doors."""
+
+    def respond(self: Any, request: Request) -> str:
+        return "ok"
+
+    with pytest.raises(TypeError, match=complaint):
+        type("ChatWrong", (ChatModel,), {"respond": respond, "__module__": __name__, **capability})
+    with pytest.raises(TypeError, match=complaint):
+        chat_model(**capability)(lambda request: "ok")
+
+
+def test_i_a_misspelt_keyword_is_named() -> None:
+    """A keyword of a call that is nearly one for tools is refused, and the right one named."""
+    with pytest.raises(TypeError, match="Did you mean 'tool_choice'"):
+        wire(parts=["ok"]).bind_tools(TOOLS, tool_choise="any").invoke("?")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from tests.callers import CALLERS, TOOLS, Turn, call, caller
 from tests.paths import PATHS, Path, achunks, chunks
 from tests.zoo import PIXEL, MakeModel
 
+from langplug import Reasoning
 from langplug.models import ChatScripted
 
 SAID = {
@@ -66,6 +68,31 @@ def test_l01_blocks_keep_the_order_in_which_they_came() -> None:
     model = ChatScripted(replies=[["one ", "two", image, "three"]], when_exhausted="repeat", output_version="v1")
     answers = [shown(list(path(model, "?").message.content)) for path in PATHS.values()]
     assert [[("text", "one two"), ("image", PIXEL), ("text", "three")]] * len(PATHS) == answers
+
+
+TWO_CALLS: Turn = [Reasoning("hmm"), "Let me see:", call("add", a=1, b=2), call("add", a=3, b=4)]
+
+
+@pytest.mark.parametrize("name", list(CALLERS))
+def test_l02_calls_are_blocks_beside_the_text(call: Path, name: str) -> None:
+    """A thought, text and calls are each a block of its own, with arguments as a dict, numbered apart in a stream."""
+    model, _ = caller(CALLERS[name], TWO_CALLS, output_version="v1")
+    blocks: list[Any] = list(call(model.bind_tools(TOOLS), "?").message.content)
+    assert ["reasoning", "text", "tool_call", "tool_call"] == [block["type"] for block in blocks]
+    assert [{"a": 1, "b": 2}, {"a": 3, "b": 4}] == [block["args"] for block in blocks[2:]]
+    assert 2 == len({block["id"] for block in blocks[2:]})
+
+
+@pytest.mark.parametrize("read", [chunks, achunks], ids=["stream", "astream"])
+@pytest.mark.parametrize("name", list(CALLERS))
+def test_l02_blocks_with_calls_are_numbered_apart(name: str, read: Any) -> None:
+    """No block of a stream has the number of another."""
+    model, _ = caller(CALLERS[name], TWO_CALLS, output_version="v1")
+    blocks = [block for chunk in read(model.bind_tools(TOOLS), "?") for block in chunk.content]
+    kinds: dict[int, set[str]] = {}
+    for block in blocks:
+        kinds.setdefault(block["index"], set()).add(block["type"])
+    assert [{"reasoning"}, {"text"}, {"tool_call_chunk"}, {"tool_call_chunk"}] == list(kinds.values())
 
 
 def test_l03_an_answer_in_blocks_goes_into_the_history_once(make_model: MakeModel, call: Path) -> None:

@@ -77,23 +77,31 @@ class TestGGUFIntegration(OfGGUF, ChatModelIntegrationTests):  # type: ignore[mi
         return ChatGGUF(**{**self.standard_chat_model_params, **SETTINGS, **for_test, **asked})
 
     @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
-    @pytest.mark.xfail(raises=AssertionError, reason="calls magic_function, but with a number of its own for the 3")
+    @pytest.mark.xfail(
+        strict=False, raises=AssertionError, reason="calls magic_function, but with a number of its own for the 3"
+    )
     def test_tool_calling(self, model: BaseChatModel) -> None:
         """A call with the arguments that were asked for."""
         super().test_tool_calling(model)
 
-    @pytest.mark.xfail(raises=AssertionError, reason="calls magic_function, but with a number of its own for the 3")
+    @pytest.mark.xfail(
+        strict=False, raises=AssertionError, reason="calls magic_function, but with a number of its own for the 3"
+    )
     async def test_tool_calling_async(self, model: BaseChatModel) -> None:
         """The same, async."""
         await super().test_tool_calling_async(model)
 
     @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
-    @pytest.mark.xfail(raises=AssertionError, reason="rather talks about the weather than call a tool unforced")
+    @pytest.mark.xfail(
+        strict=False, raises=AssertionError, reason="rather talks about the weather than call a tool unforced"
+    )
     def test_agent_loop(self, model: BaseChatModel) -> None:
         """A call that the model makes of itself."""
         super().test_agent_loop(model)
 
-    @pytest.mark.xfail(raises=OutputParserException, reason="writes JSON, but not with the keys that the prompt names")
+    @pytest.mark.xfail(
+        strict=False, raises=OutputParserException, reason="writes JSON, but not with the keys that the prompt names"
+    )
     def test_json_mode(self, model: BaseChatModel) -> None:
         """JSON of a form that only the prompt tells."""
         super().test_json_mode(model)

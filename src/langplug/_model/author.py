@@ -53,6 +53,22 @@ def check_parameters(function: Any, where: str, injected: tuple[str, ...]) -> li
     return [one for one in given if one.kind is kinds.KEYWORD_ONLY]
 
 
+_CHOICES = {"tool_calling": ("native", "prompted", "off"), "structured_output": ("native", "derived")}
+
+
+def check_capabilities(cls: type) -> None:
+    """Look at what the class says that its models can do.
+
+    Raises:
+        TypeError: If it says something else than can be said; what can be is listed.
+    """
+    for name, choices in _CHOICES.items():
+        said = cls.__dict__.get(name, choices[0])
+        if said not in choices:
+            allowed = " or ".join(map(repr, choices))
+            raise TypeError(f"{cls.__qualname__}.{name} is {said!r}. It must be {allowed}.")
+
+
 def check_fields(cls: Any, base: type) -> None:
     """Look at the names and types of the fields that the class declares.
 

@@ -104,6 +104,7 @@ class ChatModel(HealedChatModel, HasResources):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         author.check_fields(cls, HealedChatModel)
+        author.check_capabilities(cls)
         if "respond" in cls.__dict__ and "shape" not in cls.__dict__:
             cls.shape = author.checked_shape(cls)
         author.note_package_version(cls)
@@ -383,7 +384,7 @@ class ChatModel(HealedChatModel, HasResources):
 
     def __eq__(self, other: object) -> bool:
         """Equal where all settings are; what a model makes or counts as it is used is none."""
-        return type(self) is type(other) and self.__dict__ == other.__dict__
+        return type(self) is type(other) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]  # as for any pydantic model that can change
 

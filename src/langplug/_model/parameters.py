@@ -152,7 +152,7 @@ def sorted_out(cls: type[BaseChatModel], given: Mapping[str, Any]) -> Given:
         elif name in STANDARD:
             ignored.append(name)
         else:
-            raise unknown(cls, name, "a call", known)
+            raise unknown(cls, name, "a call", {*known, *TOOL_KEYWORDS})
     return Given(overrides, tuple(ignored), tools)
 
 

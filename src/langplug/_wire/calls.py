@@ -45,8 +45,10 @@ class _OpenCall:
             self.id = piece.id
         if isinstance(piece.args, str):
             self.args.append(piece.args)
-        elif piece.args is not None:
+        elif isinstance(piece.args, Mapping):
             self.mapping = piece.args
+        elif piece.args is not None:  # JSON other than an object, as a server may send it
+            self.args.append(_json(piece.args, self.name))
 
     @property
     def text(self) -> str:
@@ -63,7 +65,7 @@ class _OpenCall:
     def close(self) -> WholeCall:
         text = "".join(self.args)
         parsed = dict(self.mapping) if self.mapping and not self.text else _json_object(text)
-        args = text if parsed is None else json.dumps(parsed, ensure_ascii=False)
+        args = text if parsed is None else _json(parsed, self.name)
         return WholeCall(self.name, self.id, args, parsed)
 
 
@@ -77,7 +79,8 @@ class CallAssembler:
     def feed(self, piece: ToolCall) -> list[WholeCall]:
         """Take one more piece; a call that comes whole, with none open, is given on at once."""
         if isinstance(piece.args, Mapping) and not self._open and (piece.args or piece.index is None):
-            return [self._identified(WholeCall(piece.name or "", piece.id or "", _json(piece.args), dict(piece.args)))]
+            args = _json(dict(piece.args), piece.name)
+            return [self._identified(WholeCall(piece.name or "", piece.id or "", args, dict(piece.args)))]
         call = self._call_of(piece)
         if call is None:
             call = _OpenCall(index=None if piece.index is None else str(piece.index))
@@ -126,8 +129,14 @@ def _differ(call: _OpenCall, piece: ToolCall) -> bool:
     return call.has_all_args and bool(call.text or call.mapping)
 
 
-def _json(args: Mapping[str, Any]) -> str:
-    return json.dumps(dict(args), ensure_ascii=False)
+def _json(args: Any, name: str | None) -> str:
+    try:
+        return json.dumps(args, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"The arguments of the call of {name!r} are {args!r}, which is no JSON data: {error}. "
+            "Yield strings, numbers, booleans, None, and lists and dicts of them."
+        ) from error
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

@@ -54,7 +54,9 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
 def _is_json_schema(schema: Mapping[str, Any]) -> bool:
     """Whether it is no description of a function: OpenAI's, Anthropic's or Bedrock's, which all have a name."""
     names_function = "name" in schema or "function" in schema or "toolSpec" in schema
-    return not names_function and any(key in schema for key in ("title", "properties", "type", "anyOf", "enum", "$ref"))
+    half = schema.get("type") == "json_schema"  # OpenAI's response format, without the schema
+    describes = any(key in schema for key in ("title", "properties", "type", "anyOf", "enum", "$ref"))
+    return describes and not names_function and not half
 
 
 def checker_of(schema: Any) -> Callable[[Any], Problem]:
@@ -67,6 +69,14 @@ def checker_of(schema: Any) -> Callable[[Any], Problem]:
     return lambda value: problem_with(value, described)
 
 
+def _standing_alone(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """`schema` with what it refers to put in place, since inside of another one its references would lead nowhere."""
+    try:
+        return dereference_refs(dict(schema))
+    except KeyError:  # they lead nowhere now: who makes a grammar of it says so
+        return dict(schema)
+
+
 def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The schema of a call of one of `functions` (OpenAI function dicts), as `{"name": ..., "arguments": {...}}`."""
     calls = [
@@ -74,7 +84,7 @@ def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "type": "object",
             "properties": {
                 "name": {"const": function["name"]},
-                "arguments": dereference_refs(dict(function.get("parameters") or {"type": "object"})),
+                "arguments": _standing_alone(function.get("parameters") or {"type": "object"}),
             },
             "required": ["name", "arguments"],
             "additionalProperties": False,
