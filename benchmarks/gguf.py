@@ -3,7 +3,7 @@
     python benchmarks/gguf.py [--rounds 3] [--parallel 16] [--threads 2]
 
 Wall-clock tokens per second, by the usage that the engine reports; the contestants take turns in each round.
-ChatLlamaCpp takes part if langchain-community and llama-cpp-python are installed (the latter builds llama.cpp from source);
+ChatLlamaCpp takes part if langchain-community and llama-cpp-python (which is built from source) are installed;
 it is asked one prompt after the other, since its `batch` aborts the process.
 """
 
