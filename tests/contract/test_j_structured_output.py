@@ -157,6 +157,7 @@ def test_j01_every_schema_gives_its_object(name: str, case: Any, method: Any, ge
     assert (bo, type(bo)) == (given, type(given))
 
 
+@pytest.mark.parametrize("get", [by_invoke, by_astream])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["native", "native tools", "prompted"])
 def test_j03_the_message_comes_along(name: str, case: Any, method: Any, get: Get) -> None:
