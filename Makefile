@@ -4,6 +4,7 @@
 PYTHON ?= python3
 WEIGHTS := smollm2
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -62,11 +63,12 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	$(call say,locks)
 	@$(compile) pyproject.toml --all-extras --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
+	@$(compile) pyproject.toml --all-extras --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 
 .PHONY: clean
 clean: ## Remove what make made here; pulled weights stay in the user's cache
-	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.build: $(LOCK)/build.txt
 	@$(PYTHON) -c '$(check_python)'
@@ -80,4 +82,13 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml $(VENV)/.bu
 	$(call say,installing $<)
 	@$(install) --require-hashes --requirement $<
 	@$(install) --no-deps --editable .
+	@touch $@
+
+# The peers live in an environment of their own: they bring much that no user of langplug needs.
+$(PEERS)/.peers: $(LOCK)/peers.txt pyproject.toml $(VENV)/.build
+	$(call say,installing $<)
+	@$(PYTHON) -m venv $(PEERS)
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes --requirement $(LOCK)/build.txt
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --require-hashes --requirement $<
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --no-deps --editable .
 	@touch $@

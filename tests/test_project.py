@@ -298,14 +298,14 @@ def test_locks_hold_hashes_and_no_places(lock: Path) -> None:
 
 def test_locks_agree() -> None:
     """What two locks both hold, they hold in the same version."""
-    everything = pins(ROOT / "requirements" / "dev.txt")
-    assert {"build.txt", "chat.txt", "dev.txt"} == {lock.name for lock in LOCKS}
+    everything = pins(ROOT / "requirements" / "peers.txt")
+    assert {"build.txt", "chat.txt", "dev.txt", "peers.txt"} == {lock.name for lock in LOCKS}
     assert [] == [f"{lock.name}: {pin}" for lock in LOCKS for pin in sorted(pins(lock) - everything)]
 
 
 def test_locks_hold_what_the_project_asks_for() -> None:
     """Whatever `pyproject.toml` asks for stands in a lock, in a version that it allows: else, `make lock`."""
-    locked = dict(pin.split("==", maxsplit=1) for pin in pins(ROOT / "requirements" / "dev.txt"))
+    locked = dict(pin.split("==", maxsplit=1) for pin in pins(ROOT / "requirements" / "peers.txt"))
     assert [] == [str(wish) for wish in wishes() if not wish.specifier.contains(locked.get(wish.name, "none"))]
 
 
