@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langplug._declare import env, resource
-    from langplug._errors import IncompleteAnswerError, MissingSecretError, UnmetDemandError, UnsupportedError
+    from langplug._errors import (
+        IncompleteAnswerError,
+        MissingSecretError,
+        RefusalError,
+        UnmetDemandError,
+        UnsupportedError,
+    )
     from langplug._load import load
     from langplug._model.chat_model import ChatModel
     from langplug._model.decorator import chat_model
@@ -26,6 +32,7 @@ _HOMES = {
     "MissingSecretError": "_errors",
     "Part": "_parts",
     "Reasoning": "_parts",
+    "RefusalError": "_errors",
     "TOOL_FORMATS": "_wire.tools",
     "Request": "_request",
     "ToolCall": "_parts",
@@ -48,6 +55,7 @@ __all__ = [
     "MissingSecretError",
     "Part",
     "Reasoning",
+    "RefusalError",
     "Request",
     "ToolCall",
     "ToolFormat",

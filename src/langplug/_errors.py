@@ -10,6 +10,7 @@ Each is one of langchain-core's `ModelError` family, so code written against tha
     ├── ModelAuthenticationError
     │   └── MissingSecretError        no value for a secret, neither given nor in the environment (also a ValueError)
     ├── ModelInvalidRequestError
+    │   ├── RefusalError              the provider's rules forbid to answer this
     │   └── UnsupportedError          the model cannot do this and may not be helped (also a NotImplementedError)
     └── (core's own, raised as they are: ModelTimeoutError, ModelRateLimitError, ContextOverflowError, ...)
 
@@ -43,6 +44,10 @@ class IncompleteAnswerError(ModelConnectionError):
 
 class MissingSecretError(ModelAuthenticationError, ValueError):
     """A secret was neither given nor found in the environment. The message names the variable."""
+
+
+class RefusalError(ModelInvalidRequestError):
+    """The provider refused the request by its rules on content. The message is the provider's own."""
 
 
 class UnmetDemandError(ModelError):

@@ -17,7 +17,8 @@ from langchain_core.exceptions import (
 )
 
 from langplug._parts import Finish, Reasoning, ToolCall, Usage
-from langplug._wire.openai_chunks import error_of, is_chunk, is_openai_shaped, parts_of
+from langplug._wire.http_errors import error_of
+from langplug._wire.openai_chunks import is_chunk, is_openai_shaped, parts_of
 from langplug._wire.turn import Turn
 
 

@@ -129,6 +129,15 @@ def long_lived_loop() -> LoopThread:
         return _loops[depth]
 
 
+def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What `coroutine` returns or raises, run on the long-lived loop in the caller's context; left, it is cancelled."""
+    running = long_lived_loop().submit(coroutine, contextvars.copy_context())
+    try:
+        return running.result()
+    finally:
+        running.stop()
+
+
 @atexit.register
 def _stop_loops() -> None:
     for loop_thread in _loops:

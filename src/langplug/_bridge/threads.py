@@ -1,9 +1,15 @@
 """langplug's own threads, so that a blocking model never competes for the event loop's default executor."""
 
+import asyncio
+import contextlib
+import contextvars
 import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_THREADS = int(os.environ.get("LANGPLUG_MAX_THREADS", "1024"))
 """How many blocking models may run at once in a process; more wait their turn. Set by `LANGPLUG_MAX_THREADS`."""
@@ -94,6 +100,36 @@ _pool = ThreadPool()
 def spawn(job: Callable[[], None]) -> None:
     """Run `job` in a thread of langplug's pool. It must not raise."""
     _pool.spawn(job)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """What `function` returns or raises, run in a thread of langplug's pool, in the caller's context.
+
+    Cancelled, it returns at once; the thread goes on until the function does.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(result)  # type: ignore[arg-type]
+        else:
+            done.set_exception(error)
+
+    def job() -> None:
+        result, error = None, None
+        try:
+            result = context.run(function)
+        except BaseException as raised:  # noqa: BLE001 - whoever waits must see it
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    spawn(job)
+    return await done
 
 
 def _forget_threads() -> None:

@@ -7,32 +7,11 @@ read leniently, since the servers that speak it deviate.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_core.exceptions import (
-    ContextOverflowError,
-    ModelAPIError,
-    ModelAuthenticationError,
-    ModelError,
-    ModelInvalidRequestError,
-    ModelNotFoundError,
-    ModelPermissionDeniedError,
-    ModelRateLimitError,
-)
-
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
+from langplug._wire.http_errors import error_of
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """Where servers put the reasoning text: DeepSeek and older vLLM; newer vLLM, Ollama and OpenRouter."""
-
-_ERRORS: dict[int, type[ModelError]] = {
-    400: ModelInvalidRequestError,
-    401: ModelAuthenticationError,
-    403: ModelPermissionDeniedError,
-    404: ModelNotFoundError,
-    422: ModelInvalidRequestError,
-    429: ModelRateLimitError,
-}
-
-_OVERFLOW_WORDS = ("context_length_exceeded", "exceed_context_size", "maximum context length", "context size")
 
 
 def is_openai_shaped(value: Mapping[str, Any]) -> bool:
@@ -45,8 +24,8 @@ def is_chunk(value: Mapping[str, Any]) -> bool:
     return any("delta" in choice for choice in value.get("choices") or ())
 
 
-def parts_of(value: Mapping[str, Any]) -> Iterator[Part]:
-    """The parts that a completion or chunk holds.
+def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
+    """The parts that a completion or chunk holds of the answer number `index`; of several, one is read at a time.
 
     Raises:
         ModelError: If it is an error object; of the type that fits its status code and words.
@@ -54,10 +33,14 @@ def parts_of(value: Mapping[str, Any]) -> Iterator[Part]:
     if value.get("error"):
         raise error_of(value["error"])
     for choice in value.get("choices") or ():
-        if not choice.get("index"):  # several answers at once are not asked for here
+        if (choice.get("index") or 0) == index:
             yield from _choice(choice)
+    if reason := value.get("finish_reason"):  # where some gateways have it
+        yield Finish(reason=str(reason))
     if isinstance(usage := value.get("usage"), Mapping):
         yield _usage(usage)
+    elif isinstance(timings := value.get("timings"), Mapping):
+        yield _usage_so_far(timings)
     metadata = {name: value[name] for name in ("system_fingerprint", "service_tier") if value.get(name)}
     if model := value.get("model"):
         metadata["model_name"] = model
@@ -65,16 +48,13 @@ def parts_of(value: Mapping[str, Any]) -> Iterator[Part]:
         yield Finish(reason="", metadata=metadata)
 
 
-def error_of(error: Any) -> ModelError:
-    """The typed error that an OpenAI error object, or a bare message, stands for."""
-    detail: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
-    message = str(detail.get("message") or detail)
-    words = f"{detail.get('code')} {detail.get('type')} {message}".lower()
-    if any(word in words for word in _OVERFLOW_WORDS):
-        return ContextOverflowError(message)
-    code = str(detail.get("code") or detail.get("status"))
-    status = int(code) if code.isdigit() else 500
-    return _ERRORS.get(status, ModelAPIError if status >= 500 else ModelInvalidRequestError)(message)
+def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """What a completion or chunk with several answers holds of one, as if it were the only one.
+
+    The usage, which is that of all together, goes with the first.
+    """
+    choices = [{**one, "index": 0} for one in value.get("choices") or () if (one.get("index") or 0) == index]
+    return {name: item for name, item in value.items() if name != "usage" or index == 0} | {"choices": choices}
 
 
 def _choice(choice: Mapping[str, Any]) -> Iterator[Part]:
@@ -89,8 +69,14 @@ def _choice(choice: Mapping[str, Any]) -> Iterator[Part]:
         yield _tool_call({"function": function})
     if logprobs := choice.get("logprobs"):
         yield Finish(reason="", metadata={"logprobs": logprobs})
-    if reason := choice.get("finish_reason"):
-        yield Finish(reason=str(reason))
+    if reason := choice.get("finish_reason") or body.get("finish_reason"):
+        yield Finish(reason=str(reason), stop_sequence=_stop_sequence(choice))
+
+
+def _stop_sequence(choice: Mapping[str, Any]) -> str | None:
+    """The stop string that was met, where the server tells: vLLM's and SGLang's names for it."""
+    told = (choice.get(name) for name in ("stop_reason", "matched_stop"))
+    return next((stop for stop in told if isinstance(stop, str)), None)
 
 
 def _content(content: Any) -> Iterator[Part]:
@@ -138,6 +124,16 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         total_tokens=usage.get("total_tokens"),
         input_token_details=_known(cache_read=read.get("cached_tokens"), audio=read.get("audio_tokens")),
         output_token_details=_known(reasoning=wrote.get("reasoning_tokens"), audio=wrote.get("audio_tokens")),
+    )
+
+
+def _usage_so_far(timings: Mapping[str, int]) -> Usage:
+    """What llama.cpp says with each chunk under `timings_per_token`."""
+    cached = timings.get("cache_n") or 0
+    return Usage(
+        input_tokens=cached + (timings.get("prompt_n") or 0),
+        output_tokens=timings.get("predicted_n"),
+        input_token_details={"cache_read": cached},
     )
 
 

@@ -32,7 +32,7 @@ from langchain_core.exceptions import ContextOverflowError, ModelAPIError, Model
 from langplug import UnsupportedError, _weights
 from langplug._bridge.channel import Channel
 from langplug._bridge.threads import spawn
-from langplug._wire.openai_chunks import error_of
+from langplug._wire.http_errors import error_of
 from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, check_file, read_header
 from langplug.models._slots import Slots
 

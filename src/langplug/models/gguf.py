@@ -1,7 +1,7 @@
 """`ChatGGUF`: local weights, in this process, by llama.cpp. Install it with `pip install 'langplug[gguf]'`."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import fields
 from functools import cache
@@ -12,7 +12,7 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.messages import BaseMessage
 from pydantic import Field, field_validator
 
-from langplug import ChatModel, Part, Request, Usage, _weights, resource
+from langplug import ChatModel, Part, Request, _weights, resource
 from langplug._wire.openai_messages import to_openai_messages
 from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, read_chat_template, read_header
 from langplug.models._grammar import grammar_of
@@ -132,8 +132,6 @@ class ChatGGUF(ChatModel):
         """Answer with llama.cpp's own chunks."""
         async with aclosing(self.engine.chat(self._body(request))) as chunks:
             async for chunk in chunks:
-                if request.stop and (timings := chunk.get("timings")):
-                    yield _usage_so_far(timings)  # the chunk that it comes with may be the last one read
                 yield chunk
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -146,7 +144,7 @@ class ChatGGUF(ChatModel):
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_progress": True,
-            "timings_per_token": bool(request.stop),
+            "timings_per_token": bool(request.stop),  # as the chunk with the usage is not read any more
             "logprobs": self.logprobs or self.top_logprobs is not None,
         }
         if request.schema is not None:
@@ -204,11 +202,3 @@ def _template_of(path: str | None) -> str:
         return read_chat_template(locate(path)) or ""
     except (WeightsNotFoundError, BadWeightsError, OSError):
         return ""
-
-
-def _usage_so_far(timings: Mapping[str, int]) -> Usage:
-    return Usage(
-        input_tokens=timings["cache_n"] + timings["prompt_n"],
-        output_tokens=timings["predicted_n"],
-        input_token_details={"cache_read": timings["cache_n"]},
-    )

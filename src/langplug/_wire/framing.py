@@ -1,0 +1,235 @@
+"""From the bytes of a body to its frames: push decoders, one for each way in which servers cut a body into messages.
+
+`feed` takes bytes as they come and returns the frames that are complete; `flush` says that no more come and returns
+what is left. However the bytes are cut, the frames are the same. What stands in a frame is not looked at here.
+"""
+
+import codecs
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+Framing: TypeAlias = Literal["sse", "ndjson", "json-array", "json", "text"]
+
+
+class Frame(NamedTuple):
+    """One message of a body.
+
+    Attributes:
+        data: What it says: UTF-8 bytes; of plain text, the text.
+        event: The event's name, where server-sent events are named.
+    """
+
+    data: bytes | str
+    event: str = ""
+
+
+class FrameDecoder(Protocol):
+    """Bytes in, frames out."""
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; return the frames that they complete."""
+        ...
+
+    def flush(self) -> list[Frame]:
+        """Say that no more bytes come; return what is left."""
+        ...
+
+
+class EventStream:
+    """Server-sent events, by https://html.spec.whatwg.org/multipage/server-sent-events.html.
+
+    Comments, `id:` and `retry:` are dropped. Other than a browser it gives on an event that the end of the body left
+    without its blank line: many servers leave that out behind the last one.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._ended_in_cr = False
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; return the events that they complete."""
+        if self._ended_in_cr or b"\r" in data:
+            data = self._with_plain_line_ends(data)
+        data = self._held + data
+        if b"\n\n" not in data:
+            self._held = data
+            return []
+        *blocks, self._held = data.split(b"\n\n")
+        return [frame for block in blocks if (frame := self._event(block)) is not None]
+
+    def flush(self) -> list[Frame]:
+        """Return the last event, if its blank line never came."""
+        block, self._held = self._held, b""
+        frame = self._event(block)
+        return [] if frame is None else [frame]
+
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        """CR and CRLF as LF; a CR at the end of the piece before may have been the half of a CRLF."""
+        if not data:
+            return data
+        if self._ended_in_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._ended_in_cr = False
+            if not data:
+                return data
+        self._ended_in_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _event(self, block: bytes) -> Frame | None:
+        if not self._begun:
+            self._begun = True
+            block = block.removeprefix(codecs.BOM_UTF8)
+        if block.startswith(b"data: ") and b"\n" not in block:  # nearly all that there are
+            return Frame(block[6:])
+        lines: list[bytes] = []
+        name = b""
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"data":
+                lines.append(value)
+            elif field == b"event":
+                name = value
+        return Frame(b"\n".join(lines), name.decode(errors="replace")) if lines else None
+
+
+class JsonLines:
+    """JSON values, one a line (NDJSON); empty lines are dropped."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; return the lines that they complete."""
+        if b"\n" not in data:
+            self._held.append(data)
+            return []
+        *lines, rest = b"".join([*self._held, data]).split(b"\n")
+        self._held = [rest]
+        return [Frame(line) for line in map(bytes.strip, lines) if line]
+
+    def flush(self) -> list[Frame]:
+        """Return the last line, if its end never came."""
+        line, self._held = b"".join(self._held).strip(), []
+        return [Frame(line)] if line else []
+
+
+class JsonArray:
+    """The items of one JSON array, each as soon as it is whole."""
+
+    _MARKS = re.compile(rb'["\\\[\]{},]')
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._read = 0
+        self._depth = 0
+        self._in_string = False
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; return the items that they complete."""
+        self._held += data
+        frames: list[Frame] = []
+        start, skip = 0, self._read
+        for match in self._MARKS.finditer(self._held, self._read):
+            at = match.start()
+            if at < skip:
+                continue
+            mark = match.group()
+            if mark == b"\\":
+                skip = at + 2
+            elif mark == b'"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                start = self._bracket(mark, start, at, frames)
+        self._read = max(len(self._held), skip) - start
+        self._held = self._held[start:]
+        return frames
+
+    def flush(self) -> list[Frame]:
+        """Return what is left, if the array never ended."""
+        rest, self._held = self._held.strip(), b""
+        return [Frame(rest)] if rest else []
+
+    def _bracket(self, mark: bytes, start: int, at: int, frames: list[Frame]) -> int:
+        """Count one bracket or comma in; return where the item begins that is read now."""
+        ends_item = self._depth == 1 and mark in (b",", b"]")
+        self._depth += (mark in (b"[", b"{")) - (mark in (b"]", b"}"))
+        if ends_item and (item := self._held[start:at].strip()):
+            frames.append(Frame(item))
+        opens_array = mark == b"[" and self._depth == 1
+        return at + 1 if ends_item or opens_array else start
+
+
+class WholeBody:
+    """One message, which is the whole body."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; nothing is complete before the end."""
+        self._held.append(data)
+        return []
+
+    def flush(self) -> list[Frame]:
+        """Return the body, if there is any."""
+        body, self._held = b"".join(self._held).strip(), []
+        return [Frame(body)] if body else []
+
+
+class PlainText:
+    """Text as it comes, with characters kept whole. Bytes that are no UTF-8 become U+FFFD."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take the next bytes; return the text that they complete."""
+        text = self._decoder.decode(data)
+        return [Frame(text)] if text else []
+
+    def flush(self) -> list[Frame]:
+        """Return what is left of a character that was cut off."""
+        text = self._decoder.decode(b"", final=True)
+        return [Frame(text)] if text else []
+
+
+FRAMINGS: Mapping[Framing, Callable[[], FrameDecoder]] = {
+    "sse": EventStream,
+    "ndjson": JsonLines,
+    "json-array": JsonArray,
+    "json": WholeBody,
+    "text": PlainText,
+}
+
+_CONTENT_TYPES: Mapping[str, Framing] = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/x-jsonlines": "ndjson",
+    "application/json": "json",
+}
+
+
+def framing_of(content_type: str) -> Framing | None:
+    """How a body of this `Content-Type` is cut into messages; None if the type does not tell."""
+    return _CONTENT_TYPES.get(content_type.partition(";")[0].strip().lower())
+
+
+def sniffed_framing(start: bytes) -> Framing | None:
+    """How a body is cut into messages that begins so, for servers whose content type is wrong.
+
+    None if too little of it has come to tell. A body of several JSON lines begins as one of a single JSON value does
+    and is taken for the latter, as the content type tells those two apart.
+    """
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    if not start or (len(start) < 3 and codecs.BOM_UTF8.startswith(start)):
+        return None
+    if start[:1] in (b"{", b"["):
+        return "json"
+    if any(start.startswith(field) or field.startswith(start) for field in (b"data:", b"event:", b"id:", b"retry:")):
+        return "sse" if b":" in start else None
+    return "sse" if start.startswith(b":") else "text"

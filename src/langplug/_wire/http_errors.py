@@ -1,0 +1,183 @@
+"""What a server's error says, as one of langchain-core's typed errors.
+
+Servers agree on statuses far more than on bodies. So the words of the body come first where they are telling (a context
+that overflows is a 400 here, a 413 or 500 there), and then the status.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+
+from langplug._errors import RefusalError
+
+_BY_STATUS: Mapping[int, type[ModelError]] = {
+    401: ModelAuthenticationError,
+    402: ModelPermissionDeniedError,
+    403: ModelPermissionDeniedError,
+    404: ModelNotFoundError,
+    408: ModelTimeoutError,
+    409: ModelAPIError,  # a conflict with what the server does just now, which passes
+    413: ContextOverflowError,
+    429: ModelRateLimitError,
+}
+
+_BY_WORDS: Mapping[type[ModelError], tuple[str, ...]] = {
+    ContextOverflowError: (
+        "context_length_exceeded",
+        "exceed_context_size",
+        "maximum context length",
+        "context size",
+        "context window",
+        "model's context length",
+        "exceed context limit",
+        "prompt is too long",
+        "max_new_tokens` must be <=",
+        "reduce the length of the messages",
+    ),
+    RefusalError: (
+        "content_policy_violation",
+        "content_filter",
+        "content management policy",
+        "responsibleaipolicyviolation",
+    ),
+}
+"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, TGI and Groq put it, in lower case."""
+
+_NOT_WORTH_RETRYING = (
+    "insufficient_quota",
+    "exceeded your current quota",
+    "billing_hard_limit",
+    "insufficient balance",
+)
+"""Words of a 429 that no waiting cures."""
+
+_BY_TYPE: Mapping[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The statuses of errors that have only a name, as those in the middle of a stream: OpenAI's names and
+https://docs.anthropic.com/en/api/errors."""
+
+_LONGEST_MESSAGE = 1000
+
+
+def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
+    """The typed error that a response with an error status stands for.
+
+    It has the attributes `status_code`, `retry_after` (seconds, or None) and `request_id` (or None).
+
+    Args:
+        status: The HTTP status.
+        body: The body, or its beginning.
+        headers: The response's headers; how their names are written does not matter.
+    """
+    named = {name.lower(): value for name, value in headers.items()}
+    said = said_in(body)
+    error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
+    details: dict[str, Any] = {
+        "status_code": status,
+        "retry_after": retry_after(named),
+        "request_id": named.get("x-request-id") or named.get("request-id"),
+    }
+    for name, value in details.items():
+        setattr(error, name, value)
+    return error
+
+
+def error_of(error: Any) -> ModelError:
+    """The typed error that an error object in the body of an answer, or a bare message, stands for."""
+    detail = error if isinstance(error, Mapping) else {"message": str(error)}
+    return typed_error(_status_in(detail), detail, message_of(detail) or str(error))
+
+
+def typed_error(status: int, said: Any, message: str) -> ModelError:
+    """An error of the type that fits the status and the words that were said with it."""
+    words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
+    for kind, signs in _BY_WORDS.items():
+        if any(sign in words for sign in signs):
+            return kind(message)
+    known = _BY_STATUS.get(status)
+    if known is None:
+        known = ModelAPIError if status >= 500 else ModelInvalidRequestError
+    error = known(message)
+    if status == 429 and any(sign in words for sign in _NOT_WORTH_RETRYING):
+        error.is_retryable = False
+    return error
+
+
+def said_in(body: bytes) -> Any:
+    """What a body says: its JSON, else its text without tags, in one line."""
+    text = body.decode(errors="replace").strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text).split())[:_LONGEST_MESSAGE]
+
+
+def message_of(said: Any) -> str:
+    """The sentence for a person in what an error says, in whichever of the usual places it stands; "" if none."""
+    if isinstance(said, str):
+        return said[:_LONGEST_MESSAGE]
+    if isinstance(said, list):
+        return "; ".join(filter(None, map(message_of, said)))[:_LONGEST_MESSAGE]
+    if isinstance(said, Mapping):
+        for place in ("error", "message", "detail", "msg", "errors", "error_msg"):
+            if message := message_of(said.get(place)):
+                return message
+        return json.dumps(said, ensure_ascii=False, default=str)[:_LONGEST_MESSAGE] if said else ""
+    return ""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after.
+
+    `Retry-After-Ms`, as Azure sends it, is finer and counts first. A date is compared with the response's own `Date`,
+    so that a clock that is wrong here does no harm. None if nothing is asked, or nothing that can be read.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    asked = headers.get("retry-after")
+    if asked is None or (seconds := _number(asked)) is not None:
+        return None if asked is None else seconds
+    try:
+        then, now = (parsedate_to_datetime(date) for date in (asked, headers["date"]))
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
+        return None
+    return float(text)
+
+
+def _status_in(detail: Mapping[str, Any]) -> int:
+    for place in ("code", "status", "status_code", "http_status"):
+        code = str(detail.get(place))
+        if code.isdigit():
+            return int(code)
+    named = (str(detail.get(place)) for place in ("type", "code"))
+    return next((_BY_TYPE[name] for name in named if name in _BY_TYPE), 500)
