@@ -4,7 +4,8 @@
 
 Every row is measured in `rounds` rounds, each timing all of its contestants one after the other, so that a busy machine
 slows all alike. Times are CPU time of the process, threads included, in microseconds; what is printed is the median,
-the spread (lowest and highest round) and the ratio of medians to the row's peer.
+the spread (lowest and highest round) and the ratio of medians to the row's peer. "Heard" are calls with a callback
+handler, as tracing and LangGraph add one; without one langplug goes past langchain-core's callbacks.
 """
 
 import argparse
@@ -15,19 +16,33 @@ import statistics
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
 
 from langplug import ChatModel, Request
 
 CHUNKS = 1000
 TOKENS = ["tok "] * CHUNKS
+
+
+class Listener(BaseCallbackHandler):
+    """Hears of every call and does nothing."""
+
+    run_inline = True
+
+
+UNHEARD = RunnableConfig()
+HEARD = RunnableConfig(callbacks=[Listener()])
 
 
 # --- contestants: what one writes by hand against langchain-core, and with langplug ---
@@ -98,35 +113,57 @@ class PlugAsyncGenerator(ChatModel):
 # --- what is done with them ---
 
 
-def invoke(model: BaseChatModel, times: int = 300) -> float:
+def invoke(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 300) -> float:
     """Microseconds per `invoke`."""
-    return _per(times, lambda: [model.invoke("hi") for _ in range(times)])
+    return _per(times, lambda: [model.invoke("hi", config) for _ in range(times)])
 
 
-def ainvoke(model: BaseChatModel, times: int = 300) -> float:
+def ainvoke(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 300) -> float:
     """Microseconds per `ainvoke`, one after the other on one loop."""
 
     async def calls() -> None:
         for _ in range(times):
-            await model.ainvoke("hi")
+            await model.ainvoke("hi", config)
 
     return _per(times, lambda: asyncio.run(calls()))
 
 
-def stream(model: BaseChatModel, times: int = 3) -> float:
+def stream(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 3) -> float:
     """Microseconds per chunk of `stream`."""
-    return _per(times * CHUNKS, lambda: [sum(1 for _ in model.stream("hi")) for _ in range(times)])
+    return _per(times * CHUNKS, lambda: [sum(1 for _ in model.stream("hi", config)) for _ in range(times)])
 
 
-def astream(model: BaseChatModel, times: int = 3) -> float:
+def astream(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 3) -> float:
     """Microseconds per chunk of `astream`."""
 
     async def streams() -> None:
         for _ in range(times):
-            async for _chunk in model.astream("hi"):
+            async for _chunk in model.astream("hi", config):
                 pass
 
     return _per(times * CHUNKS, lambda: asyncio.run(streams()))
+
+
+def open_kib(model: BaseChatModel, config: RunnableConfig = UNHEARD, streams: int = 200) -> float:
+    """KiB that an `astream` holds while it is open, after 100 chunks that nobody kept."""
+
+    async def begun() -> AsyncIterator[AIMessageChunk]:
+        chunks = model.astream("hi", config)
+        for _ in range(100):
+            await anext(chunks)
+        return chunks
+
+    async def held() -> float:
+        await begun()
+        gc.collect()
+        tracemalloc.start()
+        kept = [await begun() for _ in range(streams)]
+        gc.collect()
+        traced, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return traced / len(kept) / 1024
+
+    return asyncio.run(held())
 
 
 def _per(count: int, work: Callable[[], object]) -> float:
@@ -182,22 +219,27 @@ def rows(rounds: int) -> Iterator[Row]:
     core, core_sync = CoreModel(), CoreSyncModel()
     function, coroutine = PlugFunction(), PlugCoroutine()
     generator, agenerator = PlugGenerator(), PlugAsyncGenerator()
-    us = "µs/call"
-    yield row("invoke, a function", us, lambda: invoke(function), "core alone", lambda: invoke(core), rounds)
-    yield row("ainvoke, an async function", us, lambda: ainvoke(coroutine), "core alone", lambda: ainvoke(core), rounds)
-    yield row(
-        "ainvoke, a function", us, lambda: ainvoke(function), "core's executor", lambda: ainvoke(core_sync), rounds
-    )
-    us = "µs/chunk"
-    yield row("stream, a generator", us, lambda: stream(generator), "core alone", lambda: stream(core), rounds)
-    yield row(
-        "astream, an async generator", us, lambda: astream(agenerator), "core alone", lambda: astream(core), rounds
-    )
-    yield row("astream, a generator", us, lambda: astream(generator), "native async generator, ours",
-              lambda: astream(agenerator), rounds)  # fmt: skip
-    yield row(
-        "astream, a generator", us, lambda: astream(generator), "core's executor", lambda: astream(core_sync), rounds
-    )
+    for heard, config in (("", UNHEARD), (", heard", HEARD)):
+        unit, peer = "µs/call", "core alone"
+        yield row(f"invoke, a function{heard}", unit, partial(invoke, function, config), peer,
+                  partial(invoke, core, config), rounds)  # fmt: skip
+        yield row(f"ainvoke, an async function{heard}", unit, partial(ainvoke, coroutine, config), peer,
+                  partial(ainvoke, core, config), rounds)  # fmt: skip
+        unit = "µs/chunk"
+        yield row(f"stream, a generator{heard}", unit, partial(stream, generator, config), peer,
+                  partial(stream, core, config), rounds)  # fmt: skip
+        yield row(f"astream, an async generator{heard}", unit, partial(astream, agenerator, config), peer,
+                  partial(astream, core, config), rounds)  # fmt: skip
+        yield row(f"an open astream{heard}", "KiB", partial(open_kib, agenerator, config), peer,
+                  partial(open_kib, core, config), 1)  # fmt: skip
+    yield row("ainvoke, a function", "µs/call", partial(ainvoke, function), "core's executor",
+              partial(ainvoke, core_sync), rounds)  # fmt: skip
+    yield row("astream, a generator", "µs/chunk", partial(astream, generator), "native async generator, ours",
+              partial(astream, agenerator), rounds)  # fmt: skip
+    yield row("astream, a generator, heard", "µs/chunk", partial(astream, generator, HEARD), "core's executor",
+              partial(astream, core_sync, HEARD), rounds)  # fmt: skip
+    yield row("astream, a generator", "µs/chunk", partial(astream, generator), "core's executor",
+              partial(astream, core_sync), rounds)  # fmt: skip
     yield row("import, a ChatModel", "ms", lambda: import_ms("langplug._model.chat_model"), "core's BaseChatModel",
               lambda: import_ms("langchain_core.language_models.chat_models"), min(rounds, 5))  # fmt: skip
 
@@ -209,13 +251,13 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
     figures: list[Row] = []
-    print(f"{'figure':30} {'unit':8} {'langplug (spread)':>24}  {'peer':28} {'(spread)':>24} {'ratio':>6}")
+    print(f"{'figure':34} {'unit':8} {'langplug (spread)':>24}  {'peer':28} {'(spread)':>24} {'ratio':>6}")
     for figure in rows(arguments.rounds):
         figures.append(figure)
         ours = f"{figure.ours:.1f} ({figure.ours_low:.1f} to {figure.ours_high:.1f})"
         peer = f"{figure.peer:.1f} ({figure.peer_low:.1f} to {figure.peer_high:.1f})"
         print(
-            f"{figure.name:30} {figure.unit:8} {ours:>24}  {figure.peer_name:28} {peer:>24} {figure.ratio:6.2f}",
+            f"{figure.name:34} {figure.unit:8} {ours:>24}  {figure.peer_name:28} {peer:>24} {figure.ratio:6.2f}",
             flush=True,
         )
     if arguments.json:

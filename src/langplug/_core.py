@@ -9,6 +9,9 @@ Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a n
 * the cache key was frozen at first use, or held nothing but the model's type (langchain #39598);
 * a cache hit invented usage where none had been reported;
 * all hits of a cache entry were one message: changed by one who got it, changed for all, and with one id.
+
+And a call that no callback handler hears of (`_unheard.py`) goes past the callbacks, which cost most of what a short
+call and a chunk cost.
 """
 
 import asyncio
@@ -17,7 +20,11 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models._utils import _normalize_messages  # pyright: ignore[reportPrivateUsage]
+from langchain_core.language_models.chat_models import _format_for_tracing  # pyright: ignore[reportPrivateUsage]
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
@@ -25,6 +32,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langplug._bridge.owned import Owned
+from langplug._unheard import Streaming, as_generated, unheard_run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +51,19 @@ TRACING_ONLY = frozenset(
 """Keywords of a call that say how to run or trace it, and are no parameters of the model."""
 
 
+CORES_OWN = frozenset(
+    {"messages", "prompts", "callbacks", "tags", "metadata", "run_name", "run_id", "run_manager", "async_api"}
+    | {OPENED, RUNS, "output_version"}
+)
+"""Keywords of a call of which langchain-core makes something of its own, or an error: they go by its way."""
+
+TO_AN_ANSWER = ("generate_prompt", "generate", "_generate_with_cache", "_generate")
+TO_AN_ANSWER_ASYNC = ("agenerate_prompt", "agenerate", "_agenerate_with_cache", "_answer_of_run", "_agenerate")
+TO_A_STREAM = ("_stream",)
+TO_A_STREAM_ASYNC = ("_astream",)
+"""Methods by way of which langchain-core comes to a call. The short way is none for a model that has its own."""
+
+
 def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Those keywords of a call that say something about the answer itself."""
     return {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
@@ -56,6 +77,36 @@ def with_signature(method: F) -> F:
 
 class HealedChatModel(BaseChatModel):
     """`BaseChatModel` without the faults that a subclass can mend."""
+
+    # --- whole answers ---
+
+    def invoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """As langchain-core's, and by the short way if nobody listens."""
+        plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
+        if not plain or (run := unheard_run(self, config, CallbackManager)) is None:
+            return super().invoke(input, config, stop=stop, **kwargs)
+        return as_generated(self._generate(self.__admitted(input), stop, **kwargs), run)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """As langchain-core's, and by the short way if nobody listens."""
+        plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
+        if not plain or (run := unheard_run(self, config, AsyncCallbackManager)) is None:
+            return await super().ainvoke(input, config, stop=stop, **kwargs)
+        return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **kwargs), run)
 
     # --- runs ---
 
@@ -131,6 +182,9 @@ class HealedChatModel(BaseChatModel):
         if not self._should_stream(async_api=False, **asked):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
             return
+        if self.__is_plain(TO_A_STREAM, kwargs) and (run := unheard_run(self, config, CallbackManager)):
+            yield from self._open(self.__admitted(input), stop, kwargs, streaming=True).messages(run)
+            return
         opened: list[Generator[Any, None, None]] = []
         try:
             yield from super().stream(input, config, stop=stop, **kwargs, **{OPENED: opened})
@@ -151,6 +205,15 @@ class HealedChatModel(BaseChatModel):
         if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
+        if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (run := unheard_run(self, config, AsyncCallbackManager)):
+            call = self._open(await self.__aadmitted(input), stop, kwargs, streaming=True)
+            messages = Owned(call.amessages(run))
+            try:
+                async for message in messages:
+                    yield message
+            finally:
+                await messages.aclose()
+            return
         opened: list[Owned[Any]] = []
         generator = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
         chunks = Owned(cast("AsyncGenerator[AIMessageChunk, None]", generator))
@@ -163,6 +226,43 @@ class HealedChatModel(BaseChatModel):
             finally:
                 for source in opened:
                     await source.aclose()
+
+    # --- the short way, when nobody listens; mangled names, since authors call attributes of theirs as they like ---
+
+    def _open(
+        self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool
+    ) -> Streaming:
+        raise NotImplementedError
+
+    def __is_plain(self, methods: tuple[str, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether langchain-core's `methods` are those of langplug, and a call with `kwargs` may do without them."""
+        cls = type(self)
+        opener = next(base for base in cls.__mro__ if "_open" in vars(base))
+        return CORES_OWN.isdisjoint(kwargs) and all(getattr(cls, name) is getattr(opener, name) for name in methods)
+
+    def __answers_itself(self, kwargs: dict[str, Any], *, async_api: bool) -> bool:
+        """Whether `invoke` would neither look into a cache nor read a stream."""
+        uncached = self.cache is False or (self.cache is None and get_llm_cache() is None)
+        return uncached and not self._should_stream(async_api=async_api, **kwargs)
+
+    def __admitted(self, input: LanguageModelInput) -> list[BaseMessage]:
+        """What langchain-core would hand to the model, once the rate limiter has let the call through."""
+        messages = self.__read_input(input)
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        return _normalize_messages(messages)
+
+    async def __aadmitted(self, input: LanguageModelInput) -> list[BaseMessage]:
+        messages = self.__read_input(input)
+        if self.rate_limiter:
+            await self.rate_limiter.aacquire(blocking=True)
+        return _normalize_messages(messages)
+
+    def __read_input(self, input: LanguageModelInput) -> list[BaseMessage]:
+        messages = self._convert_input(input).to_messages()
+        if any(isinstance(message.content, list) for message in messages):
+            _format_for_tracing(messages)  # refuses content that no trace can show, heard or not
+        return messages
 
     # --- identity ---
 

@@ -1,9 +1,9 @@
 """One call of one model: from the plan to the messages that LangChain is given, in both colours."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -12,8 +12,11 @@ from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._model.demand import REASKS, unmet
 from langplug._model.plan import Plan
-from langplug._wire.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart
+from langplug._wire.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, generation_chunk, joined
 from langplug._wire.turn import Piece
+
+JOINED_AT_ONCE = 64
+"""So many pieces are kept one by one, before those of a kind become one."""
 
 
 class Call:
@@ -29,6 +32,7 @@ class Call:
         self._spent: UsageMetadata | None = None  # on attempts that did not do
         self._estimated = False
         self._seen: list[Piece] = []
+        self._joined = 0  # how many of them are not to be put together any more
 
     # --- one driver a colour ---
 
@@ -41,7 +45,7 @@ class Call:
             try:
                 for part in source:
                     yield from self._shown(self._turn.feed(part))
-                    if self._turn.stopped:
+                    if self._turn.stopped and self._cuts:
                         break
                 source.close()
                 yield from self._shown(self._turn.end())
@@ -50,7 +54,7 @@ class Call:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                remember_partial(error, self._partial())
+                remember_partial(error, self.partial())
                 raise
             finally:
                 source.close()
@@ -66,7 +70,7 @@ class Call:
                 async for part in source:
                     for piece in self._shown(self._turn.feed(part)):
                         yield piece
-                    if self._turn.stopped:
+                    if self._turn.stopped and self._cuts:
                         break
                 await source.aclose()
                 for piece in self._shown(self._turn.end()):
@@ -76,12 +80,24 @@ class Call:
             except GeneratorExit:
                 raise
             except BaseException as error:
-                remember_partial(error, self._partial())
+                remember_partial(error, self.partial())
                 raise
             finally:
                 await source.aclose()
         for piece in settled:
             yield piece
+
+    # --- one of several answers, whose parts come together ---
+
+    def take(self, part: Any) -> bool:
+        """Take one more part of this answer; return whether it takes more."""
+        self._shown(self._turn.feed(part))
+        return not self._turn.stopped
+
+    def taken(self) -> AIMessage:
+        """The whole answer, now that its parts have come."""
+        self._shown(self._turn.end())
+        return self._message(self._closing())
 
     # --- what LangChain is given ---
 
@@ -98,34 +114,64 @@ class Call:
         return self._message(self._closing())
 
     def chunks(self) -> Generator[ChatGenerationChunk, None, None]:
-        """The answer chunk by chunk; the last one carries all that is known of its end, and no other does."""
-        builder = ChunkBuilder(v1=self._v1)
-        pieces = self.pieces()
+        """The answer chunk by chunk, as langchain-core wants it to tell its callbacks of them."""
+        messages = self.messages()
         try:
-            for piece in pieces:
-                yield ChatGenerationChunk(message=builder.chunk(piece))
+            for message in messages:
+                yield generation_chunk(message)
         finally:
-            pieces.close()
-        yield ChatGenerationChunk(message=builder.last(self._closing()))
+            messages.close()
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
-        builder = ChunkBuilder(v1=self._v1)
+        messages = Owned(self.amessages())
+        try:
+            async for message in messages:
+                yield generation_chunk(message)
+        finally:
+            await messages.aclose()
+
+    def messages(self, message_id: str | None = None) -> Generator[AIMessageChunk, None, None]:
+        """The answer chunk by chunk; the last one carries all that is known of its end, and no other does.
+
+        Args:
+            message_id: The id of each, where langchain-core does not give them one.
+        """
+        builder = ChunkBuilder(v1=self._v1, message_id=message_id)
+        pieces = self.pieces()
+        try:
+            for piece in pieces:
+                yield builder.chunk(piece)
+        finally:
+            pieces.close()
+        yield builder.last(self._closing())
+
+    async def amessages(self, message_id: str | None = None) -> AsyncGenerator[AIMessageChunk, None]:
+        """As `messages`, for an event loop."""
+        builder = ChunkBuilder(v1=self._v1, message_id=message_id)
         pieces = Owned(self.apieces())
         try:
             async for piece in pieces:
-                yield ChatGenerationChunk(message=builder.chunk(piece))
+                yield builder.chunk(piece)
         finally:
             await pieces.aclose()
-        yield ChatGenerationChunk(message=builder.last(self._closing()))
+        yield builder.last(self._closing())
 
     # --- attempts ---
 
-    def _shown(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+    def _shown(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         """Keep `pieces`, and show them at once, unless the whole answer is to be looked at first."""
-        kept = list(pieces)
-        self._seen.extend(kept)
-        return kept if self._plan.demand is None or self._plan.live else ()
+        self._seen += pieces
+        if self._plan.demand is None:
+            if len(self._seen) - self._joined >= JOINED_AT_ONCE:
+                self._join()
+            return pieces
+        return pieces if self._plan.live else ()
+
+    def _join(self) -> None:
+        """What was shown is kept in a few long pieces: many short ones take ten times the memory."""
+        self._seen[self._joined :] = joined(self._seen[self._joined :])
+        self._joined = len(self._seen)
 
     def _settle(self) -> Sequence[Piece] | None:
         """What is still to be shown of the answer; None to ask again.
@@ -170,6 +216,11 @@ class Call:
     # --- the answer and its end ---
 
     @property
+    def _cuts(self) -> bool:
+        """Whether the source is to be closed at the stop string: it does not end there by itself."""
+        return self._turn.runs_on or not self._model.ends_at_stop
+
+    @property
     def _v1(self) -> bool:
         return self._model.output_version == "v1"
 
@@ -179,7 +230,7 @@ class Call:
             builder.add(piece)
         return builder.message(closing)
 
-    def _partial(self) -> AIMessage | None:
+    def partial(self) -> AIMessage | None:
         """What had been said when an error came, what was still held back included."""
         self._seen.extend(self._turn.rest())
         if not self._seen:
@@ -219,7 +270,7 @@ class Call:
 
     def _all_adaptations(self) -> list[dict[str, Any]]:
         notes = list(self._adaptations)
-        if self._turn.stopped:
+        if self._turn.stopped and self._cuts:
             notes.append({"feature": "stop", "action": "cut by langplug"})
         if self._turn.dropped_calls:
             notes.append(

@@ -17,6 +17,7 @@ from langplug._declare import HasResources, Resource, ResourceStore
 from langplug._errors import MissingSecretError
 from langplug._model import author, tokens
 from langplug._model.call import Call
+from langplug._model.choices import Choices
 from langplug._model.identity import is_secret, plain, stable_text
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown
 from langplug._model.plan import plan
@@ -204,6 +205,16 @@ class ChatModel(HealedChatModel, HasResources):
         return (self.reported_name,)
 
     @property
+    def answers_per_call(self) -> int:
+        """How many answers one call asks for. More than one come from OpenAI-shaped parts that hold them all."""
+        return 1
+
+    @property
+    def ends_at_stop(self) -> bool:
+        """Whether the source gives the stop text and ends behind it by itself, so that its usage is still read."""
+        return False
+
+    @property
     def reported_provider(self) -> str:
         """Who runs the model, for metadata and traces."""
         return self.provider or author.provider_name(type(self).__name__)
@@ -255,15 +266,19 @@ class ChatModel(HealedChatModel, HasResources):
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        call = self._open(messages, stop, kwargs, streaming=False)
-        return ChatResult(generations=[ChatGeneration(message=call.message())])
+        planned = plan(self, messages, stop, kwargs, streaming=False)
+        several = planned.model.answers_per_call > 1
+        answers = Choices(planned).messages() if several else [Call(planned).message()]
+        return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
 
     @with_signature
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        call = self._open(messages, stop, kwargs, streaming=False)
-        return ChatResult(generations=[ChatGeneration(message=await call.amessage())])
+        planned = plan(self, messages, stop, kwargs, streaming=False)
+        several = planned.model.answers_per_call > 1
+        answers = await Choices(planned).amessages() if several else [await Call(planned).amessage()]
+        return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
 
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any

@@ -59,7 +59,7 @@ class Parameters:
     """What a class of models declares.
 
     Attributes:
-        identity: The fields that change what it answers, secrets left out.
+        identity: The fields that change what it answers; secrets, and those declared with `exclude=True`, left out.
         secrets: Its secret fields, and the environment variable of each.
         environment: The fields that come from the environment.
         fields: The field of each name that the constructor knows.
@@ -97,7 +97,11 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):
         names["model"] = named[0]  # as LangChain's other models let themselves be named
     return Parameters(
-        identity=tuple(name for name in fields if name not in _NOT_IDENTITY - redeclared and name not in secret),
+        identity=tuple(
+            name
+            for name, field in fields.items()
+            if name not in _NOT_IDENTITY - redeclared and name not in secret and not field.exclude
+        ),
         secrets={name: environment[name].name if name in environment else "" for name in secret},
         environment=environment,
         fields=names,

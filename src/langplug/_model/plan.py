@@ -79,6 +79,8 @@ def plan(
     owner = type(model).__name__
     sorted_given = sorted_out(type(model), parameters_in(given))
     configured = _set_up(model, sorted_given.overrides)
+    if streaming and (several := configured.answers_per_call) > 1:
+        raise UnsupportedError(f"{owner} cannot stream {several} answers at once. Use `generate`, or n=1.")
     asked = _Asked(configured, sorted_given, stop, for_a_parser=bool(given.get(FOR_A_PARSER)))
     request = Request(
         messages=checked(messages, model.accepts, owner),

@@ -1,6 +1,6 @@
 """One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -24,7 +24,8 @@ class Turn:
     """Parts in, clean pieces out; what is known of the answer's end is kept for it.
 
     Attributes:
-        stopped: True once a stop string was met; the source is to be closed, and all else is dropped.
+        stopped: True once a stop string was met; the source is to be closed, and all but its usage is dropped.
+        runs_on: True once the source has gone on to speak behind it.
         reason: Why the answer ended, as the source or the stop string says; empty while unknown.
         stop_sequence: The stop string that ended it.
         metadata: More for `response_metadata`.
@@ -45,6 +46,7 @@ class Turn:
         most_calls: int | None = None,
     ) -> None:
         self.stopped = False
+        self.runs_on = False
         self.reason = ""
         self.stop_sequence: str | None = None
         self.metadata: dict[str, Any] = {}
@@ -61,7 +63,7 @@ class Turn:
         self._called = False
         self._owes_finish = False
 
-    def feed(self, part: Any) -> Iterable[Piece]:
+    def feed(self, part: Any) -> Sequence[Piece]:
         """Take one more part; return what is certain now.
 
         Raises:
@@ -69,7 +71,7 @@ class Turn:
             ModelError: If it is an OpenAI-shaped error.
         """
         if self.stopped:
-            return ()
+            return self._drop(part)
         if isinstance(part, str):
             return self._text(part)
         if isinstance(part, Reasoning):
@@ -105,6 +107,14 @@ class Turn:
         """What is held back, for when the answer breaks off."""
         return [*self._flushed_text(), *self._admitted(self._calls.flush())]
 
+    def _drop(self, part: Any) -> Sequence[Piece]:
+        """Behind the stop string: sources that end there by themselves still say what they used."""
+        if isinstance(part, Usage):
+            self.usage.add(part)
+        elif not isinstance(part, Finish):
+            self.runs_on = True
+        return ()
+
     def _compound(self, part: Any) -> list[Piece]:
         if isinstance(part, AIMessage):
             self._keep_message(part)
@@ -133,12 +143,15 @@ class Turn:
             return list(self.feed(call))
         return [*self._flushed_text(), {key: value for key, value in block.items() if key != "index"}]
 
-    def _text(self, text: str) -> Iterable[Piece]:
-        if self._splitter is not None:
-            return [piece for split in self._splitter.feed(text) for piece in self._cut(split)]
-        return self._cut(text)
+    def _text(self, text: str) -> Sequence[Piece]:
+        if self._splitter is None:
+            return self._cut(text)
+        splits = self._splitter.feed(text)
+        if len(splits) == 1:
+            return self._cut(splits[0])
+        return [piece for split in splits for piece in self._cut(split)]
 
-    def _cut(self, piece: str | Reasoning) -> Iterable[Piece]:
+    def _cut(self, piece: str | Reasoning) -> Sequence[Piece]:
         """Stop strings count in what is said, not in what is thought; and so do calls."""
         if self.stopped:
             return ()
@@ -149,7 +162,7 @@ class Turn:
             self._note_hit()
         return self._parsed(piece)
 
-    def _parsed(self, text: str) -> Iterable[Piece]:
+    def _parsed(self, text: str) -> Sequence[Piece]:
         """Calls that stand in the text, taken out of it."""
         if self._parser is None or not text:
             return (text,) if text else ()

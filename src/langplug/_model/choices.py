@@ -1,0 +1,76 @@
+"""Several answers to one prompt, from a source that gives them together (`n` of the OpenAI wire)."""
+
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from langplug._bridge.source import aparts, parts
+from langplug._errors import UnmetDemandError, UnsupportedError, remember_partial
+from langplug._model.call import Call
+from langplug._model.plan import Plan
+from langplug._wire.openai_chunks import answer_in
+
+
+class Choices:
+    """The answers of one call; of each, what `Call` makes of the only one.
+
+    Raises:
+        UnsupportedError: If the call also demands something of an answer, as nobody could say which to ask again.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        if plan.demand is not None:
+            raise UnsupportedError(
+                f"{type(plan.model).__name__} cannot give several answers that must each hold a call or fit a schema. "
+                "Set n=1 and call it several times, with `batch`."
+            )
+        self._model = plan.model
+        self._request = plan.request
+        self._calls = [Call(plan) for _ in range(plan.model.answers_per_call)]
+        self._seen: set[int] = set()
+
+    def messages(self) -> list[AIMessage]:
+        """The answers, in order.
+
+        Raises:
+            UnmetDemandError: If there are fewer than were asked for.
+        """
+        source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        try:
+            for part in source:
+                self._take(part)
+            return self._messages()
+        except BaseException as error:
+            remember_partial(error, self._calls[0].partial())
+            raise
+        finally:
+            source.close()
+
+    async def amessages(self) -> list[AIMessage]:
+        """As `messages`, for an event loop."""
+        source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        try:
+            async for part in source:
+                self._take(part)
+            return self._messages()
+        except BaseException as error:
+            remember_partial(error, self._calls[0].partial())
+            raise
+        finally:
+            await source.aclose()
+
+    def _take(self, part: Any) -> None:
+        if not isinstance(part, dict):
+            self._calls[0].take(part)
+            return
+        self._seen |= {choice.get("index") or 0 for choice in part.get("choices") or ()}
+        for index, call in enumerate(self._calls):
+            call.take(answer_in(part, index))
+
+    def _messages(self) -> list[AIMessage]:
+        if len(self._seen) < len(self._calls):
+            raise UnmetDemandError(
+                f"{type(self._model).__name__} was asked for {len(self._calls)} answers, but the server gave "
+                f"{len(self._seen)}. It does not know `n`: set n=1, and call it several times, with `batch`."
+            )
+        return [call.taken() for call in self._calls]
