@@ -324,6 +324,23 @@ async def test_a_dropped_model_gives_back_its_async_ones(log: list[str]) -> None
     assert ["made a", "torn down a"] == log
 
 
+async def test_a_model_in_a_circle_gives_back_its_async_ones_too(
+    log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that the garbage collector finds leaves the tearing down to the loop, and makes no noise."""
+    noise: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", noise.append)
+    circle: list[Any] = [ChatAsync()]
+    circle.append(circle)
+    await circle[0].ainvoke("x")
+    del circle
+    gc.collect()
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert ["made a", "torn down a"] == log
+    assert [] == noise
+
+
 def test_close_reaches_the_sync_callers_loop(log: list[str]) -> None:
     """`close` tears down what sync calls made on langplug's own loop."""
     model = ChatAsync()

@@ -261,6 +261,7 @@ class _LoopResources:
             raise _without_value(made) from None
         if self._stack is None:
             self._stack = await anext(self._open)
+        _kept.add(generator)
         self._stack.push_async_callback(_run_out, generator)
         return value
 
@@ -274,8 +275,16 @@ async def _open_stack() -> AsyncGenerator[AsyncExitStack, None]:
         yield stack
 
 
+_kept: set[Owned[Any]] = set()
+"""What will tear down the async values that exist: garbage collection of a model would else finalize all that hangs on
+it, in any order and on any thread, and not leave that to the loop."""
+
+
 async def _run_out(generator: Owned[Any]) -> None:
-    await anext(generator, None)
+    try:
+        await anext(generator, None)
+    finally:
+        _kept.discard(generator)
 
 
 _registry_lock = threading.RLock()
@@ -375,12 +384,12 @@ def _aclose_soon(loop: asyncio.AbstractEventLoop, resources: _LoopResources) -> 
 
 def _leave_to_parent() -> None:
     """In a forked child: what exists is the parent's to tear down, and its lock may be held by a thread left there."""
-    global _registry_lock, _suspended  # noqa: PLW0603 - one of each per process
+    global _registry_lock, _suspended, _kept  # noqa: PLW0603 - one of each per process
     _registry_lock = threading.RLock()
-    if _suspended:
-        # Even an exit of the child must not run the `finally` of a generator, so these are never freed.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_suspended))
-        _suspended = set()
+    # Even an exit of the child must not run the `finally` of a generator, so these are never freed.
+    for kept in filter(None, (_suspended, _kept)):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    _suspended, _kept = set(), set()
 
 
 if hasattr(os, "register_at_fork"):
