@@ -64,7 +64,7 @@ def check_capabilities(cls: type) -> None:
     """
     for name, choices in _CHOICES.items():
         said = cls.__dict__.get(name, choices[0])
-        if said not in choices:
+        if said not in choices and not isinstance(said, property):  # one says it model by model
             allowed = " or ".join(map(repr, choices))
             raise TypeError(f"{cls.__qualname__}.{name} is {said!r}. It must be {allowed}.")
 

@@ -43,19 +43,22 @@ _BY_WORDS: Mapping[type[ModelError], tuple[str, ...]] = {
         "context size",
         "context window",
         "model's context length",
+        "exceeds the context length",
         "exceed context limit",
         "prompt is too long",
         "max_new_tokens` must be <=",
         "reduce the length of the messages",
+        "too many tokens",
     ),
     RefusalError: (
         "content_policy_violation",
         "content_filter",
         "content management policy",
+        "content filtering policy",
         "responsibleaipolicyviolation",
     ),
 }
-"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, TGI and Groq put it, in lower case."""
+"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI and Groq put it, in lower case."""
 
 _NOT_WORTH_RETRYING = (
     "insufficient_quota",
@@ -68,17 +71,22 @@ _NOT_WORTH_RETRYING = (
 _BY_TYPE: Mapping[str, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
+    "invalid_api_key": 401,
     "billing_error": 402,
     "permission_error": 403,
     "not_found_error": 404,
+    "model_not_found": 404,
     "request_too_large": 413,
+    "insufficient_quota": 429,
     "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
     "api_error": 500,
+    "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""The statuses of errors that have only a name, as those in the middle of a stream: OpenAI's names and
-https://docs.anthropic.com/en/api/errors."""
+"""The statuses of errors that have only a name, as those in the middle of a stream. The code, which is finer, counts
+before the type: https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
 
 _LONGEST_MESSAGE = 1000
 
@@ -179,5 +187,5 @@ def _status_in(detail: Mapping[str, Any]) -> int:
         code = str(detail.get(place))
         if code.isdigit():
             return int(code)
-    named = (str(detail.get(place)) for place in ("type", "code"))
+    named = (str(detail.get(place)) for place in ("code", "type"))
     return next((_BY_TYPE[name] for name in named if name in _BY_TYPE), 500)

@@ -3,13 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langplug.models.command import ChatCommand
     from langplug.models.echo import CustomChatModelAdvanced
+    from langplug.models.endpoint import ChatEndpoint
     from langplug.models.gguf import ChatGGUF
+    from langplug.models.http import ChatHTTP
     from langplug.models.scripted import ChatScripted
 
-_HOMES = {"ChatGGUF": "gguf", "ChatScripted": "scripted", "CustomChatModelAdvanced": "echo"}
+_HOMES = {
+    "ChatCommand": "command",
+    "ChatEndpoint": "endpoint",
+    "ChatGGUF": "gguf",
+    "ChatHTTP": "http",
+    "ChatScripted": "scripted",
+    "CustomChatModelAdvanced": "echo",
+}
 
-__all__ = ["ChatGGUF", "ChatScripted", "CustomChatModelAdvanced"]
+__all__ = ["ChatCommand", "ChatEndpoint", "ChatGGUF", "ChatHTTP", "ChatScripted", "CustomChatModelAdvanced"]
 
 
 def __getattr__(name: str) -> Any:

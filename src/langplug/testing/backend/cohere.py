@@ -17,8 +17,10 @@ KNOWN = {"model", "messages", "stream", "tools", "tool_choice", "stop_sequences"
 
 WORDS: dict[Refusal, Words] = {
     "auth": Words(status=401, message="invalid api token"),
-    "content_policy": Words(status=400, message="blocked input: please adjust your prompt (content_filter)"),
-    "context_overflow": Words(status=400, message="too many tokens: reduce the length of the messages"),
+    "content_policy": Words(status=400, message="blocked input: please adjust your prompt and try again"),
+    "context_overflow": Words(
+        status=400, message="too many tokens: size limit exceeded by 100 tokens. Try using shorter inputs."
+    ),
     "invalid_request": Words(status=400, message="invalid request"),
     "not_found": Words(status=404, message="model '{model}' not found, make sure the correct model ID was used"),
     "overloaded": Words(status=503, message="the service is overloaded, please try again later"),

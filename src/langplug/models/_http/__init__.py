@@ -1,0 +1,1 @@
+"""What models behind HTTP have in common: connections, credentials, timeouts, retries. Built on aiohttp."""

@@ -1,0 +1,23 @@
+"""The libraries of the extra `langplug[http]`, imported when a model that needs them is first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import aiohttp
+    import orjson
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import `name`, or say what to install."""
+        if name not in ("aiohttp", "orjson"):
+            raise AttributeError(name)
+        try:
+            return import_module(name)
+        except ImportError as error:
+            raise ImportError(
+                f"Models behind HTTP need {name}, which is not installed. Install it with: pip install 'langplug[http]'"
+            ) from error
+
+
+__all__ = ["aiohttp", "orjson"]

@@ -1,0 +1,231 @@
+"""A process and its group: started, signalled and buried, whatever becomes of the event loop that asked for it.
+
+A thread of langplug's pool starts the process and waits for it. So no event loop is blocked by a slow start, no child
+watcher is needed, and the process is reaped even if its loop is closed by then.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langplug._bridge.threads import spawn
+
+REAP_S = 1.0
+"""Seconds that a killed process gets to be gone. Only one that hangs in the kernel takes longer."""
+
+EXIT_S = 0.5
+"""Seconds that programs get to end by themselves when the interpreter does."""
+
+SIGTERM = signal.SIGTERM
+SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What to start.
+
+    Attributes:
+        arguments: The program and its arguments, as they are; no shell reads them.
+        environment: All of its environment.
+        directory: Where it runs. Default: where this process does.
+        stdin: What it can read from its stdin. None: it is empty.
+        linger: Seconds between the end of its output and its own end, whichever comes first, after which it is ended.
+        kill_after: Seconds between SIGTERM and SIGKILL.
+        stderr_limit: Bytes of its stderr that are kept; of more, the last.
+    """
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str | None = None
+    stdin: bytes | None = None
+    linger: float = 2.0
+    kill_after: float = 0.5
+    stderr_limit: int = 4096
+
+
+# --- the process ---
+
+
+class Child:
+    """A process and its group, started and waited for by a thread. Signals may be sent from any thread.
+
+    Attributes:
+        started: Done when it runs, or could not be started.
+        exited: Its exit status, once it has ended; negative for a signal.
+        error: Why it could not be started.
+        process: The process, once it is started.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = self._loop.create_future()
+        self.exited: asyncio.Future[int] = self._loop.create_future()
+        self.error: BaseException | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.gone = threading.Event()
+        self._launch = launch
+        self._unwanted = False
+        self._parent = os.getpid()
+        _alive.add(self)
+        spawn(self._live)
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the whole group; return whether anybody got it. Number 0 only looks.
+
+        The group's number stays taken while anybody is in it, so nobody else can be hit. When it is empty, the system
+        gives numbers away in turn: long after we have stopped asking.
+        """
+        if self.process is None or self._parent != os.getpid():  # in a fork, it is not ours
+            return False
+        try:
+            _signal_group(self.process, number)
+        except (ProcessLookupError, PermissionError):  # macOS: nobody there but the dead
+            return False
+        return True
+
+    def is_inhabited(self) -> bool:
+        """Whether anybody in the group lives; reads all of /proc, where there is one.
+
+        A signal goes to the dead, too, as long as nobody has buried them; some containers have nobody to.
+        """
+        return self.process is not None and _has_living(self.process.pid)
+
+    def kill(self) -> None:
+        """Kill the whole group, now or as soon as it is there."""
+        self._unwanted = True
+        self.signal(SIGKILL)
+
+    def _live(self) -> None:
+        try:
+            self.process = process = _start(self._launch)
+        except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
+            self.error = error
+            self._end()
+            self._tell(self.started, None)
+            return
+        if self._unwanted or _exiting:
+            self.signal(SIGKILL)
+            close_pipes(process)  # nobody else will
+        self._tell(self.started, None)
+        status = process.wait()
+        self._end()
+        self._tell(self.exited, status)
+
+    def _end(self) -> None:
+        _alive.discard(self)
+        self.gone.set()
+
+    def _tell(self, future: "asyncio.Future[Any]", result: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            self._loop.call_soon_threadsafe(settle, future, result)
+
+
+def settle(future: "asyncio.Future[Any]", result: Any) -> None:
+    """Give `future` its result, unless whoever waited for it has gone."""
+    if not future.done():
+        future.set_result(result)
+
+
+def _start(launch: Launch) -> "subprocess.Popen[bytes]":
+    pipe = subprocess.PIPE
+    stdin = subprocess.DEVNULL if launch.stdin is None else pipe
+    if sys.platform == "win32":
+        from asyncio.windows_utils import Popen  # its pipes can be read by an event loop
+
+        return Popen(
+            list(launch.arguments),
+            env=dict(launch.environment),
+            cwd=launch.directory,
+            stdin=stdin,
+            stdout=pipe,
+            stderr=pipe,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+    return subprocess.Popen(  # noqa: S603 - running a given program is what this is for; no shell is
+        [argument.encode() for argument in launch.arguments],
+        env=dict(launch.environment),
+        cwd=launch.directory,
+        stdin=stdin,
+        stdout=pipe,
+        stderr=pipe,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
+    if sys.platform == "win32":
+        if process.poll() is not None:
+            raise ProcessLookupError
+        if number:
+            subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(process.pid)])  # noqa: S603, S607
+    else:
+        os.killpg(process.pid, number)
+
+
+def _has_living(group: int) -> bool:
+    """Whether a process group has a living member, by https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html."""
+    try:
+        entries = [entry.path for entry in os.scandir("/proc") if entry.name.isdigit()]
+    except OSError:  # no Linux: take the dead for living
+        return True
+    return any(_lives_in(group, f"{entry}/stat") for entry in entries)
+
+
+def _lives_in(group: int, stat: str) -> bool:
+    try:
+        with open(stat, "rb") as file:  # noqa: PTH123 - thousands of these
+            state, _, its_group = file.read().rpartition(b")")[2].split()[:3]
+    except (OSError, ValueError):  # gone by now
+        return False
+    return int(its_group) == group and state not in (b"Z", b"X")
+
+
+def close_pipes(process: "subprocess.Popen[bytes]", connected: int = 0) -> None:
+    """Close its pipes but those that are `connected` to a loop, in the order in which they would be."""
+    for pipe in [process.stdout, process.stderr, process.stdin][connected:]:
+        if pipe is not None:
+            pipe.close()
+
+
+# --- the ends of this process ---
+
+_alive: set[Child] = set()
+"""What runs. A set's `add` and `discard` are atomic."""
+
+_exiting = False
+
+
+@atexit.register
+def _end_all() -> None:
+    """No program outlives the interpreter that asked it."""
+    global _exiting  # noqa: PLW0603 - an interpreter ends once
+    _exiting = True
+    left = list(_alive)
+    for child in left:
+        child.signal(SIGTERM)
+    until = time.monotonic() + EXIT_S
+    for child in left:
+        child.gone.wait(max(0.0, until - time.monotonic()))
+    for child in left:
+        child.kill()
+    for child in left:
+        child.gone.wait(REAP_S)
+
+
+def _forget_all() -> None:
+    """What a forked child's parent runs is the parent's."""
+    _alive.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,342 @@
+"""`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Self
+
+from langchain_core.exceptions import (
+    ModelAuthenticationError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+)
+from langchain_core.language_models import ModelProfile
+from pydantic import Field, PrivateAttr, field_validator
+
+from langplug import Part, Request
+from langplug._bridge.loop import wait_for
+from langplug._wire.json_body import json_body
+from langplug._wire.openai_reader import CompletionReader
+from langplug._wire.reader import JsonReader
+from langplug.models._http import extra
+from langplug.models._http.client import Answer, NewReader, Outgoing
+from langplug.models._http.model import HTTPModel
+from langplug.models._servers import SERVERS, Server, name_by_owner, server_at
+
+_PLAIN_FIELDS = (
+    "model",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "top_logprobs",
+    "reasoning_effort",
+)
+"""Those that go into the body under their own names, where they are given."""
+
+_ANY_JSON = {"title": "answer", "type": "object"}
+"""The schema that stands for "JSON of whatever form"."""
+
+
+class ChatEndpoint(HTTPModel):
+    """A model behind an OpenAI-wire server: vLLM, llama.cpp, SGLang, Ollama, LM Studio, TGI, a gateway, OpenAI itself.
+
+    It takes the wire as it finds it, and a stream that ends without its end is an error, never a short answer.
+
+    Example:
+        >>> model = ChatEndpoint(model="qwen3", base_url="http://localhost:8000/v1")
+        >>> model.invoke("Hello").content  # doctest: +SKIP
+        'Hello! How can I help you today?'
+
+    Raises, when it is used:
+        ModelError: As the server's status and words say: `ModelRateLimitError`, `ContextOverflowError`, ...
+        IncompleteAnswerError: The answer broke off; what had come is its `partial`.
+        ModelTimeoutError: Nothing came for too long.
+        ImportError: The extra is not installed.
+    """
+
+    tool_calling = "native"
+    structured_output = "native"
+    accepts = frozenset({"image", "audio", "file"})
+
+    model: str
+    """The model's name on the server."""
+
+    server: str = "auto"
+    """The kind of server, for what it does in its own way: `"vllm"`, `"sglang"`, `"llama.cpp"`, `"ollama"`,
+    `"lmstudio"`, `"openai"`, `"mistral"`, `"deepseek"`, or `"any"`, which works with each of them. Default: by the host
+    of `base_url`, else `"any"`. What naming it gives: with `include_stop`, vLLM and SGLang stop by themselves; usage
+    also of answers that were left early (vLLM, SGLang, llama.cpp); llama.cpp stops also for a cancelled `ainvoke`."""
+
+    temperature: float | None = Field(default=None, ge=0)
+    """How much chance there is in the choice of a token. Default of this and of those below: the server's."""
+
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Choose among the likeliest tokens that have this probability together."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of the answer after which it ends with finish reason `"length"`."""
+
+    seed: int | None = None
+    """The same seed is to give the same answer to the same request, as far as the server keeps to it."""
+
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    """What is taken off a token for each time that it has come."""
+
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    """What is taken off a token if it has come at all."""
+
+    logprobs: bool = False
+    """Whether `response_metadata["logprobs"]` tells how likely each token was."""
+
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """How many of the likeliest tokens in each place are told, too. Implies `logprobs`."""
+
+    reasoning_effort: str | None = None
+    """How much a reasoning model is to think: `"low"`, `"medium"`, `"high"`, or the server's own word."""
+
+    n: int = Field(default=1, ge=1)
+    """How many answers to one prompt; all are in `generate(...)`, `invoke` gives the first. They are not streamed."""
+
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """More fields for the body of each request, such as `{"top_k": 40}`; they count before all others."""
+
+    coalesce: bool = False
+    """Whether text that came in one read travels in one chunk: up to six times cheaper where a server is faster than
+    its reader, the same where it is not. No token waits for another."""
+
+    _no_stream_options: set[str] = PrivateAttr(default_factory=set)
+    """The servers that refused them."""
+
+    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
+        """Ask the server and give its answer part by part."""
+        answer = await self._begun(request)
+        try:
+            while (parts := await answer.read()) is not None:
+                for part in parts:
+                    yield part
+        finally:
+            answer.close()
+
+    # --- the request ---
+
+    async def _begun(self, request: Request) -> Answer:
+        """The answer to `request`, asked for again without `stream_options` if the server does not know them."""
+        body = self._body(request)
+        if "stream_options" in body and self.base_url in self._no_stream_options:
+            del body["stream_options"]
+        try:
+            return await self._sent(body)
+        except ModelInvalidRequestError as error:
+            if "stream_options" not in body or not _is_about_stream_options(error):
+                raise
+        del body["stream_options"]
+        answer = await self._sent(body)
+        self._no_stream_options.add(self.base_url)
+        return answer
+
+    async def _sent(self, body: dict[str, Any]) -> Answer:
+        outgoing = Outgoing(
+            url=f"{self.base_url}/chat/completions",
+            body=json_body(body, extra.orjson.dumps),
+            headers={"Content-Type": "application/json"},
+        )
+        return await self._answer(outgoing, self._reader)
+
+    async def _answer(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
+        """As `ask`; an error that the settings may be the cause of says which."""
+        try:
+            return await self.ask(outgoing, new_reader)
+        except ModelError as error:
+            if advice := self._advice(error):
+                error.args = (f"{str(error).rstrip('.')}. {advice}",)
+            raise
+
+    def _advice(self, error: ModelError) -> str:
+        if isinstance(error, ModelAuthenticationError):
+            given = self.api_key is not None or self.auth is not None
+            return "Is the key right?" if given else "Give the key as `api_key`, or in LANGPLUG_API_KEY."
+        if isinstance(error, ModelNotFoundError) and "model" in str(error).lower():
+            return "`served_models()` lists the models that there are."
+        if getattr(error, "status_code", None) in (404, 405):
+            return f"Is base_url={self.base_url!r} the address of its API? It mostly ends in /v1."
+        return ""
+
+    def _reader(self, content_type: str) -> CompletionReader:
+        return CompletionReader(
+            content_type,
+            coalesce=self.coalesce,
+            whole_chunks=self.n > 1,
+            ends_at=self._server.ends_at,
+            load=extra.orjson.loads,
+        )
+
+    @property
+    def _server(self) -> Server:
+        return server_at(self.base_url) if self.server == "auto" else SERVERS[self.server]
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        server = self._server
+        body: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        body["messages"] = request.openai_messages()
+        if self.logprobs or self.top_logprobs is not None:
+            body["logprobs"] = True
+        if self.n > 1:
+            body["n"] = self.n
+        body |= _tools(request)
+        body |= _response_format(request.schema, server)
+        body |= self._ends(request, server)
+        named = {server.names.get(name, name): value for name, value in body.items() if name not in server.drops}
+        return {name: value for name, value in {**named, **self.extra_body}.items() if value is not None}
+
+    def _ends(self, request: Request, server: Server) -> dict[str, Any]:
+        """How the answer is to be given and where it is to end."""
+        cuts_here = bool(request.stop) and self.include_stop and not server.includes_stop
+        fields: dict[str, Any] = {}
+        if request.stop and not cuts_here:
+            fields["stop"] = list(request.stop)
+            fields |= server.includes_stop if self.include_stop else {}
+        if (request.streaming or cuts_here or server.streams_always) and self.n == 1:
+            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+            fields |= server.running_usage if request.stop else {}
+        return fields
+
+    # --- what the server says of itself ---
+
+    async def aserved_models(self) -> list[dict[str, Any]]:
+        """The models that the server offers, as its `/v1/models` describes them.
+
+        Raises:
+            ModelError: If it does not say.
+        """
+        question = Outgoing(url=f"{self.base_url}/models", method="GET", headers={})
+        answer = await self._answer(question, lambda _: JsonReader())
+        try:
+            parts = await answer.read() or ()
+        finally:
+            answer.close()
+        described = [part.get("data") for part in parts if isinstance(part, dict)]
+        return [model for data in described for model in data or () if isinstance(model, dict)]
+
+    def served_models(self) -> list[dict[str, Any]]:
+        """As `aserved_models`, for a sync caller."""
+        return wait_for(self.aserved_models())
+
+    async def awith_server_profile(self) -> Self:
+        """This model with what the server says of it: its `context_window`, and which kind of `server` it is.
+
+        Its `profile` then also says whether it takes images and audio, where the server does. What was given to the
+        constructor stays as it is.
+
+        Raises:
+            ModelNotFoundError: If the server has no such model; those that it has are named.
+        """
+        models = await self.aserved_models()
+        described = next((model for model in models if self.model in _names_of(model)), None)
+        if described is None:
+            raise ModelNotFoundError(_no_such_model(self.model, [name for one in models for name in _names_of(one)]))
+        learned: dict[str, Any] = {}
+        if self.context_window is None and (tokens := _context_window(described)) is not None:
+            learned["context_window"] = tokens
+        if self.server == "auto" and (known := name_by_owner(str(described.get("owned_by")))) != "any":
+            learned["server"] = known
+        informed = self.model_copy(update=learned)
+        if self.profile == self._resolve_model_profile():  # else it is the user's own
+            own = informed._resolve_model_profile()  # noqa: SLF001 - a copy of this very model
+            informed.profile = None if own is None else own | _inputs(described)
+        return informed
+
+    def with_server_profile(self) -> Self:
+        """As `awith_server_profile`, for a sync caller."""
+        return wait_for(self.awith_server_profile())
+
+    # --- checks and identity ---
+
+    @property
+    def answers_per_call(self) -> int:
+        """How many answers one call asks for."""
+        return self.n
+
+    @property
+    def ends_at_stop(self) -> bool:
+        """Whether the server gives the stop text and ends behind it by itself."""
+        return bool(self._server.includes_stop)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_the_path(cls, base_url: str) -> str:
+        """The whole address of the chat completions, as pages on servers give it, is taken as well."""
+        return base_url.removesuffix("/chat/completions")
+
+    @field_validator("server")
+    @classmethod
+    def _known_server(cls, server: str) -> str:
+        known = ["auto", *SERVERS]
+        if server not in known:
+            near = get_close_matches(server, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(map(repr, known))}."
+            raise ValueError(f"server={server!r} is none that is known. {hint}")
+        return server
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    if not request.tools:
+        return {}
+    return {
+        "tools": request.openai_tools(),
+        "tool_choice": request.tool_choice,
+        "parallel_tool_calls": request.parallel_tool_calls,
+    }
+
+
+def _response_format(schema: dict[str, Any] | None, server: Server) -> dict[str, Any]:
+    """By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that was before it."""
+    if schema is None:
+        return {}
+    if schema == _ANY_JSON or server.schema == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}}
+
+
+def _is_about_stream_options(error: ModelInvalidRequestError) -> bool:
+    """Whether the server refuses them: it names them, or what is in them, or says nothing at all."""
+    words = str(error).lower()
+    says_nothing = getattr(error, "status_code", None) in {400, 422} and "without a message" in words
+    return says_nothing or "stream_options" in words or "include_usage" in words
+
+
+def _names_of(model: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys([str(model.get("id")), *map(str, model.get("aliases") or ())]))
+
+
+def _no_such_model(name: str, served: list[str]) -> str:
+    near = get_close_matches(name, served, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"The server has no model {name!r}.{hint} It has: {', '.join(map(repr, served)) or 'none'}."
+
+
+def _inputs(model: Mapping[str, Any]) -> ModelProfile:
+    """What it takes beside text, where the server says so: llama.cpp and OpenRouter."""
+    taken = (model.get("architecture") or {}).get("input_modalities")
+    if not isinstance(taken, list):
+        return {}
+    return {"image_inputs": "image" in taken, "audio_inputs": "audio" in taken}
+
+
+def _context_window(model: Mapping[str, Any]) -> int | None:
+    """Where the servers say it: vLLM and SGLang; OpenRouter and Together; LM Studio; Groq; llama.cpp."""
+    meta = model.get("meta") or {}
+    told = (
+        *(
+            model.get(name)
+            for name in ("max_model_len", "loaded_context_length", "context_length", "max_context_length")
+        ),
+        model.get("context_window"),
+        meta.get("n_ctx"),
+        meta.get("n_ctx_train"),
+    )
+    return next((tokens for tokens in told if isinstance(tokens, int) and tokens > 0), None)
