@@ -49,6 +49,7 @@ _BY_WORDS: Mapping[type[ModelError], tuple[str, ...]] = {
         "max_new_tokens` must be <=",
         "reduce the length of the messages",
         "too many tokens",
+        "the model context is",
     ),
     RefusalError: (
         "content_policy_violation",
@@ -57,8 +58,13 @@ _BY_WORDS: Mapping[type[ModelError], tuple[str, ...]] = {
         "content filtering policy",
         "responsibleaipolicyviolation",
     ),
+    ModelNotFoundError: ("model_not_found", "invalid model name"),
+    ModelAuthenticationError: ("no_db_connection",),
+    ModelInvalidRequestError: ("input is not supported",),
 }
-"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI and Groq put it, in lower case."""
+"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI, Groq and dasLLAMA put it, in lower case.
+LiteLLM's proxy says 400 to a model that it has not, and, if it has no database, to a wrong key; llama.cpp says 500 to
+an image for a model that takes none."""
 
 _NOT_WORTH_RETRYING = (
     "insufficient_quota",
@@ -167,8 +173,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     asked = headers.get("retry-after")
-    if asked is None or (seconds := _number(asked)) is not None:
-        return None if asked is None else seconds
+    if asked is None:
+        return None
+    if (seconds := _number(asked)) is not None:
+        return seconds
     try:
         then, now = (parsedate_to_datetime(date) for date in (asked, headers["date"]))
         return max(0.0, (then - now).total_seconds())

@@ -54,7 +54,8 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
     The usage, which is that of all together, goes with the first.
     """
     choices = [{**one, "index": 0} for one in value.get("choices") or () if (one.get("index") or 0) == index]
-    return {name: item for name, item in value.items() if name != "usage" or index == 0} | {"choices": choices}
+    shared = () if index == 0 else ("usage", "timings")
+    return {name: item for name, item in value.items() if name not in shared} | {"choices": choices}
 
 
 def _choice(choice: Mapping[str, Any]) -> Iterator[Part]:

@@ -74,7 +74,7 @@ class CompletionReader:
         """
         if self._decoder is None:
             data = self._start = self._start + data
-            framing = sniffed_framing(self._start)
+            framing = sniffed_framing(data)
             if framing is None:
                 return ()
             self._begin(framing)

@@ -1,9 +1,11 @@
 """`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 from langchain_core.exceptions import (
     ModelAuthenticationError,
@@ -16,9 +18,11 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from langplug import Part, Request
 from langplug._bridge.loop import wait_for
+from langplug._model.plan import ANSWER_IN_JSON
 from langplug._wire.json_body import json_body
 from langplug._wire.openai_reader import CompletionReader
 from langplug._wire.reader import JsonReader
+from langplug._wire.tools import with_instructions
 from langplug.models._http import extra
 from langplug.models._http.client import Answer, NewReader, Outgoing
 from langplug.models._http.model import HTTPModel
@@ -58,9 +62,10 @@ class ChatEndpoint(HTTPModel):
         ImportError: The extra is not installed.
     """
 
-    tool_calling = "native"
-    structured_output = "native"
-    accepts = frozenset({"image", "audio", "file"})
+    # Annotated again, or a subclass could not say otherwise.
+    tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "native"
+    structured_output: ClassVar[Literal["native", "derived"]] = "native"
+    accepts: ClassVar[frozenset[str]] = frozenset({"image", "audio", "file"})
 
     model: str
     """The model's name on the server."""
@@ -181,7 +186,7 @@ class ChatEndpoint(HTTPModel):
     def _body(self, request: Request) -> dict[str, Any]:
         server = self._server
         body: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        body["messages"] = request.openai_messages()
+        body["messages"] = _told(request, server).openai_messages()
         if self.logprobs or self.top_logprobs is not None:
             body["logprobs"] = True
         if self.n > 1:
@@ -290,6 +295,14 @@ def _tools(request: Request) -> dict[str, Any]:
         "tool_choice": request.tool_choice,
         "parallel_tool_calls": request.parallel_tool_calls,
     }
+
+
+def _told(request: Request, server: Server) -> Request:
+    """The request, with its schema in words where the server takes none otherwise."""
+    if request.schema is None or request.schema == _ANY_JSON or server.schema == "json_schema":
+        return request
+    text = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(request.schema, ensure_ascii=False))
+    return replace(request, messages=tuple(with_instructions(request.messages, text)))
 
 
 def _response_format(schema: dict[str, Any] | None, server: Server) -> dict[str, Any]:

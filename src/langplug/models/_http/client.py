@@ -108,8 +108,8 @@ class Answer:
             ModelError: Whatever went wrong. If the body broke off, an `IncompleteAnswerError`.
         """
         if self._ahead:
-            parts, self._ahead = self._ahead, ()
-            return parts
+            ahead, self._ahead = self._ahead, ()
+            return ahead
         self._watch.wait()
         parts = await self._read()
         self._watch.sign()
@@ -242,18 +242,43 @@ class Client:
         limit = asyncio.timeout(policy.first_token_timeout)
         try:
             async with limit:
-                return await self._session.request(
-                    outgoing.method,
-                    outgoing.url,
-                    data=outgoing.body,
-                    headers={**outgoing.headers, **credentials},
-                    allow_redirects=False,  # a POST would become a GET, and the key would go to another host
-                    **self._options,
-                )
+                return await self._sent(outgoing, {**outgoing.headers, **credentials})
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             failure = _unanswered(error, outgoing.url, policy.first_token_timeout if limit.expired() else None)
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error  # that holds what was sent
         raise failure from cause
+
+    async def _sent(self, outgoing: Outgoing, headers: Mapping[str, str]) -> Any:
+        """The response: on another connection, at once, where the server has closed the one that was kept.
+
+        Some do so without a word (llama.cpp after each stream), and it is only seen when the next request is sent.
+        """
+        while True:
+            connection: dict[str, bool] = {}
+            try:
+                return await self._session.request(
+                    outgoing.method,
+                    outgoing.url,
+                    data=outgoing.body,
+                    headers=headers,
+                    allow_redirects=False,  # a POST would become a GET, and the key would go to another host
+                    trace_request_ctx=connection,
+                    **self._options,
+                )
+            except (extra.aiohttp.ServerDisconnectedError, extra.aiohttp.ClientOSError):
+                if "was_kept" not in connection:
+                    raise
+
+
+def traces() -> list[Any]:
+    """What a session is made with, so that its client can tell a connection that was kept from a new one."""
+    trace = extra.aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_kept)
+    return [trace]
+
+
+async def _note_kept(_session: Any, context: Any, _params: Any) -> None:
+    context.trace_request_ctx["was_kept"] = True
 
 
 def _unanswered(error: Exception, url: str, waited_s: float | None) -> ModelError:
@@ -266,7 +291,7 @@ def _unanswered(error: Exception, url: str, waited_s: float | None) -> ModelErro
         )
     if isinstance(error, ssl.CertificateError | extra.aiohttp.ClientSSLError):
         failure = ModelConnectionError(
-            f"No answer from {url}: {error}. If its certificate is to be trusted, name its authority's file in `verify`."
+            f"No answer from {url}: {error}. If its certificate is to be trusted, `verify` takes its authority's file."
         )
         failure.is_retryable = False
         return failure

@@ -1,7 +1,6 @@
 """`HTTPModel`: what every model behind HTTP takes, and how it asks."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
@@ -16,7 +15,7 @@ from langplug import ChatModel, MissingSecretError, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._wire.backoff import Backoff
 from langplug.models._http import extra
-from langplug.models._http.client import Answer, Client, KeyGiver, NewReader, Outgoing, Policy
+from langplug.models._http.client import Answer, Client, KeyGiver, NewReader, Outgoing, Policy, traces
 from langplug.models._http.credentials import Credentials, KeySource
 from langplug.models._http.headers import hidden, open_headers, secrets_in
 
@@ -168,16 +167,11 @@ class HTTPModel(ChatModel):
             yield Client(_on_this_loop(self.session), {})
             return
         options = {} if self.session is not None else await self._connection_options()
-        session = self.session() if self.session is not None else self._new_session()
-        _open_sessions.add(session)
-        loop = asyncio.get_running_loop()
+        session: Any = self.session() if self.session is not None else self._new_session()
         try:
             yield Client(session, options)
-        except GeneratorExit:  # of the garbage collector, which waits for nothing
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_close_soon, loop, session)
-            raise
-        await _close(session)
+        finally:
+            await session.close()
 
     @resource(uses=("auth",))
     async def credentials(self) -> Credentials:
@@ -191,6 +185,7 @@ class HTTPModel(ChatModel):
             connector=aiohttp.TCPConnector(limit=self.max_connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=traces(),
         )
 
     async def _connection_options(self) -> dict[str, Any]:
@@ -233,19 +228,6 @@ class HTTPModel(ChatModel):
                 f"The header {lost[0]!r} is secret, so it is not in the pickle of this {type(self).__name__}. "
                 "Use `api_key`, which is read from the environment again, or make the model where it is used."
             )
-
-
-_open_sessions: set[Any] = set()
-"""Held, or the garbage collector would find them together with their model, and warn that they are still open."""
-
-
-async def _close(session: Any) -> None:
-    _open_sessions.discard(session)
-    await session.close()
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, session: Any) -> None:
-    loop.create_task(_close(session))  # the loop holds it until it has run
 
 
 def _on_this_loop(session: Any) -> Any:
