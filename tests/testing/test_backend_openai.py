@@ -12,7 +12,13 @@ ID = "chatcmpl-0000000000000000"
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    frame = {"id": ID, "object": "chat.completion.chunk", "created": 1_750_000_000, "model": "m"}
+    frame = {
+        "id": ID,
+        "object": "chat.completion.chunk",
+        "created": 1_750_000_000,
+        "model": "m",
+        "system_fingerprint": None,
+    }
     return {**frame, "choices": [choice], **more}
 
 
@@ -37,6 +43,7 @@ def test_a_whole_answer(backend: Backend) -> None:
         "object": "chat.completion",
         "created": 1_750_000_000,
         "model": "m",
+        "system_fingerprint": None,
         "choices": [
             {
                 "index": 0,

@@ -180,7 +180,7 @@ def test_anthropic_s_tools_and_choice(choice: Any, parallel: bool | None, sent: 
 
 
 def test_ollama_has_arguments_as_objects_and_names_of_tools() -> None:
-    """The role of results is `tool`, with the tool's name, looked up where the result does not hold it."""
+    """The role of results is `tool`, with the call's id and the tool's name, looked up where the result has none."""
     assert said("ollama", "messages", HISTORY) == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "One and two?"},
@@ -188,12 +188,12 @@ def test_ollama_has_arguments_as_objects_and_names_of_tools() -> None:
             "role": "assistant",
             "content": "Let me see.",
             "tool_calls": [
-                {"function": {"name": "add", "arguments": {"a": 1, "b": 2}}},
-                {"function": {"name": "now", "arguments": {}}},
+                {"id": "call_1", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}},
+                {"id": "call_2", "function": {"name": "now", "arguments": {}}},
             ],
         },
-        {"role": "tool", "content": "3", "tool_name": "add"},
-        {"role": "tool", "content": "Error: no clock", "tool_name": "now"},
+        {"role": "tool", "content": "3", "tool_call_id": "call_1", "tool_name": "add"},
+        {"role": "tool", "content": "Error: no clock", "tool_call_id": "call_2", "tool_name": "now"},
         {"role": "assistant", "content": "3."},
         {"role": "user", "content": "Thanks."},
     ]

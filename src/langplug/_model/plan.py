@@ -16,7 +16,7 @@ from langplug._model.parameters import Given, sorted_out
 from langplug._model.tools import refuse_tools, toolbox
 from langplug._request import Cancellation, Request
 from langplug._wire.reasoning import ReasoningSplitter
-from langplug._wire.schema import call_schema, checker_of, json_schema_of
+from langplug._wire.schema import ANY_JSON, call_schema, checker_of, json_schema_of
 from langplug._wire.thoughts import KeepReasoning, without_old_thoughts
 from langplug._wire.tools import (
     TOOL_FORMATS,
@@ -279,7 +279,7 @@ def _schema_asked_for(response_format: Any) -> Any:
     if response_format is None or (isinstance(response_format, Mapping) and response_format.get("type") == "text"):
         return None
     if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
-        return {"title": "answer", "type": "object"}
+        return ANY_JSON
     return response_format
 
 

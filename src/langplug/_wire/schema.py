@@ -16,6 +16,9 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, ValidationError
 
+ANY_JSON: dict[str, Any] = {"title": "answer", "type": "object"}
+"""The schema that stands for "JSON of whatever form", OpenAI's JSON mode."""
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "null": (type(None),),
     "integer": (int,), "number": (int, float),

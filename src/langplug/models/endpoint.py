@@ -22,6 +22,7 @@ from langplug._model.plan import ANSWER_IN_JSON
 from langplug._wire.json_body import json_body
 from langplug._wire.openai_reader import CompletionReader
 from langplug._wire.reader import JsonReader
+from langplug._wire.schema import ANY_JSON
 from langplug._wire.tools import with_instructions
 from langplug.models._http import extra
 from langplug.models._http.client import Answer, NewReader, Outgoing
@@ -40,10 +41,6 @@ _PLAIN_FIELDS = (
     "reasoning_effort",
 )
 """Those that go into the body under their own names, where they are given."""
-
-_ANY_JSON = {"title": "answer", "type": "object"}
-"""The schema that stands for "JSON of whatever form"."""
-
 
 class ChatEndpoint(HTTPModel):
     """A model behind an OpenAI-wire server: vLLM, llama.cpp, SGLang, Ollama, LM Studio, TGI, a gateway, OpenAI itself.
@@ -299,7 +296,7 @@ def _tools(request: Request) -> dict[str, Any]:
 
 def _told(request: Request, server: Server) -> Request:
     """The request, with its schema in words where the server takes none otherwise."""
-    if request.schema is None or request.schema == _ANY_JSON or server.schema == "json_schema":
+    if request.schema is None or request.schema == ANY_JSON or server.schema == "json_schema":
         return request
     text = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(request.schema, ensure_ascii=False))
     return replace(request, messages=tuple(with_instructions(request.messages, text)))
@@ -309,7 +306,7 @@ def _response_format(schema: dict[str, Any] | None, server: Server) -> dict[str,
     """By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that was before it."""
     if schema is None:
         return {}
-    if schema == _ANY_JSON or server.schema == "json_object":
+    if schema == ANY_JSON or server.schema == "json_object":
         return {"response_format": {"type": "json_object"}}
     name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
     return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}}

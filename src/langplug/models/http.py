@@ -20,6 +20,7 @@ from langplug._wire.framing import Framing
 from langplug._wire.http_request import encoded, joined_address, merged, split_address
 from langplug._wire.jmes import ExpressionError
 from langplug._wire.prompt import PromptTemplate
+from langplug._wire.schema import ANY_JSON
 from langplug.models._descriptions import read_description
 from langplug.models._http import extra
 from langplug.models._http.client import Outgoing
@@ -40,7 +41,10 @@ _OF_THE_WIRE = frozenset(
 ) - {"context_window", "timeout"}
 """Fields that describe the wire and the way to it, and that no template needs."""
 
-_FACTS = ("messages", "text", "system", "prompt", "stop", "tools", "tool_choice", "parallel_tool_calls", "schema")
+_FACTS = (
+    *("messages", "text", "system", "prompt", "stop", "tools", "tool_choice", "parallel_tool_calls"),
+    *("schema", "json_mode"),
+)
 """What a template knows of the call, besides `streaming` and the words of other wires."""
 
 
@@ -91,7 +95,8 @@ class ChatHTTP(HTTPModel):
     """The body, as a template. A mapping or a list is sent as JSON (as a form, if `Content-Type` says so), a string
     as plain text. A template knows `messages` and `tools` as OpenAI has them, and in the words of another wire
     (`anthropic.messages`, `ollama.messages`, ...), `text` of the last message, `system` instructions, `prompt`, `stop`,
-    `tool_choice`, `parallel_tool_calls`, `schema`, `streaming`, and each field of the model."""
+    `tool_choice`, `parallel_tool_calls`, `schema`, `json_mode` (true where any JSON will do), `streaming`, and each
+    field of the model."""
 
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More for the body, as it is; it counts before the template, mapping by mapping."""
@@ -406,7 +411,7 @@ class ChatHTTP(HTTPModel):
         conversation = Conversation(
             messages=request.messages,
             keep_reasoning=request.keep_reasoning,
-            tools=request.tools,
+            tools=() if self._forbids_by_silence(request) else request.tools,
             tool_choice=request.tool_choice,
             parallel_tool_calls=request.parallel_tool_calls,
         )
@@ -422,9 +427,15 @@ class ChatHTTP(HTTPModel):
             "stop": lambda: None if self._cuts else list(request.stop) or None,
             "parallel_tool_calls": lambda: request.parallel_tool_calls if request.tools else None,
             "schema": lambda: request.schema,
+            "json_mode": lambda: request.schema == ANY_JSON or None,
             "streaming": lambda: streaming,
         }
         return Lazy({**self._makers(), **dialects, **openai, **facts})
+
+    def _forbids_by_silence(self, request: Request) -> bool:
+        """Whether a call is forbidden by not telling of tools, as this wire has no word for it."""
+        choices = {"tool_choice", *(f"{name}.tool_choice" for name in DIALECTS)}
+        return request.tool_choice == "none" and not self._names_used() & choices
 
     # --- the answer ---
 

@@ -22,6 +22,7 @@ def clever(asked: Asked) -> Reply:
 def request_of(asked: Asked) -> Request:
     """The request that a wire's request stands for."""
     schema = asked.params.get("format") or (asked.params.get("response_format") or {}).get("json_schema")
+    schema = {"title": "answer", "type": "object"} if schema == "json" else schema
     tools = tuple(tool if "function" in tool else {"type": "function", "function": plain(tool)} for tool in asked.tools)
     named = {"type": "function", "function": {"name": asked.tool_choice}}
     known = asked.tool_choice in (None, "auto", "required", "none")

@@ -24,8 +24,10 @@ def messages(conversation: Conversation) -> list[dict[str, Any]]:
             message["tool_calls"] = [_call(call) for call in calls]
         if number in thoughts and turn["role"] == "assistant":
             message["thinking"] = thoughts[number]
-        if turn["role"] == "tool" and (name := turn.get("name") or names.get(turn["tool_call_id"])):
-            message["tool_name"] = name
+        if turn["role"] == "tool":
+            message["tool_call_id"] = turn["tool_call_id"]
+            if name := turn.get("name") or names.get(turn["tool_call_id"]):
+                message["tool_name"] = name
         said.append(message)
     return said
 
@@ -45,4 +47,4 @@ def _image(part: Mapping[str, Any], path: str) -> str:
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    return {"function": {"name": call["function"]["name"], "arguments": arguments_of(call)}}
+    return {"id": call["id"], "function": {"name": call["function"]["name"], "arguments": arguments_of(call)}}

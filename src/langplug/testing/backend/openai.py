@@ -140,8 +140,7 @@ def usage_of(usage: Tokens) -> dict[str, Any]:
 def _frame(asked: Asked, reply: Reply, kind: str) -> dict[str, Any]:
     frame: dict[str, Any] = {"id": f"chatcmpl-{PLACE}", "object": kind, "created": CREATED}
     frame["model"] = reply.model or asked.model
-    if reply.fingerprint:
-        frame["system_fingerprint"] = reply.fingerprint
+    frame["system_fingerprint"] = reply.fingerprint  # null, too, as some clients insist on it
     return {**frame, **reply.extra}
 
 
@@ -279,6 +278,8 @@ def _with_usage(events: list[Event], total: Tokens, mode: str, frame: dict[str, 
         return [*events, Event(data={**frame, "choices": [choice], "usage": usage})]
     if mode == "finish":
         return [*events[:-1], _using(events[-1], usage)]
+    if mode == "groq":
+        return [*events[:-1], Event(data={**events[-1].data, "x_groq": {"usage": usage}}, piece=events[-1].piece)]
     if mode in {"running", "each"}:
         return _counted(events, total, running=mode == "running")
     return events

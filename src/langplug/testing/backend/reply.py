@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from langplug.testing.backend.faults import Fault
 
-UsageMode = Literal["asked", "final", "last", "finish", "running", "each", "none"]
+UsageMode = Literal["asked", "final", "last", "finish", "groq", "running", "each", "none"]
 """When a stream of the OpenAI dialect reports usage.
 
 * `asked`: like `final`, and null in every other chunk, if the client asked for it with `stream_options`: this is what
   the API documents;
 * `final`: in a chunk of its own behind the finish, with `choices: []`;
 * `last`: in a chunk of its own behind the finish, with an empty delta;
-* `finish`: on the chunk with the finish reason;
+* `finish`: on the chunk with the finish reason, as Mistral does;
+* `groq`: on the chunk with the finish reason, inside of its `x_groq`, as Groq does;
 * `running`: in every chunk, what was used so far;
 * `each`: in every chunk, what was used since the one before;
 * `none`: nowhere, in a whole answer neither.
