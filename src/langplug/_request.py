@@ -55,6 +55,7 @@ class Request:
         tool_choice: `"auto"`, `"none"`, `"required"`, an OpenAI tool-choice dict, or None (no tools).
         parallel_tool_calls: Whether several tools may be called at once; None: as the model likes.
         schema: The JSON schema that the answer must fit, or None.
+        strict: Whether the model is to keep to the schema to the letter, where its API knows the word; None: unsaid.
         keep_reasoning: Which of its earlier reasoning the model is shown by `openai_messages` and `prompt`.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
@@ -67,6 +68,7 @@ class Request:
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     schema: dict[str, Any] | None = None
+    strict: bool | None = None
     keep_reasoning: KeepReasoning = "never"
     streaming: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)

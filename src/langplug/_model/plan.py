@@ -152,7 +152,7 @@ class _Asked:
             text = ANSWER_IN_JSON.format(lead=lead, schema=_compact(json_schema_of(self._schema)))
             request = replace(request, messages=tuple(with_instructions(request.messages, text)))
         schema = self._kept_schema()
-        return request if schema is None else replace(request, schema=schema)
+        return request if schema is None else replace(request, schema=schema, strict=_strict(self._given.tools))
 
     def again(self, request: Request, answer: AIMessage, problem: str) -> Request:
         """The request with an answer that did not do, and what was wrong with it."""
@@ -281,6 +281,14 @@ def _schema_asked_for(response_format: Any) -> Any:
     if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
         return ANY_JSON
     return response_format
+
+
+def _strict(given: Mapping[str, Any]) -> bool | None:
+    """Whether the schema is to be kept to the letter, as `with_structured_output` or OpenAI's form says it."""
+    asked = given.get("response_format")
+    inner = asked.get("json_schema") if isinstance(asked, Mapping) else None
+    said = given.get("strict", inner.get("strict") if isinstance(inner, Mapping) else None)
+    return said if isinstance(said, bool) else None
 
 
 def _compact(schema: Mapping[str, Any]) -> str:

@@ -61,8 +61,10 @@ def _bound(
         (tool,) = tool_dicts([json_schema_of(schema) if isinstance(schema, Mapping) else schema], strict)
         shown |= {"parallel_tool_calls": False, FOR_A_PARSER: "held"}
         return model.bind_tools([tool], tool_choice=name_of(tool), **shown)
-    wanted = {"type": "json_object"} if method == "json_mode" else _checked(schema)
-    return model.bind(response_format=wanted, **shown, **{FOR_A_PARSER: showing})
+    if method == "json_mode":
+        return model.bind(response_format={"type": "json_object"}, **shown, **{FOR_A_PARSER: showing})
+    strictly = {} if strict is None else {"strict": strict}
+    return model.bind(response_format=_checked(schema), **strictly, **shown, **{FOR_A_PARSER: showing})
 
 
 def _checked(schema: Any) -> Any:

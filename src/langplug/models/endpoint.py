@@ -189,7 +189,7 @@ class ChatEndpoint(HTTPModel):
         if self.n > 1:
             body["n"] = self.n
         body |= _tools(request)
-        body |= _response_format(request.schema, server)
+        body |= _response_format(request, server)
         body |= self._ends(request, server)
         named = {server.names.get(name, name): value for name, value in body.items() if name not in server.drops}
         return {name: value for name, value in {**named, **self.extra_body}.items() if value is not None}
@@ -302,14 +302,16 @@ def _told(request: Request, server: Server) -> Request:
     return replace(request, messages=tuple(with_instructions(request.messages, text)))
 
 
-def _response_format(schema: dict[str, Any] | None, server: Server) -> dict[str, Any]:
+def _response_format(request: Request, server: Server) -> dict[str, Any]:
     """By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that was before it."""
+    schema = request.schema
     if schema is None:
         return {}
     if schema == ANY_JSON or server.schema == "json_object":
         return {"response_format": {"type": "json_object"}}
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}}
+    described = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64], "schema": schema}
+    strict = {} if request.strict is None else {"strict": request.strict}
+    return {"response_format": {"type": "json_schema", "json_schema": {**described, **strict}}}
 
 
 def _is_about_stream_options(error: ModelInvalidRequestError) -> bool:

@@ -340,6 +340,14 @@ def test_a_schemas_name_is_made_fit(backend: Backend, make: MakeEndpoint, call: 
     assert name.replace("_", "").replace("-", "").isalnum()
 
 
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_strict_is_said_as_it_was_asked_for(backend: Backend, make: MakeEndpoint, strict: bool | None) -> None:
+    """`strict` of `with_structured_output` goes out with the schema; unsaid, it is left to the server."""
+    backend.reply = '{"name": "Bo", "age": 5}'
+    assert Person(name="Bo", age=5) == make().with_structured_output(Person, strict=strict).invoke("Who?")
+    assert strict is sent(backend)["response_format"]["json_schema"].get("strict")
+
+
 @pytest.mark.parametrize(("server", "kind"), [("any", "json_schema"), ("deepseek", "json_object")])
 def test_a_server_without_schemas_gets_json_mode(backend: Backend, make: MakeEndpoint, server: str, kind: str) -> None:
     """A server that knows only the mode in which it writes JSON is asked for that; the answer is checked anyway."""
