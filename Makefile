@@ -28,7 +28,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation the terminal for itself, so that Ctrl-C stops an answer and not make; Ctrl-Z would lose it.
 .PHONY: chat
@@ -57,6 +57,15 @@ type: $(VENV)/.dev ## Check types with mypy and pyright
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure what langplug costs, beside its peers
 	@$(BIN)/python benchmarks/framework.py
+
+.PHONY: versus
+versus: $(PEERS)/.peers ## Measure ChatEndpoint beside its peers for half an hour; writes docs/performance.md
+	@$(PEERS)/bin/python benchmarks/endpoint.py --write
+
+.PHONY: scoreboard
+scoreboard: $(PEERS)/.peers ## Check langplug's models and other people's; writes docs/scoreboard.md
+	$(call say,scoreboard)
+	@$(PEERS)/bin/python scoreboard/scoreboard.py
 
 .PHONY: lock
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest

@@ -27,7 +27,10 @@ def imports_after(*args: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("args", [["--help"], ["chat", "--help"], ["pull", "--help"]], ids=" ".join)
+VERBS = ("chat", "check", "explain", "pull")
+
+
+@pytest.mark.parametrize("args", [["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join)
 def test_help_is_quick(args: list[str]) -> None:
     """No help waits for langchain-core or pydantic, and each takes less than 300 ms of CPU time."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -84,7 +87,7 @@ def test_help_into_a_closed_pipe_is_quiet() -> None:
     ("args", "message"),
     [
         pytest.param(["chta"], "unknown verb 'chta', did you mean 'chat'?", id="verb"),
-        pytest.param(["sing"], "unknown verb 'sing', expected chat or pull", id="far from any verb"),
+        pytest.param(["sing"], f"unknown verb 'sing', expected {' or '.join(VERBS)}", id="far from any verb"),
         pytest.param(
             ["chat", "--promt", "x"],
             "unknown option '--promt', did you mean '--prompt'? (see 'langplug chat --help')",

@@ -13,7 +13,7 @@ from langplug.cli._exit import ReaderGone, UsageError
 from langplug.cli._suggest import did_you_mean
 from langplug.cli._terminal import Terminal, use_utf8
 
-VERBS: Final = ("chat", "pull")
+VERBS: Final = ("chat", "check", "explain", "pull")
 """Each is a module of this package that fits `Verb`. None may import langchain-core before `run`."""
 
 _EPILOG: Final = """\

@@ -1,0 +1,72 @@
+"""The models of the scoreboard: what each is called, how it is made, and how it is pointed at the backend."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from langplug import ChatModel, Part, Request, chat_model
+from langplug.models import ChatCommand, ChatHTTP, CustomChatModelAdvanced
+from langplug.testing import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One column.
+
+    Attributes:
+        target: What `langplug check` is given: a reference, or what makes the model.
+        recipe: How it is pointed at the backend, where that is not known for its class.
+    """
+
+    target: str | Callable[[], Any]
+    recipe: Recipe | None = None
+
+
+def echo() -> CustomChatModelAdvanced:
+    """The echo of LangChain's page, that repeats all it is told."""
+    return CustomChatModelAdvanced(n=10**6)
+
+
+@chat_model
+def decorated(request: Request, *, model: str = "decorated-1", temperature: float = 0.5) -> Iterator[Part]:
+    """A decorated function, as most users write one."""
+    yield from request.text.split(" ")
+
+
+def command() -> ChatCommand:
+    """A program that repeats what it is told."""
+    return ChatCommand(command=["cat"], input="text")
+
+
+def _described(name: str, **arguments: Any) -> ChatModel:
+    return ChatHTTP.from_file(name, model="stub", **arguments)
+
+
+def _wire(name: str, **fills: Any) -> Entry:
+    recipe = Recipe(dialect=name, arguments={"base_url": "{root}"}, fills=fills)  # type: ignore[arg-type]
+    return Entry(target=partial(_described, name, **fills), recipe=recipe)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "@chat_model": Entry(target="entries:decorated"),
+    "echo": Entry(target="entries:echo"),
+    "ChatScripted": Entry(target="langplug.models:ChatScripted"),
+    "ChatCommand": Entry(target="entries:command"),
+    "ChatGGUF": Entry(target="langplug.models:ChatGGUF"),
+    "ChatEndpoint": Entry(target="langplug.models:ChatEndpoint"),
+    "ChatHTTP": _wire("ollama"),
+    "ChatOpenAI": Entry(target="langchain_openai:ChatOpenAI"),
+    "ChatAnthropic": Entry(target="langchain_anthropic:ChatAnthropic"),
+    "ChatOllama": Entry(target="langchain_ollama:ChatOllama"),
+    "ChatMistralAI": Entry(target="langchain_mistralai:ChatMistralAI"),
+    "ChatDeepSeek": Entry(target="langchain_deepseek:ChatDeepSeek"),
+    "ChatGroq": Entry(target="langchain_groq:ChatGroq"),
+    "ChatXAI": Entry(target="langchain_xai:ChatXAI"),
+    "ChatOpenRouter": Entry(target="langchain_openrouter:ChatOpenRouter"),
+    "ChatLiteLLM": Entry(target="langchain_litellm:ChatLiteLLM"),
+}
+"""langplug's first, then other people's."""
+
+OURS = tuple(ENTRIES)[:7]
+"""Those that must show no failure of their own."""

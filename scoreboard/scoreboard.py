@@ -1,0 +1,157 @@
+"""Runs the whole contract over langplug's models and the known integrations, and writes `docs/scoreboard.md`.
+
+    python scoreboard/scoreboard.py [--only NAME ...]
+
+Each model is checked in a process of its own. What was found is kept in `scoreboard/found.json`, so that `--only`
+renews some columns and leaves the others. Needs the peers' environment (`make scoreboard` brings it), and no network.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from langplug.testing.contract.statement import all_checks
+
+HERE = Path(__file__).parent
+FOUND = HERE / "found.json"
+PAGE = HERE.parent / "docs" / "scoreboard.md"
+LONGEST_S = 1200
+
+SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!"}
+NOT_ITS_OWN = {"langchain-core": "ᶜ", "backend": "ᵇ"}
+
+Found = dict[str, Any]
+"""What `Report.to_json` gives of one model."""
+
+
+def checked(name: str) -> Found:
+    """Check one model, in a process of its own."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(HERE / "one.py"), name],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=HERE,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{name} could not be checked:\n{done.stderr}")
+    found: Found = json.loads(done.stdout)
+    own, theirs = counted(found)
+    print(f"{name}: {own} failures of its own, {theirs} not, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return found
+
+
+def counted(found: Found) -> tuple[int, int]:
+    """How many failures are the model's own, and how many are not."""
+    failures = [result for result in contract(found) if result["verdict"] == "fail"]
+    own = [result for result in failures if result["blame"] == "model"]
+    return len(own), len(failures) - len(own)
+
+
+def contract(found: Found) -> list[Mapping[str, Any]]:
+    """The results of the contract's own statements, langchain-tests' cases left out."""
+    return [result for result in found["results"] if result["number"]]
+
+
+# --- the page ---
+
+
+def page(everything: Mapping[str, Found], ours: Sequence[str]) -> str:
+    """The scoreboard as Markdown."""
+    parts = (_head(everything, ours), [""], _table(everything), [""], _of_core(everything), _versions(everything))
+    return "\n".join(line for part in parts for line in part)
+
+
+def _head(everything: Mapping[str, Found], ours: Sequence[str]) -> Iterator[str]:
+    yield "# The scoreboard"
+    yield ""
+    yield "The 139 statements that a chat model owes its callers, as `langplug check` finds them kept. This page is"
+    yield "written by `make scoreboard`, offline: models that talk to a server talk to the test kit's own."
+    yield ""
+    yield "✓ kept · ✗ not kept · ✗ᶜ not kept, which is langchain-core's fault and not the model's · ✗ᵇ the backend's ·"
+    yield "! could be better · – says nothing of such a model · ? could not be seen"
+    yield ""
+    yield "| model | kept | not kept | not its fault | could be better | not applicable | not seen |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, found in everything.items():
+        verdicts = [result["verdict"] for result in contract(found)]
+        own, theirs = counted(found)
+        kept, better, not_said, unseen = (
+            verdicts.count(one) for one in ("pass", "advisory", "not applicable", "not observed")
+        )
+        shown = f"**{name}**" if name in ours else name
+        yield f"| {shown} | {kept} | {own} | {theirs} | {better} | {not_said} | {unseen} |"
+
+
+def _table(everything: Mapping[str, Found]) -> Iterator[str]:
+    columns = {name: {result["id"]: result for result in contract(found)} for name, found in everything.items()}
+    yield "| | statement | " + " | ".join(columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    for check in all_checks().values():
+        if check.number:
+            signs = " | ".join(_sign(column.get(check.id)) for column in columns.values())
+            yield f"| {check.id} | {check.statement.replace('|', chr(92) + '|')} | {signs} |"
+
+
+def _sign(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return ""
+    sign = SIGNS[result["verdict"]]
+    return sign + NOT_ITS_OWN.get(result["blame"], "") if sign == "✗" else sign
+
+
+def _of_core(everything: Mapping[str, Found]) -> Iterator[str]:
+    blamed = {
+        result["id"]
+        for found in everything.values()
+        for result in contract(found)
+        if result["verdict"] == "fail" and result["blame"] == "langchain-core"
+    }
+    if not blamed:
+        return
+    yield "## langchain-core's"
+    yield ""
+    for check in all_checks().values():
+        if check.id in blamed:
+            yield f"* {check.id}: {check.statement} [{check.link}]({check.link})"
+    yield ""
+
+
+def _versions(everything: Mapping[str, Found]) -> Iterator[str]:
+    versions = {package: version for found in everything.values() for package, version in found["versions"].items()}
+    yield "## Versions"
+    yield ""
+    yield ", ".join(f"{package} {version}" for package, version in sorted(versions.items())) + "."
+    yield ""
+
+
+def main() -> int:
+    """Check what is asked for, write the page, and say whether a model of langplug's failed."""
+    sys.path.insert(0, str(HERE))
+    from entries import ENTRIES, OURS
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(ENTRIES), help="renew these columns alone")
+    arguments = parser.parse_args()
+    known: dict[str, Found] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
+    for name in arguments.only or ENTRIES:
+        known[name] = checked(name)
+        FOUND.write_text(json.dumps(known), encoding="utf-8")
+    everything = {name: known[name] for name in ENTRIES if name in known}
+    PAGE.write_text(page(everything, OURS), encoding="utf-8")
+    failed = [name for name in OURS if name in everything and counted(everything[name])[0]]
+    if failed:
+        print(f"langplug's own models that failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

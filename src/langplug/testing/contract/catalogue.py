@@ -1,0 +1,23 @@
+"""The 139 statements of the contract by their ids, in its order: what there has to be a check for."""
+
+from collections.abc import Mapping
+
+_IN_ORDER = """
+A01 A02 A03 A11 A04 A05 A06 A06b A07 A12 A13 A08 A09 A10 N03 A14
+B01 B02 B03 B10 B04 B05 B06 G04 B07 B08 B09 B11 B12
+C01 C02 C03 C21 C04 C05 C06 C07 C08 C09 C09b C10 C11 C12 C13 C20 C14 C15 C16 C17 C18 C19 C22 C23
+D01 D02 D03 D04
+E01 E02 E02b E03 E04 E05 E06 E07 E08 E09 E10 E11 E11b E12 E13 E14 E15 E16
+F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 F12 F13 F14 F15 F16 F17
+G01 G02 G03 G05
+H01
+I01 I02 I12 I03 I04 I05 I06 I07 I08 I09 I10 I11 I13 I14
+J01 J02 J03 J04 J05 J06
+K01 K02 K03 K04 K05
+L01 L02 L03 L04
+M01 M02 M03 M04 M05 M06 M06b M07 M08 M09 M10
+N01 N02
+"""
+
+NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_IN_ORDER.split(), start=1)}
+"""The number of each statement by the id of its check."""

@@ -1,0 +1,119 @@
+"""What can be said of a model's fields without knowing its class: secrets, other values, where a value is kept."""
+
+import re
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+MARKED_KEY = "sk-langplug-check-MARKER"
+"""A key that is looked for wherever no secret may show."""
+
+KEY_LIKE = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$")
+"""Names of fields that hold secrets."""
+
+NO_PART = re.compile(
+    r"(^|_)(streaming|stream_usage|timeout|retries|verbose|client|headers|proxy|proxies|organization|keep_alive|tokenizer"
+    r"|token_counter|batch_size|ignored_params)$|^(user|http_.*|retry_.*|validate_.*|lc_.*|include_response_headers)$"
+)
+"""Names of fields that change how an answer is got, paid or watched, and not what it says."""
+
+
+def secret_fields(cls: type[BaseChatModel]) -> list[str]:
+    """The fields that are declared as secrets."""
+    return [name for name, field in cls.model_fields.items() if SecretStr in _types(field.annotation)]
+
+
+def plain_secret_fields(cls: type[BaseChatModel]) -> list[str]:
+    """The fields that are named like secrets, and declared as plain text."""
+    return [
+        name for name, field in cls.model_fields.items() if KEY_LIKE.search(name) and str in _types(field.annotation)
+    ]
+
+
+def own_fields(cls: type[BaseChatModel]) -> dict[str, FieldInfo]:
+    """The fields that are not langchain-core's."""
+    return {name: field for name, field in cls.model_fields.items() if name not in BaseChatModel.model_fields}
+
+
+def telling_fields(cls: type[BaseChatModel]) -> dict[str, FieldInfo]:
+    """The fields that may change what an answer says, as far as names and types tell."""
+    secret = {*secret_fields(cls), *plain_secret_fields(cls)}
+    return {
+        name: field
+        for name, field in own_fields(cls).items()
+        if name not in secret and not NO_PART.search(name) and not field.exclude
+    }
+
+
+def argument_name(cls: type[BaseChatModel], name: str) -> str:
+    """How the constructor calls a field."""
+    by_name = bool(cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name"))
+    return name if by_name else cls.model_fields[name].alias or name
+
+
+def variants(field: FieldInfo, value: Any) -> Iterator[Any]:
+    """Other values that a field may take, the most natural first."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value + 1, value + 0.25, value - 1, value / 2)
+    elif isinstance(value, str):
+        yield from (one for one in _choices(field.annotation) if one != value)
+        yield f"{value}-other"
+    elif isinstance(value, list | tuple):
+        yield [*value, "other"]
+    elif isinstance(value, Mapping):
+        yield {**value, "other": 1}
+    elif value is None:
+        yield from _examples(field.annotation)
+
+
+def _examples(annotation: Any) -> Iterator[Any]:
+    known = _types(annotation)
+    yield from _choices(annotation)
+    examples: tuple[tuple[type, Any], ...] = (
+        (bool, True),
+        (int, 1),
+        (int, 137),
+        (float, 0.25),
+        (str, "other"),
+        (list, ["other"]),
+        (dict, {"other": 1}),
+    )
+    yield from (example for kind, example in examples if kind in known)
+
+
+def _choices(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return [one for part in get_args(annotation) for one in _choices(part) if _is_union(annotation)]
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types that an annotation allows: those of a union, and the plain ones of generics."""
+    if _is_union(annotation):
+        return {one for part in get_args(annotation) for one in _types(part)}
+    return {get_origin(annotation) or annotation}
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
+def holds(value: Any, wanted: Any, depth: int = 4) -> bool:
+    """Whether `wanted` is somewhere in `value`: in its fields, items, or behind a `SecretStr`."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if type(value) is type(wanted) and value == wanted:
+        return True
+    if depth == 0 or isinstance(value, str | bytes):
+        return False
+    if isinstance(value, Mapping):
+        return any(holds(one, wanted, depth - 1) for one in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(holds(one, wanted, depth - 1) for one in value)
+    return False

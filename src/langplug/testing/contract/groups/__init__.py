@@ -1,0 +1,1 @@
+"""The checks, one file a group. What is put here is found by itself: see `statement`."""

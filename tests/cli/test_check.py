@@ -1,0 +1,112 @@
+"""`langplug check` and `langplug explain`: what they print, where, and how they end."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from langplug.cli import main
+
+FOREIGN = "tests.testing.check.subjects:Foreign"
+REFERENCE = "tests.testing.check.bench:Reference"
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    code = main(args)
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_a_model_that_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """The report goes to stdout, how far it is to stderr, and the exit code is 1."""
+    code, out, err = run(capsys, "check", FOREIGN, "--only", "A01", "A08", "--here")
+    assert 1 == code
+    assert out.startswith(f"{FOREIGN}\n")
+    assert "✗ A01" in out
+    assert out.endswith("not ready: 1 failed, 1 pass\n")
+    assert "2 of 2 checks, 1 failed\n" == err
+
+
+def test_a_model_that_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a failure the exit code is 0; without --here, the checks run in a process of their own."""
+    code, out, _ = run(capsys, "check", FOREIGN, "--only", "A08", "B12", "--skip", "B12")
+    assert (0, True) == (code, out.endswith("ready: 1 pass\n"))
+    assert "1 checks in a process of their own" in out
+
+
+def test_the_report_is_written_in_every_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """JSON, JUnit, Markdown and HTML, each into its file."""
+    forms = {"json": "r.json", "junit": "r.xml", "markdown": "r.md", "html": "r.html"}
+    files = [part for form, name in forms.items() for part in (f"--{form}", str(tmp_path / name))]
+    code, _, _ = run(capsys, "check", FOREIGN, "--only", "A08", "--here", *files)
+    assert 0 == code
+    assert json.loads((tmp_path / "r.json").read_text())["ready"]
+    assert "1" == ET.parse(tmp_path / "r.xml").getroot().get("tests")
+    assert (tmp_path / "r.md").read_text().startswith(f"# `{FOREIGN}`")
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file that cannot be written is a failure that names it, after the report was shown."""
+    code, out, err = run(capsys, "check", FOREIGN, "--only", "A08", "--here", "--json", str(tmp_path / "no" / "r.json"))
+    assert (1, True) == (code, "ready: 1 pass" in out)
+    assert "r.json': No such file or directory" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "which model? Give a reference"),
+        ([FOREIGN, "--only", "A1"], "there is no check 'A1', did you mean A01? (--list"),
+        ([FOREIGN, "--skip", "zzz"], "there is no check 'zzz' (--list shows them all)"),
+        (["--explain", "A6b"], "did you mean A06b"),
+        ([FOREIGN, "--onyl", "A01"], "unknown option '--onyl', did you mean '--only'?"),
+    ],
+)
+def test_wrong_use(capsys: pytest.CaptureFixture[str], args: list[str], told: str) -> None:
+    """What is unknown is an error that suggests what was meant, with exit code 2."""
+    code, out, err = run(capsys, "check", *args)
+    assert (2, "") == (code, out)
+    assert told in err
+
+
+@pytest.mark.parametrize("reference", ["no.such:model", "tests.testing.check.subjects:Unmakeable", "nonsense"])
+def test_a_model_that_cannot_be_had(capsys: pytest.CaptureFixture[str], reference: str) -> None:
+    """Without a model there is one sentence, and no report."""
+    code, out, err = run(capsys, "check", reference, "--here")
+    assert (2, "", 1) == (code, out, err.count("\n"))
+    code, out, err = run(capsys, "explain", reference)
+    assert (2, "", 1) == (code, out, err.count("\n"))
+
+
+def test_the_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Group after group, each with its statement; --only and --skip choose."""
+    code, out, _ = run(capsys, "check", "--list", "--only", "A", "N03", "--skip", "A01")
+    assert 0 == code
+    assert out.startswith("A. Construction, configuration, secrets\n  A02  The standard parameters")
+    assert "\n\nN. Token counting, profile\n  N03  `profile` is None" in out
+
+
+def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it is about, how it looks, and how to mend what it finds."""
+    code, out, _ = run(capsys, "check", "--explain", "a07")
+    assert 0 == code
+    assert out.startswith("A07  No secret shows")
+    for told in ("why       Keys end up", "how       Plant a marked key", "see       https://", "api_key: SecretStr"):
+        assert told in out
+
+
+def test_a_model_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """In plain words, or as JSON."""
+    code, out, _ = run(capsys, "explain", FOREIGN)
+    assert (0, True) == (code, "stream              The whole answer at once" in out)
+    code, out, _ = run(capsys, "explain", FOREIGN, "--json")
+    assert (0, FOREIGN) == (code, json.loads(out)["reference"])
+
+
+def test_colour_is_wanted_or_not(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR colours the report."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    _, out, _ = run(capsys, "check", FOREIGN, "--only", "A08", "--here")
+    assert "\x1b[32m✓\x1b[0m A" in out

@@ -1,0 +1,115 @@
+"""Models to be checked that do not answer as models should, and others that nothing is known of."""
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from langplug import Request
+
+
+class Foreign(BaseChatModel):
+    """Somebody else's model, which says the same each time."""
+
+    said: str = "A fixed answer."
+
+    def answer(self, prompt: str) -> str:
+        return self.said
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        message = AIMessage(self.answer(messages[-1].text))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    @property
+    def _llm_type(self) -> str:
+        return "foreign"
+
+
+class Echo(Foreign):
+    """Says what it is told."""
+
+    def answer(self, prompt: str) -> str:
+        return prompt
+
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
+        for char in messages[-1].text:
+            yield ChatGenerationChunk(message=AIMessageChunk(char))
+
+
+class Broken(Foreign):
+    """Never answers."""
+
+    def answer(self, prompt: str) -> str:
+        raise ConnectionError("no server there")
+
+
+class Hangs(Foreign):
+    """Is made, and hangs as it is asked."""
+
+    def answer(self, prompt: str) -> str:
+        time.sleep(3600)
+        raise AssertionError
+
+
+class Aborts(Foreign):
+    """Takes the interpreter with it, as a library in C may."""
+
+    def answer(self, prompt: str) -> str:
+        sys.stderr.write("GGML_ASSERT: nothing left\n")
+        sys.stderr.flush()
+        os.abort()
+
+
+class Leaves(Foreign):
+    """Ends the process."""
+
+    def answer(self, prompt: str) -> str:
+        os._exit(3)
+
+
+class Eats(Foreign):
+    """Takes more and more memory."""
+
+    def answer(self, prompt: str) -> str:
+        eaten = []
+        while True:
+            eaten.append(bytearray(os.urandom(1 << 20)) * 16)
+
+
+class Noisy(Foreign):
+    """Prints and warns as it answers."""
+
+    def answer(self, prompt: str) -> str:
+        sys.stdout.write("loading\x1b[2J weights\n")
+        warnings.warn("low on memory", stacklevel=2)
+        return self.said
+
+
+class Unmakeable(Foreign):
+    """Cannot be made."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        raise ValueError("no weights")
+
+
+class HereOnly(Foreign):
+    """Can be made in the process of the tests alone."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle a socket")
+
+
+def rule(request: Request) -> str:
+    """langplug's rule, undecorated."""
+    return request.text
+
+
+def make_echo() -> Echo:
+    """A factory."""
+    return Echo()

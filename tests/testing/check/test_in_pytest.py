@@ -1,0 +1,92 @@
+"""The statements as tests of pytest."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.testing.check import subjects
+
+from langplug.testing import ContractTests
+from langplug.testing.contract import Check, Result, all_checks
+from langplug.testing.contract.in_pytest import settle
+
+ROOT = Path(__file__).parents[3]
+
+
+def outcomes(folder: Path, *args: str) -> dict[str, str]:
+    """What became of each test, in a pytest of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-vv", "-rA", "-p", "no:cacheprovider", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    lines = re.findall(r"(?m)^(PASSED|FAILED|SKIPPED|XFAIL|ERROR) (?:\[\d+\] )?(.*)$", done.stdout)
+    assert lines, done.stdout + done.stderr
+    return {rest: outcome for outcome, rest in lines}
+
+
+MODULE = """
+from langplug.testing import ContractTests
+from tests.testing.check.subjects import Foreign
+
+class TestMine(ContractTests):
+    factory = Foreign
+    isolated = False
+    expected_failures = {"A01": "the base class ignores them", "A08": "wrongly expected"}
+"""
+
+
+def test_a_class_is_a_test_for_each_statement(tmp_path: Path) -> None:
+    """A class that inherits has a test for each: passed, failed, skipped with its reason, or failing as expected."""
+    (tmp_path / "test_mine.py").write_text(MODULE)
+    told = outcomes(tmp_path, "-k", "A01 or A02 or A07 or A08 or A09")
+    by_id = {name: outcome for rest, outcome in told.items() for name in re.findall(r"\[(\w+)\]", rest)}
+    assert {"A01": "XFAIL", "A02": "FAILED", "A08": "FAILED", "A09": "PASSED"} == by_id
+    assert any("it has no secrets" in rest for rest, outcome in told.items() if outcome == "SKIPPED")
+
+
+def test_an_option_is_a_test_for_each_statement(tmp_path: Path) -> None:
+    """`--langplug-check=REF` adds a test for each statement, which options choose."""
+    option = "--langplug-check=tests.testing.check.subjects:Foreign"
+    told = outcomes(
+        tmp_path, "-p", "langplug.testing.plugin", option, "--langplug-only=A02,A08,B12", "--langplug-skip=B"
+    )
+    assert {"A02": "FAILED", "A08": "PASSED"} == {
+        rest.split(" - ")[0].rsplit("::", 1)[1]: outcome for rest, outcome in told.items()
+    }
+
+
+def test_no_statement_is_taken_out_in_silence() -> None:
+    """Overriding what a class inherits, or expecting a failure of no check, is an error as the class is made."""
+    with pytest.raises(TypeError, match="TestLess overrides test_statement: no statement is taken out so"):
+        type("TestLess", (ContractTests,), {"factory": subjects.Foreign, "test_statement": None})
+    with pytest.raises(TypeError, match="overrides place"):
+        type("TestLess", (ContractTests,), {"place": None})
+    with pytest.raises(ValueError, match="names no check: A99"):
+        type("TestOdd", (ContractTests,), {"expected_failures": {"A99": "?"}})
+
+
+def test_what_a_result_is_to_pytest() -> None:
+    """The model's failures fail with how to mend them; others' are expected; what was not seen is skipped."""
+    check: Check = all_checks()["A01"]
+
+    def settled(**result: str) -> str:
+        try:
+            settle(check, Result(id="A01", **result))  # type: ignore[arg-type]
+        except BaseException as outcome:  # noqa: BLE001 - pytest's outcomes are none of Exception
+            return f"{type(outcome).__name__} {outcome}"
+        return "passed"
+
+    failed = settled(verdict="fail", observed="gone", expected="an error", noise="hum")
+    assert failed.startswith("Failed A01 An unknown constructor keyword")
+    for told in ("observed  gone", "expected  an error", check.hint.splitlines()[0], check.link, "hum"):
+        assert told in failed
+    assert settled(verdict="fail", observed="gone", blame="langchain-core").startswith("XFailed langchain-core's fault")
+    assert settled(verdict="not observed", observed="out of sight") == "Skipped not observed: out of sight"
+    assert settled(verdict="pass") == settled(verdict="advisory", observed="could be better") == "passed"
