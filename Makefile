@@ -58,12 +58,15 @@ type: $(VENV)/.dev ## Check types with mypy and pyright
 bench: $(VENV)/.dev ## Measure what langplug costs, beside its peers
 	@$(BIN)/python benchmarks/framework.py
 
+.PHONY: peers
+peers: $(PEERS)/.peers ## Install other people's models, for the two below
+
 .PHONY: versus
-versus: $(PEERS)/.peers ## Measure ChatEndpoint beside its peers for half an hour; writes docs/performance.md
+versus: peers ## Measure ChatEndpoint beside its peers for half an hour; writes docs/performance.md
 	@$(PEERS)/bin/python benchmarks/endpoint.py --write
 
 .PHONY: scoreboard
-scoreboard: $(PEERS)/.peers ## Check langplug's models and other people's; writes docs/scoreboard.md
+scoreboard: peers ## Check langplug's models and other people's; writes docs/scoreboard.md
 	$(call say,scoreboard)
 	@$(PEERS)/bin/python scoreboard/scoreboard.py
 

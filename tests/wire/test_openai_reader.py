@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -165,6 +166,19 @@ def test_the_stop_string_is_kept_where_the_server_names_it(name: str) -> None:
     assert "END" in [end.stop_sequence for end in ends]
     finish[name] = 128009
     assert {None} == {part.stop_sequence for part in read(sse({"choices": [finish]})) if isinstance(part, Finish)}
+
+
+def test_the_reader_keeps_nothing_of_what_it_has_given() -> None:
+    """A stream that began with much text at once does not hold that text until its end."""
+    event = sse(chunk({"content": "word"}), done=False)
+    reader = CompletionReader()
+    tracemalloc.start()
+    try:
+        reader.feed(event * 2000)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 20_000
 
 
 # --- usage, however it is reported ---

@@ -33,5 +33,6 @@ class Backoff:
         """
         if failures > self.retries or (asked_s or 0) > LONGEST_ASKED_S:
             return None
-        wait = min(self.first_s * 2 ** (failures - 1), self.longest_s) * (0.5 + random() / 2)  # noqa: S311 - jitter
+        doubled = self.first_s * 2.0 ** (failures - 1)
+        wait: float = min(doubled, self.longest_s) * (0.5 + random() / 2)  # noqa: S311 - jitter
         return wait if asked_s is None else max(asked_s, wait)

@@ -209,7 +209,7 @@ class Pool:
     @property
     def gave_up(self) -> str:
         """Why the model is not asked any more; empty if it is."""
-        told = f"the model hung or died in each of {', '.join(self._ended)}, and was not asked again"
+        told = f"the model hung or died in each of {', '.join(self._ended[:ENOUGH])}, and was not asked again"
         return told if len(self._ended) >= ENOUGH else ""
 
     def close(self) -> None:

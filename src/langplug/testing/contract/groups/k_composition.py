@@ -148,8 +148,8 @@ def _check_chain(subject: Subject, said: str) -> None:
 
 
 def _check_help(subject: Subject) -> None:
-    without_retries = {"max_retries": 0} if subject.takes("max_retries") else {}
-    failing = subject.suffers(Fault.status(500), **without_retries)
+    without_retries: dict[str, Any] = {"max_retries": 0} if subject.takes("max_retries") else {}
+    failing: Any = subject.suffers(Fault.status(500), **without_retries)
     helped = failing.with_fallbacks([RunnableLambda(lambda _: "helped")]).invoke(subject.prompt)
     if helped != "helped":
         raise Failed(f"the model failed, and its fallback was not asked: {helped!r:.80}", "the fallback's answer")
@@ -269,7 +269,9 @@ def _check_configs(subject: Subject, name: str) -> None:
     _batch(subject.model(), name, [subject.prompt] * 3, configs)
     seen = {event.more.get("name"): event.run_id for event in recorder.of("start")}
     if seen != wanted:
-        raise Failed(f"{name} with a config for each input started the runs {sorted(map(str, seen))}", sorted(wanted))
+        raise Failed(
+            f"{name} with a config for each input started the runs {sorted(map(str, seen))}", repr(sorted(wanted))
+        )
 
 
 def _check_limit(subject: Subject, name: str) -> None:

@@ -135,7 +135,7 @@ def standard_history(subject: Subject) -> None:
         HumanMessage("Look it up."),
         AIMessage(
             [{"type": "text", "text": text}, call],
-            tool_calls=[{"name": call["name"], "args": call["args"], "id": call["id"], "type": "tool_call"}],  # type: ignore[typeddict-item]
+            tool_calls=[{"name": call["name"], "args": call["args"], "id": call["id"], "type": "tool_call"}],
             response_metadata={"output_version": "v1"},
         ),
         ToolMessage("It is nothing.", tool_call_id="call_langplug_1"),
