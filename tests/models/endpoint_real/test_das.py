@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRequest, ModelResponse, wrap_model_call
-from langchain_core.exceptions import ModelInvalidRequestError, ModelNotFoundError
+from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError, ModelNotFoundError
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
@@ -113,7 +113,7 @@ def test_what_it_cannot(model: ChatEndpoint) -> None:
     """What the server does not do is an error that says so: other models, prompts too long, images, several answers."""
     with pytest.raises(ModelNotFoundError, match=r"'gpt-9' not found.*`served_models\(\)` lists"):
         model.invoke(QUESTION, model="gpt-9")
-    with pytest.raises(ModelInvalidRequestError, match="context is 512"):
+    with pytest.raises(ContextOverflowError, match="context is 512"):
         model.invoke("hello " * 600)
     with pytest.raises(ModelInvalidRequestError, match="no vision"):
         model.invoke([HumanMessage([{"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}])])
