@@ -1,12 +1,17 @@
 """`langplug check` and `langplug explain`: what they print, where, and how they end."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from langplug.cli import main
+from langplug.cli._progress import Progress
+from langplug.testing.contract import Step
 
 FOREIGN = "tests.testing.check.subjects:Foreign"
 REFERENCE = "tests.testing.check.bench:Reference"
@@ -35,6 +40,50 @@ def test_a_model_that_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 checks in a process of their own" in out
 
 
+SPEAKS = """
+from langplug.models import ChatEndpoint
+
+class Speaks(ChatEndpoint):
+    base_url: str = "http://127.0.0.1:9/v1"
+"""
+
+OWN = """
+from langplug.testing import Failed, statement
+
+@statement("X01", "It says please.", why="We are polite.", hint="Say it.", needs=("answer",))
+def polite(subject):
+    "Ask it."
+    raise Failed(subject.answer(), "please")
+"""
+
+
+def test_a_model_is_pointed_at_the_backend(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--dialect and --set say how a model is made that speaks to a server."""
+    (tmp_path / "speaks.py").write_text(SPEAKS)
+    how = ("--dialect", "openai", "--set", "base_url={url}", "model=stub")
+    code, out, _ = run(
+        capsys, "check", f"{tmp_path}/speaks.py:Speaks", *how, "--only", "C15", "--json", f"{tmp_path}/j"
+    )
+    assert (0, True) == (code, out.endswith("ready: 1 pass\n"))
+    assert "wire" == json.loads((tmp_path / "j").read_text())["voice"]
+
+
+def test_statements_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """--with names modules that register statements, which are listed, explained and checked like the others."""
+    (tmp_path / "polite_statements.py").write_text(OWN)
+    option = ("--with", f"{tmp_path}/polite_statements.py")
+    script = "import sys; from langplug.cli import main; sys.exit(main(sys.argv[1:]))"
+    for args, code, told in (
+        (("--list",), 0, "X. Statements of your own\n  X01  It says please.\n"),
+        (("--explain", "X01"), 0, "mend\n          Say it.\n"),
+        ((FOREIGN, "--only", "X01"), 1, "expected  please"),
+    ):
+        done = subprocess.run(  # in a process of its own: what is registered stays
+            [sys.executable, "-c", script, "check", *args, *option], capture_output=True, text=True, check=False
+        )
+        assert (code, True) == (done.returncode, told in done.stdout), done.stdout + done.stderr
+
+
 def test_the_report_is_written_in_every_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """JSON, JUnit, Markdown and HTML, each into its file."""
     forms = {"json": "r.json", "junit": "r.xml", "markdown": "r.md", "html": "r.html"}
@@ -61,6 +110,13 @@ def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
         ([FOREIGN, "--only", "A1"], "there is no check 'A1', did you mean A01? (--list"),
         ([FOREIGN, "--skip", "zzz"], "there is no check 'zzz' (--list shows them all)"),
         (["--explain", "A6b"], "did you mean A06b"),
+        ([FOREIGN, "--only", "A01", "--skip", "A"], "no check is left: of A01, A is skipped"),
+        ([FOREIGN, "--set", "base_url={url}"], "--set wants --dialect"),
+        ([FOREIGN, "--dialect", "openai"], "--dialect wants to know where the URL goes"),
+        ([FOREIGN, "--dialect", "openai", "--set", "{url}"], "--set '{url}' is no NAME=VALUE"),
+        ([FOREIGN, "--dialect", "french"], "invalid choice: 'french'"),
+        ([FOREIGN, "--with", "no_such_module"], "cannot import 'no_such_module' (--with)"),
+        (["--list", "--only", "T"], "are found as they are run"),
         ([FOREIGN, "--onyl", "A01"], "unknown option '--onyl', did you mean '--only'?"),
     ],
 )
@@ -110,3 +166,20 @@ def test_colour_is_wanted_or_not(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setenv("FORCE_COLOR", "1")
     _, out, _ = run(capsys, "check", FOREIGN, "--only", "A08", "--here")
     assert "\x1b[32m✓\x1b[0m A" in out
+
+
+def test_a_check_that_is_stopped(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends it with 130, and what had failed is told."""
+    monkeypatch.setattr(Progress, "show", interrupted_after(Progress.show, 2))
+    code, out, err = run(capsys, "check", FOREIGN, "--only", "A", "--here")
+    assert (130, "") == (code, out)
+    assert "stopped after 2 checks; failed: A01, A02\n" == err
+
+
+def interrupted_after(show: Callable[[Progress, Step], None], checks: int) -> Callable[[Progress, Step], None]:
+    def showing(self: Progress, step: Step) -> None:
+        show(self, step)
+        if step.done == checks:
+            raise KeyboardInterrupt
+
+    return showing

@@ -159,6 +159,9 @@ def _checked(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
             progress=progress.show,
             isolated=not args.here,
         )
+    except KeyboardInterrupt:
+        progress.stopped()
+        raise
     except Exception as error:  # whatever happens in a check is part of the report: it is the model that is not had
         raise UsageError(sentence(error)) from error
     finally:

@@ -42,6 +42,7 @@ _PLAIN_FIELDS = (
 )
 """Those that go into the body under their own names, where they are given."""
 
+
 class ChatEndpoint(HTTPModel):
     """A model behind an OpenAI-wire server: vLLM, llama.cpp, SGLang, Ollama, LM Studio, TGI, a gateway, OpenAI itself.
 

@@ -31,6 +31,15 @@ class Foreign(BaseChatModel):
         return "foreign"
 
 
+class Incomplete(Foreign):
+    """Needs a package as it is asked."""
+
+    base_url: str = ""
+
+    def answer(self, prompt: str) -> str:
+        raise ModuleNotFoundError("It needs acme, which is not installed. Install it with: pip install acme")
+
+
 class Echo(Foreign):
     """Says what it is told."""
 
@@ -71,6 +80,13 @@ class Leaves(Foreign):
 
     def answer(self, prompt: str) -> str:
         os._exit(3)
+
+
+class LeavesOnEmpty(Foreign):
+    """Ends the process as it is told nothing."""
+
+    def answer(self, prompt: str) -> str:
+        return self.said if prompt else os._exit(3)
 
 
 class Eats(Foreign):

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from tests.testing.check import subjects
 from tests.testing.check.bench import KEY_VARIABLE
 from tests.zoo import ZOO
@@ -98,6 +99,26 @@ def test_each_thing_is_said(reference: str, topic: str, short: str) -> None:
     assert short == point.short
 
 
+class Deaf(subjects.Foreign):
+    """Names in its key what langchain-core puts the call's own in."""
+
+    stop: list[str] | None = None
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"stop": self.stop}
+
+
+class Keyed(subjects.Foreign):
+    """Is given its key."""
+
+    api_key: SecretStr | None = SecretStr("sk-given")
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": "LANGPLUG_NOBODY_SETS_THIS"}
+
+
 @pytest.mark.parametrize(
     ("reference", "told"),
     [
@@ -105,6 +126,12 @@ def test_each_thing_is_said(reference: str, topic: str, short: str) -> None:
         (PAGE_ECHO, "max_retries: ignored, the model has no such parameter"),
         (REFERENCE, f"api_key: read from {KEY_VARIABLE} (set here)"),
         (ECHO, "the class has neither `_agenerate` nor `_astream`"),
+        (FOREIGN, "and it has no name that langchain could know. It will fail, for want of `bind_tools`."),
+        ("tests.testing.check.test_explain:Keyed", "given to the constructor, in place of LANGPLUG_NOBODY_SETS_THIS."),
+        (
+            "tests.testing.check.test_explain:Deaf",
+            "The key holds what these are set to: nothing. Not in it: said, stop;",
+        ),
     ],
 )
 def test_it_is_said_why(reference: str, told: str) -> None:

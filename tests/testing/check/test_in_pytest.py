@@ -54,12 +54,37 @@ def test_a_class_is_a_test_for_each_statement(tmp_path: Path) -> None:
 def test_an_option_is_a_test_for_each_statement(tmp_path: Path) -> None:
     """`--langplug-check=REF` adds a test for each statement, which options choose."""
     option = "--langplug-check=tests.testing.check.subjects:Foreign"
-    told = outcomes(
-        tmp_path, "-p", "langplug.testing.plugin", option, "--langplug-only=A02,A08,B12", "--langplug-skip=B"
-    )
+    told = outcomes(tmp_path, option, "--langplug-only=A02,A08,B12", "--langplug-skip=B")
     assert {"A02": "FAILED", "A08": "PASSED"} == {
         rest.split(" - ")[0].rsplit("::", 1)[1]: outcome for rest, outcome in told.items()
     }
+
+
+OWN = """
+from langplug.testing import ContractTests, Failed, statement
+from tests.testing.check.subjects import Foreign
+
+@statement("X01", "It says please.", why="We are polite.", hint="Say it.", needs=("answer",))
+def polite(subject):
+    '''Ask it.'''
+    raise Failed(subject.answer(), "please")
+
+@statement("X02", "It says something.", why="We are curious.", hint="Say it.", needs=("answer",))
+def talkative(subject):
+    '''Ask it.'''
+    return subject.answer()
+
+class TestMine(ContractTests):
+    factory = Foreign
+"""
+
+
+def test_statements_of_ones_own_are_checked(tmp_path: Path) -> None:
+    """A statement that a test file registers is a test like the others, in a process of its own too."""
+    (tmp_path / "test_own.py").write_text(OWN)
+    told = outcomes(tmp_path, "-k", "X01 or X02 or A08")
+    by_id = {name: outcome for rest, outcome in told.items() for name in re.findall(r"\[(\w+)\]", rest)}
+    assert {"X01": "FAILED", "X02": "PASSED", "A08": "PASSED"} == by_id
 
 
 def test_no_statement_is_taken_out_in_silence() -> None:

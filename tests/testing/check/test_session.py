@@ -1,17 +1,19 @@
 """Running the checks: whatever a model does, there is a report."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.testing.check import subjects
 from tests.testing.check.bench import Reference
 
-from langplug.testing.contract import Check, Report, Step, Subject, all_checks, check
+from langplug.testing.contract import Check, Found, Recipe, Report, Result, Step, Subject, all_checks, check
 from langplug.testing.contract.judge import judge_within
 from langplug.testing.contract.order import Order
-from langplug.testing.contract.process import MEMORY_LIMIT, CannotBeMade, Pool, Worker
+from langplug.testing.contract.process import MEMORY_LIMIT, CannotBeMade, Ended, Pool, Worker
 from langplug.testing.contract.session import selected
+from langplug.testing.contract.standard import unseen
 
 HERE = "tests.testing.check.subjects"
 
@@ -49,6 +51,33 @@ def test_a_model_that_hangs_fails_the_check_alone() -> None:
         pool.close()
     assert ("fail", "pass") == (hung.verdict, untouched.verdict)
     assert "it hung: no end within" in hung.observed
+
+
+def test_a_model_that_dies_again_and_again_is_left_alone() -> None:
+    """After three checks in a row that it did not survive, it is not asked again; what needs no answer goes on."""
+    pool = Pool(Order(reference=f"{HERE}:Leaves", probe=False))
+    try:
+        results = [pool.run(the(name)) for name in ("A04", "C01", "C03", "C04", "A08")]
+    finally:
+        pool.close()
+    assert ["fail", "fail", "fail", "not observed", "pass"] == [result.verdict for result in results]
+    assert "the model hung or died in each of A04, C01, C03, and was not asked again" == results[3].observed
+
+
+def test_a_model_that_dies_now_and_then_goes_on() -> None:
+    """An answer in between shows that it is worth while to go on asking."""
+    pool = Pool(Order(reference=f"{HERE}:LeavesOnEmpty"))
+    try:
+        results = [pool.run(the(name)) for name in ("C08", "C08", "C01", "C08", "C01")]
+    finally:
+        pool.close()
+    assert ["fail", "fail", "pass", "fail", "pass"] == [result.verdict for result in results]
+
+
+def test_a_model_that_dies_as_it_is_made_is_an_error() -> None:
+    """What ends the process on import is told as that, with the last that was printed, and not tried in this one."""
+    with pytest.raises(Ended, match=r"importing or making .* SIGABRT.*the last that it printed: GGML_ASSERT"):
+        check("tests.testing.check.aborts_on_import:model", only=MADE)
 
 
 def test_a_model_that_eats_memory_fails_the_check() -> None:
@@ -118,6 +147,54 @@ def test_a_model_that_does_not_answer_is_not_judged_by_it() -> None:
     """What needs an answer was not observed where there is none."""
     report = check(subjects.Broken(), only=MADE, isolated=False)
     assert {"A04": "not observed", "A08": "pass"} == verdicts(report)
+    assert (False, "ConnectionError: no server there") == (report.ready, report.trouble)
+    assert "the model does not answer here (ConnectionError: no server there)" == report.results[0].observed
+
+
+def test_a_class_that_its_recipe_can_make(tmp_path: Path) -> None:
+    """A recipe says how a class in a file is pointed at the backend, even where it cannot be made without that."""
+    (tmp_path / "needy.py").write_text(NEEDY)
+    recipe = Recipe(arguments={"base_url": "{url}"})
+    report = check(f"{tmp_path}/needy.py:Needy", recipe=recipe, only=["A02", "D01"])
+    assert ("wire", {"A02": "fail", "D01": "pass"}) == (report.voice, verdicts(report))
+    assert "wire" == check(f"{tmp_path}/needy.py:Needy", only=["A08"]).voice  # by that of the class it is derived from
+
+
+def test_a_model_that_lacks_a_package_cannot_be_had() -> None:
+    """Where a package is missing there is one error that says what to install, and not one in each check."""
+    recipe = Recipe(arguments={"base_url": "{url}"})
+    for isolated in (True, False):
+        with pytest.raises(ModuleNotFoundError, match="pip install acme"):
+            check(subjects.Incomplete, recipe=recipe, only=["A08"], isolated=isolated)
+
+
+NEEDY = """
+from langplug.models import ChatEndpoint
+
+class Needy(ChatEndpoint):
+    base_url: str
+    seed: int = 0
+    def __init__(self, **kwargs):
+        kwargs.pop("timeout", None)
+        super().__init__(**{"model": "stub", **kwargs})
+"""
+
+
+def test_a_case_of_langchain_tests_that_could_not_be_seen() -> None:
+    """Where the model does not answer, its standard cases that fail by it were not observed; others failed."""
+    case = Found(the("A08"), Result(id="A08", verdict="fail", observed="ConnectionError: no server there"))
+    other = replace(case, result=replace(case.result, observed="AssertionError"))
+    trouble = "ConnectionError: no server there"
+    assert ["not observed", "fail"] == [unseen(one, trouble).result.verdict for one in (case, other)]
+    assert case == unseen(case, "")
+
+
+def test_nothing_to_check_is_an_error() -> None:
+    """Where no check is left to run there is no report, which would be ready."""
+    with pytest.raises(ValueError, match="no check is left: of A08, A is skipped"):
+        check(subjects.Foreign(), only=["A08"], skip=["A"])
+    with pytest.raises(ValueError, match="no statement in group X"):
+        check(subjects.Foreign(), only=["X"])
 
 
 def test_what_a_model_prints_is_kept() -> None:

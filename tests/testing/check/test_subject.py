@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from pydantic import ValidationError
 from tests.testing.check import subjects
 from tests.testing.check.bench import Reference
 from tests.zoo import ZOO, MakeModel
@@ -12,7 +13,7 @@ from langplug.models import ChatScripted
 from langplug.models.endpoint import ChatEndpoint
 from langplug.testing import Call, Fault, Reply, Thought, Tokens
 from langplug.testing.contract import Failed, NotObserved, Subject, run
-from langplug.testing.contract.paths import PATHS, STREAMED
+from langplug.testing.contract.paths import PATHS, STREAMED, shown
 
 KINDS = {"scripted": Reference, "wire": ChatEndpoint}
 
@@ -150,3 +151,14 @@ def test_a_coroutine_has_a_limit_of_time() -> None:
     """What takes too long has failed."""
     with pytest.raises(Failed, match=r"no answer within 0\.01 seconds"):
         run(asyncio.sleep(5), 0.01)
+
+
+def test_an_error_is_shown_on_one_line() -> None:
+    """A long message is cut; of pydantic's, what is wrong with which field is told, and no value: it may be a key."""
+    assert "ValueError: a b" == shown(ValueError("a\n  b"))
+    assert 220 > len(shown(ValueError("x" * 1000)))
+    with pytest.raises(ValidationError) as caught:
+        Reference(temperature="sk-secret")
+    assert "ValidationError: temperature: Input should be a valid number, unable to parse string as a number" == shown(
+        caught.value
+    )

@@ -5,13 +5,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
-from langplug.testing.contract.fields import secret_fields, telling_fields
+from langplug.testing.contract.fields import argument_name, secret_fields, telling_fields, variants
 from langplug.testing.contract.order import resolved
 from langplug.testing.contract.subject import Subject
 from langplug.testing.contract.verdicts import Outcast
@@ -196,19 +197,29 @@ def _strategy(model: BaseChatModel) -> Point:
         exception = " (with tools, models called gemini before version 3 are excepted)" if "gemini" in name else ""
         text = f"ProviderStrategy, the model's own structured output: its profile claims it{exception}."
         return Point("create_agent", "provider", text)
-    if any(re.search(pattern, name.lower()) for pattern in _known_names()):
+    known = _known_names()
+    if known is None:
+        text = "Its profile does not claim structured output; whether its name is known, only langchain says, which "
+        return Point("create_agent", "unknown", f"{text}is not installed here.")
+    if any(re.search(pattern, name.lower()) for pattern in known):
         return Point("create_agent", "provider", f"ProviderStrategy: langchain knows the name {name!r}.")
-    why = f"its profile does not claim structured output, nor is {name!r} known"
-    text = f"ToolStrategy, a call of an artificial tool: {why}."
+    named = f"nor does langchain know the name {name!r}" if name else "and it has no name that langchain could know"
+    fails = "" if _binds_tools(model) else " It will fail, for want of `bind_tools`."
+    text = f"ToolStrategy, a call of an artificial tool: its profile does not claim structured output, {named}.{fails}"
     return Point("create_agent", "tool", text)
 
 
-def _known_names() -> Sequence[str]:
+def _binds_tools(model: BaseChatModel) -> bool:
+    return type(model).bind_tools is not BaseChatModel.bind_tools and getattr(model, "tool_calling", "") != "off"
+
+
+def _known_names() -> Sequence[str] | None:
+    """The patterns of names by which `create_agent` goes; None where langchain, or its list, is not here."""
     try:
         from langchain.agents import factory
     except ImportError:
-        return ()
-    return cast("Sequence[str]", getattr(factory, "FALLBACK_MODELS_WITH_STRUCTURED_OUTPUT", ()))
+        return None
+    return cast("Sequence[str] | None", getattr(factory, "FALLBACK_MODELS_WITH_STRUCTURED_OUTPUT", None))
 
 
 # --- identity ---
@@ -225,11 +236,22 @@ def _cache(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         yield Point("cache key", "constructor", text)
         return
     fields = telling_fields(subject.cls)
-    within = [name for name, field in fields.items() if _is_in(key, name, field.alias)]
-    without = [name for name in fields if name not in within and getattr(model, name, None) is not None]
+    within = [name for name in fields if _is_followed(subject, model, name, key)]
+    without = [name for name in fields if name not in within]
     left = f" Not in it: {', '.join(without)}; models that differ in these share answers." if without else ""
     text = f"The key holds what these are set to: {', '.join(within) or 'nothing'}.{left}"
     yield Point("cache key", "partial" if without else "complete", text)
+
+
+def _is_followed(subject: Subject, model: BaseChatModel, name: str, key: str) -> bool:
+    """Whether the key is another one where a field is. langplug's own keys hold what they name."""
+    field = subject.cls.model_fields[name]
+    for value in () if isinstance(model, ChatModel) else variants(field, getattr(model, name, None)):
+        with suppress(Exception):  # not a value that it takes: then the next one
+            other = subject.real(**{argument_name(subject.cls, name): value})
+            if getattr(other, name, None) != getattr(model, name, None):
+                return subject.key(other) != key
+    return _is_in(key, name, field.alias)
 
 
 def _is_in(key: str, name: str, alias: str | None) -> bool:
@@ -250,6 +272,8 @@ def _secrets(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         variable = mapped.get(name) or mapped.get(subject.cls.model_fields[name].alias or "")
         state = "set" if variable and os.environ.get(variable) else "not set"
         where = f"read from {variable} ({state} here)" if variable else "read from no variable that `lc_secrets` names"
+        if getattr(model, name, None) is not None and state == "not set":
+            where = f"given to the constructor{f', in place of {variable}' if variable else ''}"
         yield Point("secret", name, f"{name}: {where}.")
 
 

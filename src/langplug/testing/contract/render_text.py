@@ -102,10 +102,10 @@ def _failure(found: Found, paint: Paint, width: int, *, verbose: bool, mended_by
     check, result = found.check, found.result
     sign = mark(found)
     blame = "" if result.blame == "model" else f"  (the fault is {_whose(found)})"
-    statement = textwrap.wrap(f"{f'{check.id:<5}'} {check.statement}{blame}", width - 2, break_on_hyphens=False)
-    statement[0] = statement[0].replace(check.id, paint(check.id, "bold"), 1)
-    yield f"{paint(sign, sign)} {statement[0]}"
-    yield from (f"{'':8}{line}" for line in statement[1:])
+    named = f"{check.id:<5} {check.statement}{blame}"
+    first, *more = textwrap.wrap(named, width - 2, subsequent_indent=" " * 6, break_on_hyphens=False)
+    yield f"{paint(sign, sign)} {first.replace(check.id, paint(check.id, 'bold'), 1)}"
+    yield from (f"  {line}" for line in more)
     told = [("observed", result.observed), ("expected", "" if result.expected == check.statement else result.expected)]
     for label, value in (*told, ("why", check.why)):
         yield from _labelled(label, value, paint, width)

@@ -64,6 +64,46 @@ SKIPS: Sequence[Skip] = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What a pytest needs that runs the cases for a model.
+
+    Attributes:
+        arguments: Its command line.
+        environment: Variables that it must have.
+        report: Where it will write what it found.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    report: Path
+
+    def found(self) -> list[Found]:
+        """What it found.
+
+        Raises:
+            OSError, ValueError: If it wrote nothing that can be read.
+        """
+        return [_found(case) for case in json.loads(self.report.read_text(encoding="utf-8"))]
+
+
+def prepared(order: Order, folder: Path) -> Prepared:
+    """Write into `folder` what is needed to run the cases for the model of `order`."""
+    report = folder / "report.json"
+    (folder / "order").write_bytes(pickle.dumps(order))
+    (folder / "test_standard.py").write_text(_MODULE, encoding="utf-8")
+    (folder / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
+    environment = {
+        ORDER_VARIABLE: str(folder / "order"),
+        REPORT_VARIABLE: str(report),
+        "PYTHONPATH": os.pathsep.join(entry for entry in order.path if entry),
+        "LANGSMITH_TRACING": "false",
+        "LANGCHAIN_TRACING_V2": "false",
+    }
+    arguments = [*_ARGUMENTS, "-c", str(folder / "pytest.ini"), str(folder)]
+    return Prepared(arguments=arguments, environment=environment, report=report)
+
+
 class StandardCases:
     """langchain-tests' cases for one model, in a process of their own that runs beside the checks.
 
@@ -74,33 +114,27 @@ class StandardCases:
     def __init__(self, order: Order) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="langplug-check-")
         folder = Path(self._folder.name)
-        self._report = folder / "report.json"
-        (folder / "order").write_bytes(pickle.dumps(order))
-        (folder / "test_standard.py").write_text(_MODULE, encoding="utf-8")
-        (folder / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
+        self._prepared = prepared(order, folder)
         self._output = (folder / "output").open("w+b")
-        told = {ORDER_VARIABLE: str(folder / "order"), REPORT_VARIABLE: str(self._report)}
-        path = {"PYTHONPATH": os.pathsep.join(entry for entry in order.path if entry)}
         self._process = subprocess.Popen(  # noqa: S603 - pytest, with what we wrote
-            [sys.executable, "-m", "pytest", *_ARGUMENTS, "-c", str(folder / "pytest.ini"), str(folder)],
+            [sys.executable, "-m", "pytest", *self._prepared.arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **path, **told, "LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false"},
+            env={**os.environ, **self._prepared.environment},
         )
 
     def found(self, limit_s: float = LIMIT_S) -> list[Found]:
         """Every case with its result. Waits for them."""
         try:
             self._process.wait(limit_s)
-            cases = json.loads(self._report.read_text(encoding="utf-8"))
+            return self._prepared.found()
         except subprocess.TimeoutExpired:
             return [_nothing(f"they did not end within {limit_s:g} seconds")]
         except (OSError, ValueError):
             self._output.seek(0)
             lines = self._output.read().decode(errors="replace").strip().splitlines()
             return [_nothing(f"they could not be run: {(lines or ['no word of why'])[-1]}")]
-        return [_found(case) for case in cases]
 
     def close(self) -> None:
         """End them."""

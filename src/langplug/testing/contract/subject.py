@@ -33,7 +33,11 @@ class Subject:
     Args:
         target: A model, its class, or what makes one without arguments.
         recipe: How to point it at the backend. Default: the known one for its class, if there is one.
-        probe: Whether a model of which nothing is known may be asked, to learn what it says.
+        probe: Whether the model may be asked, to learn what it says, and whether it has all packages that it needs.
+
+    Raises:
+        ImportError: If it needs a package that is not there.
+        Exception: What making it raises.
 
     Attributes:
         cls: Its class.
@@ -48,6 +52,8 @@ class Subject:
         self.cls = self._maker.cls
         self._answer: str | None = None
         self._made: list[Any] = []
+        if probe and self.voice.name == "wire":
+            self._look_for_packages()
 
     # --- models ---
 
@@ -247,6 +253,18 @@ class Subject:
             if isinstance(model, ChatModel):
                 with suppress(Exception):
                     model.close()
+
+    def _look_for_packages(self) -> None:
+        """Ask a model that speaks to the backend once: without a package that it needs, each check would say so."""
+        try:
+            self.real().invoke(self.prompt)
+        except ImportError:
+            self.close()
+            raise
+        except Exception:  # noqa: BLE001 - whatever else is wrong, the checks will say
+            return
+        finally:
+            self.tidy()
 
     def _kept(self, model: T) -> T:
         if all(model is not one for one in self._made):

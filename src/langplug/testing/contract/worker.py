@@ -1,7 +1,8 @@
 """A process that makes the model and runs checks on it, one by one: `python -m langplug.testing.contract.worker`.
 
-It reads from stdin: an `Order`, then ids of checks. It writes to stdout: None once there is a model, an `Identity`, then a
-`Result` for each id; or, where there is no model, text that says why. All of it is pickled. What the model prints goes elsewhere.
+It reads from stdin: an `Order`, then ids of checks. It writes to stdout: None once there is a model, an `Identity`,
+then a `Result` for each id; or, where there is no model, text that says why. All of it is pickled. What the model
+prints goes elsewhere.
 """
 
 import importlib

@@ -29,7 +29,8 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _IDENTIFYING_HINT = """
 @property
 def _identifying_params(self) -> dict[str, Any]:
-    # every field that may change an answer, base_url too, as plain JSON values, and no secret; "stop" is a call's own
+    # every field that may change an answer, base_url among them, as plain JSON values; no secret.
+    # Not by the name "stop": that is where langchain-core puts the stop strings of a call
     return {"model_name": self.model_name, "temperature": self.temperature, "stop_sequences": self.stop}
 """
 
