@@ -70,6 +70,10 @@ scoreboard: peers ## Check langplug's models and other people's; writes docs/sco
 	$(call say,scoreboard)
 	@$(PEERS)/bin/python scoreboard/scoreboard.py
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Try every check on the models that are wrong on purpose; writes docs/mutants.md
+	@$(BIN)/python -m tests.testing.check.table --standard --write
+
 .PHONY: lock
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest
 	$(call say,locks)
