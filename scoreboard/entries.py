@@ -70,6 +70,7 @@ ENTRIES: Mapping[str, Entry] = {
         hangs_in=("F04", "F05", "F07", "M07", "M08"),  # its SDK tries again for an hour, whatever max_retries says
     ),
     "ChatLiteLLM": Entry(target="langchain_litellm:ChatLiteLLM"),
+    "ChatHuggingFace": Entry(target="langchain_huggingface:ChatHuggingFace"),
 }
 """langplug's first, then other people's."""
 
