@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps
 from langchain_core.messages import HumanMessage
-from langchain_core.outputs import LLMResult
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
 from langchain_tests.integration_tests import ChatModelIntegrationTests
@@ -24,6 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tests.callers import add
 from tests.paths import PATHS, STREAMED, by_astream, by_invoke, by_stream
 from tests.paths import Path as CallPath
+from tests.witness import Witness
 
 from langplug.models import ChatCommand
 
@@ -164,28 +164,6 @@ def test_the_rate_limiter_is_asked_once(call: CallPath) -> None:
 
 
 # --- callbacks ---
-
-
-class Witness(BaseCallbackHandler):
-    """Notes what a run tells its callbacks."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.tokens = ""
-        self.result: LLMResult | None = None
-
-    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
-        self.seen.append("start")
-
-    def on_llm_new_token(self, token: str | list[Any], **_: Any) -> None:
-        self.tokens += str(token)
-
-    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-        self.seen.append("end")
-        self.result = response
-
-    def on_llm_error(self, error: BaseException, **_: Any) -> None:
-        self.seen.append(type(error).__name__)
 
 
 def test_callbacks(model: ChatProgram, call: CallPath) -> None:

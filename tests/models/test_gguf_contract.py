@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.load import dumps
-from langchain_core.outputs import LLMResult
 from tests.paths import PATHS, Answered, by_astream, by_invoke, by_stream
 from tests.paths import Path as CallPath
+from tests.witness import Witness
 
 from langplug import _weights
 from langplug._weights import SMOLLM2
@@ -112,28 +112,6 @@ def test_standard_content_on_each_path(model: ChatGGUF, call: CallPath, invoked:
     assert isinstance(block, dict)
     assert ("text", invoked.text) == (block["type"], block["text"])
     assert answered.text == block["text"]
-
-
-class Witness(BaseCallbackHandler):
-    """Notes what a run tells its callbacks."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.tokens = ""
-        self.result: LLMResult | None = None
-
-    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
-        self.seen.append("start")
-
-    def on_llm_new_token(self, token: str | list[Any], **_: Any) -> None:
-        self.tokens += str(token)
-
-    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-        self.seen.append("end")
-        self.result = response
-
-    def on_llm_error(self, error: BaseException, **_: Any) -> None:
-        self.seen.append(repr(error))
 
 
 def test_callbacks_on_each_path(model: ChatGGUF, call: CallPath) -> None:

@@ -108,7 +108,11 @@ def connected(backend: Backend) -> socket.socket:
 
 def send(backend: Backend, request: bytes, *, silence: float | None = None) -> Raw:
     """Send, and read to the end; a silence of so many seconds is an end too."""
-    with connected(backend) as connection:
+    try:
+        connection = connected(backend)
+    except ConnectionResetError:  # it was closed before it was open on this side
+        return Raw(data=b"", reads=[], end="reset")
+    with connection:
         connection.settimeout(10 if silence is None else silence)
         reads: list[tuple[float, bytes]] = []
         end: Literal["fin", "reset", "silence"] = "fin"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, RemoveMessage, trim_messages
-from langchain_core.outputs import LLMResult
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_core.tools import tool
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import STREAMED, Answered, Path, achunks, beta_allowed, by_astream, by_invoke, by_stream, chunks
+from tests.witness import Witness
 
 from langplug import IncompleteAnswerError
 from langplug.testing import Backend, Call, Fault, Reply, Thought, Tokens
@@ -173,34 +173,6 @@ def test_streaming_can_be_turned_off(backend: Backend, make: MakeEndpoint) -> No
 
 
 # --- callbacks ---
-
-
-class Witness(BaseCallbackHandler):
-    """Notes what a run tells its callbacks."""
-
-    run_inline = True  # else langchain-core may leave version 3 of the events before the handler's thread has begun
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.tokens = ""
-        self.started: dict[str, Any] = {}
-        self.result: LLMResult | None = None
-        self.partial: Any = None
-
-    def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
-        self.seen.append("start")
-        self.started = kwargs
-
-    def on_llm_new_token(self, token: str | list[Any], **_: Any) -> None:
-        self.tokens += str(token)
-
-    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
-        self.seen.append("end")
-        self.result = response
-
-    def on_llm_error(self, error: BaseException, **_: Any) -> None:
-        self.seen.append(type(error).__name__)
-        self.partial = getattr(error, "partial", None)
 
 
 def test_callbacks_hear_of_an_answer(make: MakeEndpoint, call: Path) -> None:
