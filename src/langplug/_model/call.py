@@ -89,10 +89,9 @@ class Call:
 
     # --- one of several answers, whose parts come together ---
 
-    def take(self, part: Any) -> bool:
-        """Take one more part of this answer; return whether it takes more."""
+    def take(self, part: Any) -> None:
+        """Take one more part of this answer."""
         self._shown(self._turn.feed(part))
-        return not self._turn.stopped
 
     def taken(self) -> AIMessage:
         """The whole answer, now that its parts have come."""

@@ -59,7 +59,8 @@ SERVERS: Mapping[str, Server] = {
     ),
     "deepseek": Server(owner="deepseek", hosts=("api.deepseek.com",), schema="json_object"),
 }
-"""By name. `"any"` makes no assumption that a server might not bear out. Sources, read in 2026:
+"""By name. `"any"` makes no assumption that a server might not bear out. llama.cpp was run; of the others, what is said
+here comes from their code or from what their users report, and was not tried. Where they document themselves:
 
 * openai: https://platform.openai.com/docs/api-reference/chat/create
 * vllm: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Self
@@ -16,7 +16,7 @@ from langchain_core.exceptions import (
 from langchain_core.language_models import ModelProfile
 from pydantic import Field, PrivateAttr, field_validator
 
-from langplug import Part, Request
+from langplug import Request
 from langplug._bridge.loop import wait_for
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._wire.json_body import json_body
@@ -114,19 +114,9 @@ class ChatEndpoint(HTTPModel):
     _no_stream_options: set[str] = PrivateAttr(default_factory=set)
     """The servers that refused them."""
 
-    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
-        """Ask the server and give its answer part by part."""
-        answer = await self._begun(request)
-        try:
-            while (parts := await answer.read()) is not None:
-                for part in parts:
-                    yield part
-        finally:
-            answer.close()
-
     # --- the request ---
 
-    async def _begun(self, request: Request) -> Answer:
+    async def answer_to(self, request: Request, /) -> Answer:
         """The answer to `request`, asked for again without `stream_options` if the server does not know them."""
         body = self._body(request)
         if "stream_options" in body and self.base_url in self._no_stream_options:
@@ -147,9 +137,9 @@ class ChatEndpoint(HTTPModel):
             body=json_body(body, extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
-        return await self._answer(outgoing, self._reader)
+        return await self._advised(outgoing, self._reader)
 
-    async def _answer(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
+    async def _advised(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
         """As `ask`; an error that the settings may be the cause of says which."""
         try:
             return await self.ask(outgoing, new_reader)
@@ -216,7 +206,7 @@ class ChatEndpoint(HTTPModel):
             ModelError: If it does not say.
         """
         question = Outgoing(url=f"{self.base_url}/models", method="GET", headers={})
-        answer = await self._answer(question, lambda _: JsonReader())
+        answer = await self._advised(question, lambda _: JsonReader())
         try:
             parts = await answer.read() or ()
         finally:

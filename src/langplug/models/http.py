@@ -1,7 +1,7 @@
 """`ChatHTTP`: a model on any wire, which a few lines describe. `pip install 'langplug[http]'`."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from urllib.parse import quote
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from langplug import MissingSecretError, Part, Request
+from langplug import MissingSecretError, Request
 from langplug._model.parameters import parameters_of
 from langplug._wire.dialects import DIALECTS, Conversation, system_text
 from langplug._wire.extract import CONTENT, Paths, UnreadableAnswerError
@@ -23,7 +23,7 @@ from langplug._wire.prompt import PromptTemplate
 from langplug._wire.schema import ANY_JSON
 from langplug.models._descriptions import read_description
 from langplug.models._http import extra
-from langplug.models._http.client import Outgoing
+from langplug.models._http.client import Answer, Outgoing
 from langplug.models._http.model import HTTPModel
 
 __all__ = ["ChatHTTP", "UnreadableAnswerError"]
@@ -229,15 +229,9 @@ class ChatHTTP(HTTPModel):
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
-    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
-        """Send the request and give the answer part by part."""
-        answer = await self.ask(self._outgoing(request), partial(self._reader, request))
-        try:
-            while (parts := await answer.read()) is not None:
-                for part in parts:
-                    yield part
-        finally:
-            answer.close()
+    async def answer_to(self, request: Request, /) -> Answer:
+        """The answer to `request`, once it has begun."""
+        return await self.ask(self._outgoing(request), partial(self._reader, request))
 
     # --- the description ---
 

@@ -96,11 +96,6 @@ class Answer:
         self._ended = False
         self._ahead: Sequence[Part] = ()
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The response's headers."""
-        return self._response.headers  # type: ignore[no-any-return]
-
     async def read(self) -> Sequence[Part] | None:
         """The next parts, at least one; None at the end.
 

@@ -23,10 +23,7 @@ def hidden(headers: Mapping[str, Any]) -> dict[str, str | SecretStr]:
 
 def open_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     """The headers as they are sent."""
-    return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in headers.items()
-    }
+    return {name: _shown(value) for name, value in headers.items()}
 
 
 def secrets_in(headers: Mapping[str, Any]) -> tuple[str, ...]:

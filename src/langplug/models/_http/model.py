@@ -11,7 +11,7 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 import langplug
-from langplug import ChatModel, MissingSecretError, env, resource
+from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._wire.backoff import Backoff
 from langplug.models._http import extra
@@ -135,9 +135,13 @@ class HTTPModel(ChatModel):
         )
         return await client.open(sent, new_reader, self._policy(), key, self.authorization)
 
-    async def parts(self, outgoing: Outgoing, new_reader: NewReader) -> AsyncIterator[Any]:
-        """The parts of the answer to a request, as they come."""
-        answer = await self.ask(outgoing, new_reader)
+    async def answer_to(self, request: Request, /) -> Answer:
+        """The answer to `request`, once it has begun: what each kind of model says for itself, by way of `ask`."""
+        raise NotImplementedError
+
+    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
+        """Ask the server and give its answer part by part."""
+        answer = await self.answer_to(request)
         try:
             while (parts := await answer.read()) is not None:
                 for part in parts:
