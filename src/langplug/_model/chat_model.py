@@ -46,7 +46,8 @@ class ChatModel(HealedChatModel, HasResources):
         provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
     """
 
-    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True)
+    # pydantic's errors would show what was given, keys included, wherever a validator of the whole model raises
+    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True)
 
     tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "prompted"
     structured_output: ClassVar[Literal["native", "derived"]] = "derived"

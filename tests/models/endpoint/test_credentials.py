@@ -408,3 +408,20 @@ def test_streams_renew_the_key_too(backend: Backend, make: MakeEndpoint) -> None
         backend.key = KEY
         assert "one two" == path(make(auth=keys.give), "one two").text
         assert 2 == keys.asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"headers": {"X-Api-Key": KEY, "a b": "c"}}, id="another header"),
+        pytest.param({"headers": {"X-Api-Key": f"{KEY}\n"}}, id="the header itself"),
+        pytest.param({"auth": [KEY]}, id="a key of the wrong type"),
+        pytest.param({"api_key": KEY, "temperature": -1}, id="another field"),
+        pytest.param({"headers": {"X-Api-Key": KEY}, "model": None}, id="no name"),
+    ],
+)
+def test_no_error_of_the_constructor_shows_a_key(backend: Backend, wrong: dict[str, Any]) -> None:
+    """Whatever is wrong with the arguments, the error does not say again what was given."""
+    with pytest.raises(ValueError, match="ChatEndpoint") as caught:
+        ChatEndpoint(**{"model": "m", "base_url": backend.openai_url, **wrong})
+    assert KEY not in f"{caught.value}{caught.value!r}"
