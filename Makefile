@@ -72,14 +72,14 @@ scoreboard: peers ## Check langplug's models and other people's; writes docs/sco
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Try every check on the models that are wrong on purpose; writes docs/mutants.md
-	@$(BIN)/python -m tests.testing.check.table --standard --write
+	@$(BIN)/python -m tests.check.table --standard --write
 
 .PHONY: lock
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest
 	$(call say,locks)
-	@$(compile) pyproject.toml --all-extras --group dev --output-file $(LOCK)/dev.txt
+	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
-	@$(compile) pyproject.toml --all-extras --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
+	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 
 .PHONY: clean
@@ -94,17 +94,17 @@ $(VENV)/.build: $(LOCK)/build.txt
 	@touch $@
 
 # A lock that has changed, or a changed pyproject.toml, installs again; else nothing is done.
-$(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml $(VENV)/.build
+$(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $<)
 	@$(install) --require-hashes --requirement $<
-	@$(install) --no-deps --editable .
+	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
 # The peers live in an environment of their own: they bring much that no user of langplug needs.
-$(PEERS)/.peers: $(LOCK)/peers.txt pyproject.toml $(VENV)/.build
+$(PEERS)/.peers: $(LOCK)/peers.txt pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $<)
 	@$(PYTHON) -m venv $(PEERS)
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes --requirement $(LOCK)/build.txt
 	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --require-hashes --requirement $<
-	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --no-deps --editable .
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --no-deps --editable . --editable check
 	@touch $@

@@ -19,7 +19,7 @@ from typing import Any
 import xllamacpp
 
 from langplug.models import ChatGGUF
-from langplug.models._llama import locate
+from langplug.models.gguf.engine import locate
 
 TOKENS = 128
 PROMPTS = [f"Write a long story about a {animal} and its friends." for animal in (

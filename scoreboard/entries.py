@@ -7,7 +7,7 @@ from typing import Any
 
 from langplug import ChatModel, Part, Request, chat_model
 from langplug.models import ChatCommand, ChatHTTP, CustomChatModelAdvanced
-from langplug.testing import Recipe
+from langplug_check import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from entries import ENTRIES, Entry
 
-from langplug.testing import check
+from langplug_check import check
 
 LANGCHAINS_OWN = "T"
 """The group of langchain-tests' cases, which are no statements of the contract."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from langplug.testing.contract.statement import all_checks
+from langplug_check.statement import all_checks
 
 HERE = Path(__file__).parent
 FOUND = HERE / "found.json"

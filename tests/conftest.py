@@ -22,3 +22,8 @@ def no_blocking() -> Iterator[BlockBuster]:
     """Fail the test if langplug blocks an event loop (sleeps, reads a file, waits for a lock ...)."""
     with blockbuster_ctx("langplug") as blockbuster:
         yield blockbuster
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name functions and classes by their names: pytest may write their address, which differs between workers."""
+    return getattr(val, "__name__", None) if callable(val) else None

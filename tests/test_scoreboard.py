@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from langplug.testing.contract.statement import all_checks
+from langplug_check.statement import all_checks
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "scoreboard.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from langplug.testing import BackendProcess
+from langplug_backend import BackendProcess
 from peers.client import MARK, OFFLINE
 from peers.contestants import CONTESTANTS, Contestant
 from peers.scenarios import SCENARIOS, Figures

@@ -7,7 +7,7 @@ A chat model is one function from a `Request` to text: write it as `ChatModel.re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langplug._declare import env, resource
+    from langplug._env import env
     from langplug._errors import (
         IncompleteAnswerError,
         MissingSecretError,
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from langplug._model.decorator import chat_model
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
     from langplug._request import Request
-    from langplug._wire.tools import TOOL_FORMATS, ToolFormat
+    from langplug._resources import resource
+    from langplug._tools import TOOL_FORMATS, ToolFormat
 
 __version__ = "0.1.0"
 
@@ -33,17 +34,17 @@ _HOMES = {
     "Part": "_parts",
     "Reasoning": "_parts",
     "RefusalError": "_errors",
-    "TOOL_FORMATS": "_wire.tools",
+    "TOOL_FORMATS": "_tools",
     "Request": "_request",
     "ToolCall": "_parts",
-    "ToolFormat": "_wire.tools",
+    "ToolFormat": "_tools",
     "UnmetDemandError": "_errors",
     "UnsupportedError": "_errors",
     "Usage": "_parts",
     "chat_model": "_model.decorator",
-    "env": "_declare",
+    "env": "_env",
     "load": "_load",
-    "resource": "_declare",
+    "resource": "_resources",
 }
 
 __all__ = [

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from langplug._parts import Answer
 from langplug._request import Request
 
-_EXPECTED = "expected 'package.module:attribute' or './file.py:attribute', such as 'langplug.models.gguf:ChatGGUF'"
+_EXPECTED = (
+    "expected 'package.module:attribute' or './file.py:attribute', such as 'langplug.models.gguf.model:ChatGGUF'"
+)
 
 _EXPECTED_MODEL = (
     "expected a chat model (an instance or a class of LangChain's BaseChatModel), a function whose first argument "

@@ -9,9 +9,9 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langplug._wire.openai_messages import to_openai_messages
-from langplug._wire.prompt import PromptTemplate, render_prompt
-from langplug._wire.thoughts import KeepReasoning, spoken_thoughts
+from langplug._messages.kept_reasoning import KeepReasoning, spoken_thoughts
+from langplug._messages.openai import to_openai_messages
+from langplug._messages.prompt import PromptTemplate, render_prompt
 
 _making_events = threading.Lock()
 """Two threads that begin to wait at the same moment must wait for the same event."""

@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from langplug.cli import main
-from langplug.cli._progress import Progress
-from langplug.testing.contract import Step
+from langplug_check import Step
+from langplug_check.cli.progress import Progress
 
-FOREIGN = "tests.testing.check.subjects:Foreign"
-REFERENCE = "tests.testing.check.bench:Reference"
+FOREIGN = "tests.check.subjects:Foreign"
+REFERENCE = "tests.check.bench:Reference"
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ class Speaks(ChatEndpoint):
 """
 
 OWN = """
-from langplug.testing import Failed, statement
+from langplug_check import Failed, statement
 
 @statement("X01", "It says please.", why="We are polite.", hint="Say it.", needs=("answer",))
 def polite(subject):
@@ -127,7 +127,7 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], args: list[str], told: st
     assert told in err
 
 
-@pytest.mark.parametrize("reference", ["no.such:model", "tests.testing.check.subjects:Unmakeable", "nonsense"])
+@pytest.mark.parametrize("reference", ["no.such:model", "tests.check.subjects:Unmakeable", "nonsense"])
 def test_a_model_that_cannot_be_had(capsys: pytest.CaptureFixture[str], reference: str) -> None:
     """Without a model there is one sentence, and no report."""
     code, out, err = run(capsys, "check", reference, "--here")

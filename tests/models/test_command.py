@@ -19,17 +19,17 @@ from tests import paths as ways
 from tests.callers import add
 
 from langplug import IncompleteAnswerError, MissingSecretError, Request, UnsupportedError, env
-from langplug._wire.extract import UnreadableAnswerError
+from langplug._stream.paths import UnreadableAnswerError
 from langplug.models import ChatCommand
-from langplug.models._command_input import scrubbed
-from langplug.models._command_output import JsonReader, OutputReader, TextReader, paths_of
-from langplug.models.command import (
+from langplug.models.command.input import scrubbed
+from langplug.models.command.model import (
     CommandBrokeOffError,
     CommandFailedError,
     CommandNotExecutableError,
     CommandNotFoundError,
     InvalidInputError,
 )
+from langplug.models.command.output import JsonReader, OutputReader, TextReader, paths_of
 
 CONVERSATION = [SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello."), HumanMessage("And now?")]
 

@@ -20,10 +20,9 @@ import pytest
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
 from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 
-from langplug import _weights
-from langplug._weights import SMOLLM2
-from langplug.models._llama import Engine, usable_threads
-from langplug.models.gguf import BadWeightsError, ChatGGUF, WeightsNotFoundError
+from langplug.models.gguf.engine import Engine, usable_threads
+from langplug.models.gguf.model import BadWeightsError, ChatGGUF, WeightsNotFoundError
+from langplug.models.gguf.weights import SMOLLM2, find, pull
 
 QUESTION = "What is the capital of Japan?"
 STORY = "Write a very long story about the sea."
@@ -35,7 +34,7 @@ LONG = 400
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    return _weights.find(SMOLLM2) or _weights.pull(SMOLLM2)
+    return find(SMOLLM2) or pull(SMOLLM2)
 
 
 @pytest.fixture(scope="module")
@@ -364,7 +363,7 @@ def test_leaving_with_a_request_in_flight(weights: Path) -> None:
     """A program that ends while an answer comes ends at once, in order, and with nothing on stderr."""
     code = f"""
 import threading, time
-from langplug.models.gguf import ChatGGUF
+from langplug.models.gguf.model import ChatGGUF
 model = ChatGGUF(n_ctx=512, max_tokens=400)
 began = threading.Event()
 def read():
@@ -385,7 +384,9 @@ print(time.time())
 
 def test_it_is_quiet(weights: Path) -> None:
     """Neither loading nor answering nor leaving writes a byte to stderr, unless `engine_log` is set."""
-    code = "from langplug.models.gguf import ChatGGUF; print(ChatGGUF(n_ctx=256, max_tokens=2{}).invoke('hi').text)"
+    code = (
+        "from langplug.models.gguf.model import ChatGGUF; print(ChatGGUF(n_ctx=256, max_tokens=2{}).invoke('hi').text)"
+    )
     assert python(code.format("")).stderr == ""
     assert "llama" in python(code.format(", engine_log=True")).stderr
 
@@ -409,7 +410,7 @@ def test_a_forked_child_is_refused(weights: Path) -> None:
     code = """
 import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is what this is about
-from langplug.models.gguf import ChatGGUF
+from langplug.models.gguf.model import ChatGGUF
 model = ChatGGUF(n_ctx=256, max_tokens=2)
 model.invoke("hi")
 child = os.fork()
@@ -434,7 +435,7 @@ def test_forking_before_use(weights: Path) -> None:
     """A model that is made before a fork and used only after it works in parent and children alike."""
     code = """
 import os, sys
-from langplug.models.gguf import ChatGGUF
+from langplug.models.gguf.model import ChatGGUF
 model = ChatGGUF(n_ctx=256, max_tokens=2)
 children = []
 for _ in range(2):
@@ -528,7 +529,7 @@ def test_without_llama_cpp(weights: Path) -> None:
     code = """
 import sys
 sys.modules["xllamacpp"] = None
-from langplug.models.gguf import ChatGGUF
+from langplug.models.gguf.model import ChatGGUF
 try:
     ChatGGUF().invoke("hi")
 except ImportError as error:

@@ -13,9 +13,8 @@ from tests.paths import PATHS, Answered, by_astream, by_invoke, by_stream
 from tests.paths import Path as CallPath
 from tests.witness import Witness
 
-from langplug import _weights
-from langplug._weights import SMOLLM2
-from langplug.models.gguf import ChatGGUF, WeightsNotFoundError
+from langplug.models.gguf.model import ChatGGUF, WeightsNotFoundError
+from langplug.models.gguf.weights import SMOLLM2, find, pull
 
 QUESTION = "What is the capital of Japan?"
 ENGINE: dict[str, Any] = {"n_ctx": 512, "threads": 1}
@@ -24,8 +23,8 @@ ENGINE: dict[str, Any] = {"n_ctx": 512, "threads": 1}
 @pytest.fixture(scope="module")
 def model() -> Iterator[ChatGGUF]:
     """Answers the same each time, and yet by chance."""
-    if _weights.find(SMOLLM2) is None:
-        _weights.pull(SMOLLM2)
+    if find(SMOLLM2) is None:
+        pull(SMOLLM2)
     model = ChatGGUF(**ENGINE, temperature=1, seed=3, max_tokens=12)
     model.engine  # noqa: B018 - loaded once for the module
     yield model

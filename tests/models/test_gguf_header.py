@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langplug.models._gguf_header import BadWeightsError, Header, WeightsNotFoundError, check_file, read_header
+from langplug.models.gguf.header import BadWeightsError, Header, WeightsNotFoundError, check_file, read_header
 
 NUMBER = {"B": 0, "b": 1, "H": 2, "h": 3, "I": 4, "i": 5, "f": 6, "?": 7, "Q": 10, "q": 11, "d": 12}
 

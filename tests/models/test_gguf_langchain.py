@@ -19,9 +19,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import PrivateAttr
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from langplug import Part, Request, _weights
-from langplug._weights import SMOLLM2
+from langplug import Part, Request
 from langplug.models import ChatGGUF
+from langplug.models.gguf.weights import SMOLLM2, find, pull
 
 SETTINGS: dict[str, Any] = {"temperature": 0, "seed": 1, "n_ctx": 512, "threads": 1}
 """Greedy, so that the same thing is seen each time; all models here share one engine."""
@@ -30,8 +30,8 @@ SETTINGS: dict[str, Any] = {"temperature": 0, "seed": 1, "n_ctx": 512, "threads"
 @pytest.fixture(scope="module", autouse=True)
 def engine() -> Iterator[object]:
     """Loaded once: it would go with each test's model."""
-    if _weights.find(SMOLLM2) is None:
-        _weights.pull(SMOLLM2)
+    if find(SMOLLM2) is None:
+        pull(SMOLLM2)
     with_engine = ChatGGUF(**SETTINGS)
     yield with_engine.engine
     with_engine.close()

@@ -17,9 +17,9 @@ from tests.paths import PATHS
 from tests.paths import Path as CallPath
 from typing_extensions import TypedDict
 
-from langplug import UnmetDemandError, _weights
-from langplug._weights import SMOLLM2
+from langplug import UnmetDemandError
 from langplug.models import ChatGGUF
+from langplug.models.gguf.weights import SMOLLM2, find, pull
 
 AGENT = Path(__file__).parents[2] / "examples" / "agent.py"
 WILD: dict[str, Any] = {"temperature": 2, "top_p": 1, "min_p": 0, "top_k": 0}
@@ -29,8 +29,8 @@ WILD: dict[str, Any] = {"temperature": 2, "top_p": 1, "min_p": 0, "top_k": 0}
 @pytest.fixture(scope="module")
 def model() -> Iterator[ChatGGUF]:
     """Greedy, with room for a call."""
-    if _weights.find(SMOLLM2) is None:
-        _weights.pull(SMOLLM2)
+    if find(SMOLLM2) is None:
+        pull(SMOLLM2)
     model = ChatGGUF(temperature=0, seed=1, n_ctx=512, max_tokens=60, threads=1)
     model.engine  # noqa: B018 - loaded once for the module
     yield model

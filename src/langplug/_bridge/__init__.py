@@ -1,1 +1,1 @@
-"""From the four shapes of a Python function to one stream of parts, in both colours. Threads are known only here."""
+"""The shapes of a function as one stream of parts, in both colours. The only place that knows threads."""

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from langchain_core.exceptions import ModelTimeoutError
 
+from langplug._bridge.async_generators import Owned
 from langplug._bridge.channel import Channel
 from langplug._bridge.loop import long_lived_loop
-from langplug._bridge.owned import Owned
 from langplug._bridge.shapes import Shape
 from langplug._bridge.threads import spawn
 from langplug._errors import IncompleteAnswerError

@@ -1,1 +1,1 @@
-"""Parts to LangChain: the class to subclass, the decorator that writes that class, and nothing else."""
+"""The class: `ChatModel` and `@chat_model`, and langchain-core's private names in one module (`langchain.py`)."""

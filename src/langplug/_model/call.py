@@ -7,13 +7,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
-from langplug._bridge.owned import Owned
+from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, generation_chunk, joined
+from langplug._answer.parser import Piece
+from langplug._bridge.async_generators import Owned
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
-from langplug._model.demand import REASKS, unmet
 from langplug._model.plan import Plan
-from langplug._wire.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, generation_chunk, joined
-from langplug._wire.turn import Piece
+from langplug._model.requirements import REASKS, unmet
 
 JOINED_AT_ONCE = 64
 """So many pieces are kept one by one, before those of a kind become one."""

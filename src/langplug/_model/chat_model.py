@@ -10,23 +10,23 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from langplug._bridge.owned import Owned
+from langplug._bridge.async_generators import Owned
 from langplug._bridge.shapes import Shape
-from langplug._core import FOR_A_PARSER, OPENED, HealedChatModel, parameters_in, with_signature
-from langplug._declare import HasResources, Resource, ResourceStore
 from langplug._errors import MissingSecretError
-from langplug._model import author, tokens
+from langplug._messages.kept_reasoning import KeepReasoning
+from langplug._model import class_checks, tokens
 from langplug._model.call import Call
 from langplug._model.choices import Choices
 from langplug._model.identity import is_secret, plain, stable_text
+from langplug._model.langchain import FOR_A_PARSER, OPENED, HealedChatModel, parameters_in, with_signature
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown
 from langplug._model.plan import plan
 from langplug._model.structured import Method, structured
-from langplug._model.tools import choice_of, refuse_tools, tool_dicts
 from langplug._parts import Answer
 from langplug._request import Request
-from langplug._wire.thoughts import KeepReasoning
-from langplug._wire.tools import ToolFormat, format_named
+from langplug._resources import HasResources, Resource, ResourceStore
+from langplug._tools import ToolFormat, format_named
+from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
@@ -105,11 +105,11 @@ class ChatModel(HealedChatModel, HasResources):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        author.check_fields(cls, HealedChatModel)
-        author.check_capabilities(cls)
+        class_checks.check_fields(cls, HealedChatModel)
+        class_checks.check_capabilities(cls)
         if "respond" in cls.__dict__ and "shape" not in cls.__dict__:
-            cls.shape = author.checked_shape(cls)
-        author.note_package_version(cls)
+            cls.shape = class_checks.checked_shape(cls)
+        class_checks.note_package_version(cls)
 
     # --- construction ---
 
@@ -166,7 +166,7 @@ class ChatModel(HealedChatModel, HasResources):
 
     @model_validator(mode="after")
     def _set_langplug_version(self) -> Self:
-        for package, version in author.package_versions(type(self)):
+        for package, version in class_checks.package_versions(type(self)):
             self._add_version(package, version)
         return self
 
@@ -190,7 +190,7 @@ class ChatModel(HealedChatModel, HasResources):
 
     @property
     def _llm_type(self) -> str:
-        return author.kebab(type(self).__name__)
+        return class_checks.kebab(type(self).__name__)
 
     @property
     def reported_name(self) -> str:
@@ -218,7 +218,7 @@ class ChatModel(HealedChatModel, HasResources):
     @property
     def reported_provider(self) -> str:
         """Who runs the model, for metadata and traces."""
-        return self.provider or author.provider_name(type(self).__name__)
+        return self.provider or class_checks.provider_name(type(self).__name__)
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

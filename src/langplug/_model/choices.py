@@ -4,11 +4,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from langplug._answer.from_openai import answer_in
 from langplug._bridge.source import aparts, parts
 from langplug._errors import UnmetDemandError, UnsupportedError, remember_partial
 from langplug._model.call import Call
 from langplug._model.plan import Plan
-from langplug._wire.openai_chunks import answer_in
 
 
 class Choices:

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, cas
 from pydantic import Field
 
 from langplug._bridge.shapes import shape_of
-from langplug._declare import Resource
-from langplug._model.author import check_parameters
 from langplug._model.chat_model import ChatModel
+from langplug._model.class_checks import check_parameters
 from langplug._parts import Answer
 from langplug._request import Request
+from langplug._resources import Resource
 
 P = ParamSpec("P")
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from langchain_core.language_models import BaseChatModel
 from pydantic import Secret, SecretBytes, SecretStr
 
-from langplug._declare import EnvironmentValue
+from langplug._env import EnvironmentValue
 
 STANDARD = (
     "model",

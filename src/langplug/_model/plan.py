@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
-from langplug._core import FOR_A_PARSER, parameters_in
+from langplug._answer.parser import Turn
+from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
-from langplug._model.conversation import checked
-from langplug._model.demand import CallDemand, Demand, SchemaDemand
+from langplug._messages.checks import checked
+from langplug._messages.kept_reasoning import KeepReasoning, without_old_thoughts
+from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import Given, sorted_out
-from langplug._model.tools import refuse_tools, toolbox
+from langplug._model.requirements import CallDemand, Demand, SchemaDemand
 from langplug._request import Cancellation, Request
-from langplug._wire.reasoning import ReasoningSplitter
-from langplug._wire.schema import ANY_JSON, call_schema, checker_of, json_schema_of
-from langplug._wire.thoughts import KeepReasoning, without_old_thoughts
-from langplug._wire.tools import (
+from langplug._tools import (
     TOOL_FORMATS,
     CallParser,
     ToolFormat,
@@ -27,7 +26,8 @@ from langplug._wire.tools import (
     rewrite_history,
     with_instructions,
 )
-from langplug._wire.turn import Turn
+from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
+from langplug._tools.toolbox import refuse_tools, toolbox
 
 if TYPE_CHECKING:
     from langplug._model.chat_model import ChatModel

@@ -9,10 +9,10 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, R
 from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
-from langplug._core import FOR_A_PARSER
-from langplug._model.tools import name_of, refuse_tools, tool_dicts
-from langplug._wire.chunks import is_restart
-from langplug._wire.schema import checker_of, json_schema_of, parsed_json
+from langplug._answer.chunks import is_restart
+from langplug._model.langchain import FOR_A_PARSER
+from langplug._tools.schema import checker_of, json_schema_of, parsed_json
+from langplug._tools.toolbox import name_of, refuse_tools, tool_dicts
 
 if TYPE_CHECKING:
     from langplug._model.chat_model import ChatModel

@@ -3,18 +3,23 @@
 import argparse
 import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from typing import Any, Final, NoReturn, Protocol, cast
 
-from langplug import __version__
+from langplug import __version__, cli
 from langplug.cli import _exit
 from langplug.cli._exit import ReaderGone, UsageError
 from langplug.cli._suggest import did_you_mean
 from langplug.cli._terminal import Terminal, use_utf8
 
-VERBS: Final = ("chat", "check", "explain", "pull")
-"""Each is a module of this package that fits `Verb`. None may import langchain-core before `run`."""
+VERBS_OF_OTHERS: Final = "langplug.verbs"
+"""The group of entry points by which other packages add verbs: a name, and the module that fits `Verb`."""
+
+KIT_VERBS: Final = ("check", "explain")
+"""The verbs that langplug-check adds, so that whoever lacks it is told what to install."""
 
 _EPILOG: Final = """\
 exit codes: 0 done · 1 it failed · 2 wrong use · 130 stopped by Ctrl-C
@@ -90,10 +95,7 @@ def _run(args: list[str]) -> int:
         top.print_help()
         return _exit.OK
     name = args[0]
-    if name not in VERBS:
-        near = did_you_mean(name, VERBS) or f", expected {' or '.join(VERBS)}"
-        raise UsageError(f"unknown verb {name!r}{near}")
-    verb = _verb(name)
+    verb = find_verb(name)
     parser = Parser(prog=f"langplug {name}", description=verb.HELP)
     verb.add_arguments(parser)
     parser.add_argument(
@@ -106,7 +108,7 @@ def _run(args: list[str]) -> int:
 
 
 def _top_level() -> Parser:
-    verbs = "\n".join(f"  {name:<8} {_verb(name).HELP}" for name in VERBS)
+    verbs = "\n".join(f"  {name:<8} {find_verb(name).HELP}" for name in verb_modules())
     parser = Parser(
         prog="langplug",
         usage="langplug VERB ...",
@@ -123,8 +125,26 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _verb(name: str) -> Verb:
-    return cast(Verb, importlib.import_module(f"langplug.cli.{name}"))
+def verb_modules() -> dict[str, str]:
+    """Every verb and the module that it lives in, in the alphabet's order: this package's and other packages'."""
+    ours = {found.name: f"{__package__}.{found.name}" for found in pkgutil.iter_modules(cli.__path__)}
+    others = {found.name: found.value for found in entry_points(group=VERBS_OF_OTHERS)}
+    return dict(sorted((others | {name: at for name, at in ours.items() if not name.startswith("_")}).items()))
+
+
+def find_verb(name: str) -> Verb:
+    """The module of a verb. It may not import langchain-core before `run`: help must come at once.
+
+    Raises:
+        UsageError: If no package brings such a verb, or the one that brings it cannot be imported.
+    """
+    modules = verb_modules()
+    if name not in modules:
+        if name in KIT_VERBS:
+            raise UsageError(f"{name!r} comes with the test kit: pip install 'langplug[check]'")
+        near = did_you_mean(name, modules) or f", expected {' or '.join(modules)}"
+        raise UsageError(f"unknown verb {name!r}{near}")
+    return cast(Verb, importlib.import_module(modules[name]))
 
 
 def _wants_debug(args: Sequence[str]) -> bool:

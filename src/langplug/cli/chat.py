@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # at run time these are imported by `run`: langchain-core alo
 
 HELP: Final = "talk to a model in the terminal"
 
-DEFAULT_MODEL: Final = "langplug.models.gguf:ChatGGUF"
+DEFAULT_MODEL: Final = "langplug.models.gguf.model:ChatGGUF"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,10 +4,10 @@ import argparse
 import sys
 from typing import Final, TextIO
 
-from langplug import _weights
-from langplug._weights import KNOWN, Weights
 from langplug.cli._exit import OK, UsageError
 from langplug.cli._suggest import did_you_mean
+from langplug.models.gguf import weights
+from langplug.models.gguf.weights import KNOWN, Weights
 
 HELP: Final = "bring the weights of the embedded model to this machine"
 
@@ -31,16 +31,16 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in KNOWN:
         hint = did_you_mean(args.name, KNOWN) or f", there is {', '.join(KNOWN)}"
         raise UsageError(f"no weights are called {args.name!r}{hint}")
-    weights = KNOWN[args.name]
-    if not args.force and (there := _weights.find(weights)):
-        return _say(f"{weights.name} is already there:", str(there))
-    print(f"{weights.title}, {weights.size // _MB} MB, {weights.license}, from {weights.requirement}", file=sys.stderr)
+    wanted = KNOWN[args.name]
+    if not args.force and (there := weights.find(wanted)):
+        return _say(f"{wanted.name} is already there:", str(there))
+    print(f"{wanted.title}, {wanted.size // _MB} MB, {wanted.license}, from {wanted.requirement}", file=sys.stderr)
     bar = _Bar(sys.stderr)
     try:
-        path = _weights.pull(weights, force=args.force, progress=bar.show)
+        path = weights.pull(wanted, force=args.force, progress=bar.show)
     finally:
         bar.end()
-    return _say(f"{weights.name} is good for {weights.good_for}. It is here:", str(path))
+    return _say(f"{wanted.name} is good for {wanted.good_for}. It is here:", str(path))
 
 
 def _say(note: str, path: str) -> int:

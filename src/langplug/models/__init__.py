@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langplug.models.command import ChatCommand
+    from langplug.models.command.model import ChatCommand
     from langplug.models.echo import CustomChatModelAdvanced
     from langplug.models.endpoint import ChatEndpoint
-    from langplug.models.gguf import ChatGGUF
+    from langplug.models.gguf.model import ChatGGUF
     from langplug.models.http import ChatHTTP
     from langplug.models.scripted import ChatScripted
 
 _HOMES = {
-    "ChatCommand": "command",
+    "ChatCommand": "command.model",
     "ChatEndpoint": "endpoint",
-    "ChatGGUF": "gguf",
+    "ChatGGUF": "gguf.model",
     "ChatHTTP": "http",
     "ChatScripted": "scripted",
     "CustomChatModelAdvanced": "echo",

@@ -18,16 +18,16 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from langplug import Request
 from langplug._bridge.loop import wait_for
+from langplug._http import extra
+from langplug._http.client import Answer, NewReader, Outgoing
+from langplug._http.json_body import json_body
+from langplug._http.model import HTTPModel
 from langplug._model.plan import ANSWER_IN_JSON
-from langplug._wire.json_body import json_body
-from langplug._wire.openai_reader import CompletionReader
-from langplug._wire.reader import JsonReader
-from langplug._wire.schema import ANY_JSON
-from langplug._wire.tools import with_instructions
-from langplug.models._http import extra
-from langplug.models._http.client import Answer, NewReader, Outgoing
-from langplug.models._http.model import HTTPModel
-from langplug.models._servers import SERVERS, Server, name_by_owner, server_at
+from langplug._stream.completion_reader import CompletionReader
+from langplug._stream.reader import JsonReader
+from langplug._tools import with_instructions
+from langplug._tools.schema import ANY_JSON
+from langplug.models.servers import SERVERS, Server, name_by_owner, server_at
 
 _PLAIN_FIELDS = (
     "model",

@@ -10,21 +10,21 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langplug import MissingSecretError, Request
+from langplug._http import extra
+from langplug._http.client import Answer, Outgoing
+from langplug._http.dialects import DIALECTS, Conversation, system_text
+from langplug._http.model import HTTPModel
+from langplug._http.request import encoded, joined_address, merged, split_address
+from langplug._http.templates import Known, Lazy, check_template, fill, interpolate, names_in, placeholders
+from langplug._messages.prompt import PromptTemplate
 from langplug._model.parameters import parameters_of
-from langplug._wire.dialects import DIALECTS, Conversation, system_text
-from langplug._wire.extract import CONTENT, Paths, UnreadableAnswerError
-from langplug._wire.extract import NAMES as PATHS
-from langplug._wire.fill import Known, Lazy, check_template, fill, interpolate, names_in, placeholders
-from langplug._wire.framed import FramedReader
-from langplug._wire.framing import Framing
-from langplug._wire.http_request import encoded, joined_address, merged, split_address
-from langplug._wire.jmes import ExpressionError
-from langplug._wire.prompt import PromptTemplate
-from langplug._wire.schema import ANY_JSON
-from langplug.models._descriptions import read_description
-from langplug.models._http import extra
-from langplug.models._http.client import Answer, Outgoing
-from langplug.models._http.model import HTTPModel
+from langplug._stream.described_reader import FramedReader
+from langplug._stream.expressions import ExpressionError
+from langplug._stream.framing import Framing
+from langplug._stream.paths import CONTENT, Paths, UnreadableAnswerError
+from langplug._stream.paths import NAMES as PATHS
+from langplug._tools.schema import ANY_JSON
+from langplug.models.descriptions import read_description
 
 __all__ = ["ChatHTTP", "UnreadableAnswerError"]
 

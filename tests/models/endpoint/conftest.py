@@ -8,7 +8,7 @@ import pytest
 from tests.paths import PATHS, Path
 
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend
+from langplug_backend import Backend
 
 MakeEndpoint = Callable[..., ChatEndpoint]
 

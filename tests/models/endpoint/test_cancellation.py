@@ -15,8 +15,8 @@ from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import beta_allowed
 
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend, Fault, Reply
-from langplug.testing.backend.asked import Asked
+from langplug_backend import Backend, Fault, Reply
+from langplug_backend.request import Asked
 
 CALLS = 500
 MEDIAN_S = 0.005

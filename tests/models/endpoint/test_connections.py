@@ -16,7 +16,7 @@ from tests.models.endpoint.relays import Proxy, Relay, To
 from tests.models.endpoint.test_credentials import KEY, everything_of
 from tests.paths import Path
 
-from langplug.testing import Backend, Fault, Reply
+from langplug_backend import Backend, Fault, Reply
 
 # --- proxies ---
 

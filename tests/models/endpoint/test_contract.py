@@ -18,7 +18,7 @@ from tests.paths import STREAMED, Answered, Path, achunks, beta_allowed, by_astr
 from tests.witness import Witness
 
 from langplug import IncompleteAnswerError
-from langplug.testing import Backend, Call, Fault, Reply, Thought, Tokens
+from langplug_backend import Backend, Call, Fault, Reply, Thought, Tokens
 
 SAID = Reply(
     pieces=(Thought("h"), Thought("m"), "One", " two", ", drei."),

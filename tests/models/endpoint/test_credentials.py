@@ -21,7 +21,7 @@ from tests.paths import STREAMED, Path
 
 from langplug import MissingSecretError
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend, Fault, Reply
+from langplug_backend import Backend, Fault, Reply
 
 KEY = "sk-MARKER-0123456789"
 

@@ -22,8 +22,8 @@ from tests.paths import STREAMED, Path, by_invoke
 
 from langplug import IncompleteAnswerError, RefusalError
 from langplug.models import ChatEndpoint
-from langplug.testing import FAULTS, Backend, Call, Fault, Reply, Thought
-from langplug.testing.backend.faults import CONTENT, FRAMING, SHAPES
+from langplug_backend import FAULTS, Backend, Call, Fault, Reply, Thought
+from langplug_backend.faults.table import CONTENT, FRAMING, SHAPES
 
 TEXT = "One two, drei – vier 👩‍🚀 five."
 

@@ -22,8 +22,8 @@ from tests.zoo import PIXEL
 
 from langplug import Request, ToolCall
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend, Call, Reply, Thought, Tokens
-from langplug.testing.backend.asked import Asked
+from langplug_backend import Backend, Call, Reply, Thought, Tokens
+from langplug_backend.request import Asked
 
 USED = Tokens(input=10, output=5, cached=3, reasoning=2)
 

@@ -15,7 +15,7 @@ from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import beta_allowed
 
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend, Reply
+from langplug_backend import Backend, Reply
 
 WORDS = Reply(pieces=("word ",) * 5, pace=0.002)
 

@@ -22,7 +22,7 @@ from tests.paths import PATHS, STREAMED, Path
 from tests.zoo import PIXEL
 
 import langplug
-from langplug.testing import Backend, Call, Fault, Reply
+from langplug_backend import Backend, Call, Fault, Reply
 
 
 def sent(backend: Backend) -> dict[str, Any]:

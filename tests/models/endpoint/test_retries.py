@@ -12,10 +12,10 @@ from tests.models.endpoint.conftest import MakeEndpoint
 from tests.models.endpoint.test_faults import ERRORS, fault
 from tests.paths import PATHS, Path
 
-from langplug._wire.backoff import Backoff
+from langplug._http.client import Policy
+from langplug._http.retry import Backoff
 from langplug.models import ChatEndpoint
-from langplug.models._http.client import Policy
-from langplug.testing import Backend, Fault, Reply
+from langplug_backend import Backend, Fault, Reply
 
 ONCE = {
     "auth",

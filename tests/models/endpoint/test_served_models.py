@@ -9,7 +9,7 @@ from tests.models.endpoint.conftest import MakeEndpoint
 from tests.models.endpoint.relays import Relay
 
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend
+from langplug_backend import Backend
 
 Informed = Callable[[ChatEndpoint], ChatEndpoint]
 

@@ -8,8 +8,8 @@ from langchain_core.messages import AIMessageChunk
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import PATHS, STREAMED, Path
 
-from langplug.models._servers import SERVERS
-from langplug.testing import Backend, Reply
+from langplug.models.servers import SERVERS
+from langplug_backend import Backend, Reply
 
 SAID = Reply(pieces=("one ", "two ST", "OP", " three", " four"), stop="ignore")
 

@@ -14,7 +14,7 @@ from tests.models.endpoint.relays import Relay
 from tests.paths import STREAMED, Path
 
 from langplug.models import ChatEndpoint
-from langplug.testing import Backend, Fault, Reply
+from langplug_backend import Backend, Fault, Reply
 
 
 @pytest.fixture

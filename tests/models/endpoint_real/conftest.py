@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from tests.models.endpoint_real.servers import Llama, das, llama
 
-from langplug import _weights
-from langplug._weights import SMOLLM2
 from langplug.models import ChatEndpoint
+from langplug.models.gguf.weights import SMOLLM2, find, pull
 
 PEERS = Path(__file__).parents[3] / ".venv-peers" / "bin"
 """The environment of what is only tried, not needed."""
@@ -22,7 +21,7 @@ MakeModel = Callable[..., ChatEndpoint]
 def weights() -> Path:
     """The embedded model's."""
     pytest.importorskip("xllamacpp")
-    return _weights.find(SMOLLM2) or _weights.pull(SMOLLM2)
+    return find(SMOLLM2) or pull(SMOLLM2)
 
 
 @pytest.fixture(scope="module")

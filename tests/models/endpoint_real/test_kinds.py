@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 from tests.models.endpoint_real.conftest import MakeModel
 
-from langplug.testing import Backend, Fault
+from langplug_backend import Backend, Fault
 
 
 class Person(BaseModel):

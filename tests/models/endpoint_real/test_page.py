@@ -4,7 +4,7 @@ from pathlib import Path
 
 from langplug import ChatModel
 from langplug.models import ChatEndpoint
-from langplug.models._servers import SERVERS, Server
+from langplug.models.servers import SERVERS, Server
 
 PAGE = (Path(__file__).parents[3] / "docs" / "endpoint.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from tests.clever import say_as_told, say_natively, wants_tool
 
 from langplug import Request, ToolCall, Usage
-from langplug.testing import Asked, Call, Reply, Tokens
+from langplug_backend import Asked, Call, Reply, Tokens
 
 
 def clever(asked: Asked) -> Reply:

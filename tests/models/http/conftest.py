@@ -8,7 +8,7 @@ from tests.models.http.canned import CannedServer
 from tests.paths import PATHS, Path
 
 from langplug.models import ChatHTTP
-from langplug.testing import Backend
+from langplug_backend import Backend
 
 WIRES = ("ollama", "anthropic", "cohere", "tgi")
 """The shipped descriptions that the backend speaks."""

@@ -19,8 +19,8 @@ from tests.models.http.conftest import KEY, WIRES, Make
 from tests.paths import PATHS, STREAMED, Path
 
 from langplug import IncompleteAnswerError, RefusalError
-from langplug.testing import FAULTS, Backend, Call, Fault, Reply, Thought
-from langplug.testing.backend.faults import CONNECTION, CONTENT
+from langplug_backend import FAULTS, Backend, Call, Fault, Reply, Thought
+from langplug_backend.faults.table import CONNECTION, CONTENT
 
 TEXT = "One two, drei – vier 👩‍🚀 five."
 

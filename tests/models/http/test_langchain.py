@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tests.models.http.clever_wires import clever
 
 from langplug.models import ChatHTTP
-from langplug.testing import Backend
+from langplug_backend import Backend
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ from langchain_core.tools import tool
 from tests.models.http.conftest import KEY, WIRES, Make
 from tests.paths import PATHS
 
-from langplug.testing import Backend, Call, Reply, Thought, Tokens
+from langplug_backend import Backend, Call, Reply, Thought, Tokens
 
 PIXEL = "iVBORw0KGgo="
 SIGNATURE = "c2lnbmF0dXJl"

@@ -1,0 +1,1 @@
+"""The wires that the backend speaks, a file each."""

@@ -1,0 +1,1 @@
+"""What can go wrong, a file a kind: each fault is an edit of a response."""

@@ -1,0 +1,246 @@
+"""The backend itself: a server with a thread and a loop of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+from langplug_backend.connection import Connection
+from langplug_backend.faults.table import Fault
+from langplug_backend.log import Exchange, Log
+from langplug_backend.reply import Reply
+from langplug_backend.service import Answerer, Service, Step, Told
+
+STOP_S = 1.0
+"""Seconds that stopping may take; whatever hangs is left behind."""
+
+
+class Urls:
+    """Where a backend is."""
+
+    _port: int
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Its address, without a path."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def openai_url(self) -> str:
+        """Base URL for clients of the OpenAI dialect."""
+        return f"{self.url}/v1"
+
+    @property
+    def ollama_url(self) -> str:
+        """Base URL for clients of Ollama's dialect."""
+        return self.url
+
+    @property
+    def anthropic_url(self) -> str:
+        """Base URL for clients of Anthropic's dialect, as the official one takes it: without `/v1`."""
+        return self.url
+
+
+class Backend(Urls):
+    """A model server on loopback that speaks the OpenAI, Ollama and Anthropic dialects, and misbehaves on command.
+
+    It runs in a thread of its own while it is entered, by `with` or `async with`.
+
+    Args:
+        port: The port; 0: the system chooses one.
+        key: The key that clients have to send; None: none is looked at.
+        models: The models that it says it has; it answers for every other name as well.
+        context: Their context length, in tokens.
+        markers: Whether `[[markers]]` in the prompt are looked at.
+
+    Example:
+        >>> with Backend() as backend:
+        ...     backend.reply = Reply(text="Hello world")
+        ...     backend.queue(Fault.status(429, retry_after=1))
+        ...     ...  # a client of backend.openai_url
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        key: str | None = None,
+        models: Iterable[str] = ("backend-1",),
+        context: int = 8192,
+        markers: bool = True,
+    ) -> None:
+        self._told = Told(key=key, models=tuple(models), context=context, markers=markers)
+        self._log = Log()
+        self._service = Service(self._told, self._log)
+        self._port = port
+        self._connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._over: asyncio.Event | None = None
+        self._failed: BaseException | None = None
+
+    # --- what it does ---
+
+    @property
+    def reply(self) -> Reply | Answerer:
+        """What every request gets: a `Reply`, or a function from `Asked` to one, to a text or to a `Fault`.
+
+        At first, the text of the last message of a user. May be set to a string, for a reply with this text.
+        """
+        return self._told.reply
+
+    @reply.setter
+    def reply(self, reply: Reply | Answerer | str) -> None:
+        if not (isinstance(reply, Reply | str) or callable(reply)):
+            raise TypeError(f"Backend.reply = {reply!r}: expected a Reply, a string, or a function from Asked to them.")
+        self._told.reply = Reply(text=reply) if isinstance(reply, str) else reply
+
+    @property
+    def fault(self) -> tuple[Fault, ...]:
+        """What goes wrong with every request, beside what its reply brings. May be set to one, several or None."""
+        return tuple(fault for fault, left in self._told.faults if left != 0)
+
+    @fault.setter
+    def fault(self, fault: Fault | Iterable[Fault] | None) -> None:
+        self._service.stand(() if fault is None else (fault,) if isinstance(fault, Fault) else tuple(fault))
+
+    @property
+    def key(self) -> str | None:
+        """The key that clients have to send; None: none is looked at."""
+        return self._told.key
+
+    @key.setter
+    def key(self, key: str | None) -> None:
+        self._told.key = key
+
+    def queue(self, *steps: Step) -> None:
+        """Say what the next requests get, one each, in order; a `Fault` spoils what would have been said anyway."""
+        self._told.queue.extend(steps)
+
+    def forget(self) -> None:
+        """Begin anew: an empty log and queue, no fault, and the echo for a reply. Open exchanges go on unseen."""
+        self._service.forget()
+
+    def script(self, text: str) -> None:
+        """Set reply and faults from a text that may hold markers: `"[[words 100]] [[pace 0.02]]"`."""
+        self._service.script(text)
+
+    # --- what it saw ---
+
+    @property
+    def requests(self) -> list[Exchange]:
+        """The exchanges so far, oldest first: those for answers and all others."""
+        return list(self._log.exchanges)
+
+    @property
+    def chats(self) -> list[Exchange]:
+        """The exchanges so far in which an answer was asked for."""
+        return [exchange for exchange in self._log.exchanges if exchange.asked]
+
+    @property
+    def last(self) -> Exchange:
+        """The latest exchange.
+
+        Raises:
+            IndexError: If there was none.
+        """
+        return self._log.exchanges[-1]
+
+    @property
+    def connections_open(self) -> int:
+        """How many connections are open now."""
+        return self._log.connections_open
+
+    @property
+    def connections_made(self) -> int:
+        """How many connections there were, the open ones among them."""
+        return self._log.connections_made
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float = 5.0) -> bool:
+        """Wait until something is true, looking whenever the log changes (an event was sent, an exchange ended).
+
+        False if it is not within so many seconds. `await asyncio.to_thread(backend.wait_for, ...)` in a coroutine.
+        """
+        return self._log.wait_for(predicate, timeout)
+
+    def all_ended(self, timeout: float = 5.0) -> bool:
+        """Wait until every exchange has ended; False if one has not within so many seconds."""
+        return self.wait_for(lambda: all(exchange.outcome for exchange in self._log.exchanges), timeout)
+
+    def all_closed(self, timeout: float = 5.0) -> bool:
+        """Wait until no connection is open; False if one is, after so many seconds."""
+        return self.wait_for(lambda: not self._log.connections_open, timeout)
+
+    # --- its life ---
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: If the port is taken.
+        """
+        ready = threading.Event()
+        self._failed = None
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="langplug-backend", daemon=True)
+        self._thread.start()
+        ready.wait()
+        if self._failed:
+            raise self._failed
+
+    def stop(self) -> None:
+        """Close every connection, whatever is under way, and be gone. Takes a second at most."""
+        thread, self._thread = self._thread, None
+        if thread and self._loop and self._over:
+            self._loop.call_soon_threadsafe(self._over.set)
+            thread.join(STOP_S)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop()
+        if kind is None:
+            self._complain()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+        if kind is None:
+            self._complain()
+
+    def _complain(self) -> None:
+        """Raise what a reply raised: the client got nothing but status 500."""
+        if self._log.failures:
+            raise self._log.failures[0]
+
+    def _run(self, ready: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(ready))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the backend was started
+            self._failed = error
+        finally:
+            ready.set()
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+        server = await self._loop.create_server(self._connection, "127.0.0.1", self._port, backlog=4096)
+        self._port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await self._over.wait()
+        server.close()
+        for connection in [*self._connections]:
+            connection.abort()
+        await asyncio.sleep(0)  # for their ends to be written into the log
+
+    def _connection(self) -> Connection:
+        return Connection(self._service.handle, self._log, self._service.greeting, self._connections)

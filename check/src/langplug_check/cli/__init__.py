@@ -1,0 +1,1 @@
+"""The verbs `check` and `explain`, found by `langplug` through their entry points."""

@@ -1,0 +1,236 @@
+"""`langplug check`: whether a chat model keeps the whole contract, statement by statement."""
+
+import argparse
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from langplug.cli import (
+    FAILED,
+    OK,
+    OutputError,
+    ReaderGone,
+    Terminal,
+    UsageError,
+    abandon_stdout,
+    parse_value,
+    sentence,
+    wants_colour,
+)
+from langplug_check.cli.progress import Progress
+
+if TYPE_CHECKING:  # at run time imported by `run`: langchain-core alone takes a second
+    from langplug_check import Check, Recipe, Report
+
+HELP: Final = "say whether a chat model keeps the whole contract, and how to mend it"
+
+_WIDEST: Final = 120
+
+DIALECTS: Final = ("openai", "ollama", "anthropic")
+"""What the test kit's server speaks."""
+
+_FORMS: Final = {"json": "JSON", "junit": "JUnit XML", "markdown": "Markdown", "html": "one page of HTML"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `langplug check` takes."""
+    parser.description = """\
+Check any LangChain chat model, statement by statement, without a network.
+
+Models that speak to a server are pointed at one of the test kit's own; langplug's models in this process play
+scripts; of any other, what it says by itself is looked at. What could not be observed is said to be so."""
+    parser.epilog = """\
+The report goes to stdout; how far it is, to stderr. Ids are such as A01, or the letter of a group.
+
+exit codes: 0 ready · 1 not ready · 2 wrong use, or there is no such model · 130 stopped by Ctrl-C"""
+    parser.add_argument(
+        "ref",
+        nargs="?",
+        metavar="REF",
+        help="the model, as package.module:attribute or ./file.py:attribute: an instance, a class, a factory or a "
+        "function from a request to text",
+    )
+    for flag, wording in (("only", "run these checks alone"), ("skip", "leave these checks out")):
+        parser.add_argument(
+            f"--{flag}", metavar="ID", nargs="+", action="extend", default=[], help=f"{wording}; several ids may follow"
+        )
+    parser.add_argument(
+        "--dialect",
+        choices=DIALECTS,
+        help="it speaks to a server, in this language: it is pointed at one of the test kit's own, see --set",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="with --dialect: constructor arguments, such as base_url={url}. {url} becomes the server's URL with the "
+        "path that is usual in the dialect, {root} the one without, {key} a key",
+    )
+    parser.add_argument(
+        "--with",
+        metavar="MODULE",
+        nargs="+",
+        action="extend",
+        default=[],
+        dest="with_",
+        help="modules or files of statements of your own, X01 and so on, to be checked too",
+    )
+    parser.add_argument("--explain", metavar="ID", help="say what a check is about, how it looks, and how to mend it")
+    parser.add_argument("--list", action="store_true", help="list all checks")
+    parser.add_argument("--verbose", action="store_true", help="show what passed too, and what the model printed")
+    parser.add_argument(
+        "--here", action="store_true", help="run in this process, where a hanging model can be debugged"
+    )
+    for form, wording in _FORMS.items():
+        parser.add_argument(f"--{form}", metavar="FILE", type=Path, help=f"write the report as {wording}, too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check a model, or say something about the checks. Returns the exit code."""
+    for module in args.with_:
+        _import(module)
+    if args.list or args.explain:
+        Terminal().answer(_explained(args.explain) if args.explain else _listed(args))
+        return OK
+    if not args.ref:
+        raise UsageError("which model? Give a reference, such as ./file.py:attribute")
+    _selected(args)
+    report = _checked(args, _recipe(args))
+    _show(report, verbose=args.verbose)
+    _write_files(args, report)
+    return OK if report.ready else FAILED
+
+
+def _selected(args: argparse.Namespace) -> "list[Check]":
+    from langplug_check.session import selected
+
+    try:
+        return selected(args.only, args.skip)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _import(module: str) -> None:
+    """Import a user's own statements, from where they can be imported in other processes too."""
+    path = Path(module).expanduser().resolve()
+    is_file = module.endswith(".py")
+    sys.path.insert(0, str(path.parent if is_file else Path.cwd()))
+    try:
+        importlib.import_module(path.stem if is_file else module)
+    except Exception as error:
+        raise UsageError(f"cannot import {module!r} (--with): {sentence(error)}") from error
+
+
+def _recipe(args: argparse.Namespace) -> "Recipe | None":
+    """How to point the model at the backend, where it is said.
+
+    Raises:
+        UsageError: If what is said cannot be meant.
+    """
+    from langplug_check import Recipe
+
+    if not args.dialect:
+        if args.set:
+            raise UsageError(f"--set wants --dialect: in what does the model speak to its server, {_or(DIALECTS)}?")
+        return None
+    arguments: dict[str, Any] = {}
+    for text in args.set:
+        name, is_set, value = text.partition("=")
+        if not is_set or not name.isidentifier():
+            raise UsageError(f"--set {text!r} is no NAME=VALUE, such as base_url={{url}}")
+        arguments[name] = parse_value(value) if "{" not in value else value
+    if not any("{url}" in str(value) or "{root}" in str(value) for value in arguments.values()):
+        raise UsageError("--dialect wants to know where the URL goes: name the argument, as in --set base_url={url}")
+    return Recipe(dialect=args.dialect, arguments=arguments)
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _checked(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
+    from langplug_check import check
+
+    progress = Progress(sys.stderr)
+    progress.begin()
+    try:
+        return check(
+            args.ref,
+            only=args.only,
+            skip=args.skip,
+            recipe=recipe,
+            progress=progress.show,
+            isolated=not args.here,
+        )
+    except KeyboardInterrupt:
+        progress.stopped()
+        raise
+    except Exception as error:  # whatever happens in a check is part of the report: it is the model that is not had
+        raise UsageError(sentence(error)) from error
+    finally:
+        progress.end()
+
+
+def _show(report: "Report", *, verbose: bool) -> None:
+    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    coloured = wants_colour(sys.stdout, os.environ)
+    text = report.to_text(width=width, colour=coloured, verbose=verbose)
+    if not coloured:
+        Terminal().answer(text)
+        return
+    try:  # the report itself has seen to it that its only control characters are its colours
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        abandon_stdout()
+        raise ReaderGone from error
+
+
+def _write_files(args: argparse.Namespace, report: "Report") -> None:
+    for form in _FORMS:
+        path: Path | None = getattr(args, form)
+        if path is not None:
+            text: str = getattr(report, f"to_{form}")()
+            try:
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def _listed(args: argparse.Namespace) -> str:
+    lines: list[str] = []
+    group = None
+    for check in _selected(args):
+        if check.group is not group:
+            group = check.group
+            lines += [*([""] if lines else []), f"{group.letter}. {group.title}"]
+        lines.append(f"  {check.id:<5}{check.statement}")
+    if not lines:
+        raise UsageError("langchain-tests' own cases (T) are found as they are run: langplug check REF --only T")
+    return "\n".join(lines) + "\n"
+
+
+def _explained(name: str) -> str:
+    from langplug_check.session import selected
+
+    try:
+        checks = selected([name])
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return "\n".join(_explanation(check) for check in checks)
+
+
+def _explanation(check: "Check") -> str:
+    blame = "" if check.blame == "model" else f"\nfault     a failure is {check.blame}'s"
+    needs = f"\nneeds     {', '.join(check.needs)}" if check.needs else ""
+    looks = " ".join((check.run.__doc__ or "").split())
+    see = f"\nsee       {check.link}" if check.link else ""
+    told = f"why       {check.why}\nhow       {looks}{needs}{blame}{see}"
+    mend = "\n".join(f"          {line}" for line in check.hint.splitlines())
+    return f"{check.id}  {check.statement}\n\n{told}\n\nmend\n{mend}\n"

@@ -1,0 +1,29 @@
+"""`langplug explain`: what a chat model will do, and why, in plain words."""
+
+import argparse
+from typing import Final
+
+from langplug.cli import OK, Terminal, UsageError, sentence
+
+HELP: Final = "say in plain words what a chat model will do, and why"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `langplug explain` takes."""
+    parser.description = """\
+Say in plain words what a chat model will do, and why: how it streams, what it does on an event loop, how it calls
+tools, which way create_agent takes to structured output, what its cache key and its traces hold. It is not asked."""
+    parser.add_argument("ref", metavar="REF", help="the model, as package.module:attribute or ./file.py:attribute")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain a model. Returns the exit code."""
+    from langplug_check.explain import explained
+
+    try:
+        explanation = explained(args.ref)
+    except Exception as error:
+        raise UsageError(sentence(error)) from error
+    Terminal().answer(explanation.to_json() if args.json else explanation.to_text())
+    return OK

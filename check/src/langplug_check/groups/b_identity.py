@@ -1,0 +1,381 @@
+"""Group B: identity, tracing parameters, serialisation, cache key."""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps, loads
+from pydantic import SecretStr
+
+from langplug_check.fields import (
+    MARKED_KEY,
+    argument_name,
+    own_fields,
+    secret_fields,
+    telling_fields,
+    variants,
+)
+from langplug_check.paths import beta_allowed, shown
+from langplug_check.statement import statement
+from langplug_check.subject import Subject
+from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved
+
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+"""A memory address, which is another one in every process."""
+
+_IDENTIFYING_HINT = """
+@property
+def _identifying_params(self) -> dict[str, Any]:
+    # every field that may change an answer, base_url among them, as plain JSON values; no secret.
+    # Not by the name "stop": that is where langchain-core puts the stop strings of a call
+    return {"model_name": self.model_name, "temperature": self.temperature, "stop_sequences": self.stop}
+"""
+
+_LIVE_KEY_HINT = """
+# langchain-core keeps what it first serialises: compute the key from the fields as they are now
+def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+    params = {**self._identifying_params, **kwargs, "_type": self._llm_type, "stop": stop}
+    return json.dumps(params, sort_keys=True, default=repr)
+"""
+
+_LS_HINT = """
+def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+    params = super()._get_ls_params(stop=stop, **kwargs)
+    params["ls_provider"] = "acme"
+    params["ls_model_name"] = kwargs.get("model", self.model_name)
+    params["ls_temperature"] = kwargs.get("temperature", self.temperature)
+    if in_force := (stop or self.stop):
+        params["ls_stop"] = in_force
+    return params
+"""
+
+# --- tracing ---
+
+
+@statement(
+    "B01",
+    "The tracing parameters name the provider, the model, and the kind of model: `ls_model_type='chat'`.",
+    why="LangSmith's cost tables and OpenTelemetry exporters look a run up by them.",
+    hint=_LS_HINT,
+)
+def traced_by_name(subject: Subject) -> str:
+    """Read the metadata that a handler is given as a run starts."""
+    metadata = _metadata(subject, subject.model())
+    missing = [name for name in ("ls_provider", "ls_model_name") if not metadata.get(name)]
+    if missing:
+        raise Failed(f"a run's metadata lacks {', '.join(missing)}")
+    if metadata.get("ls_model_type") != "chat":
+        raise Failed(f"ls_model_type is {metadata.get('ls_model_type')!r}", "'chat'")
+    return f"{metadata['ls_provider']} / {metadata['ls_model_name']}"
+
+
+@statement(
+    "B02",
+    "The tracing parameters follow `model`, `temperature`, `max_tokens` and `stop` of a single call.",
+    why="Else traces blame the wrong model and the wrong settings.",
+    hint=_LS_HINT,
+)
+def traced_as_called(subject: Subject) -> None:
+    """Call with all four, and read the metadata that a handler is given."""
+    given = {"model": "another-model", "temperature": 0.375, "max_tokens": 137, "stop": ["STOP-HERE"]}
+    metadata = _metadata(subject, subject.model(), **given)
+    names = {"model": "ls_model_name"}
+    for name, value in given.items():
+        traced = names.get(name, f"ls_{name}")
+        if metadata.get(traced) != value:
+            raise Failed(f"called with {name}={value!r}, {traced} is {metadata.get(traced)!r}", repr(value))
+
+
+@statement(
+    "B03",
+    "Stop strings of the constructor appear as `ls_stop`.",
+    why="A trace has to say why an answer ended where it did.",
+    hint=_LS_HINT,
+)
+def traced_stop(subject: Subject) -> None:
+    """Construct with a stop string, and read the metadata that a handler is given."""
+    if not subject.takes("stop"):
+        raise NotApplicable("its constructor takes no stop strings")
+    metadata = _metadata(subject, subject.model(stop=["STOP-HERE"]))
+    if metadata.get("ls_stop") != ["STOP-HERE"]:
+        raise Failed(f"ls_stop is {metadata.get('ls_stop')!r}", "['STOP-HERE']")
+
+
+@statement(
+    "B10",
+    "`ls_integration`, which langchain-core adds, reaches handlers.",
+    why="Traces are attributed by it.",
+    hint="Override `_get_ls_params` alone, and begin with what `super()` gives.",
+)
+def traced_integration(subject: Subject) -> None:
+    """Read the metadata that a handler is given."""
+    metadata = _metadata(subject, subject.model())
+    if not metadata.get("ls_integration"):
+        raise Failed(f"a run's metadata has no ls_integration, only {sorted(metadata)}")
+
+
+def _metadata(subject: Subject, model: BaseChatModel, /, **kwargs: Any) -> dict[str, Any]:
+    return dict(subject.start(model, **kwargs).more.get("metadata") or {})
+
+
+# --- cache key ---
+
+
+@statement(
+    "B04",
+    "Two instances that differ in any field that may change an answer have different cache keys.",
+    why="With a shared cache, one model is served another's answers.",
+    hint=_IDENTIFYING_HINT,
+    limit_s=40.0,
+)
+def keys_tell_apart(subject: Subject) -> str:
+    """For each such field make a model with another value, and compare what the two ask the cache for."""
+    key = subject.key(subject.model())
+    tried, ignored = [], []
+    for name, model in _varied(subject):
+        tried.append(name)
+        if subject.key(model) == key:
+            ignored.append(name)
+    if ignored:
+        raise Failed(f"the cache key does not follow {', '.join(ignored)}")
+    if not tried:
+        raise NotApplicable("it has no field of its own that may change an answer")
+    return f"the key follows {', '.join(tried)}"
+
+
+def _varied(subject: Subject) -> Iterator[tuple[str, BaseChatModel]]:
+    """Each field that may change an answer, with a model in which it has another value."""
+    example = subject.model()
+    for name, field in telling_fields(subject.cls).items():
+        for value in variants(field, getattr(example, name, None)):
+            try:
+                model = subject.model(**{argument_name(subject.cls, name): value})
+            except NotObserved:
+                raise
+            except Exception:  # noqa: BLE001, S112 - not a value that it takes: then the next one
+                continue
+            if getattr(model, name, None) != getattr(example, name, None):
+                yield name, model
+                break
+
+
+@statement(
+    "B05",
+    "Equal instances have equal cache keys, which hold no memory address and no secret.",
+    why="A key that is never the same makes a lasting cache useless; one with a secret leaks it.",
+    hint=_IDENTIFYING_HINT,
+)
+def keys_are_stable(subject: Subject) -> None:
+    """Compare the keys of two models that were made alike, and search them for addresses and a marked key."""
+    keys = [subject.key(subject.model()) for _ in range(2)]
+    if found := ADDRESS.search(keys[0]):
+        raise Failed(f"the key holds a memory address: {_around(keys[0], found)}")
+    if keys[0] != keys[1]:
+        raise Failed(f"two models that were made alike have different keys: {_difference(*keys)}")
+    if secret_fields(subject.cls) and MARKED_KEY in subject.key(subject.model(**_marked(subject))):
+        raise Failed("the key holds a secret")
+
+
+@statement(
+    "B06",
+    "The cache key follows the assignment of a field, and `model_copy(update=...)`, after first use.",
+    why="The answer of the old model is served for the new one: what langchain-core serialises is kept for good.",
+    hint=_LIVE_KEY_HINT,
+    link="https://github.com/langchain-ai/langchain/issues/39598",
+)
+def keys_follow_changes(subject: Subject) -> None:
+    """Ask for the key, change a field that counts, and ask again."""
+    for name, other in _varied(subject):
+        changed, value = subject.model(), getattr(other, name)
+        before = subject.key(changed)
+        if before == subject.key(other):
+            continue
+        copied = subject.key(changed.model_copy(update={name: value}))
+        setattr(changed, name, value)
+        if subject.key(changed) == before:
+            raise Failed(f"after an assignment to {name}, the key is still the old one")
+        if copied == before:
+            raise Failed(f"after model_copy(update={{{name!r}: ...}}), the key is still the old one")
+        return
+    raise NotObserved("no field counts in the cache key: see B04")
+
+
+def _marked(subject: Subject) -> dict[str, Any]:
+    return {argument_name(subject.cls, name): MARKED_KEY for name in secret_fields(subject.cls)}
+
+
+def _around(text: str, found: re.Match[str]) -> str:
+    return f"...{text[max(0, found.start() - 40) : found.end() + 10]}..."
+
+
+def _difference(one: str, other: str) -> str:
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return f"...{one[max(0, at - 30) : at + 30]!r} and ...{other[max(0, at - 30) : at + 30]!r}"
+
+
+# --- serialisation ---
+
+
+@statement(
+    "B07",
+    "`metadata['lc_versions']` holds the versions of langchain-core and of the integration's own package.",
+    why="A trace without them cannot be traced to a release.",
+    hint="""
+    @model_validator(mode="after")
+    def _set_acme_version(self) -> Self:
+        self._add_version("langchain-acme", __version__)
+        return self
+    """,
+)
+def versions_recorded(subject: Subject) -> None:
+    """Read the model's metadata."""
+    versions = (subject.real().metadata or {}).get("lc_versions") or {}
+    wanted = {"langchain-core", *_packages(subject.cls)}
+    known = {name.replace("_", "-").casefold() for name in versions}
+    missing = sorted(name for name in wanted if name.casefold() not in known)
+    if missing:
+        raise Failed(f"metadata['lc_versions'] is {versions!r}: no {', '.join(missing)}")
+
+
+def _packages(cls: type) -> list[str]:
+    """The installed package that a class comes from; none for a script."""
+    found = packages_distributions().get(cls.__module__.partition(".")[0], [])
+    return [name.replace("_", "-") for name in found[:1]]
+
+
+@statement(
+    "B08",
+    "If it says it can be serialised, `loads(dumps(model))` gives an equal, working model with its secrets from "
+    "`secrets_map`; if not, the dump says so honestly.",
+    why="Prompt hubs, LangServe and `dumps(chain)` rely on it.",
+    hint="""
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        return False   # unless what loads() makes of the constructor's arguments is the same model
+    """,
+)
+def honest_dump(subject: Subject) -> str:
+    """Dump it, and load what was dumped."""
+    model = subject.real(**_marked(subject))
+    dumped = json.loads(dumps(model))
+    if not type(model).is_lc_serializable():
+        if dumped["type"] != "not_implemented" or dumped["id"][-1] != type(model).__name__:
+            raise Failed(f"the dump is of type {dumped['type']!r}, id {dumped['id']}", "an honest 'not_implemented'")
+        return "not serialisable, and says so"
+    loaded = _loaded(model)
+    for name in own_fields(subject.cls):
+        if not _alike(getattr(loaded, name, None), getattr(model, name, None)):
+            raise Failed(f"after loads(dumps(model)), {name} is {getattr(loaded, name, None)!r}")
+    return "serialisable, and loaded as it was"
+
+
+def _loaded(model: BaseChatModel) -> Any:
+    secrets = dict.fromkeys(model.lc_secrets.values(), MARKED_KEY)
+    try:
+        with beta_allowed():
+            return loads(
+                dumps(model),
+                secrets_map=secrets,
+                allowed_objects=[type(model)],
+                valid_namespaces=[type(model).__module__.partition(".")[0]],
+            )
+    except Exception as error:
+        raise Failed(f"loads(dumps(model)) raised {shown(error)}") from error
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal; clients and functions, which are made anew, are alike if their types are."""
+    simple = isinstance(other, SecretStr | str | int | float | bool | list | dict | tuple | None)
+    return bool(one == other) if simple else type(one) is type(other)
+
+
+@statement(
+    "B09",
+    "A dump carries no secret, nor does its `repr`.",
+    why="It goes into every trace as `serialized`.",
+    hint="api_key: SecretStr   # and no client with the key in a public field",
+)
+def dump_without_secrets(subject: Subject) -> None:
+    """Plant a marked key in each secret field and search the dump, and what a handler is given as `serialized`."""
+    if not secret_fields(subject.cls):
+        raise NotApplicable("it has no secrets")
+    model = subject.model(**_marked(subject))
+    for name, text in (("the dump", dumps(model)), ("`serialized`", repr(subject.start(model).more["serialized"]))):
+        if MARKED_KEY in text:
+            raise Failed(f"{name} holds the key: ...{text[max(0, text.index(MARKED_KEY) - 40) :][:90]}...")
+
+
+@statement(
+    "B11",
+    "`lc_secrets` maps every secret field to its environment variable, and a package of one's own leaves "
+    "`get_lc_namespace` alone.",
+    why="Dumps leave out, and loads fill in, only what is mapped; the namespace decides which class is loaded.",
+    hint="""
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"api_key": "ACME_API_KEY"}
+    """,
+)
+def secrets_mapped(subject: Subject) -> None:
+    """Compare the `SecretStr` fields with `lc_secrets`."""
+    theirs = subject.cls.__module__.startswith("langchain")
+    if not theirs and _namespace_of(subject) != subject.cls.__module__.split("."):
+        raise Failed(f"get_lc_namespace() gives {_namespace_of(subject)}, not the module of the class")
+    mapped = subject.real().lc_secrets
+    fields = {name: subject.cls.model_fields[name] for name in secret_fields(subject.cls)}
+    unmapped = [name for name, field in fields.items() if not {name, field.alias} & set(mapped)]
+    needed = [name for name in unmapped if fields[name].is_required() or fields[name].default_factory]
+    if needed or (unmapped and not mapped):
+        raise Failed(f"lc_secrets is {mapped}: no {', '.join(needed or unmapped)}")
+    if unmapped:
+        raise Advisory(f"lc_secrets names no variable for {', '.join(unmapped)}")
+
+
+def _namespace_of(subject: Subject) -> list[str]:
+    return list(subject.cls.get_lc_namespace())
+
+
+FOREIGN_TYPES = frozenset(
+    {"openai-chat", "azure-openai-chat", "anthropic-chat", "chat-ollama", "mistral-chat", "chat-deepseek", "groq-chat"}
+    | {
+        "xai-chat",
+        "litellm-chat",
+        "huggingface-chat-wrapper",
+        "llamacpp",
+        "fake-list-chat-model",
+        "chat",
+        "llm",
+        "custom",
+    }
+)
+"""`_llm_type` of known classes, and words that say nothing."""
+
+
+@statement(
+    "B12",
+    "`_llm_type` is a constant, unique, non-empty string.",
+    why="It is part of the cache key and of traces: models of one type must be models of one class.",
+    hint="""
+    @property
+    def _llm_type(self) -> str:
+        return "chat-acme"
+    """,
+)
+def constant_type(subject: Subject) -> str:
+    """Read it from two models, and from those with other settings."""
+    kind = _type_of(subject.real())
+    if not isinstance(kind, str) or not kind:
+        raise Failed(f"_llm_type is {kind!r}")
+    for name, other in _varied(subject):
+        if _type_of(other) != kind:
+            raise Failed(f"_llm_type is {kind!r}, and with another {name} {_type_of(other)!r}", "the same for all")
+    if kind in FOREIGN_TYPES and not subject.cls.__module__.startswith("langchain"):
+        raise Failed(f"_llm_type is {kind!r}, which others use", "a word of its own")
+    return kind
+
+
+def _type_of(model: BaseChatModel) -> Any:
+    return model.asdict().get("_type")

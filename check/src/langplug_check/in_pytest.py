@@ -1,0 +1,109 @@
+"""The statements of the contract as tests of pytest: what a result is there, and a class to inherit from."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from langplug_check.recipes import Recipe
+from langplug_check.session import Place, opened
+from langplug_check.statement import Check, all_checks
+from langplug_check.verdicts import Result
+
+
+def settle(check: Check, result: Result) -> None:
+    """Say to pytest what was found: a failure, a skip with its reason, or nothing.
+
+    A failure that is not the model's own is an expected one, with the name of whose it is.
+    """
+    if result.counts_against:
+        pytest.fail(told(check, result), pytrace=False)
+    if result.verdict == "fail":
+        pytest.xfail(f"{result.blame}'s fault: {result.observed} ({check.link})")
+    if result.verdict in ("not applicable", "not observed"):
+        pytest.skip(f"{result.verdict}: {result.observed}")
+
+
+def told(check: Check, result: Result) -> str:
+    """A failure, and how to mend it."""
+    lines = [f"{check.id} {check.statement}", "", f"observed  {result.observed}"]
+    if result.expected and result.expected != check.statement:
+        lines.append(f"expected  {result.expected}")
+    lines += [
+        f"why       {check.why}",
+        "",
+        *(f"    {line}" for line in check.hint.splitlines()),
+        *(["", f"see {check.link}"] if check.link else []),
+    ]
+    return "\n".join([*lines, *(["", "printed:", result.noise] if result.noise else [])])
+
+
+class ContractTests:
+    """Every statement of the contract as a test of a model. Inherit from it, and say what makes the model.
+
+    No statement can be taken out in silence: overriding a test is an error. One that a model is known to break is named
+    in `expected_failures` with the reason; it is an error too if the model keeps it after all.
+
+    Class variables:
+        factory: A model, its class, a function without arguments that makes one, or a reference to one of these.
+        recipe: How to point the model at the backend of the test kit. Default: the known one for its class.
+        expected_failures: Reasons, by the ids of checks.
+        isolated: Whether the checks run in a process of their own, where that is possible.
+
+    Example:
+        >>> class TestMine(ContractTests):
+        ...     factory = "acme.chat:ChatAcme"
+        ...     expected_failures = {"M07": "the engine cannot be interrupted"}
+    """
+
+    factory: ClassVar[Any]
+    recipe: ClassVar[Recipe | None] = None
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    isolated: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = [name for name in vars(cls) if hasattr(ContractTests, name) and name not in _TO_BE_SET]
+        if own and not all(name.startswith("__") for name in own):
+            names = ", ".join(name for name in own if not name.startswith("__"))
+            raise TypeError(
+                f"{cls.__name__} overrides {names}: no statement is taken out so. Name what the model is known to "
+                "break in `expected_failures`, with the reason."
+            )
+        unknown = set(vars(cls).get("expected_failures", ())) - set(all_checks())
+        if unknown:
+            raise ValueError(f"{cls.__name__}.expected_failures names no check: {', '.join(sorted(unknown))}")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def place(cls) -> Iterator[Place]:
+        """Where the checks of this class run."""
+        target: Any = inspect.getattr_static(cls, "factory", None)
+        if target is None:
+            raise TypeError(f"{cls.__name__} does not say what makes the model: set `factory`")
+        if isinstance(target, staticmethod):
+            target = target.__func__
+        place = opened(target, cls.recipe, isolated=cls.isolated)
+        yield place
+        place.close()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A test for each statement that there is now, a user's own among them."""
+        if "check_id" in metafunc.fixturenames:
+            metafunc.parametrize("check_id", list(all_checks()))
+
+    def test_statement(self, check_id: str, place: Place) -> None:
+        """The model keeps the statement."""
+        check = all_checks()[check_id]
+        result = place.run(check)
+        reason = type(self).expected_failures.get(check_id)
+        if reason is None:
+            settle(check, result)
+        elif result.counts_against:
+            pytest.xfail(f"{reason}: {result.observed}")
+        else:
+            pytest.fail(f"{check_id} was expected to fail ({reason}), and: {result.verdict}", pytrace=False)
+
+
+_TO_BE_SET = frozenset({"factory", "recipe", "expected_failures", "isolated"})

@@ -1,0 +1,232 @@
+"""A worker, as it is seen from the process that started it: it may hang, die or eat memory, and is then replaced."""
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from langplug_check.job import Identity, Order
+from langplug_check.runner import NOISE_LIMIT, failure
+from langplug_check.statement import Check
+from langplug_check.verdicts import Result
+
+START_LIMIT_S = 60.0
+"""Seconds within which a worker has to have made the model."""
+
+MEMORY_LIMIT = 4 * 2**30
+"""Bytes that a worker's memory may grow by in one check."""
+
+ENOUGH = 3
+"""Checks in a row in which a model may hang or die before it is left alone."""
+
+_GRACE_S = 5.0
+"""Seconds that a check may take beyond its limit: it has one of its own."""
+
+_LOOK_EVERY_S = 0.1
+_GONE = object()
+
+
+class CannotBeMade(Exception):
+    """The model cannot be made in a worker. The message says why."""
+
+
+class Ended(Exception):
+    """The worker did not give what was waited for. The message says what became of it."""
+
+
+class NeverMade(Ended):
+    """The worker ended before there was a model."""
+
+
+class Worker:
+    """A process that makes the model and runs checks on it.
+
+    Args:
+        order: The model.
+        memory_limit: Bytes that its memory may grow by in one check.
+
+    Attributes:
+        identity: Who the model turned out to be.
+
+    Raises:
+        CannotBeMade: If it cannot be made there.
+        NeverMade: If the worker hangs or dies over it.
+        Ended: If it does so as the model is asked what it says.
+    """
+
+    def __init__(self, order: Order, *, memory_limit: int = MEMORY_LIMIT) -> None:
+        self._memory_limit = memory_limit
+        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as we; for it writes while we read elsewhere in the file
+        self._heard = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "langplug_check.process.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            env={**os.environ, **_QUIET, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+        )
+        self._answers: queue.Queue[Any] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self._send(order)
+            answer = self._found() or self._wait(START_LIMIT_S)
+        except BaseException:
+            self.close()
+            raise
+        if not isinstance(answer, Identity):
+            self.close()
+            raise CannotBeMade(str(answer))
+        self.identity = answer
+
+    def run(self, check: Check) -> Result:
+        """The result of one check.
+
+        Raises:
+            Ended: If it hangs, dies or eats memory; then the worker has to be replaced.
+        """
+        self.noise()
+        self._send(check.id)
+        result = self._wait(check.limit_s + _GRACE_S)
+        assert isinstance(result, Result)
+        return replace(result, noise=self.noise()[:NOISE_LIMIT])
+
+    def _found(self) -> Any:
+        """Why there is no model; None if there is."""
+        try:
+            return self._wait(START_LIMIT_S)
+        except Ended as ended:
+            heard = self.noise().strip().splitlines()
+            printed = f"; the last that it printed: {heard[-1][:200]}" if heard else ""
+            raise NeverMade(f"importing or making the model ended badly: {ended}{printed}") from None
+
+    def noise(self) -> str:
+        """What it printed since this was last asked."""
+        self._noise.seek(self._heard)
+        heard = self._noise.read()
+        self._heard += len(heard)
+        return heard.decode(errors="replace")
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+        self._noise.close()
+
+    def _send(self, value: object) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with suppress(OSError):  # it is gone, which waiting will show
+            stdin.write(pickle.dumps(value))
+            stdin.flush()
+
+    def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        try:
+            while True:
+                self._answers.put(pickle.load(stdout))  # noqa: S301 - from the process that we started
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            self._answers.put(_GONE)
+
+    def _wait(self, limit_s: float) -> Any:
+        deadline = time.monotonic() + limit_s
+        before = self._memory()
+        while time.monotonic() < deadline:
+            with suppress(queue.Empty):
+                answer = self._answers.get(timeout=_LOOK_EVERY_S)
+                if answer is _GONE:
+                    raise Ended(self._how_it_ended())
+                return answer
+            if self._memory() - before > self._memory_limit:
+                raise Ended(f"it took more than {self._memory_limit / 2**30:.1f} GiB of memory, and was stopped")
+        raise Ended(f"it hung: no end within {limit_s:g} seconds, not even in a process of its own")
+
+    def _how_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(timeout=_GRACE_S)
+            if code < 0:
+                return f"it aborted the whole Python process (signal {-code}, {_signal_name(-code)})"
+            return f"it ended the whole Python process (exit status {code})"
+        return "the process in which it ran closed its output"
+
+    def _memory(self) -> int:
+        """Bytes of memory that it holds; 0 where that cannot be told."""
+        try:
+            with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123 - no path of ours
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        except (OSError, ValueError, IndexError):
+            return 0
+
+
+class Pool:
+    """One worker at a time: the next one is made when the last has ended."""
+
+    def __init__(self, order: Order, *, memory_limit: int = MEMORY_LIMIT) -> None:
+        self._order = order
+        self._memory_limit = memory_limit
+        self._worker: Worker | None = None
+        self._ended: list[str] = []
+        """The checks in which a worker ended, since the model was last seen to answer."""
+
+    def worker(self) -> Worker:
+        """The worker, made where there is none."""
+        if self._worker is None:
+            self._worker = Worker(self._order, memory_limit=self._memory_limit)
+        return self._worker
+
+    def run(self, check: Check) -> Result:
+        """The result of one check, whatever happens in it.
+
+        A model that ended its worker `ENOUGH` times, and never answered in between, is not asked again: it would go on
+        for an hour.
+        """
+        if self.gave_up and check.needs:
+            return Result(id=check.id, verdict="not observed", observed=self.gave_up)
+        began = time.monotonic()
+        worker = self.worker()
+        try:
+            result = worker.run(check)
+        except Ended as ended:
+            result = failure(check, str(ended), time.monotonic() - began, worker.noise())
+            self._ended.append(check.id)
+            self.close()
+        else:
+            if result.verdict == "pass" and check.needs:
+                self._ended.clear()
+        return result
+
+    @property
+    def gave_up(self) -> str:
+        """Why the model is not asked any more; empty if it is."""
+        told = f"the model hung or died in each of {', '.join(self._ended[:ENOUGH])}, and was not asked again"
+        return told if len(self._ended) >= ENOUGH else ""
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+_QUIET = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "LANGCHAIN_TRACING": ""}
+"""No tracing: what is checked is not to be sent anywhere."""
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

@@ -1,0 +1,88 @@
+"""The pytest plugin: `pytest --langplug-check=REF` runs each statement of the contract as a test of a model.
+
+It is found by its entry point, and imports nothing of LangChain's until the option is given.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from langplug_check import Check
+    from langplug_check.session import Place
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("langplug", "the contract of a LangChain chat model")
+    group.addoption(
+        "--langplug-check",
+        metavar="REF",
+        action="append",
+        default=[],
+        help="check the model at this reference (package.module:attribute, ./file.py:attribute), a test a statement",
+    )
+    group.addoption("--langplug-only", metavar="IDS", default="", help="only these checks or groups, such as A01,D")
+    group.addoption("--langplug-skip", metavar="IDS", default="", help="all but these checks or groups")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add a test for each statement and model; what selects tests afterwards selects among these too."""
+    for reference in config.getoption("--langplug-check") or ():
+        model: Model = Model.from_parent(session, name=f"langplug-check::{reference}", reference=reference)
+        items.extend(model.collect())
+
+
+class Model(pytest.Collector):
+    """A model, and where its checks run: in a process of their own, made for the first of them."""
+
+    def __init__(self, *, reference: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reference = reference
+        self._place: Place | None = None
+
+    def collect(self) -> Iterator["Statement"]:
+        """A test for each statement."""
+        from langplug_check.session import selected
+
+        try:
+            checks = selected(*(_ids(self.config, name) for name in ("--langplug-only", "--langplug-skip")))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+        for check in checks:
+            yield Statement.from_parent(self, name=check.id, check=check)
+
+    def place(self) -> "Place":
+        """Where the checks run."""
+        if self._place is None:
+            from langplug_check.session import opened
+
+            self._place = opened(self.reference)
+            self.config.add_cleanup(self._place.close)
+        return self._place
+
+
+class Statement(pytest.Item):
+    """One statement, as a test."""
+
+    parent: Model
+
+    def __init__(self, *, check: "Check", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._check = check
+
+    def runtest(self) -> None:
+        """Check it."""
+        from langplug_check.in_pytest import settle
+
+        settle(self._check, self.parent.place().run(self._check))
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        """What it is called."""
+        return self.parent.reference, None, f"{self.parent.reference} {self._check.id} {self._check.statement}"
+
+
+def _ids(config: pytest.Config, option: str) -> list[str]:
+    return [name for name in (config.getoption(option) or "").split(",") if name]

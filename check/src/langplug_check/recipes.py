@@ -1,0 +1,119 @@
+"""Recipes: how to build models of known classes, and point them at the backend of the test kit."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langplug_backend import Backend
+from langplug_backend.request import DialectName
+
+KEY = "sk-langplug-check"
+"""The key that models are given: no secret, and looked for wherever none may show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to build models of a class and point them at the backend.
+
+    Attributes:
+        dialect: What they speak.
+        arguments: Constructor arguments. `{url}` in a text becomes the backend's URL for the dialect, `{root}` the one
+            without a path, `{key}` a key. A function is called with a mapping of these three to what they stand for.
+        fills: Arguments of the same kind, for what was not given otherwise.
+        reply: Fields of each `Reply` that has them at their defaults, for clients whose own service tells things in
+            another way than the dialect does.
+        package: What to install for the class.
+    """
+
+    dialect: DialectName = "openai"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fills: Mapping[str, Any] = field(default_factory=dict)
+    reply: Mapping[str, Any] = field(default_factory=dict)
+    package: str = ""
+
+    def pointed_at(self, backend: Backend) -> dict[str, Any]:
+        """The arguments that lead to `backend`."""
+        urls = {"openai": backend.openai_url, "ollama": backend.ollama_url, "anthropic": backend.anthropic_url}
+        known = {"url": urls[self.dialect], "root": backend.url, "key": KEY}
+        return {name: _filled(value, known) for name, value in self.arguments.items()}
+
+    def filled(self) -> dict[str, Any]:
+        """The arguments for what was not given otherwise."""
+        return {name: _filled(value, {"key": KEY}) for name, value in self.fills.items()}
+
+
+def _filled(value: Any, known: Mapping[str, str]) -> Any:
+    if callable(value):
+        return value(known)
+    if not isinstance(value, str):
+        return value
+    for name, text in known.items():
+        value = value.replace(f"{{{name}}}", text)
+    return value
+
+
+def _huggingface_endpoint(known: Mapping[str, str]) -> Any:
+    """The inner model that ChatHuggingFace speaks through."""
+    module = importlib.import_module("langchain_huggingface")
+    return module.HuggingFaceEndpoint(endpoint_url=known["root"], huggingfacehub_api_token=known["key"])
+
+
+_OPENAI_LIKE: Mapping[str, Any] = {"api_key": "{key}", "max_retries": 0}
+
+RECIPES: Mapping[str, Recipe] = {
+    "langplug.models.endpoint.ChatEndpoint": Recipe(arguments={"base_url": "{url}"}, fills={"model": "stub"}),
+    "langchain_openai.chat_models.base.ChatOpenAI": Recipe(
+        arguments={"base_url": "{url}"},
+        fills={"model": "stub", **_OPENAI_LIKE},
+        package="langchain-openai",
+    ),
+    "langchain_deepseek.chat_models.ChatDeepSeek": Recipe(
+        arguments={"api_base": "{url}"}, fills={"model": "stub", **_OPENAI_LIKE}, package="langchain-deepseek"
+    ),
+    "langchain_xai.chat_models.ChatXAI": Recipe(
+        arguments={"xai_api_base": "{url}"}, fills={"model": "stub", **_OPENAI_LIKE}, package="langchain-xai"
+    ),
+    "langchain_groq.chat_models.ChatGroq": Recipe(
+        arguments={"base_url": "{root}"},
+        fills={"model": "stub", **_OPENAI_LIKE},
+        reply={"usage_mode": "groq"},
+        package="langchain-groq",
+    ),
+    "langchain_mistralai.chat_models.ChatMistralAI": Recipe(
+        arguments={"base_url": "{url}"},
+        fills={"model": "stub", "api_key": "{key}"},
+        reply={"usage_mode": "finish"},
+        package="langchain-mistralai",
+    ),
+    "langchain_anthropic.chat_models.ChatAnthropic": Recipe(
+        dialect="anthropic",
+        arguments={"base_url": "{url}"},
+        fills={"model": "stub", **_OPENAI_LIKE},
+        package="langchain-anthropic",
+    ),
+    "langchain_ollama.chat_models.ChatOllama": Recipe(
+        dialect="ollama", arguments={"base_url": "{url}"}, fills={"model": "stub"}, package="langchain-ollama"
+    ),
+    "langchain_litellm.chat_models.litellm.ChatLiteLLM": Recipe(
+        arguments={"api_base": "{url}"},
+        fills={"model": "openai/stub", "api_key": "{key}"},
+        package="langchain-litellm litellm",
+    ),
+    "langchain_openrouter.chat_models.ChatOpenRouter": Recipe(
+        arguments={"base_url": "{url}"},
+        fills={"model": "stub", "api_key": "{key}"},
+        reply={"fingerprint": "fp_langplug"},
+        package="langchain-openrouter",
+    ),
+    "langchain_huggingface.chat_models.huggingface.ChatHuggingFace": Recipe(
+        arguments={"llm": _huggingface_endpoint, "model_id": "stub"}, package="langchain-huggingface huggingface-hub"
+    ),
+}
+"""By the full name of the class. A subclass is built as its class is."""
+
+
+def recipe_for(cls: type) -> Recipe | None:
+    """The recipe for a class, or for the nearest class that it is derived from."""
+    names = (f"{one.__module__}.{one.__qualname__}" for one in cls.__mro__)
+    return next((RECIPES[name] for name in names if name in RECIPES), None)

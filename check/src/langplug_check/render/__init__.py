@@ -1,0 +1,1 @@
+"""A report in words, Markdown, HTML and JUnit XML."""

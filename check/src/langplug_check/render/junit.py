@@ -1,0 +1,63 @@
+"""A report as JUnit XML, which CI servers read: a group is a class, a check is a test."""
+
+import re
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from langplug_check.report import Found, Report
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 has no place for: https://www.w3.org/TR/xml/#charsets."""
+
+
+def junit(report: Report) -> str:
+    """The report. What is not the model's own failure, or was not observed, is a skipped test with its reason."""
+    failures = sum(result.counts_against for result in report.results)
+    suite = Element(
+        "testsuite",
+        name=f"langplug check {report.reference}",
+        tests=str(len(report.found) + report.is_mute),
+        failures=str(failures),
+        errors=str(int(report.is_mute)),
+        skipped=str(sum(_skipped(found) for found in report.found)),
+        time=f"{report.seconds:.3f}",
+    )
+    for found in report.found:
+        _case(suite, report, found)
+    if report.is_mute:  # else a CI server would take it for ready
+        case = SubElement(suite, "testcase", classname=report.model, name="The model answers.", time="0.000")
+        SubElement(case, "error", message=_clean(report.trouble), type="DoesNotAnswer")
+    indent(suite)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
+
+
+def _skipped(found: Found) -> bool:
+    return found.result.verdict != "pass" and not found.result.counts_against
+
+
+def _case(suite: Element, report: Report, found: Found) -> None:
+    check, result = found.check, found.result
+    case = SubElement(
+        suite,
+        "testcase",
+        classname=f"{report.model}.{check.id[0]}",
+        name=f"{check.id} {check.statement}",
+        time=f"{result.seconds:.3f}",
+    )
+    if result.counts_against:
+        told = [
+            f"observed: {result.observed}",
+            f"expected: {result.expected}",
+            f"why: {check.why}",
+            check.hint,
+            check.link,
+        ]
+        SubElement(case, "failure", message=_clean(result.observed), type="Failed").text = _clean("\n\n".join(told))
+    elif _skipped(found):
+        whose = f" ({result.blame})" if result.verdict == "fail" else ""
+        SubElement(case, "skipped", message=_clean(f"{result.verdict}{whose}: {result.observed}"))
+    if result.noise:
+        SubElement(case, "system-out").text = _clean(result.noise)
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)

@@ -1,0 +1,1 @@
+"""langchain-tests' own cases, run as a group of the contract."""

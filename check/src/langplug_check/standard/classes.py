@@ -1,0 +1,51 @@
+"""langchain-tests' classes, filled in for the model that was ordered. Imported by the module that pytest runs alone."""
+
+from inspect import signature
+from typing import Any
+
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+
+from langplug import ChatModel
+from langplug_check.fields import MARKED_KEY
+from langplug_check.standard.cases import ordered_subject
+from langplug_check.stub_replies import clever
+
+_SUBJECT = ordered_subject()
+_CHOSEN = "replies" in _SUBJECT.voice.offers
+_ARGUMENTS = {name: value for name, value in _SUBJECT.arguments.items() if name != "max_retries"}  # theirs is 2
+_METHODS = "json_mode" if issubclass(_SUBJECT.cls, ChatModel) else str(signature(_SUBJECT.cls.with_structured_output))
+_FIELDS = _SUBJECT.cls.model_fields
+_VARIABLES = {name: variable for name, variable in _SUBJECT.real().lc_secrets.items() if name in _FIELDS}
+_SECRETS = {*_VARIABLES, *(_FIELDS[name].alias for name in _VARIABLES)}
+_CLASS = type(_SUBJECT.says(clever)) if _CHOSEN else _SUBJECT.cls  # last: what it says stays so
+
+
+class Declared:
+    """What is known of the model."""
+
+    chat_model_class: Any = _CLASS
+    chat_model_params: Any = _ARGUMENTS
+    has_tool_calling: Any = _CHOSEN and _SUBJECT.lacks("tools") is None
+    has_structured_output: Any = _CHOSEN and _SUBJECT.lacks("structured") is None
+    supports_json_mode: Any = has_structured_output and "json_mode" in _METHODS
+    returns_usage_metadata: Any = _CHOSEN
+    supports_model_override: Any = _CHOSEN and any(map(_SUBJECT.takes, ("model", "model_name", "model_id")))
+    model_override_value: Any = "another-model" if supports_model_override else None
+    enable_vcr_tests = False
+    init_from_env_params: Any = (
+        dict.fromkeys(_VARIABLES.values(), MARKED_KEY),
+        {name: value for name, value in _ARGUMENTS.items() if name not in _SECRETS},
+        dict.fromkeys(_VARIABLES, MARKED_KEY),
+    )
+
+
+def _declared(name: str, tests: type) -> type:
+    doc = f"The model, as {tests.__name__} looks at it."
+    return type(name, (Declared, tests), {"__module__": __name__, "__doc__": doc})
+
+
+TestUnit = _declared("TestUnit", ChatModelUnitTests)
+TestIntegration = _declared("TestIntegration", ChatModelIntegrationTests)
+
+__all__ = ["TestIntegration", "TestUnit"]

@@ -1,0 +1,4 @@
+"""What models behind HTTP share: the client, the request, retries, credentials, and the dialects of requests.
+
+Bodies of answers are read in `_stream`; the models themselves live in `models/`.
+"""

@@ -1,0 +1,251 @@
+"""`HTTPModel`: what every model behind HTTP takes, and how it asks."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from langchain_core.exceptions import ModelInvalidRequestError
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+import langplug
+from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
+from langplug._bridge.threads import in_thread
+from langplug._http import extra
+from langplug._http.client import Answer, Client, KeyGiver, NewReader, Outgoing, Policy, traces
+from langplug._http.credentials import Credentials, KeySource
+from langplug._http.headers import hidden, open_headers, secrets_in
+from langplug._http.retry import Backoff
+
+_SETTINGS = ("base_url", "proxy", "verify", "client_cert", "max_connections", "connect_timeout", "session")
+"""What the connections depend on."""
+
+
+class HTTPModel(ChatModel):
+    """A model that is asked over HTTP. It never connects before it is first asked."""
+
+    base_url: str
+    """The address of the server's API, such as `http://localhost:8000/v1`."""
+
+    api_key: SecretStr | None = env("LANGPLUG_API_KEY", default=None)
+    """The key, if the server wants one."""
+
+    auth: KeySource | str | None = Field(default=None, exclude=True, repr=False)
+    """A function, sync or async, that gives the key, for keys that expire: it is asked when the model is first used,
+    and once more, for all calls together, when the server answers 401. A string is taken as `api_key`."""
+
+    headers: dict[str, Any] = Field(default_factory=dict)
+    """More headers for each request. A `SecretStr`, and what is named like a secret (`X-Api-Key`, `Cookie`), is never
+    shown, and is not in pickles."""
+
+    connect_timeout: float | None = Field(default=10, gt=0)
+    """Seconds to connect."""
+
+    first_token_timeout: float | None = Field(default=600, gt=0)
+    """Seconds from sending the request to the first part of the answer, or, not streamed, the whole; None for ever."""
+
+    token_timeout: float | None = Field(default=120, gt=0)
+    """Seconds between two parts of a streamed answer; None for ever."""
+
+    max_retries: int = Field(default=2, ge=0)
+    """How often a request is sent again that failed in a way that may pass, as long as no part of an answer has come.
+    Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for."""
+
+    max_connections: int = Field(default=1024, ge=1)
+    """How many requests may be on their way at once on each event loop; more wait their turn."""
+
+    proxy: str | None = None
+    """A proxy's URL. Default: by the environment (`HTTPS_PROXY`, `NO_PROXY`, ...)."""
+
+    verify: bool | str = True
+    """Whether the server's certificate is checked, or a file of certificates to check it against."""
+
+    client_cert: str | tuple[str, str] | None = None
+    """The client's certificate, for servers that want one: a PEM file, or one and the file of its key."""
+
+    session: Any = Field(default=None, exclude=True, repr=False)
+    """An `aiohttp.ClientSession` of your own, for the event loop that it belongs to, or a function that makes one,
+    called for each loop. Connections, proxy and TLS are then its business. One that you made, you close."""
+
+    @field_validator("base_url", "proxy")
+    @classmethod
+    def _checked_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no address; expected one like 'http://localhost:8000/v1'.")
+        if parts.username or parts.password:
+            raise TypeError(  # a ValueError would be shown with the address
+                "An address must not hold a user name or a password, which traces would show. Pass `api_key` or "
+                "`headers`; for a proxy, set the environment variable HTTPS_PROXY."
+            )
+        return url.rstrip("/")
+
+    @field_validator("headers")
+    @classmethod
+    def _hide_secrets(cls, headers: dict[str, Any]) -> dict[str, Any]:
+        return hidden(headers)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_key(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("auth") is None:
+            return given
+        if given.get("api_key") is not None:
+            raise TypeError("Both `api_key` and `auth` are given. Pass one of them.")
+        auth = given["auth"]
+        if isinstance(auth, str | SecretStr):
+            key = auth if isinstance(auth, SecretStr) else SecretStr(auth)
+            return {**given, "auth": None, "api_key": key}
+        return {**given, "api_key": None}
+
+    def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
+        """As for every model; secret headers of one call are hidden like the model's own."""
+        if isinstance(headers := given.get("headers"), Mapping):
+            given = {**given, "headers": hidden(headers)}
+        return super().call_parameters(stop, given)
+
+    # --- what models build on ---
+
+    def authorization(self, key: str) -> Mapping[str, str]:
+        """The headers that show the server the key."""
+        return {"Authorization": f"Bearer {key}"}
+
+    async def ask(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
+        """Send a request, again where that may help, and return its answer once that has begun. It is to be closed.
+
+        Raises:
+            ModelError: If no answer has begun.
+        """
+        client = await self.client
+        key: KeyGiver | None = None
+        if self.auth is not None:
+            key = (await self.credentials).key
+        elif self.api_key is not None:
+            key = self._own_key
+        headers = {"User-Agent": f"langplug/{langplug.__version__}", "Accept-Encoding": "identity"}
+        sent = Outgoing(
+            url=outgoing.url,
+            method=outgoing.method,
+            body=outgoing.body,
+            headers={**headers, **outgoing.headers, **open_headers(self.headers)},
+        )
+        return await client.open(sent, new_reader, self._policy(), key, self.authorization)
+
+    async def answer_to(self, request: Request, /) -> Answer:
+        """The answer to `request`, once it has begun: what each kind of model says for itself, by way of `ask`."""
+        raise NotImplementedError
+
+    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
+        """Ask the server and give its answer part by part."""
+        answer = await self.answer_to(request)
+        try:
+            while (parts := await answer.read()) is not None:
+                for part in parts:
+                    yield part
+        finally:
+            answer.close()
+
+    def _policy(self) -> Policy:
+        own = (self.api_key.get_secret_value(),) if self.api_key is not None else ()
+        return Policy(
+            first_token_timeout=self.first_token_timeout,
+            token_timeout=self.token_timeout,
+            backoff=Backoff(retries=self.max_retries),
+            secrets=(*own, *secrets_in(self.headers)),
+        )
+
+    async def _own_key(self, refused: str | None) -> str:
+        assert self.api_key is not None
+        return self.api_key.get_secret_value()
+
+    # --- what is made when it is first used ---
+
+    @resource(uses=_SETTINGS)
+    async def client(self) -> AsyncIterator[Client]:
+        """The connections, on the event loop that runs."""
+        if self.session is not None and not callable(self.session):
+            yield Client(_on_this_loop(self.session), {})
+            return
+        options = {} if self.session is not None else await self._connection_options()
+        session: Any = self.session() if self.session is not None else self._new_session()
+        try:
+            yield Client(session, options)
+        finally:
+            await session.close()
+
+    @resource(uses=("auth",))
+    async def credentials(self) -> Credentials:
+        """The key that `auth` gave last."""
+        assert callable(self.auth)
+        return Credentials(self.auth)
+
+    def _new_session(self) -> Any:
+        aiohttp = extra.aiohttp
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.max_connections),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=traces(),
+        )
+
+    async def _connection_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        address = urlsplit(self.base_url)
+        if proxy := self.proxy or _proxy_of_environment(address.scheme, address.netloc):
+            options["proxy"] = proxy
+        if self.verify is False:
+            options["ssl"] = False
+        elif self.verify is not True or self.client_cert is not None:
+            options["ssl"] = await in_thread(self._tls)  # reads files
+        return options
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
+        if self.client_cert is not None:
+            files = (self.client_cert,) if isinstance(self.client_cert, str) else self.client_cert
+            context.load_cert_chain(*files)
+        return context
+
+    # --- copies and pickles ---
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(shared): shared for shared in (self.session, self.auth) if shared is not None}
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without what is secret, and without a session, which belongs to this process."""
+        state = super().__getstate__()
+        shown = {name: None if isinstance(value, SecretStr) else value for name, value in self.headers.items()}
+        return {**state, "__dict__": {**state["__dict__"], "headers": shown, "session": None}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """A header that was secret has to be given anew."""
+        super().__setstate__(state)
+        lost = [name for name, value in self.headers.items() if value is None]
+        if lost:
+            raise MissingSecretError(
+                f"The header {lost[0]!r} is secret, so it is not in the pickle of this {type(self).__name__}. "
+                "Use `api_key`, which is read from the environment again, or make the model where it is used."
+            )
+
+
+def _on_this_loop(session: Any) -> Any:
+    """`session`, if it can be used here: aiohttp's belong to the event loop that they were made on."""
+    if session.closed or getattr(session, "_loop", None) not in {None, asyncio.get_running_loop()}:
+        raise ModelInvalidRequestError(
+            f"The `session` {'is closed' if session.closed else 'belongs to another event loop'}. Sync calls, and "
+            "each event loop, need one of their own: pass a function that makes one, such as `session=make_session`."
+        )
+    return session
+
+
+def _proxy_of_environment(scheme: str, host: str) -> str | None:
+    if proxy_bypass(host):
+        return None
+    known = getproxies()
+    return known.get(scheme) or known.get("all")

@@ -1,0 +1,161 @@
+"""Templates of requests: JSON values whose strings may be JMESPath expressions over what is known of the call.
+
+A string that begins with `$` is an expression; `$$` begins one with a plain `$`. An expression that finds nothing
+vanishes from the mapping or list that it stands in, and so does a mapping or list that this leaves empty.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
+from string import Formatter
+from typing import Any
+
+from langplug._stream.expressions import ExpressionError, compiled, roots
+
+_NOTHING: Any = object()
+
+Known = Mapping[str, Collection[str]]
+"""The names that an expression may look up; those below each, or none where all may be."""
+
+
+class Lazy(Mapping[str, Any]):
+    """Values that are made when they are first looked up, by name."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+# --- templates ---
+
+
+def fill(template: Any, context: Mapping[str, Any]) -> Any:
+    """The template with its expressions replaced by what they find in `context`; None if nothing is left of it.
+
+    Raises:
+        ExpressionError: If a function in an expression is given what it cannot take.
+    """
+    filled = _filled(template, context)
+    return None if filled is _NOTHING else filled
+
+
+def _filled(template: Any, context: Mapping[str, Any]) -> Any:
+    if isinstance(template, str):
+        return _string(template, context)
+    if isinstance(template, Mapping):
+        entries = {key: _filled(value, context) for key, value in template.items()}
+        kept = {key: value for key, value in entries.items() if value is not _NOTHING}
+        return kept if kept or not template else _NOTHING
+    if isinstance(template, list | tuple):
+        items = [item for one in template if (item := _filled(one, context)) is not _NOTHING]
+        return items if items or not template else _NOTHING
+    return template
+
+
+def _string(text: str, context: Mapping[str, Any]) -> Any:
+    expression = expression_in(text)
+    if expression is None:
+        return text.removeprefix("$")
+    found = compiled(expression)(context)
+    return _NOTHING if found is None else found
+
+
+def expression_in(text: str) -> str | None:
+    """The expression that a string of a template stands for; None if it is plain text."""
+    return text[1:] if text.startswith("$") and not text.startswith("$$") else None
+
+
+def expressions(template: Any, place: str) -> Iterator[tuple[str, str]]:
+    """All expressions of a template, each with its place, such as `body.options.stop`."""
+    if isinstance(template, str):
+        if (expression := expression_in(template)) is not None:
+            yield place, expression
+    elif isinstance(template, Mapping):
+        for key, value in template.items():
+            yield from expressions(value, f"{place}.{key}")
+    elif isinstance(template, list | tuple):
+        for number, value in enumerate(template):
+            yield from expressions(value, f"{place}[{number}]")
+
+
+def names_in(template: Any) -> set[str]:
+    """The names that a template looks up, such as `stop`, or `anthropic.tools`."""
+    found = {pair for _, expression in expressions(template, "") for pair in roots(expression)}
+    return {name for name, _ in found} | {f"{name}.{behind}" for name, behind in found if behind}
+
+
+def check_template(template: Any, place: str, known: Known) -> None:
+    """Look at a template before it is used.
+
+    Raises:
+        ValueError: If an expression cannot be read, or looks up a name that there is not. Its place is named.
+    """
+    for where, expression in expressions(template, place):
+        try:
+            compiled(expression)
+        except ExpressionError as error:
+            raise ValueError(f"{where}: {error}") from None
+        for name, behind in sorted(roots(expression)):
+            _check_name(name, known, where, "")
+            if known[name]:
+                _check_name(behind, known[name], where, f"{name}.")
+
+
+def _check_name(name: str, known: Collection[str], where: str, lead: str) -> None:
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=1)
+    hint = f" Did you mean ${lead}{near[0]}?" if near else ""
+    there = ", ".join(f"${lead}{one}" for one in sorted(known))
+    if name == "api_key":
+        raise ValueError(f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'.")
+    wrong = f"there is no ${lead}{name}" if name else f"${lead[:-1]} alone is no value"
+    raise ValueError(f"{where}: {wrong}.{hint} There are: {there}.")
+
+
+# --- texts with placeholders ---
+
+
+def placeholders(text: str, place: str) -> list[str]:
+    """The names in braces.
+
+    Raises:
+        ValueError: If the braces do not pair, or hold more than a name.
+    """
+    try:
+        fields = [field for field in Formatter().parse(text) if field[1] is not None]
+    except ValueError as error:
+        raise ValueError(
+            f"{place} is {text!r}: {error}. Write {{{{ and }}}} for braces that stand for themselves."
+        ) from None
+    for _, name, spec, conversion in fields:
+        if not str(name).isidentifier() or spec or conversion:
+            raise ValueError(f"{place} is {text!r}; expected a plain name in its braces, such as {{model}}.")
+    return [str(name) for _, name, _, _ in fields]
+
+
+def interpolate(text: str, values: Mapping[str, Any], quote: Callable[[str], str] = str) -> str | None:
+    """The text with each `{name}` replaced by its value, quoted; None if one of them is None."""
+    pieces: list[str] = []
+    for literal, name, _, _ in Formatter().parse(text):
+        pieces.append(literal)
+        if name is not None:
+            value = values[name]
+            if value is None:
+                return None
+            pieces.append(quote(_shown(value)))
+    return "".join(pieces)
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

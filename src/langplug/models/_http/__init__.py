@@ -1,1 +1,0 @@
-"""What models behind HTTP have in common: connections, credentials, timeouts, retries. Built on aiohttp."""

@@ -1,0 +1,205 @@
+"""`ChatGGUF`: local weights, in this process, by llama.cpp. Install it with `pip install 'langplug[gguf]'`."""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from langchain_core.language_models import ModelProfile
+from langchain_core.messages import BaseMessage
+from pydantic import Field, field_validator
+
+from langplug import ChatModel, Part, Request, resource
+from langplug._messages.openai import to_openai_messages
+from langplug.models.gguf import weights
+from langplug.models.gguf.engine import Engine, Settings, locate, request_tokens
+from langplug.models.gguf.grammar import grammar_of
+from langplug.models.gguf.header import BadWeightsError, Header, WeightsNotFoundError, read_chat_template, read_header
+
+__all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
+
+
+_ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
+
+
+class ChatGGUF(ChatModel):
+    """A model in a GGUF file, run by llama.cpp within this process, on the CPU or a GPU.
+
+    The file is loaded when the model is first used, and all `ChatGGUF`s with the same file and the same engine
+    settings share it. Requests run side by side, up to `parallel` of them; more wait their turn.
+
+    Without a `path` it is SmolLM2-135M-Instruct (Apache-2.0), which `langplug pull smollm2` brings: small enough for
+    any machine, and good for demos and tests only.
+
+    Example:
+        >>> model = ChatGGUF(temperature=0)  # doctest: +SKIP
+        >>> model.invoke("What is the capital of Japan?").content  # doctest: +SKIP
+        'The capital of Japan is Tokyo.'
+
+    Raises, when it is used:
+        WeightsNotFoundError: There is no such file. Also a `FileNotFoundError`.
+        BadWeightsError: It cannot be loaded. Also a `ValueError`.
+        ContextOverflowError: The prompt does not fit into `n_ctx`.
+        ImportError: llama.cpp is not installed.
+    """
+
+    structured_output = "native"
+
+    path: str | None = None
+    """The GGUF file; of a split one, the first part. Default: the weights that `langplug pull smollm2` brought."""
+
+    # --- sampling: each can be given for one call ---
+
+    temperature: float = Field(default=0.2, ge=0)
+    """How much chance there is in the choice of a token; 0 takes the likeliest. Low, as suits small models."""
+
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    """Choose among the likeliest tokens that have this probability together; 1 among all."""
+
+    top_k: int = Field(default=40, ge=0)
+    """Choose among this many of the likeliest tokens; 0 among all."""
+
+    min_p: float = Field(default=0.05, ge=0, le=1)
+    """Leave out tokens less likely than this fraction of the likeliest; 0 none."""
+
+    repeat_penalty: float = Field(default=1.0, gt=0)
+    """What the odds of the last 64 tokens are divided by; 1 changes nothing. A little more keeps small models from
+    looping, but also from saying again what the prompt says, such as names and numbers."""
+
+    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
+    """What is taken off a token for each time that it has come."""
+
+    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
+    """What is taken off a token if it has come at all."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of the answer after which it ends with finish reason `"length"`. Default: what the context holds."""
+
+    seed: int | None = Field(default=None, ge=0, lt=2**32 - 1)
+    """The same seed gives the same answer to the same request. Default: another one each time."""
+
+    logprobs: bool = False
+    """Whether `response_metadata["logprobs"]` tells how likely each token was, as OpenAI does."""
+
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """How many of the likeliest tokens in each place are told, too. Implies `logprobs`."""
+
+    # --- the engine: another value means another engine ---
+
+    n_ctx: int | None = Field(default=None, ge=1)
+    """Tokens that one request may hold, prompt and answer together. Default: what the model was trained for, 4096 at
+    most. Memory is taken for `n_ctx` times `parallel` tokens."""
+
+    parallel: int = Field(default=4, ge=1, le=256)
+    """How many requests run at once."""
+
+    kv_unified: bool = False
+    """Whether all requests share one context of `n_ctx` tokens. It saves memory, but long ones can crowd each other
+    out; then all of them fail with `ContextOverflowError`."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads. Default: one fewer than there are cores, since with all of them llama.cpp all but stops as soon as
+    anything else runs. For a batch job on an idle machine, give it all cores."""
+
+    gpu_layers: int = Field(default=-1, ge=-1)
+    """How many layers go to a GPU, if llama.cpp was built for one; -1 all that fit, 0 none."""
+
+    n_batch: int = Field(default=128, ge=1)
+    """Tokens of prompts that are read in one step. A call is left between steps, and others go on between them. On a
+    GPU, 512 to 2048 read faster."""
+
+    chat_template: str | None = None
+    """A Jinja template in place of the file's own."""
+
+    engine_log: bool = False
+    """Whether llama.cpp writes its log to stderr."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_as_text(cls, path: Any) -> Any:
+        return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+    @resource(uses=_ENGINE_FIELDS, shared=True)
+    def engine(self) -> Iterator[Engine]:
+        """llama.cpp with the weights; they are loaded by the first request."""
+        engine = Engine(Settings(**{name: getattr(self, name) for name in _ENGINE_FIELDS}))
+        yield engine
+        engine.close()
+
+    async def respond(self, request: Request) -> AsyncIterator[Part]:
+        """Answer with llama.cpp's own chunks."""
+        async with aclosing(self.engine.chat(self._body(request))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server.
+
+        Stop strings are left to langplug, which passes the stop text on; llama.cpp would swallow it.
+        """
+        body: dict[str, Any] = {
+            "messages": request.openai_messages(),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "return_progress": True,
+            "timings_per_token": bool(request.stop),  # as the chunk with the usage is not read any more
+            "logprobs": self.logprobs or self.top_logprobs is not None,
+        }
+        if request.schema is not None:
+            body["grammar"] = grammar_of(request.schema)
+        return body | self._sampling()
+
+    def _sampling(self) -> dict[str, Any]:
+        names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty")
+        optional = ("max_tokens", "seed", "top_logprobs")
+        given = {name: getattr(self, name) for name in (*names, *optional)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    # --- identity ---
+
+    @property
+    def reported_name(self) -> str:
+        """The file's name without its suffix."""
+        return Path(self.path or weights.SMOLLM2.filename).name.removesuffix(".gguf")
+
+    @property
+    def tool_format_hints(self) -> tuple[str, ...]:
+        """The chat template, in which calls stand as the model has learned to write them, and the file's name."""
+        return (self.chat_template or _template_of(self.path), self.reported_name)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        profile = super()._resolve_model_profile()
+        if profile is not None and "max_input_tokens" not in profile and (header := self._header()) is not None:
+            profile["max_input_tokens"] = request_tokens(self.n_ctx, header)
+        return profile
+
+    def _header(self) -> Header | None:
+        """What the file says of itself; None as long as there is none to read."""
+        try:
+            return read_header(locate(self.path))
+        except (WeightsNotFoundError, BadWeightsError, OSError):
+            return None
+
+    # --- tokens ---
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of `text`, by the model's own tokenizer."""
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids else self.engine.token_ids(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """How many tokens the messages make as a prompt, by the model's own template and tokenizer."""
+        if tools or self.token_counter or self.custom_get_token_ids:
+            return super().get_num_tokens_from_messages(messages, tools)
+        return self.engine.count_tokens(to_openai_messages(messages))
+
+
+@cache
+def _template_of(path: str | None) -> str:
+    """The chat template in the file; empty if there is none, or no such file yet to read."""
+    try:
+        return read_chat_template(locate(path)) or ""
+    except (WeightsNotFoundError, BadWeightsError, OSError):
+        return ""

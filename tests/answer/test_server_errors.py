@@ -1,0 +1,171 @@
+"""Responses with an error status, as typed errors; and when to try again."""
+
+import json
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+
+from langplug import RefusalError
+from langplug._answer.server_errors import error_of, error_of_response, message_of, retry_after
+from langplug._http.retry import LONGEST_ASKED_S, Backoff
+
+
+def openai_error(message: str, **more: Any) -> bytes:
+    return json.dumps({"error": {"message": message, "type": None, "param": None, "code": None, **more}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, ModelInvalidRequestError, False),
+        (401, ModelAuthenticationError, False),
+        (402, ModelPermissionDeniedError, False),
+        (403, ModelPermissionDeniedError, False),
+        (404, ModelNotFoundError, False),
+        (408, ModelTimeoutError, True),
+        (409, ModelAPIError, True),
+        (413, ContextOverflowError, False),
+        (418, ModelInvalidRequestError, False),
+        (422, ModelInvalidRequestError, False),
+        (429, ModelRateLimitError, True),
+        (500, ModelAPIError, True),
+        (503, ModelAPIError, True),
+        (529, ModelAPIError, True),
+    ],
+)
+def test_a_status_has_its_type(status: int, kind: type[ModelError], retryable: bool) -> None:
+    """Each status is one of langchain-core's errors, with the right `is_retryable`, its message, and the status."""
+    error = error_of_response(status, openai_error("Said so."), {})
+    assert (kind, retryable, status) == (type(error), error.is_retryable, getattr(error, "status_code", None))
+    assert f"HTTP {status}: Said so." == str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, openai_error("Too long.", code="context_length_exceeded"), ContextOverflowError),
+        (400, openai_error("This model's maximum context length is 4096 tokens."), ContextOverflowError),
+        (500, openai_error("the request exceeds the available context size"), ContextOverflowError),
+        (400, b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 5 tokens"}}',
+         ContextOverflowError),
+        (422, b'{"error":"`inputs` tokens + `max_new_tokens` must be <= 2048"}', ContextOverflowError),
+        (400, openai_error("No.", code="content_policy_violation"), RefusalError),
+        (400, openai_error("No.", innererror={"code": "ResponsibleAIPolicyViolation"}), RefusalError),
+    ],
+)  # fmt: skip
+def test_telling_words_count_before_the_status(status: int, body: bytes, kind: type[ModelError]) -> None:
+    """An overflow and a refusal are known by their words, whatever the status."""
+    assert kind is type(error_of_response(status, body, {}))
+
+
+def test_a_quota_that_is_used_up_is_not_retried() -> None:
+    """A 429 that no waiting cures is a rate limit that is not worth a retry."""
+    error = error_of_response(429, openai_error("You exceeded your current quota.", code="insufficient_quota"), {})
+    assert (ModelRateLimitError, False) == (type(error), error.is_retryable)
+    assert ModelRateLimitError.is_retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"detail": "Not here."}', "Not here."),
+        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        (b'{"message": "Busy.", "code": 1}', "Busy."),
+        (b'{"errors": ["a", "b"]}', "a; b"),
+        (b'{"odd": 1}', '{"odd": 1}'),
+        (b"Plain words.", "Plain words."),
+        (b"<html><head><style>p {}</style></head><body><h1>502</h1> Bad <b>Gateway</b></body>", "502 Bad Gateway"),
+        (b"", "without a message"),
+        (b"\xff\xfe", "��"),
+    ],
+)
+def test_the_message_is_found_in_every_body(body: bytes, message: str) -> None:
+    """JSON of every usual shape, text and pages give their message."""
+    assert f"HTTP 503: {message}" == str(error_of_response(503, body, {}))
+
+
+def test_a_huge_body_makes_a_short_message() -> None:
+    """However much a server says, the message stays readable."""
+    assert len(str(error_of_response(500, b"x" * 100_000, {}))) < 1100
+    assert len(str(error_of_response(500, openai_error("x" * 100_000), {}))) < 1100
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"Retry-After-Ms": "250", "Retry-After": "1"}, 0.25),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:10 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 10.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:27:00 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:10 GMT"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_what_the_server_asks_to_wait_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, milliseconds and dates are understood; what is none of them counts as nothing."""
+    error = error_of_response(429, b"", headers)
+    assert seconds == getattr(error, "retry_after", "missing")
+    assert seconds == retry_after({name.lower(): value for name, value in headers.items()})
+
+
+def test_the_request_can_be_found_again() -> None:
+    """The error holds the id under which the server knows the request."""
+    assert "r1" == getattr(error_of_response(500, b"", {"X-Request-Id": "r1"}), "request_id", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "m", "code": 429}, ModelRateLimitError),
+        ({"message": "m", "code": "404"}, ModelNotFoundError),
+        ({"message": "m", "type": "overloaded_error"}, ModelAPIError),
+        ({"message": "m", "type": "authentication_error"}, ModelAuthenticationError),
+        ({"message": "m", "code": "rate_limit_error"}, ModelRateLimitError),
+        ("just words", ModelAPIError),
+        (["a", "b"], ModelAPIError),
+    ],
+)
+def test_an_error_object_has_its_type(error: Any, kind: type[ModelError]) -> None:
+    """An error in a body is typed by its code or its name; without either it is the server's."""
+    assert kind is type(error_of(error))
+
+
+def test_no_message_is_no_message() -> None:
+    """Where nothing is said, nothing is made up."""
+    assert "" == message_of({}) == message_of(None) == message_of([])
+
+
+def test_waits_double_and_vary() -> None:
+    """The n-th wait is between a half and all of the doubled one, up to the longest."""
+    backoff = Backoff(retries=9, first_s=1, longest_s=4)
+    for failures, most in ((1, 1), (2, 2), (3, 4), (4, 4), (9, 4)):
+        waits = [backoff.wait_s(failures) or 0 for _ in range(50)]
+        assert most / 2 <= min(waits) < max(waits) <= most
+
+
+def test_a_server_is_waited_for_as_long_as_it_asks() -> None:
+    """What the server asks for is the least, and too much of it is the caller's decision."""
+    backoff = Backoff(retries=1, first_s=1)
+    assert 30.0 == backoff.wait_s(1, 30)
+    assert (backoff.wait_s(1, 0) or 0) >= 0.5
+    assert backoff.wait_s(1, LONGEST_ASKED_S + 1) is None
+
+
+def test_after_the_last_retry_it_is_given_up() -> None:
+    """There are as many retries as were asked for."""
+    assert Backoff(retries=2).wait_s(2) is not None
+    assert Backoff(retries=2).wait_s(3) is None
+    assert Backoff(retries=0).wait_s(1) is None

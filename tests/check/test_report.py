@@ -1,0 +1,149 @@
+"""A report, in each of its forms."""
+
+import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+from markdown_it import MarkdownIt
+
+from langplug_check import Found, Report, Result, all_checks
+
+HOSTILE = "<script>alert('x')</script> | \x1b[2J\x07 &amp; ``` \x85"
+"""What a model may say: nobody's page, table or terminal is to obey it."""
+
+
+def found(name: str, **result: str) -> Found:
+    return Found(all_checks()[name], Result(id=name, **result))  # type: ignore[arg-type]
+
+
+REPORT = Report(
+    model="acme.ChatAcme",
+    reference="acme:model",
+    versions={"langchain-core": "1.7.2"},
+    voice="plain",
+    where="in a process of their own",
+    found=[
+        found("A01", verdict="fail", observed=HOSTILE, expected="an error", noise=HOSTILE),
+        found("A02", verdict="pass", observed="kept"),
+        found("A07", verdict="not applicable", observed="it has no secrets"),
+        found("B06", verdict="fail", observed="the old key", blame="langchain-core"),
+        found("B11", verdict="advisory", observed="one is not mapped"),
+        found("B12", verdict="not observed", observed="out of sight"),
+    ],
+    seconds=1.25,
+)
+READY = replace(REPORT, found=REPORT.found[1:])
+
+
+def test_a_report_is_ready_without_failures_of_the_model() -> None:
+    """A failure of the model's own makes it not ready; one of langchain-core's does not, and is counted apart."""
+    assert (False, True) == (REPORT.ready, READY.ready)
+    assert (
+        "not ready: 1 failed, 1 not its own, 1 pass, 1 advisory, 1 not applicable, 1 not observed" == REPORT.summary()
+    )
+    assert (
+        "ready, as far as could be seen: 1 pass, 1 advisory, 1 not applicable, 1 not observed, 1 not its own"
+        == READY.summary()
+    )
+
+
+def test_a_model_that_does_not_answer_is_not_ready() -> None:
+    """Without an answer, hardly anything was observed: that is no pass, and a CI server sees an error."""
+    mute = replace(READY, trouble="ConnectionError: no server there")
+    assert (False, True) == (mute.ready, replace(mute, found=mute.found[:2]).ready)
+    assert mute.summary().startswith("not ready: it does not answer here (ConnectionError: no server there), 1 not its")
+    suite = ET.fromstring(mute.to_junit())
+    assert ("6", "0", "1") == (suite.get("tests"), suite.get("failures"), suite.get("errors"))
+    assert ["ConnectionError: no server there"] == [error.get("message") for error in suite.findall(".//error")]
+
+
+def test_a_hint_is_shown_once() -> None:
+    """Where two failures are mended alike, the second names the first."""
+    twins = replace(REPORT, found=[found(name, verdict="fail", observed="?") for name in ("C07", "C12")])
+    text = twins.to_text()
+    assert (1, 1) == (text.count("def _checked"), text.count("mend      as for C07"))
+
+
+def test_a_model_of_which_nothing_is_known_is_advised() -> None:
+    """Where much could not be observed, the text says how more can be; not where the model is known."""
+    assert "--dialect openai --set base_url={url}" in " ".join(REPORT.to_text().split())
+    assert "--dialect" not in replace(REPORT, voice="wire").to_text()
+
+
+def test_the_text_shows_each_failure_and_how_to_mend_it() -> None:
+    """Observed, expected, why, the lines that mend it, and a link; the model's own failures first."""
+    text = REPORT.to_text(width=80)
+    check = all_checks()["A01"]
+    for told in ("expected  an error", "why       LangChain's base class", check.hint.splitlines()[0], check.link):
+        assert told in text
+    assert text.index("A01") < text.index("B06") < text.index("B11")
+    assert "(the fault is langchain-core's)" in " ".join(text.split())
+    assert "? B12: out of sight" in text
+    assert " ".join(text.split()).endswith(REPORT.summary())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_fits_the_screen(width: int) -> None:
+    """No line is wider than the screen but for code and links, which can be copied."""
+    code = [*all_checks()["A01"].hint.splitlines(), *all_checks()["B06"].hint.splitlines()]
+    code += all_checks()["B11"].hint.splitlines()
+    prose = [line for line in REPORT.to_text(width=width).splitlines() if not any(one and one in line for one in code)]
+    prose = [line for line in prose if "https://" not in line]
+    assert [] == [line for line in prose if len(line) > width]
+
+
+def test_what_a_model_said_does_not_command_the_terminal() -> None:
+    """Control characters of a model are shown; the only ones are those that colour."""
+    for verbose in (False, True):
+        plain = REPORT.to_text(verbose=verbose)
+        coloured = REPORT.to_text(colour=True, verbose=verbose)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", plain)
+        assert plain == re.sub(r"\x1b\[\d+m", "", coloured)
+
+
+def test_more_is_shown_when_asked() -> None:
+    """`verbose` shows what passed, with what was seen, and what the model printed."""
+    assert "kept: kept" not in REPORT.to_text(width=200)
+    assert "kept: kept" in REPORT.to_text(width=200, verbose=True)
+    assert "printed" in REPORT.to_text(verbose=True)
+
+
+def test_the_json_has_a_version_and_everything() -> None:
+    """The JSON names its schema, the verdict on the whole, and each result with its statement."""
+    told = json.loads(REPORT.to_json())
+    assert (1, False, "acme:model") == (told["schema"], told["ready"], told["reference"])
+    assert ["A01", "A02", "A07", "B06", "B11", "B12"] == [one["id"] for one in told["results"]]
+    assert HOSTILE == told["results"][0]["observed"]
+    assert all_checks()["A01"].hint == told["results"][0]["hint"]
+    assert 6 == sum(told["counts"].values())
+
+
+def test_the_junit_counts_only_failures_of_the_model() -> None:
+    """A CI server sees one failure, and the rest that did not pass as skipped, each with its reason."""
+    suite = ET.fromstring(REPORT.to_junit())
+    assert ("6", "1", "4") == (suite.get("tests"), suite.get("failures"), suite.get("skipped"))
+    failures = suite.findall(".//failure")
+    assert 1 == len(failures)
+    assert "an error" in str(failures[0].text)
+    skipped = [str(one.get("message")) for one in suite.findall(".//skipped")]
+    assert "fail (langchain-core): the old key" in skipped
+
+
+def test_the_markdown_shows_what_a_model_said_as_text() -> None:
+    """No tag and no bar of a model's becomes part of the page."""
+    rendered = MarkdownIt("commonmark").enable("table").render(REPORT.to_markdown())
+    assert "<script>" not in rendered
+    rows = re.findall(r"<tr>(.*?)</tr>", rendered, re.DOTALL)
+    assert {4} == {row.count("<t") for row in rows}
+
+
+def test_the_html_needs_nothing_else() -> None:
+    """One page: no script, no file, no address but links; what a model said is text in it."""
+    page = REPORT.to_html()
+    assert "<script" not in page
+    assert not re.search(r"<(link|img|iframe)|url\(|@import|src=", page)
+    assert "&lt;script&gt;" in page
+    assert 6 == page.count("<details")
+    assert ["A01", "B06"] == re.findall(r'<details id="(\w+)" open>', page)

@@ -1,0 +1,25 @@
+"""langchain-tests' own cases, as a group of the report."""
+
+import pytest
+
+from langplug_check import Report, check
+from langplug_check.session import selected
+
+
+@pytest.mark.timeout(300)  # it is somebody else's whole test suite
+def test_its_cases_are_a_group_of_the_report() -> None:
+    """Each case has its verdict, and each skip says whether it matters."""
+    report = check("tests.check.subjects:Echo", only=["T"])
+    found = {one.check.id: one for one in report.found}
+    assert "pass" == found["T:test_invoke"].result.verdict
+    assert "Test to verify that `model.invoke(simple_message)` works." == found["T:test_invoke"].check.statement
+    assert "not applicable" == found["T:test_tool_calling_async"].result.verdict
+    assert "It does not matter: the model does not claim to." in found["T:test_tool_calling_async"].result.observed
+    assert ["T"] == [group.letter for group, _ in report.groups()]
+    assert isinstance(report, Report)
+
+
+def test_they_are_no_checks_of_ours() -> None:
+    """They are chosen and left out by their letter."""
+    assert [] == selected(["T"])
+    assert 0 < len(selected(["A08"]))
