@@ -162,7 +162,7 @@ def test_events_are_listened_to(starts: list[str]) -> None:
 
 def test_no_chunk_is_wrapped_or_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unheard stream keeps none of its chunks, and wraps none for callbacks."""
-    monkeypatch.setattr("langplug._model.call.generation_chunk", None)
+    monkeypatch.setattr("langplug._model.run.generation_chunk", None)
 
     async def read() -> list[weakref.ref[Any]]:
         stream = ZOO["class, async generator"]().astream("/spell abcdef")

@@ -20,7 +20,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import PrivateAttr
 
 from langplug import ChatModel, Request
-from langplug._model.langchain import OPENED, RUNS, HealedChatModel
+from langplug._model.langchain import OPENED, RUNS, PatchedChatModel
 
 # --- the names that `_core.py` leans on ---
 
@@ -60,7 +60,7 @@ def test_core_still_generates_with(name: str) -> None:
 def test_core_still_serializes_by() -> None:
     """What traces and the cache take for the model is the attribute `_serialized`."""
     assert "_serialized" in vars(BaseChatModel)
-    assert isinstance(inspect.getattr_static(HealedChatModel, "_serialized"), property)
+    assert isinstance(inspect.getattr_static(PatchedChatModel, "_serialized"), property)
 
 
 def test_core_still_notes_versions_by() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from pydantic import SecretBytes, SecretStr
 
-from langplug._bridge.async_generators import Owned
+from langplug._bridge.async_generators import DetachedAsyncGenerator
 
 T = TypeVar("T")
 S = TypeVar("S", bound="HasResources")
@@ -205,7 +205,7 @@ class _LoopResources:
     async def make(self, made: Any) -> Any:
         if not inspect.isasyncgen(made):
             return await made
-        generator = Owned(cast("AsyncGenerator[Any, None]", made))
+        generator = DetachedAsyncGenerator(cast("AsyncGenerator[Any, None]", made))
         try:
             value = await anext(generator)
         except StopAsyncIteration:
@@ -226,12 +226,12 @@ async def _open_stack() -> AsyncGenerator[AsyncExitStack, None]:
         yield stack
 
 
-_kept: set[Owned[Any]] = set()
+_kept: set[DetachedAsyncGenerator[Any]] = set()
 """What will tear down the async values that exist: garbage collection of a model would else finalize all that hangs on
 it, in any order and on any thread, and not leave that to the loop."""
 
 
-async def _run_out(generator: Owned[Any]) -> None:
+async def _run_out(generator: DetachedAsyncGenerator[Any]) -> None:
     try:
         await anext(generator, None)
     finally:

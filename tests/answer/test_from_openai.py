@@ -17,7 +17,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug._answer.from_openai import is_chunk, is_openai_shaped, parts_of
-from langplug._answer.parser import Turn
+from langplug._answer.parser import AnswerParser
 from langplug._answer.server_errors import error_of
 from langplug._parts import Finish, Reasoning, ToolCall, Usage
 
@@ -184,7 +184,7 @@ def test_errors_are_typed(error: Any, expected: type[ModelError]) -> None:
 @given(st.lists(st.text(max_size=4), max_size=8))
 def test_a_stream_and_a_completion_say_the_same(pieces: list[str]) -> None:
     """The chunks of a stream make the answer that the whole completion makes."""
-    streamed, whole = Turn(owner="x"), Turn(owner="x")
+    streamed, whole = AnswerParser(owner="x"), AnswerParser(owner="x")
     got = "".join(str(piece) for text in pieces for piece in streamed.feed(delta(content=text)))
     list(streamed.feed({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
     completion = {"choices": [{"index": 0, "message": {"content": "".join(pieces)}, "finish_reason": "stop"}]}

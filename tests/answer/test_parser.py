@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 
 from langplug import IncompleteAnswerError
-from langplug._answer.parser import Turn
+from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._answer.tool_calls import WholeCall
 from langplug._parts import Finish, Reasoning, ToolCall, Usage
@@ -19,12 +19,14 @@ ANSWERS = st.lists(ALPHABET, max_size=12).map("".join)
 STOPS = st.sampled_from([(), ("<|end|>",), ("END", "a\n"), ("ab", "b<"), ("<",)])
 
 
-def turn(stop: tuple[str, ...] = (), *, tags: bool = True, opened: bool = False, include_stop: bool = True) -> Turn:
+def turn(
+    stop: tuple[str, ...] = (), *, tags: bool = True, opened: bool = False, include_stop: bool = True
+) -> AnswerParser:
     splitter = ReasoningSplitter("<think>", "</think>", opened=opened) if tags else None
-    return Turn(owner="ChatTest.respond", stop=stop, include_stop=include_stop, reasoning=splitter)
+    return AnswerParser(owner="ChatTest.respond", stop=stop, include_stop=include_stop, reasoning=splitter)
 
 
-def run(one: Turn, parts: list[Any]) -> list[Any]:
+def run(one: AnswerParser, parts: list[Any]) -> list[Any]:
     pieces = [piece for part in parts for piece in one.feed(part)]
     return [*pieces, *one.end()]
 

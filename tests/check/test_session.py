@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_made_is_an_error() -> None:
         (subjects.make_echo, "echo", False),
         (Reference, "scripted", False),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: str(getattr(value, "__name__", value))[:40],
 )
 def test_anything_that_leads_to_a_model_is_checked(target: Any, voice: str, isolated: bool) -> None:
     """References, classes, instances, factories and plain functions, of langplug and of others."""

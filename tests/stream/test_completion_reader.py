@@ -18,7 +18,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug import Finish, IncompleteAnswerError, Part, Reasoning, ToolCall, Usage
-from langplug._answer.parser import Turn
+from langplug._answer.parser import AnswerParser
 from langplug._stream.completion_reader import CompletionReader
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
@@ -62,7 +62,7 @@ def text_of(parts: list[Part]) -> str:
 
 def settled(parts: list[Part]) -> tuple[str, str, Any, Any]:
     """What a whole answer comes to: text, reason, usage and metadata."""
-    turn = Turn(owner="test")
+    turn = AnswerParser(owner="test")
     pieces = [piece for part in parts for piece in turn.feed(part)] + turn.end()
     return "".join(map(str, pieces)), turn.reason, turn.usage.result(), turn.metadata
 

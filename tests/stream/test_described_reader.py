@@ -1,4 +1,4 @@
-"""`FramedReader`: the bytes of a body as parts, however they are framed, named and cut."""
+"""`DescribedReader`: the bytes of a body as parts, however they are framed, named and cut."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAPIError, ModelError
 
 from langplug import Finish, IncompleteAnswerError
-from langplug._stream.described_reader import FramedReader
+from langplug._stream.described_reader import DescribedReader
 from langplug._stream.framing import Framing
 from langplug._stream.paths import Paths, UnreadableAnswerError
 
@@ -40,11 +40,11 @@ def ndjson(*values: Any) -> bytes:
     return "".join(f"{text(value)}\n" for value in values).encode()
 
 
-def reader(framing: Framing, content_type: str = "", **more: Any) -> FramedReader:
-    return FramedReader(framing, content_type, streamed=PATHS, whole=WHOLE, owner="The oracle", **more)
+def reader(framing: Framing, content_type: str = "", **more: Any) -> DescribedReader:
+    return DescribedReader(framing, content_type, streamed=PATHS, whole=WHOLE, owner="The oracle", **more)
 
 
-def read(one: FramedReader, *pieces: bytes) -> list[Any]:
+def read(one: DescribedReader, *pieces: bytes) -> list[Any]:
     parts: list[Any] = []
     for piece in pieces:
         if one.finished:
@@ -89,7 +89,7 @@ def test_plain_text_is_taken_as_it_comes(said: str, cuts: list[int]) -> None:
     """Text that is described as text is never read as anything else, and characters stay whole."""
     body = f'{{"t": 1}}{said}'.encode()
     places = sorted({0, *cuts, len(body)})
-    one = FramedReader("text", JSON, streamed=None, whole=None)
+    one = DescribedReader("text", JSON, streamed=None, whole=None)
     parts = read(one, *(body[start:end] for start, end in itertools.pairwise(places)))
     assert "".join(parts) == f'{{"t": 1}}{said}'
 
@@ -134,7 +134,7 @@ def test_an_event_called_error_is_one() -> None:
 
 def test_the_event_s_name_is_known_to_paths() -> None:
     """Paths find the name of a server-sent event as `event`."""
-    one = FramedReader("sse", SSE, streamed=Paths(text="event == 'say' && t", done="event == 'end'"), whole=None)
+    one = DescribedReader("sse", SSE, streamed=Paths(text="event == 'say' && t", done="event == 'end'"), whole=None)
     assert one.feed(b'event: say\ndata: {"t": "a"}\n\nevent: note\ndata: {"t": "b"}\n\nevent: end\ndata: {}\n\n') == [
         "a"
     ]

@@ -20,7 +20,7 @@ Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
 ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, or an OpenAI-shaped completion or chunk (a dict with 'choices')"  # noqa: E501 - one sentence, said in errors
 
 
-class Turn:
+class AnswerParser:
     """Parts in, clean pieces out; what is known of the answer's end is kept for it.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Owned(AsyncIterator[T], Generic[T]):
+class DetachedAsyncGenerator(AsyncIterator[T], Generic[T]):
     """`generator`, of which no event loop knows; whoever reads it closes it.
 
     A loop that ends closes all async generators that it knows of, at once and in any order: those at the bottom of a

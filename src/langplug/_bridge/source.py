@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from langchain_core.exceptions import ModelTimeoutError
 
-from langplug._bridge.async_generators import Owned
+from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.channel import Channel
 from langplug._bridge.loop import long_lived_loop
 from langplug._bridge.shapes import Shape
@@ -35,12 +35,14 @@ def parts(respond: Respond, shape: Shape, request: Request, timeout: float | Non
     return _own_parts(respond, shape, request)
 
 
-def aparts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Owned[Any]:
+def aparts(
+    respond: Respond, shape: Shape, request: Request, timeout: float | None = None
+) -> DetachedAsyncGenerator[Any]:
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
     if not shape.is_async:
-        return Owned(_aparts_from_thread(respond, shape, request, timeout))
-    own = Owned(_own_aparts(respond, shape, request))
-    return own if timeout is None else Owned(_in_time(own, timeout))
+        return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
+    own = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
+    return own if timeout is None else DetachedAsyncGenerator(_in_time(own, timeout))
 
 
 # --- in the caller's own thread or task ---
@@ -66,7 +68,7 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
         finally:
             request.cancellation.set()
         return
-    stream: Owned[Any] = Owned(respond(request))
+    stream: DetachedAsyncGenerator[Any] = DetachedAsyncGenerator(respond(request))
     try:
         async for part in stream:
             yield part
@@ -88,7 +90,7 @@ def _check_cancelled(error: asyncio.CancelledError) -> None:
         raise IncompleteAnswerError("What the model waited for was cancelled, though its caller was not.") from error
 
 
-async def _in_time(stream: Owned[Any], timeout: float) -> AsyncGenerator[Any, None]:
+async def _in_time(stream: DetachedAsyncGenerator[Any], timeout: float) -> AsyncGenerator[Any, None]:
     deadline = _Deadline(timeout)
     try:
         while True:
@@ -160,7 +162,7 @@ def _parts_from_loop(
     respond: Respond, shape: Shape, request: Request, timeout: float | None
 ) -> Generator[Any, None, None]:
     channel: Channel[Any] = Channel()
-    work = _aproduce(Owned(_own_aparts(respond, shape, request)), channel)
+    work = _aproduce(DetachedAsyncGenerator(_own_aparts(respond, shape, request)), channel)
     running = long_lived_loop().submit(work, contextvars.copy_context())
     try:
         yield from _read(channel, timeout)
@@ -170,7 +172,7 @@ def _parts_from_loop(
         running.stop()
 
 
-async def _aproduce(stream: Owned[Any], channel: Channel[Any]) -> None:
+async def _aproduce(stream: DetachedAsyncGenerator[Any], channel: Channel[Any]) -> None:
     try:
         try:
             async for part in stream:

@@ -18,7 +18,7 @@ from langchain_core.exceptions import (
 from langplug._answer.server_errors import error_of_response
 from langplug._errors import IncompleteAnswerError
 from langplug._http import extra
-from langplug._http.idle_timer import Watch
+from langplug._http.idle_timer import IdleTimer
 from langplug._http.retry import Backoff
 from langplug._parts import Finish, Part, Usage
 from langplug._stream.reader import Reader
@@ -83,7 +83,7 @@ class Policy:
         return error
 
 
-class Answer:
+class Response:
     """A response whose parts are read as they come. It is to be closed."""
 
     def __init__(self, response: Any, reader: Reader, policy: Policy, sent_at: float) -> None:
@@ -91,7 +91,7 @@ class Answer:
         self._content = response.content
         self._reader = reader
         self._policy = policy
-        self._watch = Watch(self._on_silence, policy.first_token_timeout, policy.token_timeout, sent_at)
+        self._watch = IdleTimer(self._on_silence, policy.first_token_timeout, policy.token_timeout, sent_at)
         self._begun = False
         self._ended = False
         self._ahead: Sequence[Part] = ()
@@ -185,7 +185,7 @@ class Client:
         policy: Policy,
         key: KeyGiver | None = None,
         authorize: Callable[[str], Mapping[str, str]] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send the request, again where that may help, until an answer has begun.
 
         Args:
@@ -219,12 +219,12 @@ class Client:
 
     async def _attempt(
         self, outgoing: Outgoing, new_reader: NewReader, policy: Policy, credentials: Mapping[str, str]
-    ) -> Answer:
+    ) -> Response:
         sent_at = asyncio.get_running_loop().time()
         response = await self._response(outgoing, policy, credentials)
         if not 200 <= response.status < 300:
             raise await _refused(response, outgoing.url)
-        answer = Answer(response, new_reader(response.headers.get("Content-Type", "")), policy, sent_at)
+        answer = Response(response, new_reader(response.headers.get("Content-Type", "")), policy, sent_at)
         try:
             await answer.begin()
         except BaseException:

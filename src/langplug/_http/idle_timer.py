@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 
-class Watch:
+class IdleTimer:
     """Calls `on_silence` once, when the stream has been silent for longer than it may.
 
     One timer for the life of a stream, which looks when it rings whether anything has come meanwhile. A timeout around

@@ -14,7 +14,7 @@ import langplug
 from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
-from langplug._http.client import Answer, Client, KeyGiver, NewReader, Outgoing, Policy, traces
+from langplug._http.client import Client, KeyGiver, NewReader, Outgoing, Policy, Response, traces
 from langplug._http.credentials import Credentials, KeySource
 from langplug._http.headers import hidden, open_headers, secrets_in
 from langplug._http.retry import Backoff
@@ -114,7 +114,7 @@ class HTTPModel(ChatModel):
         """The headers that show the server the key."""
         return {"Authorization": f"Bearer {key}"}
 
-    async def ask(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
+    async def ask(self, outgoing: Outgoing, new_reader: NewReader) -> Response:
         """Send a request, again where that may help, and return its answer once that has begun. It is to be closed.
 
         Raises:
@@ -135,7 +135,7 @@ class HTTPModel(ChatModel):
         )
         return await client.open(sent, new_reader, self._policy(), key, self.authorization)
 
-    async def answer_to(self, request: Request, /) -> Answer:
+    async def answer_to(self, request: Request, /) -> Response:
         """The answer to `request`, once it has begun: what each kind of model says for itself, by way of `ask`."""
         raise NotImplementedError
 

@@ -22,9 +22,9 @@ from langchain_core.messages import (
 from langplug._messages.kept_reasoning import KeepReasoning, kept_thoughts
 
 Block: TypeAlias = Mapping[str, Any]
-Part: TypeAlias = dict[str, Any]
-Content: TypeAlias = str | list[Part]
-Readers: TypeAlias = Mapping[str, Callable[[Block, str], Part | None]]
+ContentPart: TypeAlias = dict[str, Any]
+Content: TypeAlias = str | list[ContentPart]
+BlockConverters: TypeAlias = Mapping[str, Callable[[Block, str], ContentPart | None]]
 
 
 def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "never") -> list[dict[str, Any]]:
@@ -130,14 +130,14 @@ def _say_error(content: Content) -> Content:
 # Content
 
 
-def _content(content: object, path: str, readers: Readers | None = None, *, glue: str = "\n") -> Content:
+def _content(content: object, path: str, readers: BlockConverters | None = None, *, glue: str = "\n") -> Content:
     parts = list(_parts(content, path, _BLOCKS if readers is None else readers))
     if all(part["type"] == "text" for part in parts):
         return glue.join(part["text"] for part in parts)
     return parts
 
 
-def _parts(content: object, path: str, readers: Readers) -> Iterator[Part]:
+def _parts(content: object, path: str, readers: BlockConverters) -> Iterator[ContentPart]:
     for block, where in _blocks(content, path):
         part = _reader(block, where, readers)(block, where)
         if part is not None:
@@ -157,7 +157,7 @@ def _blocks(content: object, path: str) -> Iterator[tuple[Block, str]]:
             raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")
 
 
-def _reader(block: Block, path: str, readers: Readers) -> Callable[[Block, str], Part | None]:
+def _reader(block: Block, path: str, readers: BlockConverters) -> Callable[[Block, str], ContentPart | None]:
     kind = block.get("type")
     if isinstance(kind, str) and kind in readers:
         return readers[kind]
@@ -165,31 +165,31 @@ def _reader(block: Block, path: str, readers: Readers) -> Callable[[Block, str],
     raise ValueError(f"{path} has the type {kind!r}, which this message cannot hold as OpenAI; accepted: {accepted}.")
 
 
-def _text(block: Block, path: str) -> Part:
+def _text(block: Block, path: str) -> ContentPart:
     return _text_part(_need(block, "text", str, path))
 
 
-def _text_part(text: str) -> Part:
+def _text_part(text: str) -> ContentPart:
     return {"type": "text", "text": text}
 
 
-def _json(block: Block, _path: str) -> Part:
+def _json(block: Block, _path: str) -> ContentPart:
     return _text_part(json.dumps(block.get("json"), ensure_ascii=False))
 
 
-def _refusal(block: Block, path: str) -> Part:
+def _refusal(block: Block, path: str) -> ContentPart:
     return {"type": "refusal", "refusal": _need(block, "refusal", str, path)}
 
 
-def _image_url(block: Block, path: str) -> Part:
+def _image_url(block: Block, path: str) -> ContentPart:
     return _url_part("image_url", block, path)
 
 
-def _video_url(block: Block, path: str) -> Part:
+def _video_url(block: Block, path: str) -> ContentPart:
     return _url_part("video_url", block, path)
 
 
-def _url_part(kind: str, block: Block, path: str) -> Part:
+def _url_part(kind: str, block: Block, path: str) -> ContentPart:
     given = block.get(kind)
     target = {"url": given} if isinstance(given, str) else _mapping(given)
     if not isinstance(target.get("url"), str):
@@ -197,24 +197,24 @@ def _url_part(kind: str, block: Block, path: str) -> Part:
     return {"type": kind, kind: dict(target)}
 
 
-def _image(block: Block, path: str) -> Part:
+def _image(block: Block, path: str) -> ContentPart:
     detail = _mapping(block.get("extras")).get("detail")
     return {"type": "image_url", "image_url": {"url": _url(block, path)} | ({"detail": detail} if detail else {})}
 
 
-def _video(block: Block, path: str) -> Part:
+def _video(block: Block, path: str) -> ContentPart:
     # not OpenAI's own: what vLLM and SGLang take
     return {"type": "video_url", "video_url": {"url": _url(block, path)}}
 
 
-def _input_audio(block: Block, path: str) -> Part:
+def _input_audio(block: Block, path: str) -> ContentPart:
     audio = _need(block, "input_audio", dict, path)
     for key in ("data", "format"):
         _need(audio, key, str, f"{path}.input_audio")
     return {"type": "input_audio", "input_audio": dict(audio)}
 
 
-def _audio(block: Block, path: str) -> Part:
+def _audio(block: Block, path: str) -> ContentPart:
     data, mime_type = _base64(block, path)
     subtype = mime_type.split("/")[-1].split(";")[0]
     return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}}
@@ -223,7 +223,7 @@ def _audio(block: Block, path: str) -> Part:
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 
 
-def _file(block: Block, path: str) -> Part:
+def _file(block: Block, path: str) -> ContentPart:
     if "file" in block:
         return {"type": "file", "file": dict(_need(block, "file", dict, path))}
     file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
@@ -265,7 +265,7 @@ def _base64(block: Block, path: str) -> tuple[str, str]:
     return data, mime_type
 
 
-def _non_standard(block: Block, path: str) -> Part | None:
+def _non_standard(block: Block, path: str) -> ContentPart | None:
     value: Block = _need(block, "value", dict, path)
     return _reader(value, f"{path}.value", _AI_BLOCKS)(value, f"{path}.value")
 
@@ -274,7 +274,7 @@ def _left_out(_block: Block, _path: str) -> None:
     """Read a block that has no counterpart, or is taken care of elsewhere."""
 
 
-_BLOCKS: Readers = {
+_BLOCKS: BlockConverters = {
     "text": _text,
     "text-plain": _file,
     "json": _json,
@@ -286,7 +286,7 @@ _BLOCKS: Readers = {
     "video_url": _video_url,
     "video": _video,
 }
-_HUMAN_BLOCKS: Readers = {**_BLOCKS, "tool_result": _left_out}
+_HUMAN_BLOCKS: BlockConverters = {**_BLOCKS, "tool_result": _left_out}
 _REASONING = ("reasoning", "reasoning_content", "thinking", "redacted_thinking")
 _SERVER_TOOLS = ("server_tool_call", "server_tool_call_chunk", "server_tool_result")
 _CALL_PIECES = ("tool_call_chunk", "input_json_delta")  # whole in `tool_calls`
@@ -295,7 +295,7 @@ _CALL_PIECES = ("tool_call_chunk", "input_json_delta")  # whole in `tool_calls`
 # Tool calls and their results
 
 
-def _tool_calls(message: AIMessage, path: str) -> Iterator[Part]:
+def _tool_calls(message: AIMessage, path: str) -> Iterator[ContentPart]:
     for call in message.tool_calls:
         yield _call(call["id"], call["name"], call["args"])
     for invalid in message.invalid_tool_calls:
@@ -307,25 +307,25 @@ def _tool_calls(message: AIMessage, path: str) -> Iterator[Part]:
             yield read(block, where)
 
 
-def _tool_use(block: Block, path: str) -> Part:
+def _tool_use(block: Block, path: str) -> ContentPart:
     return _call(block.get("id"), _need(block, "name", str, path), block.get("input"))
 
 
-def _tool_call(block: Block, _path: str) -> Part:
+def _tool_call(block: Block, _path: str) -> ContentPart:
     return _call(block.get("id"), block.get("name"), block.get("args"))
 
 
-def _function_call(block: Block, path: str) -> Part:
+def _function_call(block: Block, path: str) -> ContentPart:
     return _call(block.get("call_id"), _need(block, "name", str, path), block.get("arguments"))
 
 
-_CALL_BLOCKS: Mapping[str, Callable[[Block, str], Part]] = {
+_CALL_BLOCKS: Mapping[str, Callable[[Block, str], ContentPart]] = {
     "tool_use": _tool_use,
     "tool_call": _tool_call,
     "invalid_tool_call": _tool_call,
     "function_call": _function_call,
 }
-_AI_BLOCKS: Readers = {
+_AI_BLOCKS: BlockConverters = {
     **_BLOCKS,
     "refusal": _refusal,
     "non_standard": _non_standard,
@@ -333,14 +333,14 @@ _AI_BLOCKS: Readers = {
 }
 
 
-def _call(call_id: str | None, name: str | None, args: object) -> Part:
+def _call(call_id: str | None, name: str | None, args: object) -> ContentPart:
     arguments = args if isinstance(args, str) else json.dumps(args or {}, ensure_ascii=False)
     return {"id": call_id or "", "type": "function", "function": {"name": name or "", "arguments": arguments or "{}"}}
 
 
-def _unique(calls: Iterable[Part]) -> list[Part]:
+def _unique(calls: Iterable[ContentPart]) -> list[ContentPart]:
     """Return the calls without those whose id came before; a call without an id is always kept."""
-    kept: list[Part] = []
+    kept: list[ContentPart] = []
     seen: set[str] = set()
     for call in calls:
         if call["id"] not in seen:

@@ -98,7 +98,7 @@ _ROLES: Mapping[str, Role] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _Line:
     role: Role
     text: str
 
@@ -149,12 +149,12 @@ def _render(messages: Sequence[BaseMessage], template: PromptTemplate, tools: Se
     return "".join(_framed(turn, template) for turn in turns) + template.generation
 
 
-def _turns(messages: Sequence[BaseMessage], template: PromptTemplate) -> Iterator[_Turn]:
+def _turns(messages: Sequence[BaseMessage], template: PromptTemplate) -> Iterator[_Line]:
     for n, message in enumerate(messages):
         path = f"$.messages[{n}]"
         for turn in openai_turns(message, path):
             text = _only_text(turn["content"], path)
-            yield _Turn(_role(turn["role"], path), _with_calls(text, turn.get("tool_calls", ()), template))
+            yield _Line(_role(turn["role"], path), _with_calls(text, turn.get("tool_calls", ()), template))
 
 
 def _only_text(content: str | list[dict[str, Any]], path: str) -> str:
@@ -188,18 +188,18 @@ def _tools_text(tools: Sequence[Mapping[str, Any]], template: PromptTemplate) ->
     return before + between.join(json.dumps(tool, ensure_ascii=False) for tool in tools) + behind
 
 
-def _with_tools(turns: list[_Turn], tools: str) -> list[_Turn]:
+def _with_tools(turns: list[_Line], tools: str) -> list[_Line]:
     if turns and turns[0].role == "system":
         return [replace(turns[0], text=f"{turns[0].text}\n\n{tools}"), *turns[1:]]
-    return [_Turn("system", tools), *turns]
+    return [_Line("system", tools), *turns]
 
 
-def _spoken(turn: _Turn, template: PromptTemplate) -> _Turn:
+def _spoken(turn: _Line, template: PromptTemplate) -> _Line:
     return turn if getattr(template, turn.role) else replace(turn, role="user")
 
 
-def _merged(turns: Sequence[_Turn]) -> list[_Turn]:
-    merged: list[_Turn] = []
+def _merged(turns: Sequence[_Line]) -> list[_Line]:
+    merged: list[_Line] = []
     for turn in turns:
         if merged and merged[-1].role == turn.role != "tool":
             merged[-1] = replace(turn, text=f"{merged[-1].text}\n\n{turn.text}")
@@ -208,6 +208,6 @@ def _merged(turns: Sequence[_Turn]) -> list[_Turn]:
     return merged
 
 
-def _framed(turn: _Turn, template: PromptTemplate) -> str:
+def _framed(turn: _Line, template: PromptTemplate) -> str:
     before, behind = getattr(template, turn.role)
     return f"{before}{turn.text}{behind}"

@@ -10,17 +10,17 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from langplug._bridge.async_generators import Owned
+from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.shapes import Shape
 from langplug._errors import MissingSecretError
 from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._model import class_checks, tokens
-from langplug._model.call import Call
 from langplug._model.choices import Choices
 from langplug._model.identity import is_secret, plain, stable_text
-from langplug._model.langchain import FOR_A_PARSER, OPENED, HealedChatModel, parameters_in, with_signature
+from langplug._model.langchain import FOR_A_PARSER, OPENED, PatchedChatModel, parameters_in, with_signature
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown
 from langplug._model.plan import plan
+from langplug._model.run import ModelRun
 from langplug._model.structured import Method, structured
 from langplug._parts import Answer
 from langplug._request import Request
@@ -32,7 +32,7 @@ _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
 
 
-class ChatModel(HealedChatModel, HasResources):
+class ChatModel(PatchedChatModel, HasResources):
     """Any language model as a LangChain chat model: subclass it and write `respond`.
 
     Fields are declared as in any pydantic model. Each is at once a typed constructor argument, a validated
@@ -105,7 +105,7 @@ class ChatModel(HealedChatModel, HasResources):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        class_checks.check_fields(cls, HealedChatModel)
+        class_checks.check_fields(cls, PatchedChatModel)
         class_checks.check_capabilities(cls)
         if "respond" in cls.__dict__ and "shape" not in cls.__dict__:
             cls.shape = class_checks.checked_shape(cls)
@@ -269,7 +269,7 @@ class ChatModel(HealedChatModel, HasResources):
     ) -> ChatResult:
         planned = plan(self, messages, stop, kwargs, streaming=False)
         several = planned.model.answers_per_call > 1
-        answers = Choices(planned).messages() if several else [Call(planned).message()]
+        answers = Choices(planned).messages() if several else [ModelRun(planned).message()]
         return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
 
     @with_signature
@@ -278,7 +278,7 @@ class ChatModel(HealedChatModel, HasResources):
     ) -> ChatResult:
         planned = plan(self, messages, stop, kwargs, streaming=False)
         several = planned.model.answers_per_call > 1
-        answers = await Choices(planned).amessages() if several else [await Call(planned).amessage()]
+        answers = await Choices(planned).amessages() if several else [await ModelRun(planned).amessage()]
         return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
 
     def _stream(
@@ -297,13 +297,13 @@ class ChatModel(HealedChatModel, HasResources):
         chunks = self._open(messages, stop, _held(kwargs) if opened is None else kwargs, streaming=True).achunks()
         if opened is None:
             return chunks
-        opened.append(owned := Owned(chunks))
+        opened.append(owned := DetachedAsyncGenerator(chunks))
         return owned
 
     def _open(
         self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool
-    ) -> Call:
-        return Call(plan(self, messages, stop, given, streaming=streaming))
+    ) -> ModelRun:
+        return ModelRun(plan(self, messages, stop, given, streaming=streaming))
 
     # --- tools and structured output ---
 

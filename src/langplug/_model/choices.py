@@ -7,26 +7,26 @@ from langchain_core.messages import AIMessage
 from langplug._answer.from_openai import answer_in
 from langplug._bridge.source import aparts, parts
 from langplug._errors import UnmetDemandError, UnsupportedError, remember_partial
-from langplug._model.call import Call
 from langplug._model.plan import Plan
+from langplug._model.run import ModelRun
 
 
 class Choices:
-    """The answers of one call; of each, what `Call` makes of the only one.
+    """The answers of one call; of each, what `ModelRun` makes of the only one.
 
     Raises:
         UnsupportedError: If the call also demands something of an answer, as nobody could say which to ask again.
     """
 
     def __init__(self, plan: Plan) -> None:
-        if plan.demand is not None:
+        if plan.requirement is not None:
             raise UnsupportedError(
                 f"{type(plan.model).__name__} cannot give several answers that must each hold a call or fit a schema. "
                 "Set n=1 and call it several times, with `batch`."
             )
         self._model = plan.model
         self._request = plan.request
-        self._calls = [Call(plan) for _ in range(plan.model.answers_per_call)]
+        self._calls = [ModelRun(plan) for _ in range(plan.model.answers_per_call)]
         self._seen: set[int] = set()
 
     def messages(self) -> list[AIMessage]:

@@ -29,7 +29,7 @@ class Streaming(Protocol):
         ...
 
 
-def unheard_run(
+def fast_path_run_id(
     model: BaseChatModel,
     config: RunnableConfig | None,
     manager: type[CallbackManager] | type[AsyncCallbackManager],

@@ -31,8 +31,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 
-from langplug._bridge.async_generators import Owned
-from langplug._model.fast_path import Streaming, as_generated, unheard_run
+from langplug._bridge.async_generators import DetachedAsyncGenerator
+from langplug._model.fast_path import Streaming, as_generated, fast_path_run_id
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def with_signature(method: F) -> F:
     return method
 
 
-class HealedChatModel(BaseChatModel):
+class PatchedChatModel(BaseChatModel):
     """`BaseChatModel` without the faults that a subclass can mend."""
 
     # --- whole answers ---
@@ -90,7 +90,7 @@ class HealedChatModel(BaseChatModel):
     ) -> AIMessage:
         """As langchain-core's, and by the short way if nobody listens."""
         plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
-        if not plain or (run := unheard_run(self, config, CallbackManager)) is None:
+        if not plain or (run := fast_path_run_id(self, config, CallbackManager)) is None:
             return super().invoke(input, config, stop=stop, **kwargs)
         return as_generated(self._generate(self.__admitted(input), stop, **kwargs), run)
 
@@ -104,7 +104,7 @@ class HealedChatModel(BaseChatModel):
     ) -> AIMessage:
         """As langchain-core's, and by the short way if nobody listens."""
         plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
-        if not plain or (run := unheard_run(self, config, AsyncCallbackManager)) is None:
+        if not plain or (run := fast_path_run_id(self, config, AsyncCallbackManager)) is None:
             return await super().ainvoke(input, config, stop=stop, **kwargs)
         return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **kwargs), run)
 
@@ -182,7 +182,7 @@ class HealedChatModel(BaseChatModel):
         if not self._should_stream(async_api=False, **asked):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
             return
-        if self.__is_plain(TO_A_STREAM, kwargs) and (run := unheard_run(self, config, CallbackManager)):
+        if self.__is_plain(TO_A_STREAM, kwargs) and (run := fast_path_run_id(self, config, CallbackManager)):
             yield from self._open(self.__admitted(input), stop, kwargs, streaming=True).messages(run)
             return
         opened: list[Generator[Any, None, None]] = []
@@ -205,18 +205,18 @@ class HealedChatModel(BaseChatModel):
         if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (run := unheard_run(self, config, AsyncCallbackManager)):
+        if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (run := fast_path_run_id(self, config, AsyncCallbackManager)):
             call = self._open(await self.__aadmitted(input), stop, kwargs, streaming=True)
-            messages = Owned(call.amessages(run))
+            messages = DetachedAsyncGenerator(call.amessages(run))
             try:
                 async for message in messages:
                     yield message
             finally:
                 await messages.aclose()
             return
-        opened: list[Owned[Any]] = []
+        opened: list[DetachedAsyncGenerator[Any]] = []
         generator = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
-        chunks = Owned(cast("AsyncGenerator[AIMessageChunk, None]", generator))
+        chunks = DetachedAsyncGenerator(cast("AsyncGenerator[AIMessageChunk, None]", generator))
         try:
             async for chunk in chunks:
                 yield chunk

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
-from langplug._answer.parser import Turn
+from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
 from langplug._messages.checks import checked
 from langplug._messages.kept_reasoning import KeepReasoning, without_old_thoughts
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import Given, sorted_out
-from langplug._model.requirements import CallDemand, Demand, SchemaDemand
+from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
 from langplug._request import Cancellation, Request
 from langplug._tools import (
     TOOL_FORMATS,
@@ -46,8 +46,8 @@ class Plan:
         model: The model with the parameters of this call.
         request: What its author gets.
         again: Makes the request for one more attempt, of the last one, the answer to it, and what is wrong with that.
-        new_turn: Makes the parser of one attempt.
-        demand: What the answer must hold, where the model cannot be trusted to.
+        new_parser: Makes the parser of one attempt.
+        requirement: What the answer must hold, where the model cannot be trusted to.
         live: Show the answer as it comes all the same, and say where it begins anew: the caller can take it back.
         adaptations: What langplug does in the model's place.
     """
@@ -55,8 +55,8 @@ class Plan:
     model: "ChatModel"
     request: Request
     again: Callable[[Request, AIMessage, str], Request]
-    new_turn: Callable[[], Turn]
-    demand: Demand | None
+    new_parser: Callable[[], AnswerParser]
+    requirement: Requirement | None
     live: bool
     adaptations: list[dict[str, Any]]
 
@@ -94,8 +94,8 @@ def plan(
         configured,
         asked.applied_to(request),
         asked.again,
-        asked.new_turn,
-        asked.demand(streaming=streaming),
+        asked.new_parser,
+        asked.requirement(streaming=streaming),
         live,
         asked.adaptations(),
     )
@@ -193,9 +193,9 @@ class _Asked:
 
     # --- what becomes of the answer ---
 
-    def new_turn(self) -> Turn:
+    def new_parser(self) -> AnswerParser:
         """The parser of one attempt."""
-        return Turn(
+        return AnswerParser(
             owner=f"{self._owner}.respond",
             stop=self.stop,
             include_stop=self._model.include_stop,
@@ -210,13 +210,13 @@ class _Asked:
         written = TOOL_FORMATS["json"] if self._constrains_calls else self._format
         return written.parser(self._box.callable_tools)
 
-    def demand(self, *, streaming: bool) -> Demand | None:
+    def requirement(self, *, streaming: bool) -> Requirement | None:
         """What the answer must hold, where the model cannot be trusted to."""
         if self._box.forced:
-            return CallDemand(self._box, "give" if self._for_a_parser else "raise")
+            return CallRequirement(self._box, "give" if self._for_a_parser else "raise")
         if self._schema is None or (not self._prompts_schema and streaming and not self._for_a_parser):
             return None  # what the model keeps to by itself need not be held back from who reads it as it comes
-        return SchemaDemand(checker_of(self._schema), "give")
+        return SchemaRequirement(checker_of(self._schema), "give")
 
     def adaptations(self) -> list[dict[str, Any]]:
         """What langplug does in the model's place, known before it answers."""

@@ -16,7 +16,7 @@ REASKS = 2
 """How often a model is asked again before its answer is given up."""
 
 
-class Demand(Protocol):
+class Requirement(Protocol):
     """A condition on a whole answer."""
 
     @property
@@ -29,13 +29,13 @@ class Demand(Protocol):
         """What becomes of an answer that does not meet it even when asked again."""
         ...
 
-    def settle(self, pieces: Sequence[Piece]) -> "Settled":
+    def check(self, pieces: Sequence[Piece]) -> "Checked":
         """Look at an answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Checked:
     """An answer that was looked at.
 
     Attributes:
@@ -47,7 +47,7 @@ class Settled:
     problem: Problem = None
 
 
-class CallDemand:
+class CallRequirement:
     """The answer must hold a call, of one of the tools that the choice leaves open."""
 
     feature = "tool_choice"
@@ -56,19 +56,20 @@ class CallDemand:
         self.when_unmet: Literal["raise", "give"] = when_unmet
         self._schemas = {name_of(tool): tool["function"].get("parameters") or {} for tool in box.callable_tools}
 
-    def settle(self, pieces: Sequence[Piece]) -> Settled:
+    def check(self, pieces: Sequence[Piece]) -> Checked:
         """A call of another tool is as good as none; one whose arguments do not fit the tool is asked for again."""
         calls = [piece for piece in pieces if isinstance(piece, WholeCall) and piece.name in self._schemas]
         if not calls:
-            return Settled(
+            return Checked(
                 list(pieces), f"You called no tool. You must call {self._asked_for()} now, and say nothing else."
             )
         for call in calls:
             if (problem := self._problem_with(call)) is not None:
-                return Settled(
-                    list(pieces), f"The arguments of your call of {call.name!r} are wrong: {problem}. Call it again."
+                return Checked(
+                    list(pieces),
+                    f"The arguments of your call of {call.name!r} are wrong: {problem}. Call it again.",
                 )
-        return Settled(list(pieces))
+        return Checked(list(pieces))
 
     def _problem_with(self, call: WholeCall) -> Problem:
         if call.parsed is None:
@@ -80,7 +81,7 @@ class CallDemand:
         return f"the tool {names[0]!r}" if len(names) == 1 else f"one of the tools {', '.join(map(repr, names))}"
 
 
-class SchemaDemand:
+class SchemaRequirement:
     """The answer must be JSON that fits a schema, unless it calls tools instead."""
 
     feature = "structured_output"
@@ -89,19 +90,19 @@ class SchemaDemand:
         self.when_unmet: Literal["raise", "give"] = when_unmet
         self._check = check
 
-    def settle(self, pieces: Sequence[Piece]) -> Settled:
+    def check(self, pieces: Sequence[Piece]) -> Checked:
         """Fences and prose around the JSON are taken away: those who asked for it parse the whole text."""
         if any(isinstance(piece, WholeCall) for piece in pieces):
-            return Settled(list(pieces))
+            return Checked(list(pieces))
         text = "".join(piece for piece in pieces if isinstance(piece, str))
         try:
             value = parsed_json(text)
         except ValueError as error:
-            return Settled(list(pieces), f"Your answer is not JSON: {error}. Answer with the JSON alone.")
+            return Checked(list(pieces), f"Your answer is not JSON: {error}. Answer with the JSON alone.")
         if (problem := self._check(value)) is not None:
-            return Settled(list(pieces), f"Your JSON does not fit the schema: {problem}. Answer with the JSON alone.")
+            return Checked(list(pieces), f"Your JSON does not fit the schema: {problem}. Answer with the JSON alone.")
         kept = [piece for piece in pieces if isinstance(piece, Reasoning)]
-        return Settled([*kept, json.dumps(value, ensure_ascii=False)])
+        return Checked([*kept, json.dumps(value, ensure_ascii=False)])
 
 
 def unmet(owner: str, problem: str, asked: int, *, cut_off: bool) -> UnmetDemandError:

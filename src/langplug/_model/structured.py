@@ -34,7 +34,7 @@ def structured(
             f"method={method!r} is none that there is. Choose from {', '.join(get_args(Method))}, or None."
         )
     method = method or _best_method(model)
-    reader = Reader(schema, method)
+    reader = StructuredOutputReader(schema, method)
     shows_parts = not include_raw and not _is_class_with_fields(schema)
     answering = _bound(model, schema, method, strict, "live" if shows_parts else "held")
     if not include_raw:
@@ -73,7 +73,7 @@ def _checked(schema: Any) -> Any:
     return schema
 
 
-class Reader(Runnable[AIMessage, Any]):
+class StructuredOutputReader(Runnable[AIMessage, Any]):
     """Reads a model's answer as an object of a schema."""
 
     def __init__(self, schema: Any, method: Method) -> None:

@@ -19,7 +19,7 @@ _DONE = "[DONE]"
 """What many servers send behind the last of their server-sent events."""
 
 
-class FramedReader:
+class DescribedReader:
     """A push parser for the bytes of one answer.
 
     How the body is framed is seen in its first bytes and its content type, as servers answer with JSON where a stream

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from langplug._parts import ToolCall
 from langplug._tools.literals import QUOTES, arguments_of, literal, read_nested, read_string, read_value
 from langplug._tools.markup import Found, Markup
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 
 _NAME_KEYS = ("name", "function", "tool", "tool_name")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args")
@@ -45,28 +45,28 @@ class JsonCalls:
         self._closer = closer
         self._with_id = with_id
 
-    def read_any(self, tape: Tape) -> Read[Found]:
+    def read_any(self, scanner: Scanner) -> Read[Found]:
         """One call, or the first of a list of them, behind blanks."""
-        yield from tape.blanks()
-        bracket = yield from tape.one_of(("{", "["))
+        yield from scanner.blanks()
+        bracket = yield from scanner.one_of(("{", "["))
         if bracket == "{":
-            return (yield from self.read_object(tape))
-        return (yield from self.read_list(tape)) if bracket else None
+            return (yield from self.read_object(scanner))
+        return (yield from self.read_list(scanner)) if bracket else None
 
-    def read_list(self, tape: Tape) -> Read[Found]:
+    def read_list(self, scanner: Scanner) -> Read[Found]:
         """The first call of a list; its `[` was read."""
-        return (yield from self.read_object(tape)) if (yield from tape.skip("{")) else None
+        return (yield from self.read_object(scanner)) if (yield from scanner.skip("{")) else None
 
-    def read_next(self, tape: Tape) -> Read[Found]:
+    def read_next(self, scanner: Scanner) -> Read[Found]:
         """One more call; what parts it from the last one was read."""
-        yield from tape.blanks()
-        if tape.at_end:
+        yield from scanner.blanks()
+        if scanner.at_end:
             return []
-        return (yield from self.read_list(tape))
+        return (yield from self.read_list(scanner))
 
-    def read_object(self, tape: Tape) -> Read[Found]:
+    def read_object(self, scanner: Scanner) -> Read[Found]:
         """One call; its `{` was read."""
-        reader = _CallReader(tape, self._names, sure=self._sure, closer=self._closer, with_id=self._with_id)
+        reader = _CallReader(scanner, self._names, sure=self._sure, closer=self._closer, with_id=self._with_id)
         call = yield from reader.read()
         return None if call is None else [call]
 
@@ -83,8 +83,8 @@ class JsonCalls:
 class _CallReader:
     """Reads one call, member by member."""
 
-    def __init__(self, tape: Tape, names: frozenset[str], *, sure: bool, closer: str, with_id: bool) -> None:
-        self._tape = tape
+    def __init__(self, scanner: Scanner, names: frozenset[str], *, sure: bool, closer: str, with_id: bool) -> None:
+        self._tape = scanner
         self._names = names
         self._sure = sure
         self._closer = closer
@@ -111,24 +111,24 @@ class _CallReader:
         return ToolCall(name=self._name, args=raw or self._tape.marked(), id=self._id)
 
     def _members(self) -> Read[_End]:
-        tape = self._tape
+        scanner = self._tape
         while True:
-            yield from tape.blanks()
-            char = yield from tape.peek()
+            yield from scanner.blanks()
+            char = yield from scanner.peek()
             if char == "}":
-                yield from tape.take()
+                yield from scanner.take()
                 return "whole"
             if char not in QUOTES:
                 return "broken"
             key = yield from self._key()
             if not key:
                 return self._cut_or_text()
-            if not (yield from tape.skip(":")):
+            if not (yield from scanner.skip(":")):
                 return "broken"
-            yield from tape.blanks()
+            yield from scanner.blanks()
             if (end := (yield from self._value(key))) != "whole":
                 return end
-            yield from tape.skip(",")
+            yield from scanner.skip(",")
 
     def _cut_or_text(self) -> _End:
         return "broken" if self._tape.at_end else "text"

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 
 QUOTES = frozenset("\"'")
 _PLAIN = re.compile(r"""[^"'(){}\[\]]*""")
@@ -13,49 +13,49 @@ _SCALAR = re.compile(r"[^\s,(){}\[\]<]*")
 _BODY = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 
 
-def read_value(tape: Tape, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
+def read_value(scanner: Scanner, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
     """One JSON or Python literal, as it stands, and whether it came to its end.
 
     Args:
-        tape: What to read; it stands on the value.
+        scanner: What to read; it stands on the value.
         in_tag: Whether a tag ends the value: then `<` cuts it off, unless within a string.
     """
-    char = yield from tape.peek()
+    char = yield from scanner.peek()
     if char in QUOTES:
-        return (yield from read_string(tape))
+        return (yield from read_string(scanner))
     if char and char in "{[(":
-        return (yield from read_nested(tape, 0, in_tag=in_tag))
-    return (yield from tape.run(_SCALAR)), True
+        return (yield from read_nested(scanner, 0, in_tag=in_tag))
+    return (yield from scanner.run(_SCALAR)), True
 
 
-def read_nested(tape: Tape, depth: int, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
+def read_nested(scanner: Scanner, depth: int, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
     """All up to the bracket that brings `depth` open brackets to none, and whether that came."""
     plain = _PLAIN_IN_TAG if in_tag else _PLAIN
     pieces: list[str] = []
     while True:
-        pieces.append((yield from tape.run(plain)))
-        char = yield from tape.peek()
+        pieces.append((yield from scanner.run(plain)))
+        char = yield from scanner.peek()
         if char in QUOTES:
-            pieces.append((yield from read_string(tape))[0])
+            pieces.append((yield from read_string(scanner))[0])
             continue
         if not char or char == "<":
             return "".join(pieces), False
-        pieces.append((yield from tape.take()))
+        pieces.append((yield from scanner.take()))
         depth += 1 if char in "{[(" else -1
         if depth <= 0:
             return "".join(pieces), True
 
 
-def read_string(tape: Tape) -> Read[tuple[str, bool]]:
+def read_string(scanner: Scanner) -> Read[tuple[str, bool]]:
     """A string in double or single quotes, with the quotes, and whether it came to its end."""
-    quote = yield from tape.take()
+    quote = yield from scanner.take()
     pieces = [quote]
     while True:
-        pieces.append((yield from tape.run(_BODY[quote])))
-        char = yield from tape.take()
+        pieces.append((yield from scanner.run(_BODY[quote])))
+        char = yield from scanner.take()
         pieces.append(char)
         if char == "\\":
-            pieces.append((yield from tape.take()))
+            pieces.append((yield from scanner.take()))
         elif char == quote or not char:
             return "".join(pieces), bool(char)
 

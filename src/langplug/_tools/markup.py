@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Literal, Protocol, TypeAlias
 
 from langplug._parts import ToolCall
-from langplug._tools.scanner import BLANKS, Read, Tape
+from langplug._tools.scanner import BLANKS, Read, Scanner
 
 
 class CallParser(Protocol):
@@ -29,7 +29,7 @@ class CallParser(Protocol):
 Found: TypeAlias = list[ToolCall] | None
 """The calls that were read (an empty list: markup without a call), or None if it was only text."""
 
-Reader: TypeAlias = Callable[[Tape], Read[Found]]
+Reader: TypeAlias = Callable[[Scanner], Read[Found]]
 """Reads on behind an opener."""
 
 
@@ -69,7 +69,7 @@ class MarkupParser:
         self._anywhere = tuple(markup for markup in self._line_start if markup.where == "anywhere")
         firsts = "".join({re.escape(markup.opener[0]) for markup in self._line_start})
         self._prose = re.compile(f"(?s:.)[^{firsts}]*" if firsts else r"(?s:.)+")
-        self._tape = Tape()
+        self._tape = Scanner()
         self._out = _Output()
         self._job = self._read()
 
@@ -85,23 +85,23 @@ class MarkupParser:
         self._tape.end()
         next(self._job, None)
         self._out.end()
-        self._tape = Tape()
+        self._tape = Scanner()
         self._job = self._read()
         return self._out.take()
 
     def _read(self) -> Read[None]:
-        tape, out = self._tape, self._out
-        while (yield from tape.more()):
-            tape.mark()
-            if blanks := tape.now(BLANKS):
+        scanner, out = self._tape, self._out
+        while (yield from scanner.more()):
+            scanner.mark()
+            if blanks := scanner.now(BLANKS):
                 out.say(blanks)
                 continue
             markups = self._allowed()
-            char = yield from tape.peek()
+            char = yield from scanner.peek()
             if any(markup.opener.startswith(char) for markup in markups):
                 yield from self._read_markup(markups)
             else:
-                out.say(tape.now(self._prose))
+                out.say(scanner.now(self._prose))
 
     def _allowed(self) -> Sequence[Markup]:
         if self._out.is_behind_call:

@@ -11,7 +11,7 @@ from langplug._tools.formats import Tool, ToolFormat, instructions_for, json_cal
 from langplug._tools.json_calls import JsonCalls
 from langplug._tools.literals import arguments_of, read_value
 from langplug._tools.markup import CallParser, Found, Markup, MarkupParser
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 
 OPENER = "[TOOL_CALLS]"
 _ID, _ARGS = "[CALL_ID]", "[ARGS]"
@@ -27,38 +27,38 @@ class MistralCalls:
         self._names = frozenset(names)
         self._json = JsonCalls(names, sure=True, with_id=True)
 
-    def read(self, tape: Tape) -> Read[Found]:
+    def read(self, scanner: Scanner) -> Read[Found]:
         """The first of the calls; the opener was read."""
-        yield from tape.blanks()
-        if (yield from tape.peek()) in ("[", "{"):
-            return (yield from self._json.read_any(tape))
-        name = yield from tape.one_of(self._names)
-        return (yield from self._arguments(tape, name)) if name else None
+        yield from scanner.blanks()
+        if (yield from scanner.peek()) in ("[", "{"):
+            return (yield from self._json.read_any(scanner))
+        name = yield from scanner.one_of(self._names)
+        return (yield from self._arguments(scanner, name)) if name else None
 
-    def _arguments(self, tape: Tape, name: str) -> Read[Found]:
+    def _arguments(self, scanner: Scanner, name: str) -> Read[Found]:
         """The call of `name`, which was read; its arguments stand behind `[ARGS]`, or right behind the name."""
         call_id = ""
-        yield from tape.blanks()
-        if (yield from tape.peek()) == "[":
-            tag = yield from tape.one_of((_ID, _ARGS))
-            if tag is None and not tape.at_end:
+        yield from scanner.blanks()
+        if (yield from scanner.peek()) == "[":
+            tag = yield from scanner.one_of((_ID, _ARGS))
+            if tag is None and not scanner.at_end:
                 return None
             if tag == _ID:
-                call_id = (yield from tape.until(_ARGS))[0].strip()
-            yield from tape.blanks()
-        elif (yield from tape.peek()) not in ("{", ""):
+                call_id = (yield from scanner.until(_ARGS))[0].strip()
+            yield from scanner.blanks()
+        elif (yield from scanner.peek()) not in ("{", ""):
             return None
-        return [ToolCall(name=name, args=(yield from _arguments(tape)), id=call_id or None)]
+        return [ToolCall(name=name, args=(yield from _arguments(scanner)), id=call_id or None)]
 
     def behind(self) -> Sequence[Markup]:
         """What may stand directly behind a call."""
         return self._json.behind()
 
 
-def _arguments(tape: Tape) -> Read[dict[str, Any] | str]:
-    text, is_whole = yield from read_value(tape)
+def _arguments(scanner: Scanner) -> Read[dict[str, Any] | str]:
+    text, is_whole = yield from read_value(scanner)
     args = arguments_of(text) if is_whole else None
-    return (text.strip() or tape.marked()) if args is None else args
+    return (text.strip() or scanner.marked()) if args is None else args
 
 
 def call(name: str, args: Mapping[str, Any] | str, call_id: str = "") -> str:

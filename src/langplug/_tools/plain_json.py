@@ -7,7 +7,7 @@ from typing import Any
 from langplug._tools.formats import Tool, ToolFormat, instructions_for, json_call, json_result, names_of
 from langplug._tools.json_calls import JsonCalls
 from langplug._tools.markup import CallParser, Found, Markup, MarkupParser
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 from langplug._tools.tags import CLOSER
 
 _FENCE = "```"
@@ -39,13 +39,13 @@ class _Fences:
         self._calls = calls
         self._inside: str = ""  # of what it is between fences: "text", "calls" or nothing
 
-    def read(self, tape: Tape) -> Read[Found]:
+    def read(self, scanner: Scanner) -> Read[Found]:
         inside, self._inside = self._inside, ""
-        word = yield from tape.run(_WORD)
+        word = yield from scanner.run(_WORD)
         if inside and not word:
             return [] if inside == "calls" else None
         self._inside = "text"
-        calls = (yield from self._calls.read_any(tape)) if word in _WORDS else None
+        calls = (yield from self._calls.read_any(scanner)) if word in _WORDS else None
         if calls is not None:
             self._inside = "calls"
         return calls

@@ -10,7 +10,7 @@ from langplug._parts import ToolCall
 from langplug._tools.formats import Tool, ToolFormat, instructions_for, json_result, names_of
 from langplug._tools.literals import arguments_of, read_nested
 from langplug._tools.markup import CallParser, Found, Markup, MarkupParser
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 
 _TAGS = (("<|python_start|>", "<|python_end|>"), ("<|tool_call_start|>", "<|tool_call_end|>"))
 
@@ -24,24 +24,24 @@ class PythonCalls:
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
 
-    def tagged(self, tape: Tape) -> Read[Found]:
+    def tagged(self, scanner: Scanner) -> Read[Found]:
         """The first call of a list, whose `[` is still to be read."""
-        return (yield from self.read_list(tape)) if (yield from tape.skip("[")) else None
+        return (yield from self.read_list(scanner)) if (yield from scanner.skip("[")) else None
 
-    def read_list(self, tape: Tape) -> Read[Found]:
+    def read_list(self, scanner: Scanner) -> Read[Found]:
         """The first call of a list; its `[` was read."""
-        yield from tape.blanks()
-        name = yield from tape.one_of(self._names)
-        if not name or not (yield from tape.skip("(")):
+        yield from scanner.blanks()
+        name = yield from scanner.one_of(self._names)
+        if not name or not (yield from scanner.skip("(")):
             return None
-        text, is_whole = yield from read_nested(tape, 1)
+        text, is_whole = yield from read_nested(scanner, 1)
         args = arguments_of(f"{{{text[:-1]}}}") if is_whole else None
         return [ToolCall(name=name, args=f"({text}" if args is None else args)]
 
-    def read_next(self, tape: Tape) -> Read[Found]:
+    def read_next(self, scanner: Scanner) -> Read[Found]:
         """One more call; the comma before it was read."""
-        yield from tape.blanks()
-        return [] if tape.at_end else (yield from self.read_list(tape))
+        yield from scanner.blanks()
+        return [] if scanner.at_end else (yield from self.read_list(scanner))
 
 
 def python_calls(names: Collection[str]) -> Sequence[Markup]:

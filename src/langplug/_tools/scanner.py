@@ -15,7 +15,7 @@ Read: TypeAlias = Generator[None, None, T]
 BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-class Tape:
+class Scanner:
     """What has come, how far it is read, and what was passed since the last mark.
 
     Attributes:

@@ -11,7 +11,7 @@ from langplug._parts import ToolCall
 from langplug._tools.json_calls import JsonCalls
 from langplug._tools.literals import arguments_of, read_value
 from langplug._tools.markup import Found, Markup
-from langplug._tools.scanner import Read, Tape
+from langplug._tools.scanner import Read, Scanner
 from langplug._tools.schemas import Schema, typed
 
 OPENER, CLOSER = "<tool_call>", "</tool_call>"
@@ -30,25 +30,25 @@ class TaggedCalls:
         self._json = JsonCalls(names, sure=True, closer=CLOSER)
         self._xml = FunctionCalls(names, schemas)
 
-    def read(self, tape: Tape) -> Read[Found]:
+    def read(self, scanner: Scanner) -> Read[Found]:
         """The first call in the tag; its opener was read."""
-        if not tape.rewound:
-            calls = yield from self._body(tape)
-            if _is_whole(calls) or not tape.at_end or CLOSER not in tape.marked():
+        if not scanner.rewound:
+            calls = yield from self._body(scanner)
+            if _is_whole(calls) or not scanner.at_end or CLOSER not in scanner.marked():
                 return calls
-            tape.rewind(len(OPENER))
-        hidden = tape.narrow(CLOSER)
-        calls = yield from self._body(tape)
-        tape.widen(hidden)
+            scanner.rewind(len(OPENER))
+        hidden = scanner.narrow(CLOSER)
+        calls = yield from self._body(scanner)
+        scanner.widen(hidden)
         return calls
 
-    def _body(self, tape: Tape) -> Read[Found]:
-        yield from tape.blanks()
-        if (yield from tape.peek()) != "<":
-            return (yield from self._json.read_any(tape))
-        if not (yield from tape.skip(FUNCTION)):
+    def _body(self, scanner: Scanner) -> Read[Found]:
+        yield from scanner.blanks()
+        if (yield from scanner.peek()) != "<":
+            return (yield from self._json.read_any(scanner))
+        if not (yield from scanner.skip(FUNCTION)):
             return None
-        return (yield from self._xml.read(tape))
+        return (yield from self._xml.read(scanner))
 
     def behind(self) -> Sequence[Markup]:
         """What may stand directly behind a call."""
@@ -67,37 +67,37 @@ class FunctionCalls:
         self._names = frozenset(f"{name}>" for name in names)
         self._schemas = schemas
 
-    def read(self, tape: Tape) -> Read[Found]:
+    def read(self, scanner: Scanner) -> Read[Found]:
         """The call; its `<function=` was read."""
-        name = ((yield from tape.one_of(self._names)) or "")[:-1]
+        name = ((yield from scanner.one_of(self._names)) or "")[:-1]
         if not name:
             return None
-        yield from tape.blanks()
-        if (yield from tape.peek()) == "{":
-            args = yield from self._object(tape)
+        yield from scanner.blanks()
+        if (yield from scanner.peek()) == "{":
+            args = yield from self._object(scanner)
         else:
-            args = yield from self._parameters(tape, self._schemas.get(name, {}))
-        return [ToolCall(name=name, args=_raw(tape, name) if args is None else args)]
+            args = yield from self._parameters(scanner, self._schemas.get(name, {}))
+        return [ToolCall(name=name, args=_raw(scanner, name) if args is None else args)]
 
-    def _object(self, tape: Tape) -> Read[dict[str, Any] | None]:
-        text, is_whole = yield from read_value(tape, in_tag=True)
+    def _object(self, scanner: Scanner) -> Read[dict[str, Any] | None]:
+        text, is_whole = yield from read_value(scanner, in_tag=True)
         args = arguments_of(text) if is_whole else None
         if args is None:
-            yield from tape.until(FUNCTION_CLOSER)
+            yield from scanner.until(FUNCTION_CLOSER)
         return args
 
-    def _parameters(self, tape: Tape, schema: Schema) -> Read[dict[str, Any] | None]:
+    def _parameters(self, scanner: Scanner, schema: Schema) -> Read[dict[str, Any] | None]:
         args: dict[str, Any] = {}
         while True:
-            yield from tape.blanks()
-            tag = yield from tape.one_of((PARAMETER, FUNCTION_CLOSER, CLOSER))
+            yield from scanner.blanks()
+            tag = yield from scanner.one_of((PARAMETER, FUNCTION_CLOSER, CLOSER))
             if tag is None:
-                yield from tape.until(FUNCTION_CLOSER)
+                yield from scanner.until(FUNCTION_CLOSER)
                 return None
             if tag != PARAMETER:
                 return args
-            key, _ = yield from tape.until(">")
-            value, is_whole = yield from tape.until(PARAMETER_CLOSER)
+            key, _ = yield from scanner.until(">")
+            value, is_whole = yield from scanner.until(PARAMETER_CLOSER)
             if not is_whole:
                 return None
             args[key] = typed(_without_frame(value), key, schema)
@@ -119,8 +119,8 @@ def _is_whole(calls: list[ToolCall] | None) -> bool:
     return bool(calls) and not any(isinstance(call.args, str) for call in calls or ())
 
 
-def _raw(tape: Tape, name: str) -> str:
-    markup = tape.marked()
+def _raw(scanner: Scanner, name: str) -> str:
+    markup = scanner.marked()
     body = markup.partition(f"{FUNCTION}{name}>")[2].removesuffix(FUNCTION_CLOSER)
     return body.strip() or markup
 

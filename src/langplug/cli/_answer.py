@@ -61,7 +61,7 @@ class Stats:
         return f"{self.input_tokens} tokens in, {self.output_tokens} out{rate}"
 
 
-class Answer:
+class ShownAnswer:
     """One answer, whole or as far as it came, and when its pieces came."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from langplug.cli import _exit
-from langplug.cli._answer import Answer, Display
+from langplug.cli._answer import Display, ShownAnswer
 from langplug.cli._conversation import Conversation
 from langplug.cli._terminal import Terminal
 
@@ -38,7 +38,7 @@ class Session:
         self.conversation = conversation
         self.parameters = dict(parameters)
         self.shows_stats = shows_stats
-        self.last: Answer | None = None
+        self.last: ShownAnswer | None = None
         self.unanswered: str | None = None
 
     def answer(self, prompt: str) -> None:
@@ -48,7 +48,7 @@ class Session:
             KeyboardInterrupt: At Ctrl-C; the model's stream is closed by then.
             Exception: What the model raised; the turn is not remembered.
         """
-        answer = self.last = Answer()
+        answer = self.last = ShownAnswer()
         self.unanswered = prompt
         display = Display(self.terminal)
         try:
@@ -64,7 +64,7 @@ class Session:
 
     def answer_as_json(self, prompt: str) -> None:
         """Print the answer to `prompt` as one line of JSON; what came of it, too, where something is then raised."""
-        answer = Answer()
+        answer = ShownAnswer()
         error: str | None = None
         try:
             self._follow(prompt, answer)
@@ -74,13 +74,13 @@ class Session:
         finally:
             self.terminal.answer(answer.as_json(error) + "\n")
 
-    def _follow(self, prompt: str, answer: Answer, display: Display | None = None) -> None:
+    def _follow(self, prompt: str, answer: ShownAnswer, display: Display | None = None) -> None:
         stop = self.parameters.get("stop")
         parameters = {**self.parameters, "stop": [stop]} if isinstance(stop, str) else self.parameters
         show = display.show if display else _show_nothing
         answer.follow(self._model, self.conversation.asking(prompt), parameters, show)
 
-    def _remember(self, prompt: str, answer: Answer) -> None:
+    def _remember(self, prompt: str, answer: ShownAnswer) -> None:
         message = answer.message()
         if message is not None and message.content_blocks:
             self.conversation.add_turn(prompt, message)

@@ -19,7 +19,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from langplug import Request
 from langplug._bridge.loop import wait_for
 from langplug._http import extra
-from langplug._http.client import Answer, NewReader, Outgoing
+from langplug._http.client import NewReader, Outgoing, Response
 from langplug._http.json_body import json_body
 from langplug._http.model import HTTPModel
 from langplug._model.plan import ANSWER_IN_JSON
@@ -116,7 +116,7 @@ class ChatEndpoint(HTTPModel):
 
     # --- the request ---
 
-    async def answer_to(self, request: Request, /) -> Answer:
+    async def answer_to(self, request: Request, /) -> Response:
         """The answer to `request`, asked for again without `stream_options` if the server does not know them."""
         body = self._body(request)
         if "stream_options" in body and self.base_url in self._no_stream_options:
@@ -131,7 +131,7 @@ class ChatEndpoint(HTTPModel):
         self._no_stream_options.add(self.base_url)
         return answer
 
-    async def _sent(self, body: dict[str, Any]) -> Answer:
+    async def _sent(self, body: dict[str, Any]) -> Response:
         outgoing = Outgoing(
             url=f"{self.base_url}/chat/completions",
             body=json_body(body, extra.orjson.dumps),
@@ -139,7 +139,7 @@ class ChatEndpoint(HTTPModel):
         )
         return await self._advised(outgoing, self._reader)
 
-    async def _advised(self, outgoing: Outgoing, new_reader: NewReader) -> Answer:
+    async def _advised(self, outgoing: Outgoing, new_reader: NewReader) -> Response:
         """As `ask`; an error that the settings may be the cause of says which."""
         try:
             return await self.ask(outgoing, new_reader)

@@ -11,14 +11,14 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_valid
 
 from langplug import MissingSecretError, Request
 from langplug._http import extra
-from langplug._http.client import Answer, Outgoing
+from langplug._http.client import Outgoing, Response
 from langplug._http.dialects import DIALECTS, Conversation, system_text
 from langplug._http.model import HTTPModel
 from langplug._http.request import encoded, joined_address, merged, split_address
 from langplug._http.templates import Known, Lazy, check_template, fill, interpolate, names_in, placeholders
 from langplug._messages.prompt import PromptTemplate
 from langplug._model.parameters import parameters_of
-from langplug._stream.described_reader import FramedReader
+from langplug._stream.described_reader import DescribedReader
 from langplug._stream.expressions import ExpressionError
 from langplug._stream.framing import Framing
 from langplug._stream.paths import CONTENT, Paths, UnreadableAnswerError
@@ -229,7 +229,7 @@ class ChatHTTP(HTTPModel):
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
-    async def answer_to(self, request: Request, /) -> Answer:
+    async def answer_to(self, request: Request, /) -> Response:
         """The answer to `request`, once it has begun."""
         return await self.ask(self._outgoing(request), partial(self._reader, request))
 
@@ -433,8 +433,8 @@ class ChatHTTP(HTTPModel):
 
     # --- the answer ---
 
-    def _reader(self, request: Request, content_type: str) -> FramedReader:
-        return FramedReader(
+    def _reader(self, request: Request, content_type: str) -> DescribedReader:
+        return DescribedReader(
             self.framing,
             content_type,
             streamed=self._paths("streamed"),

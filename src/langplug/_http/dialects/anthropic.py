@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langplug._http.dialects.turns import (
     SYSTEM,
     Conversation,
-    Turn,
+    OpenAIMessage,
     arguments_of,
     blocks_of,
     data_of,
@@ -70,13 +70,13 @@ def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": function["name"], **described, "input_schema": schema}
 
 
-def _role(turn: Turn, path: str) -> str:
+def _role(turn: OpenAIMessage, path: str) -> str:
     if turn["role"] not in _ROLES:
         raise ValueError(f"{path} has the role {turn['role']!r}; expected one of {', '.join([*_ROLES, *SYSTEM])}.")
     return _ROLES[turn["role"]]
 
 
-def _content(message: BaseMessage, turn: Turn, path: str) -> list[Block]:
+def _content(message: BaseMessage, turn: OpenAIMessage, path: str) -> list[Block]:
     blocks = [_block(part, path) for part in blocks_of(turn)]
     if turn["role"] == "tool":
         failed = {"is_error": True} if isinstance(message, ToolMessage) and message.status == "error" else {}

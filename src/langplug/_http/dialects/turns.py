@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage
 from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._messages.openai import openai_turns
 
-Turn = dict[str, Any]
+OpenAIMessage = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ SYSTEM = ("system", "developer")
 """The roles of instructions."""
 
 
-def turns_of(messages: Sequence[BaseMessage]) -> Iterator[tuple[int, BaseMessage, Turn, str]]:
+def turns_of(messages: Sequence[BaseMessage]) -> Iterator[tuple[int, BaseMessage, OpenAIMessage, str]]:
     """Each OpenAI message of the conversation, with the number of its own message, that message, and its place.
 
     Raises:
@@ -48,7 +48,7 @@ def turns_of(messages: Sequence[BaseMessage]) -> Iterator[tuple[int, BaseMessage
             yield number, message, turn, path
 
 
-def blocks_of(turn: Turn) -> list[dict[str, Any]]:
+def blocks_of(turn: OpenAIMessage) -> list[dict[str, Any]]:
     """The content of an OpenAI message as a list of parts; empty text is none."""
     content = turn["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content

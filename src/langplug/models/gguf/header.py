@@ -70,7 +70,7 @@ def read_chat_template(path: Path) -> str | None:
     """
     _regular_file(path)
     with _opened(path) as data, _damage_named(path):
-        return _of_type(str, dict(_Reader(data).metadata()).get("tokenizer.chat_template"))
+        return _of_type(str, dict(_HeaderReader(data).metadata()).get("tokenizer.chat_template"))
 
 
 def check_file(path: Path) -> None:
@@ -82,7 +82,7 @@ def check_file(path: Path) -> None:
     """
     size = _regular_file(path).st_size
     with _opened(path) as data, _damage_named(path):
-        needed = _Reader(data).first_byte_of_last_tensor() + 1
+        needed = _HeaderReader(data).first_byte_of_last_tensor() + 1
     if size < needed:
         raise BadWeightsError(
             f"{str(path)!r} is cut off: it has {size:,} bytes, and its tensors begin as late as byte {needed:,}. "
@@ -93,7 +93,7 @@ def check_file(path: Path) -> None:
 @lru_cache(maxsize=32)
 def _read_header(path: Path, _modified_ns: int, _size: int) -> Header:
     with _opened(path) as data, _damage_named(path):
-        return _wanted(_Reader(data).metadata())
+        return _wanted(_HeaderReader(data).metadata())
 
 
 def _wanted(entries: Iterator[tuple[str, Any]]) -> Header:
@@ -118,7 +118,7 @@ def _of_type(kind: type[T], value: object) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-class _Reader:
+class _HeaderReader:
     """Walks through a header from its first byte on."""
 
     def __init__(self, data: mmap.mmap) -> None:

@@ -9,7 +9,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, generation_chunk, joined
 from langplug._answer.parser import Piece
-from langplug._bridge.async_generators import Owned
+from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._model.plan import Plan
@@ -19,14 +19,14 @@ JOINED_AT_ONCE = 64
 """So many pieces are kept one by one, before those of a kind become one."""
 
 
-class Call:
+class ModelRun:
     """What one call needs until its answer is complete."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._model = plan.model
         self._request = plan.request
-        self._turn = plan.new_turn()
+        self._turn = plan.new_parser()
         self._asked = 1
         self._adaptations = list(plan.adaptations)
         self._spent: UsageMetadata | None = None  # on attempts that did not do
@@ -38,8 +38,8 @@ class Call:
 
     def pieces(self) -> Generator[Piece | Restart, None, None]:
         """Drive the author's function and yield the clean pieces of its answer."""
-        settled: Sequence[Piece] | None = None
-        while settled is None:
+        checked: Sequence[Piece] | None = None
+        while checked is None:
             self._wait()
             source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
             try:
@@ -49,7 +49,7 @@ class Call:
                         break
                 source.close()
                 yield from self._shown(self._turn.end())
-                if (settled := self._settle()) is None and self._plan.live:
+                if (checked := self._settle()) is None and self._plan.live:
                     yield RESTART
             except GeneratorExit:
                 raise
@@ -58,12 +58,12 @@ class Call:
                 raise
             finally:
                 source.close()
-        yield from settled
+        yield from checked
 
     async def apieces(self) -> AsyncGenerator[Piece | Restart, None]:
         """As `pieces`, for an event loop."""
-        settled: Sequence[Piece] | None = None
-        while settled is None:
+        checked: Sequence[Piece] | None = None
+        while checked is None:
             await self._await()
             source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
             try:
@@ -75,7 +75,7 @@ class Call:
                 await source.aclose()
                 for piece in self._shown(self._turn.end()):
                     yield piece
-                if (settled := self._settle()) is None and self._plan.live:
+                if (checked := self._settle()) is None and self._plan.live:
                     yield RESTART
             except GeneratorExit:
                 raise
@@ -84,7 +84,7 @@ class Call:
                 raise
             finally:
                 await source.aclose()
-        for piece in settled:
+        for piece in checked:
             yield piece
 
     # --- one of several answers, whose parts come together ---
@@ -108,7 +108,7 @@ class Call:
 
     async def amessage(self) -> AIMessage:
         """As `message`, for an event loop."""
-        async for _ in Owned(self.apieces()):
+        async for _ in DetachedAsyncGenerator(self.apieces()):
             pass
         return self._message(self._closing())
 
@@ -123,7 +123,7 @@ class Call:
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
         """As `chunks`, for an event loop."""
-        messages = Owned(self.amessages())
+        messages = DetachedAsyncGenerator(self.amessages())
         try:
             async for message in messages:
                 yield generation_chunk(message)
@@ -148,7 +148,7 @@ class Call:
     async def amessages(self, message_id: str | None = None) -> AsyncGenerator[AIMessageChunk, None]:
         """As `messages`, for an event loop."""
         builder = ChunkBuilder(v1=self._v1, message_id=message_id)
-        pieces = Owned(self.apieces())
+        pieces = DetachedAsyncGenerator(self.apieces())
         try:
             async for piece in pieces:
                 yield builder.chunk(piece)
@@ -161,7 +161,7 @@ class Call:
     def _shown(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         """Keep `pieces`, and show them at once, unless the whole answer is to be looked at first."""
         self._seen += pieces
-        if self._plan.demand is None:
+        if self._plan.requirement is None:
             if len(self._seen) - self._joined >= JOINED_AT_ONCE:
                 self._join()
             return pieces
@@ -178,20 +178,20 @@ class Call:
         Raises:
             UnmetDemandError: If the answer does not hold what it must, and the model was asked often enough.
         """
-        demand = self._plan.demand
-        if demand is None:
+        requirement = self._plan.requirement
+        if requirement is None:
             return ()
-        settled = demand.settle(self._seen)
+        checked = requirement.check(self._seen)
         cut_off = self._turn.reason == "length"  # and would be again
         given_up = self._asked > REASKS or cut_off
-        if settled.problem is None or (demand.when_unmet == "give" and given_up):
+        if checked.problem is None or (requirement.when_unmet == "give" and given_up):
             if self._plan.live:
                 return ()
-            self._seen = settled.pieces
-            return settled.pieces
+            self._seen = checked.pieces
+            return checked.pieces
         if given_up:
-            raise unmet(type(self._model).__name__, settled.problem, self._asked, cut_off=cut_off)
-        self._ask_again(settled.problem)
+            raise unmet(type(self._model).__name__, checked.problem, self._asked, cut_off=cut_off)
+        self._ask_again(checked.problem)
         return None
 
     def _wait(self) -> None:
@@ -204,13 +204,15 @@ class Call:
             await limiter.aacquire(blocking=True)
 
     def _ask_again(self, problem: str) -> None:
-        demand = self._plan.demand
+        requirement = self._plan.requirement
         self._spent = self._usage()
         self._request = self._plan.again(self._request, self._message(Closing()), problem)
-        self._turn = self._plan.new_turn()
+        self._turn = self._plan.new_parser()
         self._seen = []
         self._asked += 1
-        self._adaptations.append({"feature": demand.feature if demand else "", "action": f"asked again: {problem}"})
+        self._adaptations.append(
+            {"feature": requirement.feature if requirement else "", "action": f"asked again: {problem}"}
+        )
 
     # --- the answer and its end ---
 
