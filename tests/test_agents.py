@@ -18,7 +18,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
-from tests.callers import CALLERS, TOOLS, AnswerParser, MakeCaller, call, caller
+from tests.callers import CALLERS, TOOLS, MakeCaller, Turn, call, caller
 from tests.clever import CLEVER, say_as_told
 
 from langplug import (
@@ -35,9 +35,9 @@ from langplug.models import ChatScripted
 
 QUESTION: Any = {"messages": [HumanMessage("What is 1 + 2?")]}
 
-ONE: tuple[AnswerParser, ...] = (["Let me see:", call("add", a=1, b=2)], ["It is ", "three."])
-PARALLEL: tuple[AnswerParser, ...] = ([call("add", a=1, b=2), call("now"), call("greet", name="Bo")], ["It is three."])
-CHAIN: tuple[AnswerParser, ...] = ([call("now")], ["Next:", call("add", a=1, b=2)], ["It is three."])
+ONE: tuple[Turn, ...] = (["Let me see:", call("add", a=1, b=2)], ["It is ", "three."])
+PARALLEL: tuple[Turn, ...] = ([call("add", a=1, b=2), call("now"), call("greet", name="Bo")], ["It is three."])
+CHAIN: tuple[Turn, ...] = ([call("now")], ["Next:", call("add", a=1, b=2)], ["It is three."])
 
 
 @tool
