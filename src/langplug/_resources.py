@@ -23,11 +23,11 @@ S = TypeVar("S", bound="HasResources")
 class HasResources:
     """What a `resource` is declared on; langplug's `ChatModel` is one."""
 
-    def resource_store(self) -> "ResourceStore":
+    def __langplug_resources__(self) -> "ResourceStore":
         """Where this instance's resources live."""
         raise NotImplementedError
 
-    def resource_owner(self) -> Any:
+    def __langplug_resource_owner__(self) -> Any:
         """This instance as its resources see it: the same settings, but no hold on the resources."""
         raise NotImplementedError
 
@@ -52,7 +52,7 @@ class Resource(Generic[T]):
     def __get__(self, instance: HasResources | None, owner: type) -> "Resource[T] | T":
         if instance is None:
             return self
-        return cast("T", instance.resource_store().get(self, instance))
+        return cast("T", instance.__langplug_resources__().get(self, instance))
 
     def key(self, instance: HasResources) -> Hashable:
         """Which of this resource's values belongs to `instance` as it is set up now."""
@@ -83,7 +83,7 @@ class AsyncResource(Resource[T]):
     ) -> "AsyncResource[T] | Awaitable[T]":
         if instance is None:
             return self
-        return cast("Awaitable[T]", instance.resource_store().aget(self, instance))
+        return cast("Awaitable[T]", instance.__langplug_resources__().aget(self, instance))
 
 
 class _Declaration:
@@ -262,7 +262,7 @@ class ResourceStore:
         """The value of a sync resource, made now if need be."""
         with _registry_lock:
             entry = self._entry(declared, declared.key(instance))
-        return entry.value(declared.make, instance.resource_owner)
+        return entry.value(declared.make, instance.__langplug_resource_owner__)
 
     def _entry(self, declared: Resource[Any], key: Hashable) -> _Entry:
         self._forget_parent()
@@ -289,7 +289,7 @@ class ResourceStore:
             own = self._loops.setdefault(loop, _LoopResources())
         task = own.tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = own.tasks[key] = loop.create_task(own.make(declared.make(instance.resource_owner())))
+            task = own.tasks[key] = loop.create_task(own.make(declared.make(instance.__langplug_resource_owner__())))
         return await asyncio.shield(task)
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ def test_each_shape_is_played(make: MakeModel, monkeypatch: pytest.MonkeyPatch) 
     asked = subject.exchanges[0].asked
     assert asked is not None
     assert ["add"] == [tool["function"]["name"] for tool in asked.tools]
-    assert subject.cls.shape is type(subject.says("hi")).shape  # type: ignore[attr-defined]
+    assert subject.cls.__langplug_shape__ is type(subject.says("hi")).__langplug_shape__  # type: ignore[attr-defined]
 
 
 def test_a_model_that_echoes_is_told_what_to_say() -> None:

@@ -458,7 +458,7 @@ def test_a16_the_base_class_keeps_its_hooks(make_model: MakeModel) -> None:
     theirs = {name for cls in BaseChatModel.__mro__ for name in vars(cls)}
     validators = ChatModel.__pydantic_decorators__.model_validators
     ours = {name for name, one in validators.items() if name in vars(ChatModel)}
-    assert {"_sort_arguments", "_set_langplug_version"} == ours
+    assert {"_ChatModel__sort_arguments", "_ChatModel__note_versions"} == ours
     assert not ours & theirs
     assert {"_set_model_profile", "_check_profile_keys"} <= set(validators)
     assert re.match(r"\d+\.\d+", (make_model().metadata or {})["lc_versions"]["langchain-core"])

@@ -119,6 +119,9 @@ VARIANTS: dict[str, Any] = {
     "adaptations": "silent",
     "keep_reasoning": "all",
     "tool_format": "json",
+    "tool_calling": "native",
+    "structured_output": "native",
+    "accepts": frozenset({"image"}),
     "output_version": "v1",
 }
 """Another value for every field that may change an answer."""

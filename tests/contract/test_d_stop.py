@@ -67,7 +67,7 @@ def test_d02_stop_strings_are_literal(make_model: MakeModel, call: Path) -> None
 def test_d02_streams_hold_back_only_what_may_become_a_stop_string(make_model: MakeModel) -> None:
     """A chunk of a streaming model waits for the next one only while it may be the beginning of a stop string."""
     model = make_model(mode="spell")
-    expected = ["a", "b", "c", ""] if model.shape.streams else ["abc", ""]
+    expected = ["a", "b", "c", ""] if model.__langplug_shape__.streams else ["abc", ""]
     assert expected == [chunk.text for chunk in chunks(model, "abc", stop=["XYZ"])]
 
 

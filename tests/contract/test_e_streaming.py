@@ -67,7 +67,7 @@ def test_e01_a_stream_has_chunks_only(make_model: MakeModel, read: Read) -> None
     model = make_model()
     given = read(model, "one two three")
     assert {AIMessageChunk} == {type(chunk) for chunk in given}
-    expected = ["one", " two", " three"] if model.shape.streams else ["one two three"]
+    expected = ["one", " two", " three"] if model.__langplug_shape__.streams else ["one two three"]
     assert expected == [chunk.text for chunk in given if chunk.text]
 
 
@@ -212,7 +212,7 @@ def test_e10_an_error_has_what_was_said_before_it(make_model: MakeModel, call: P
     with pytest.raises(ZooError) as caught:
         call(model, "one two")
     partial: AIMessage | None = caught.value.partial  # type: ignore[attr-defined]
-    assert ("one two" if model.shape.streams else None) == (partial and partial.text)
+    assert ("one two" if model.__langplug_shape__.streams else None) == (partial and partial.text)
 
 
 def test_e10_callbacks_get_what_was_said_before_an_error(make_model: MakeModel, read: Read) -> None:
@@ -220,7 +220,7 @@ def test_e10_callbacks_get_what_was_said_before_an_error(make_model: MakeModel, 
     model, watcher = make_model(mode="fail"), Watcher()
     with pytest.raises(ZooError):
         read(model, "one two", config={"callbacks": [watcher]})
-    assert (["one two"] if model.shape.streams else []) == watcher.partial
+    assert (["one two"] if model.__langplug_shape__.streams else []) == watcher.partial
 
 
 # --- switches ---

@@ -99,9 +99,10 @@ def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
 
 
 def _streaming_of_langplug(model: ChatModel) -> Point:
-    if model.shape.streams:
-        return Point("stream", "native", f"Piece by piece, as `respond` yields it ({model.shape.value}).")
-    return Point("stream", "whole", f"The whole answer in one piece: `respond` returns it ({model.shape.value}).")
+    shape = model.__langplug_shape__
+    if shape.streams:
+        return Point("stream", "native", f"Piece by piece, as `respond` yields it ({shape.value}).")
+    return Point("stream", "whole", f"The whole answer in one piece: `respond` returns it ({shape.value}).")
 
 
 def _implicit(subject: Subject, model: BaseChatModel) -> Point:
@@ -136,7 +137,7 @@ def _named(whole: bool, pieces: bool) -> str:
 
 
 def _async_of_langplug(model: ChatModel) -> Point:
-    if model.shape.is_async:
+    if model.__langplug_shape__.is_async:
         text = "Natively, on the caller's loop; invoke and stream run it on one long-lived loop of langplug's."
         return Point("async", "native", text)
     text = (

@@ -276,7 +276,7 @@ def _troubled(told: Iterator[Move], trouble: Trouble | None) -> Iterator[Move]:
 
 def scripted(cls: type[ChatModel], script: Script) -> type[ChatModel]:
     """The class, with a `respond` of the same shape that plays the script."""
-    respond = _RESPONDS[cls.shape.name](script)
+    respond = _RESPONDS[cls.__langplug_shape__.name](script)
     body: dict[str, Any] = {"respond": respond, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
     metaclass: Any = type(cls)
     made: type[ChatModel] = metaclass(cls.__name__, (cls,), {**body, "__doc__": cls.__doc__})

@@ -305,11 +305,17 @@ def run(coroutine: Coroutine[Any, Any, T], limit_s: float = 15.0, *, alone: bool
 
 
 def _streams(cls: type) -> bool:
-    return not issubclass(cls, ChatModel) or cls.shape.streams
+    return not issubclass(cls, ChatModel) or cls.__langplug_shape__.streams
+
+
+def tool_calling_of(cls: type) -> str:
+    """How models of a class call tools, if they are langplug's; empty for anybody else's."""
+    field = getattr(cls, "model_fields", {}).get("tool_calling")
+    return "" if field is None else str(field.default)
 
 
 def _calls_tools(subject: Subject) -> bool:
-    return subject.overrides("bind_tools") and getattr(subject.cls, "tool_calling", "") != "off"
+    return subject.overrides("bind_tools") and tool_calling_of(subject.cls) != "off"
 
 
 def _given(value: Mapping[str, Any], asked: Asked) -> Reply:

@@ -1,126 +1,71 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import SecretStr, model_validator
 
 from langplug._bridge.async_generators import DetachedAsyncGenerator
-from langplug._bridge.shapes import Shape
 from langplug._errors import MissingSecretError
-from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._model import class_checks, tokens
 from langplug._model.choices import Choices
+from langplug._model.fields import ModelFields
 from langplug._model.identity import is_secret, plain, stable_text
-from langplug._model.langchain import FOR_A_PARSER, OPENED, PatchedChatModel, parameters_in, with_signature
-from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown
-from langplug._model.plan import plan
+from langplug._model.langchain import FOR_A_PARSER, OPENED, parameters_in, with_signature
+from langplug._model.names import package_versions
+from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
+from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
-from langplug._model.structured import Method, structured
-from langplug._parts import Answer
-from langplug._request import Request
-from langplug._resources import HasResources, Resource, ResourceStore
-from langplug._tools import ToolFormat, format_named
+from langplug._model.structured import Method, structured_output
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
 
 
-class ChatModel(PatchedChatModel, HasResources):
+class ChatModel(ModelFields):
     """Any language model as a LangChain chat model: subclass it and write `respond`.
 
     Fields are declared as in any pydantic model. Each is at once a typed constructor argument, a validated
     parameter of a single call (`model.invoke(..., temperature=0)`), part of the cache key and of traces.
 
-    Class variables:
-        tool_calling: How the model calls tools. `"native"`: `respond` reads `request.tools` and `request.tool_choice`
-            and yields `ToolCall`s. `"prompted"`: langplug puts them into the prompt and reads calls out of the text.
+    What the model can do by itself is set in the class body or, for one model, in the constructor:
+
+        tool_calling: `"native"`: `respond` reads `request.tools` and `request.tool_choice` and yields `ToolCall`s.
+            `"prompted"` (the default): langplug puts them into the prompt and reads calls out of the text. `"off"`.
         structured_output: `"native"` if `respond` sees to it that its text fits `request.schema`.
         accepts: Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.
+        tool_format: How calls stand in the text of a prompted model.
+
+    Class variables:
         provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
     """
-
-    # pydantic's errors would show what was given, keys included, wherever a validator of the whole model raises
-    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True)
-
-    tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "prompted"
-    structured_output: ClassVar[Literal["native", "derived"]] = "derived"
-    accepts: ClassVar[frozenset[str]] = frozenset()
-    provider: ClassVar[str] = ""
-    shape: ClassVar[Shape] = Shape.FUNCTION
-
-    stop: list[str] | None = None
-    """Strings at which the answer ends, unless a call gives its own."""
-
-    include_stop: bool = True
-    """Whether the answer ends right behind the stop string, so that a reader sees why it ended, or right before it."""
-
-    streaming: bool = False
-    """Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens. If False, nothing does."""
-
-    timeout: float | None = Field(default=None, gt=0)
-    """Seconds that the whole answer may take before `ModelTimeoutError`. Default: for ever."""
-
-    context_window: int | None = Field(default=None, gt=0)
-    """Tokens that fit in one request, for `profile`. Default: not known."""
-
-    token_counter: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
-    """Counts the tokens of a text. With it, usage that the model does not report is estimated and marked so."""
-
-    reasoning_tags: tuple[str, str] | None = ("<think>", "</think>")
-    """The tags around reasoning in the model's text; None takes all text as it is."""
-
-    reasoning_opened: bool = False
-    """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag."""
-
-    keep_reasoning: KeepReasoning = "never"
-    """Which of its earlier reasoning the model is shown again: none, that since the last human message, or all."""
-
-    tool_format: str | ToolFormat | None = None
-    """How calls stand in the text of a prompted model. Default: as models of its kind write them."""
-
-    adaptations: Literal["note", "silent", "refuse"] = "note"
-    """Whether what langplug does in the model's place is noted in `response_metadata["adaptations"]`, or is refused."""
-
-    ignored_params: dict[str, Any] = Field(default_factory=dict)
-    """Standard parameters that were given but that this model has no use for."""
-
-    _resources: ResourceStore = PrivateAttr(default_factory=ResourceStore)
-
-    # --- what the author writes ---
-
-    def respond(self, request: Request, /) -> Answer:
-        """Answer `request`: return the answer or yield it in parts, as a plain or an async function.
-
-        To be written by every model. What may be returned or yielded is a `Part`.
-        """
-        raise NotImplementedError
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        class_checks.check_fields(cls, PatchedChatModel)
-        class_checks.check_capabilities(cls)
-        if "respond" in cls.__dict__ and "shape" not in cls.__dict__:
-            cls.shape = class_checks.checked_shape(cls)
-        class_checks.note_package_version(cls)
+        class_checks.check_class(cls)
+        if "respond" in cls.__dict__ and "__langplug_shape__" not in cls.__dict__:
+            cls.__langplug_shape__ = class_checks.read_shape(cls)
+        package_versions(cls)  # looked up now: later may be in an event loop, which file access would block
 
     # --- construction ---
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._check_secrets(kwargs)  # here too: pydantic would wrap the error, a ValueError, in one of its own
+        self.__langplug_check_secrets__(
+            kwargs
+        )  # here too: pydantic would wrap the error, a ValueError, in one of its own
         super().__init__(*args, **kwargs)
 
     @model_validator(mode="before")
     @classmethod
-    def _sort_arguments(cls, given: Any) -> Any:
-        if cls.respond is ChatModel.respond:
+    def __sort_arguments(cls, given: Any) -> Any:
+        if cls.respond is ModelFields.respond:
             raise TypeError(f"{cls.__name__} has no `respond`. Write `def respond(self, request: Request): ...` in it.")
         if not isinstance(given, dict):
             return given
@@ -129,20 +74,20 @@ class ChatModel(PatchedChatModel, HasResources):
         ignored: dict[str, Any] = {}
         for name, value in given.items():
             # hidden at once, or pydantic's errors would show it
-            shown = SecretStr(value) if name in declared.hidden and isinstance(value, str) else value
+            safe = SecretStr(value) if name in declared.hidden and isinstance(value, str) else value
             if name in declared.fields:
-                arguments[declared.fields[name]] = shown
+                arguments[declared.fields[name]] = safe
             elif name in STANDARD:
-                ignored[name] = shown
+                ignored[name] = safe
             else:
-                raise unknown(cls, name, "its constructor", declared.fields.keys() - set(_COMPANIONS))
+                raise unknown_parameter(cls, name, "its constructor", declared.fields.keys() - set(_COMPANIONS))
         if ignored:
             arguments["ignored_params"] = {**arguments.get("ignored_params", {}), **ignored}
-        cls._check_secrets(arguments)
+        cls.__langplug_check_secrets__(arguments)
         return arguments
 
     @classmethod
-    def _check_secrets(cls, arguments: Iterable[str]) -> None:
+    def __langplug_check_secrets__(cls, arguments: Iterable[str]) -> None:
         declared = parameters_of(cls)
         given = {declared.fields.get(name) for name in arguments}
         for field, value in declared.environment.items():
@@ -152,21 +97,9 @@ class ChatModel(PatchedChatModel, HasResources):
                     f"or pass `{cls.model_fields[field].alias or field}=...` to the constructor."
                 )
 
-    @field_validator("stop", mode="before")
-    @classmethod
-    def _listed_stop(cls, stop: Any) -> Any:
-        return [stop] if isinstance(stop, str) else stop
-
-    @field_validator("tool_format")
-    @classmethod
-    def _known_format(cls, chosen: str | ToolFormat | None) -> str | ToolFormat | None:
-        if isinstance(chosen, str):
-            format_named(chosen)
-        return chosen
-
     @model_validator(mode="after")
-    def _set_langplug_version(self) -> Self:
-        for package, version in class_checks.package_versions(type(self)):
+    def __note_versions(self) -> Self:
+        for package, version in package_versions(type(self)):
             self._add_version(package, version)
         return self
 
@@ -187,38 +120,6 @@ class ChatModel(PatchedChatModel, HasResources):
         return profile
 
     # --- identity ---
-
-    @property
-    def _llm_type(self) -> str:
-        return class_checks.kebab(type(self).__name__)
-
-    @property
-    def reported_name(self) -> str:
-        """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
-        for field in NAME_FIELDS:
-            if isinstance(name := self.__dict__.get(field), str) and name:
-                return name
-        return self._llm_type
-
-    @property
-    def tool_format_hints(self) -> tuple[str, ...]:
-        """What may tell how it writes calls, the best first: its chat template, where it is known, and its name."""
-        return (self.reported_name,)
-
-    @property
-    def answers_per_call(self) -> int:
-        """How many answers one call asks for. More than one come from OpenAI-shaped parts that hold them all."""
-        return 1
-
-    @property
-    def ends_at_stop(self) -> bool:
-        """Whether the source gives the stop text and ends behind it by itself, so that its usage is still read."""
-        return False
-
-    @property
-    def reported_provider(self) -> str:
-        """Who runs the model, for metadata and traces."""
-        return self.provider or class_checks.provider_name(type(self).__name__)
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -261,31 +162,31 @@ class ChatModel(PatchedChatModel, HasResources):
             params["ls_stop"] = in_force
         return params
 
-    # --- the four doors of langchain-core ---
+    # --- the four hooks of langchain-core ---
 
     @with_signature
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        planned = plan(self, messages, stop, kwargs, streaming=False)
-        several = planned.model.answers_per_call > 1
-        answers = Choices(planned).messages() if several else [ModelRun(planned).message()]
-        return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
+        plan = Plan(self, messages, stop, kwargs, streaming=False)
+        if plan.model.answers_per_call > 1:
+            return ChatResult(generations=[ChatGeneration(message=one) for one in Choices(plan).messages()])
+        return ChatResult(generations=[ChatGeneration(message=ModelRun(plan).message())])
 
     @with_signature
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        planned = plan(self, messages, stop, kwargs, streaming=False)
-        several = planned.model.answers_per_call > 1
-        answers = await Choices(planned).amessages() if several else [await ModelRun(planned).amessage()]
-        return ChatResult(generations=[ChatGeneration(message=answer) for answer in answers])
+        plan = Plan(self, messages, stop, kwargs, streaming=False)
+        if plan.model.answers_per_call > 1:
+            return ChatResult(generations=[ChatGeneration(message=one) for one in await Choices(plan).amessages()])
+        return ChatResult(generations=[ChatGeneration(message=await ModelRun(plan).amessage())])
 
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
-        chunks = self._open(messages, stop, _held(kwargs) if opened is None else kwargs, streaming=True).chunks()
+        chunks = ModelRun(Plan(self, messages, stop, _without_restarts(kwargs, opened), streaming=True)).chunks()
         if opened is not None:
             opened.append(chunks)
         return chunks
@@ -294,16 +195,14 @@ class ChatModel(PatchedChatModel, HasResources):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
-        chunks = self._open(messages, stop, _held(kwargs) if opened is None else kwargs, streaming=True).achunks()
+        chunks = ModelRun(Plan(self, messages, stop, _without_restarts(kwargs, opened), streaming=True)).achunks()
         if opened is None:
             return chunks
-        opened.append(owned := DetachedAsyncGenerator(chunks))
-        return owned
+        opened.append(detached := DetachedAsyncGenerator(chunks))
+        return detached
 
-    def _open(
-        self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool
-    ) -> ModelRun:
-        return ModelRun(plan(self, messages, stop, given, streaming=streaming))
+    def __langplug_open__(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]) -> ModelRun:
+        return ModelRun(Plan(self, messages, stop, given, streaming=True))
 
     # --- tools and structured output ---
 
@@ -353,21 +252,21 @@ class ChatModel(PatchedChatModel, HasResources):
                 `"json_mode"`: JSON of the form that the prompt describes, checked. Default: the surest that it has.
             include_raw: Give `{"raw": message, "parsed": object or None, "parsing_error": error or None}`.
             strict: Passed on with the schema, for models that know it.
-            kwargs: None that there are.
+            kwargs: Nothing else is accepted.
 
         Raises:
-            ValueError: If the schema, the method or a keyword is none that there is.
+            ValueError: If the schema is not a schema, or the method or a keyword is unknown.
             OutputParserException: When called, if the answer does not fit, even when asked again. Never None.
         """
         if kwargs:
             raise ValueError(f"with_structured_output takes no {', '.join(map(repr, kwargs))}.")
-        return structured(self, schema, method, include_raw, strict)
+        return structured_output(self, schema, method, include_raw, strict)
 
     # --- tokens ---
 
     def get_token_ids(self, text: str) -> list[int]:
         """The tokens of `text` as numbers: by `custom_get_token_ids`, else an estimate without a tokenizer."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids else tokens.estimated_ids(text)
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids else tokens.estimate_ids(text)
 
     def get_num_tokens(self, text: str) -> int:
         """How many tokens `text` has: by `token_counter`, else by `get_token_ids`."""
@@ -375,23 +274,13 @@ class ChatModel(PatchedChatModel, HasResources):
 
     # --- resources, copies and pickles ---
 
-    def resource_store(self) -> ResourceStore:
-        """Where this model's resources live; copies share it."""
-        return self._resources
-
-    def resource_owner(self) -> Self:
-        """This model as its resources see it, without a hold on them all, or they would keep each other alive."""
-        owner = self.model_copy()
-        owner._resources = ResourceStore(self._resources)  # noqa: SLF001 - a copy of this very model
-        return owner
-
     def close(self) -> None:
         """Tear down the resources that were made and that no other model shares. The model can still be used after."""
-        self._resources.close()
+        self.__langplug_resources__().close()
 
     async def aclose(self) -> None:
         """As `close`, and wait for what belongs to the running event loop."""
-        await self._resources.aclose()
+        await self.__langplug_resources__().aclose()
 
     def __repr_args__(self) -> Any:
         """The fields that were set to something, without what LangChain itself adds to every model."""
@@ -399,7 +288,7 @@ class ChatModel(PatchedChatModel, HasResources):
         return [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
 
     def __eq__(self, other: object) -> bool:
-        """Equal where all settings are; what a model makes or counts as it is used is none."""
+        """Equal where all settings are; what a model makes or counts as it is used is not a setting."""
         return type(self) is type(other) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]  # as for any pydantic model that can change
@@ -420,15 +309,17 @@ class ChatModel(PatchedChatModel, HasResources):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Secrets come from the environment again."""
         super().__setstate__(state)
-        self._check_secrets(self.__dict__)
+        self.__langplug_check_secrets__(self.__dict__)
         for name in parameters_of(type(self)).secrets:
             if name not in self.__dict__:
-                type(self).__pydantic_validator__.validate_assignment(self, name, self._default_of(name))
-
-    def _default_of(self, name: str) -> Any:
-        return type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
+                value = type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
+                type(self).__pydantic_validator__.validate_assignment(self, name, value)
 
 
-def _held(given: dict[str, Any]) -> dict[str, Any]:
-    """What a stream was given that langchain-core adds up to one message: there, nothing that was shown can be void."""
-    return {**given, FOR_A_PARSER: "held"} if FOR_A_PARSER in given else given
+def _without_restarts(given: dict[str, Any], opened: list[Any] | None) -> dict[str, Any]:
+    """What a stream was given, for whoever reads it.
+
+    Where langchain-core reads it (`invoke` with `streaming=True`, `astream_log`), it adds all chunks up to one message,
+    so nothing that was shown can be taken back: an answer that must be checked is then held until it is.
+    """
+    return {**given, FOR_A_PARSER: "held"} if opened is None and FOR_A_PARSER in given else given

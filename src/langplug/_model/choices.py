@@ -26,7 +26,7 @@ class Choices:
             )
         self._model = plan.model
         self._request = plan.request
-        self._calls = [ModelRun(plan) for _ in range(plan.model.answers_per_call)]
+        self._runs = [ModelRun(plan) for _ in range(plan.model.answers_per_call)]
         self._seen: set[int] = set()
 
     def messages(self) -> list[AIMessage]:
@@ -35,42 +35,42 @@ class Choices:
         Raises:
             UnmetDemandError: If there are fewer than were asked for.
         """
-        source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        source = parts(self._model.respond, self._model.__langplug_shape__, self._request, self._model.timeout)
         try:
             for part in source:
-                self._take(part)
+                self._add_part(part)
             return self._messages()
         except BaseException as error:
-            remember_partial(error, self._calls[0].partial())
+            remember_partial(error, self._runs[0].partial())
             raise
         finally:
             source.close()
 
     async def amessages(self) -> list[AIMessage]:
         """As `messages`, for an event loop."""
-        source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        source = aparts(self._model.respond, self._model.__langplug_shape__, self._request, self._model.timeout)
         try:
             async for part in source:
-                self._take(part)
+                self._add_part(part)
             return self._messages()
         except BaseException as error:
-            remember_partial(error, self._calls[0].partial())
+            remember_partial(error, self._runs[0].partial())
             raise
         finally:
             await source.aclose()
 
-    def _take(self, part: Any) -> None:
+    def _add_part(self, part: Any) -> None:
         if not isinstance(part, dict):
-            self._calls[0].take(part)
+            self._runs[0].add_part(part)
             return
         self._seen |= {choice.get("index") or 0 for choice in part.get("choices") or ()}
-        for index, call in enumerate(self._calls):
-            call.take(answer_in(part, index))
+        for index, run in enumerate(self._runs):
+            run.add_part(answer_in(part, index))
 
     def _messages(self) -> list[AIMessage]:
-        if len(self._seen) < len(self._calls):
+        if len(self._seen) < len(self._runs):
             raise UnmetDemandError(
-                f"{type(self._model).__name__} was asked for {len(self._calls)} answers, but the server gave "
+                f"{type(self._model).__name__} was asked for {len(self._runs)} answers, but the server gave "
                 f"{len(self._seen)}. It does not know `n`: set n=1, and call it several times, with `batch`."
             )
-        return [call.taken() for call in self._calls]
+        return [run.collected_message() for run in self._runs]

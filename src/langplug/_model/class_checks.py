@@ -1,20 +1,76 @@
 """What can be said of an author's class when it is made, and is best said then."""
 
 import inspect
-import re
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-
-from langchain_core.messages.block_translators import get_translator
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from langplug._bridge.shapes import Shape, shape_of
 from langplug._model.identity import KEY_LIKE
 
 SHAPES = "`def` returning or yielding, or `async def` returning or yielding"
 
+_OURS = ("langplug._", "langplug.models", "langchain_core.")
+"""Where the modules of classes begin that are no author's."""
 
-def checked_shape(cls: type) -> Shape:
+
+def check_class(cls: Any) -> None:
+    """Check the names and types that the class declares.
+
+    Raises:
+        TypeError: If one takes the place of what every chat model has, or would show a key in the open.
+    """
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith(_OURS)]
+    for name in inspect.get_annotations(cls):
+        if name in cls.model_fields:
+            _check_field(cls, name, bases)
+    for name, value in vars(cls).items():
+        inherited = any(name in getattr(base, "__pydantic_fields__", {}) for base in bases)
+        if inherited and inspect.isroutine(value):
+            # pydantic would keep the field and let the instance's value hide the method
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: every chat model has a setting {name!r}, which would hide this method. "
+                "Choose another name."
+            )
+
+
+def _check_field(cls: Any, name: str, bases: list[Any]) -> None:
+    where = f"{cls.__qualname__}.{name}"
+    field = cls.model_fields[name]
+    for base in bases:
+        known = vars(base).get(name)
+        if callable(known) or isinstance(known, property | classmethod | staticmethod):
+            raise TypeError(f"{where}: every chat model has a method {name!r}. Choose another name.")
+        inherited = getattr(base, "__pydantic_fields__", {}).get(name)
+        if inherited is not None and not _narrows(field.annotation, inherited.annotation):
+            raise TypeError(
+                f"{where} is declared as {_type_name(field.annotation)}, but every chat model has a setting {name!r}: "
+                f"{_type_name(inherited.annotation)}. Keep that type, or choose another name."
+            )
+    if KEY_LIKE.search(name) and field.annotation in (str, str | None):
+        raise TypeError(
+            f"{where} is a str, which traces and reprs would show. Declare it as a secret: "
+            f'`{name}: SecretStr = env("{name.upper()}")`.'
+        )
+
+
+def _narrows(declared: Any, inherited: Any) -> bool:
+    """Whether each alternative of the `declared` type is one of the `inherited` type, their parameters aside."""
+    return declared is Any or _alternatives(declared) <= _alternatives(inherited)
+
+
+def _alternatives(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, UnionType):
+        return {alternative for one in get_args(annotation) for alternative in _alternatives(one)}
+    if get_origin(annotation) is Literal:
+        return set(get_args(annotation))
+    return {get_origin(annotation) or annotation}
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def read_shape(cls: type) -> Shape:
     """The shape of the class's own `respond`.
 
     Raises:
@@ -51,72 +107,3 @@ def check_parameters(function: Any, where: str, injected: tuple[str, ...]) -> li
             f"Put a `*` before it to make it a parameter that the user configures."
         )
     return [one for one in given if one.kind is kinds.KEYWORD_ONLY]
-
-
-_CHOICES = {"tool_calling": ("native", "prompted", "off"), "structured_output": ("native", "derived")}
-
-
-def check_capabilities(cls: type) -> None:
-    """Look at what the class says that its models can do.
-
-    Raises:
-        TypeError: If it says something else than can be said; what can be is listed.
-    """
-    for name, choices in _CHOICES.items():
-        said = cls.__dict__.get(name, choices[0])
-        if said not in choices and not isinstance(said, property):  # one says it model by model
-            allowed = " or ".join(map(repr, choices))
-            raise TypeError(f"{cls.__qualname__}.{name} is {said!r}. It must be {allowed}.")
-
-
-def check_fields(cls: Any, base: type) -> None:
-    """Look at the names and types of the fields that the class declares.
-
-    Raises:
-        TypeError: If one takes the place of what every chat model has, or would show a key in the open.
-    """
-    for name in inspect.get_annotations(cls):
-        field = cls.model_fields.get(name)
-        if field is None:
-            continue
-        if callable(inspect.getattr_static(base, name, None)):
-            raise TypeError(f"{cls.__qualname__}.{name}: every chat model has a method {name!r}. Choose another name.")
-        if KEY_LIKE.search(name) and field.annotation in (str, str | None):
-            raise TypeError(
-                f"{cls.__qualname__}.{name} is a str, which traces and reprs would show. Declare it as a secret: "
-                f'`{name}: SecretStr = env("{name.upper()}")`.'
-            )
-
-
-@cache
-def kebab(name: str) -> str:
-    """`ChatAcme` as `chat-acme`, `my_model` as `my-model`."""
-    words = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3-\2", name)
-    return words.replace("_", "-").lower()
-
-
-@cache
-def provider_name(class_name: str) -> str:
-    """`ChatAcme` as `acme`. One that would have langchain-core read the content as another provider's is prefixed."""
-    name = kebab(class_name).replace("-", "_")
-    name = name.removeprefix("chat_").removesuffix("_chat") or name
-    return f"langplug_{name}" if get_translator(name) is not None else name
-
-
-@cache
-def _version_of(package: str) -> str | None:
-    try:
-        return version(package)
-    except (PackageNotFoundError, ValueError):
-        return None
-
-
-def note_package_version(cls: type) -> None:
-    """Look up the version of the class's package now: later may be in an event loop, which file access would block."""
-    package_versions(cls)
-
-
-def package_versions(cls: type) -> list[tuple[str, str]]:
-    """langplug's version, and that of the package that the class comes from, where it is installed as one."""
-    packages = dict.fromkeys(("langplug", cls.__module__.partition(".")[0].replace("_", "-")))
-    return [(package, found) for package in packages if (found := _version_of(package))]

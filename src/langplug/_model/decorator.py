@@ -3,7 +3,7 @@
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, cast, get_type_hints, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
 
@@ -64,9 +64,9 @@ def _class_of(function: Callable[..., Any], class_variables: dict[str, Any]) -> 
         "__module__": function.__module__,
         "__qualname__": getattr(function, "__qualname__", name),
         "__doc__": function.__doc__,
-        "__annotations__": {"shape": ClassVar[Any]},
+        "__annotations__": {},
         "respond": _respond(function, tuple(parameter.name for parameter in configured)),
-        "shape": shape_of(function),
+        "__langplug_shape__": shape_of(function),
         **_checked_class_variables(class_variables),
     }
     for parameter in configured:

@@ -58,7 +58,13 @@ CORES_OWN = frozenset(
 """Keywords of a call of which langchain-core makes something of its own, or an error: they go by its way."""
 
 TO_AN_ANSWER = ("generate_prompt", "generate", "_generate_with_cache", "_generate")
-TO_AN_ANSWER_ASYNC = ("agenerate_prompt", "agenerate", "_agenerate_with_cache", "_answer_of_run", "_agenerate")
+TO_AN_ANSWER_ASYNC = (
+    "agenerate_prompt",
+    "agenerate",
+    "_agenerate_with_cache",
+    "_PatchedChatModel__answer_of_run",
+    "_agenerate",
+)
 TO_A_STREAM = ("_stream",)
 TO_A_STREAM_ASYNC = ("_astream",)
 """Methods by way of which langchain-core comes to a call. The short way is none for a model that has its own."""
@@ -115,12 +121,12 @@ class PatchedChatModel(BaseChatModel):
     ) -> LLMResult:
         """As langchain-core's, one prompt after the other, so that each one's run ends before the next begins."""
         if len(messages) <= 1:
-            return self._with_llm_output(super().generate(messages, stop, callbacks, **kwargs))
+            return self.__add_llm_output(super().generate(messages, stop, callbacks, **kwargs))
         results: list[LLMResult] = []
         for prompt in messages:
             results.append(super().generate([prompt], stop, callbacks, **kwargs))
             kwargs.pop("run_id", None)  # it names the first run alone
-        return self._with_llm_output(
+        return self.__add_llm_output(
             LLMResult(
                 generations=[result.generations[0] for result in results],
                 run=[run for result in results for run in result.run or ()],
@@ -140,23 +146,23 @@ class PatchedChatModel(BaseChatModel):
                 for run in runs:
                     await run.on_llm_error(error, response=LLMResult(generations=[]))
             raise
-        return self._with_llm_output(result)
+        return self.__add_llm_output(result)
 
     def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine by its wider name
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, ChatResult]:
         runs: dict[Any, bool] = kwargs.pop(RUNS, {})
         runs[run_manager] = False  # already now: what is cancelled at once never starts to run
-        return self._answer_of_run(runs, messages, stop, run_manager, **kwargs)
+        return self.__answer_of_run(runs, messages, stop, run_manager, **kwargs)
 
-    async def _answer_of_run(
+    async def __answer_of_run(
         self, runs: dict[Any, bool], messages: list[BaseMessage], stop: list[str] | None, run: Any, **kwargs: Any
     ) -> ChatResult:
         result = await super()._agenerate_with_cache(messages, stop, run, **kwargs)
         runs[run] = True
         return result
 
-    def _with_llm_output(self, result: LLMResult) -> LLMResult:
+    def __add_llm_output(self, result: LLMResult) -> LLMResult:
         """With the usage of all prompts together, where callers of `generate` look for it."""
         usage: UsageMetadata | None = None
         for generations in result.generations:
@@ -183,7 +189,7 @@ class PatchedChatModel(BaseChatModel):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
             return
         if self.__is_plain(TO_A_STREAM, kwargs) and (run := fast_path_run_id(self, config, CallbackManager)):
-            yield from self._open(self.__admitted(input), stop, kwargs, streaming=True).messages(run)
+            yield from self.__langplug_open__(self.__admitted(input), stop, kwargs).messages(run)
             return
         opened: list[Generator[Any, None, None]] = []
         try:
@@ -206,7 +212,7 @@ class PatchedChatModel(BaseChatModel):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (run := fast_path_run_id(self, config, AsyncCallbackManager)):
-            call = self._open(await self.__aadmitted(input), stop, kwargs, streaming=True)
+            call = self.__langplug_open__(await self.__aadmitted(input), stop, kwargs)
             messages = DetachedAsyncGenerator(call.amessages(run))
             try:
                 async for message in messages:
@@ -229,15 +235,15 @@ class PatchedChatModel(BaseChatModel):
 
     # --- the short way, when nobody listens; mangled names, since authors call attributes of theirs as they like ---
 
-    def _open(
-        self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streaming: bool
+    def __langplug_open__(
+        self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> Streaming:
         raise NotImplementedError
 
     def __is_plain(self, methods: tuple[str, ...], kwargs: dict[str, Any]) -> bool:
         """Whether langchain-core's `methods` are those of langplug, and a call with `kwargs` may do without them."""
         cls = type(self)
-        opener = next(base for base in cls.__mro__ if "_open" in vars(base))
+        opener = next(base for base in cls.__mro__ if "__langplug_open__" in vars(base))
         return CORES_OWN.isdisjoint(kwargs) and all(getattr(cls, name) is getattr(opener, name) for name in methods)
 
     def __answers_itself(self, kwargs: dict[str, Any], *, async_api: bool) -> bool:

@@ -123,45 +123,36 @@ def _declared_by_authors(cls: type[BaseChatModel]) -> frozenset[str]:
     return frozenset(name for base in theirs for name in get_annotations(base))
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What one call was given, sorted.
-
-    Attributes:
-        overrides: Values for fields of the model, by field.
-        ignored: Standard parameters that the model has no use for.
-        tools: What concerns tools and structured output.
-    """
-
-    overrides: dict[str, Any]
-    ignored: tuple[str, ...]
-    tools: dict[str, Any]
-
-
-def sorted_out(cls: type[BaseChatModel], given: Mapping[str, Any]) -> Given:
+def sort_call_arguments(
+    cls: type[BaseChatModel], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Sort the keyword arguments of a call.
 
+    Returns:
+        Values for fields of the model, by field; standard parameters that it has no use for; what concerns tools and
+        structured output.
+
     Raises:
-        TypeError: If the model has no such parameter; near ones are named.
+        TypeError: If the model has no such parameter; the nearest one is named.
     """
     known = parameters_of(cls).per_call
     overrides: dict[str, Any] = {}
     ignored: list[str] = []
-    tools: dict[str, Any] = {}
+    tooling: dict[str, Any] = {}
     for name, value in given.items():
         if name in known:
             overrides[known[name]] = value
         elif name in TOOL_KEYWORDS:
-            tools[name] = value
+            tooling[name] = value
         elif name in STANDARD:
             ignored.append(name)
         else:
-            raise unknown(cls, name, "a call", {*known, *TOOL_KEYWORDS})
-    return Given(overrides, tuple(ignored), tools)
+            raise unknown_parameter(cls, name, "a call", {*known, *TOOL_KEYWORDS})
+    return overrides, ignored, tooling
 
 
-def unknown(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
-    """The error for a parameter that there is not."""
+def unknown_parameter(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
+    """The error for a parameter that the model does not have; `where` is the subject, such as "a call"."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, [*names, *STANDARD], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" What it takes: {', '.join(names) or 'none'}."

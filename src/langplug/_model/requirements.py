@@ -12,8 +12,8 @@ from langplug._parts import Reasoning
 from langplug._tools.schema import Problem, parsed_json, problem_with
 from langplug._tools.toolbox import Toolbox, name_of
 
-REASKS = 2
-"""How often a model is asked again before its answer is given up."""
+MOST_ATTEMPTS = 3
+"""How often a model is asked before its answer is given up."""
 
 
 class Requirement(Protocol):
@@ -105,10 +105,10 @@ class SchemaRequirement:
         return Checked([*kept, json.dumps(value, ensure_ascii=False)])
 
 
-def unmet(owner: str, problem: str, asked: int, *, cut_off: bool) -> UnmetDemandError:
+def unmet_requirement(owner: str, problem: str, attempts: int, *, cut_off: bool) -> UnmetDemandError:
     """The error for an answer that does not hold what it must."""
     why = " Its answer was cut off at the token limit: allow more tokens." if cut_off else ""
     return UnmetDemandError(
-        f"{owner} did not give what was demanded, asked {asked} time{'s' if asked > 1 else ''}.{why} What was wrong "
-        f"with it: {problem!r} What it said is this error's `partial`."
+        f"{owner} did not give what was demanded, asked {attempts} time{'s' if attempts > 1 else ''}.{why} "
+        f"What was wrong with it: {problem!r} What it said is this error's `partial`."
     )

@@ -1,6 +1,6 @@
-"""One call of one model: from the plan to the messages that LangChain is given, in both colours."""
+"""One run of one model: from the plan to the messages that LangChain is given, in both colours."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -13,43 +13,46 @@ from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
 from langplug._model.plan import Plan
-from langplug._model.requirements import REASKS, unmet
+from langplug._model.requirements import MOST_ATTEMPTS, unmet_requirement
 
 JOINED_AT_ONCE = 64
-"""So many pieces are kept one by one, before those of a kind become one."""
+"""Pieces that are kept one by one before those of a kind become one: many short ones take ten times the memory."""
 
 
 class ModelRun:
-    """What one call needs until its answer is complete."""
+    """Drives the author's function, as often as the plan needs it, until the answer is complete."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._model = plan.model
         self._request = plan.request
-        self._turn = plan.new_parser()
-        self._asked = 1
-        self._adaptations = list(plan.adaptations)
-        self._spent: UsageMetadata | None = None  # on attempts that did not do
+        self._parser = plan.new_parser()
+        self._attempt = 1
+        self._adaptations = plan.adaptations
+        self._spent: UsageMetadata | None = None  # by earlier attempts
         self._estimated = False
         self._seen: list[Piece] = []
-        self._joined = 0  # how many of them are not to be put together any more
+        self._joined = 0  # how many of them are joined already
 
-    # --- one driver a colour ---
+    # --- one driver a colour: the same lines, for nothing can be both a generator and an async one ---
 
     def pieces(self) -> Generator[Piece | Restart, None, None]:
         """Drive the author's function and yield the clean pieces of its answer."""
-        checked: Sequence[Piece] | None = None
-        while checked is None:
-            self._wait()
-            source = parts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        held: Sequence[Piece] | None = None
+        while held is None:
+            # langchain-core has waited for the first attempt already.
+            if self._attempt > 1 and self._model.rate_limiter is not None:
+                self._model.rate_limiter.acquire(blocking=True)
+            model = self._model
+            source = parts(model.respond, model.__langplug_shape__, self._request, model.timeout)
             try:
                 for part in source:
-                    yield from self._shown(self._turn.feed(part))
-                    if self._turn.stopped and self._cuts:
+                    yield from self._keep(self._parser.feed(part))
+                    if self._parser.stopped and self._cuts:
                         break
                 source.close()
-                yield from self._shown(self._turn.end())
-                if (checked := self._settle()) is None and self._plan.live:
+                yield from self._keep(self._parser.end())
+                if (held := self._check_answer()) is None and self._plan.live:
                     yield RESTART
             except GeneratorExit:
                 raise
@@ -58,24 +61,26 @@ class ModelRun:
                 raise
             finally:
                 source.close()
-        yield from checked
+        yield from held
 
-    async def apieces(self) -> AsyncGenerator[Piece | Restart, None]:
+    async def apieces(self) -> AsyncGenerator[Piece | Restart, None]:  # noqa: C901 - `yield from` is a loop here
         """As `pieces`, for an event loop."""
-        checked: Sequence[Piece] | None = None
-        while checked is None:
-            await self._await()
-            source = aparts(self._model.respond, self._model.shape, self._request, self._model.timeout)
+        held: Sequence[Piece] | None = None
+        while held is None:
+            if self._attempt > 1 and self._model.rate_limiter is not None:
+                await self._model.rate_limiter.aacquire(blocking=True)
+            model = self._model
+            source = aparts(model.respond, model.__langplug_shape__, self._request, model.timeout)
             try:
                 async for part in source:
-                    for piece in self._shown(self._turn.feed(part)):
+                    for piece in self._keep(self._parser.feed(part)):
                         yield piece
-                    if self._turn.stopped and self._cuts:
+                    if self._parser.stopped and self._cuts:
                         break
                 await source.aclose()
-                for piece in self._shown(self._turn.end()):
+                for piece in self._keep(self._parser.end()):
                     yield piece
-                if (checked := self._settle()) is None and self._plan.live:
+                if (held := self._check_answer()) is None and self._plan.live:
                     yield RESTART
             except GeneratorExit:
                 raise
@@ -84,19 +89,8 @@ class ModelRun:
                 raise
             finally:
                 await source.aclose()
-        for piece in checked:
+        for piece in held:
             yield piece
-
-    # --- one of several answers, whose parts come together ---
-
-    def take(self, part: Any) -> None:
-        """Take one more part of this answer."""
-        self._shown(self._turn.feed(part))
-
-    def taken(self) -> AIMessage:
-        """The whole answer, now that its parts have come."""
-        self._shown(self._turn.end())
-        return self._message(self._closing())
 
     # --- what LangChain is given ---
 
@@ -113,7 +107,7 @@ class ModelRun:
         return self._message(self._closing())
 
     def chunks(self) -> Generator[ChatGenerationChunk, None, None]:
-        """The answer chunk by chunk, as langchain-core wants it to tell its callbacks of them."""
+        """The answer chunk by chunk, as langchain-core wants it for its callbacks."""
         messages = self.messages()
         try:
             for message in messages:
@@ -136,7 +130,7 @@ class ModelRun:
         Args:
             message_id: The id of each, where langchain-core does not give them one.
         """
-        builder = ChunkBuilder(v1=self._v1, message_id=message_id)
+        builder = ChunkBuilder(v1=self._model.output_version == "v1", message_id=message_id)
         pieces = self.pieces()
         try:
             for piece in pieces:
@@ -147,7 +141,7 @@ class ModelRun:
 
     async def amessages(self, message_id: str | None = None) -> AsyncGenerator[AIMessageChunk, None]:
         """As `messages`, for an event loop."""
-        builder = ChunkBuilder(v1=self._v1, message_id=message_id)
+        builder = ChunkBuilder(v1=self._model.output_version == "v1", message_id=message_id)
         pieces = DetachedAsyncGenerator(self.apieces())
         try:
             async for piece in pieces:
@@ -156,24 +150,34 @@ class ModelRun:
             await pieces.aclose()
         yield builder.last(self._closing())
 
+    # --- one of several answers whose parts come together (`Choices` drives the author's function then) ---
+
+    def add_part(self, part: Any) -> None:
+        """Read one more part of this answer."""
+        self._keep(self._parser.feed(part))
+
+    def collected_message(self) -> AIMessage:
+        """The whole answer, once `add_part` was given its last part."""
+        self._keep(self._parser.end())
+        return self._message(self._closing())
+
     # --- attempts ---
 
-    def _shown(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
-        """Keep `pieces`, and show them at once, unless the whole answer is to be looked at first."""
+    def _keep(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        """Keep `pieces` for the whole answer; return those that may be shown at once.
+
+        An answer that must hold something is held back until it is checked, unless the reader can take it back.
+        """
         self._seen += pieces
-        if self._plan.requirement is None:
-            if len(self._seen) - self._joined >= JOINED_AT_ONCE:
-                self._join()
-            return pieces
-        return pieces if self._plan.live else ()
+        if self._plan.requirement is not None:
+            return pieces if self._plan.live else ()
+        if len(self._seen) - self._joined >= JOINED_AT_ONCE:
+            self._seen[self._joined :] = joined(self._seen[self._joined :])
+            self._joined = len(self._seen)
+        return pieces
 
-    def _join(self) -> None:
-        """What was shown is kept in a few long pieces: many short ones take ten times the memory."""
-        self._seen[self._joined :] = joined(self._seen[self._joined :])
-        self._joined = len(self._seen)
-
-    def _settle(self) -> Sequence[Piece] | None:
-        """What is still to be shown of the answer; None to ask again.
+    def _check_answer(self) -> Sequence[Piece] | None:
+        """What is still to be shown of the answer; None after preparing one more attempt.
 
         Raises:
             UnmetDemandError: If the answer does not hold what it must, and the model was asked often enough.
@@ -182,99 +186,75 @@ class ModelRun:
         if requirement is None:
             return ()
         checked = requirement.check(self._seen)
-        cut_off = self._turn.reason == "length"  # and would be again
-        given_up = self._asked > REASKS or cut_off
+        cut_off = self._parser.reason == "length"  # the next attempt would be cut off as well
+        given_up = self._attempt == MOST_ATTEMPTS or cut_off
         if checked.problem is None or (requirement.when_unmet == "give" and given_up):
             if self._plan.live:
                 return ()
             self._seen = checked.pieces
             return checked.pieces
         if given_up:
-            raise unmet(type(self._model).__name__, checked.problem, self._asked, cut_off=cut_off)
-        self._ask_again(checked.problem)
-        return None
-
-    def _wait(self) -> None:
-        """Wait until one more attempt is allowed; for the first, langchain-core waits."""
-        if self._asked > 1 and (limiter := self._model.rate_limiter) is not None:
-            limiter.acquire(blocking=True)
-
-    async def _await(self) -> None:
-        if self._asked > 1 and (limiter := self._model.rate_limiter) is not None:
-            await limiter.aacquire(blocking=True)
-
-    def _ask_again(self, problem: str) -> None:
-        requirement = self._plan.requirement
+            raise unmet_requirement(type(self._model).__name__, checked.problem, self._attempt, cut_off=cut_off)
         self._spent = self._usage()
-        self._request = self._plan.again(self._request, self._message(Closing()), problem)
-        self._turn = self._plan.new_parser()
+        self._request = self._plan.next_request(self._request, self._message(Closing()), checked.problem)
+        self._parser = self._plan.new_parser()
         self._seen = []
-        self._asked += 1
-        self._adaptations.append(
-            {"feature": requirement.feature if requirement else "", "action": f"asked again: {problem}"}
-        )
+        self._attempt += 1
+        self._adaptations = [
+            *self._adaptations,
+            {"feature": requirement.feature, "action": f"asked again: {checked.problem}"},
+        ]
+        return None
 
     # --- the answer and its end ---
 
     @property
     def _cuts(self) -> bool:
         """Whether the source is to be closed at the stop string: it does not end there by itself."""
-        return self._turn.runs_on or not self._model.ends_at_stop
-
-    @property
-    def _v1(self) -> bool:
-        return self._model.output_version == "v1"
+        return self._parser.runs_on or not self._model.ends_at_stop
 
     def _message(self, closing: Closing) -> AIMessage:
-        builder = MessageBuilder(v1=self._v1)
+        builder = MessageBuilder(v1=self._model.output_version == "v1")
         for piece in self._seen:
             builder.add(piece)
         return builder.message(closing)
 
     def partial(self) -> AIMessage | None:
-        """What had been said when an error came, what was still held back included."""
-        self._seen.extend(self._turn.rest())
+        """The answer as far as it had come when an error broke it off, with what was still held back."""
+        self._seen.extend(self._parser.rest())
         if not self._seen:
             return None
-        return self._message(Closing(self._turn.usage.result(), dict(self._turn.metadata), id=self._turn.id))
+        return self._message(Closing(self._parser.usage.result(), dict(self._parser.metadata), id=self._parser.id))
 
     def _closing(self) -> Closing:
         """What is known of the answer now that it has ended."""
         usage = self._usage()
-        turn = self._turn
+        parser, model = self._parser, self._model
         metadata: dict[str, Any] = {
-            "model_name": self._model.reported_name,
-            "model_provider": self._model.reported_provider,
-            **turn.metadata,
-            "finish_reason": turn.reason,
+            "model_name": model.reported_name,
+            "model_provider": model.reported_provider,
+            **parser.metadata,
+            "finish_reason": parser.reason,
         }
-        if turn.stop_sequence is not None:
-            metadata["stop_sequence"] = turn.stop_sequence
+        if parser.stop_sequence is not None:
+            metadata["stop_sequence"] = parser.stop_sequence
         if self._estimated:
             metadata["usage_estimated"] = True
-        if self._model.adaptations != "silent" and (adaptations := self._all_adaptations()):
-            metadata["adaptations"] = adaptations
-        return Closing(usage, metadata, turn.additional_kwargs, turn.id)
+        notes = list(self._adaptations)
+        if parser.stopped and self._cuts:
+            notes.append({"feature": "stop", "action": "cut by langplug"})
+        if parser.dropped_calls:
+            notes.append({"feature": "tools", "action": f"dropped {parser.dropped_calls} calls that were not allowed"})
+        if notes and model.adaptations != "silent":
+            metadata["adaptations"] = notes
+        return Closing(usage, metadata, parser.additional_kwargs, parser.id)
 
     def _usage(self) -> UsageMetadata | None:
         """The tokens used, by all attempts together; those of one that reported none are estimated, if they can be."""
-        used = self._turn.usage.result()
+        used = self._parser.usage.result()
         if used is None and (count := self._model.token_counter) is not None:
-            used = self._estimate(count)
+            read = sum(count(str(message.text)) for message in self._request.messages)
+            wrote = count("".join(piece for piece in self._seen if isinstance(piece, str)))
+            used = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
             self._estimated = True
         return add_usage(self._spent, used) if self._spent and used else used or self._spent
-
-    def _estimate(self, count: Callable[[str], int]) -> UsageMetadata:
-        read = sum(count(str(message.text)) for message in self._request.messages)
-        wrote = count("".join(piece for piece in self._seen if isinstance(piece, str)))
-        return UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
-
-    def _all_adaptations(self) -> list[dict[str, Any]]:
-        notes = list(self._adaptations)
-        if self._turn.stopped and self._cuts:
-            notes.append({"feature": "stop", "action": "cut by langplug"})
-        if self._turn.dropped_calls:
-            notes.append(
-                {"feature": "tools", "action": f"dropped {self._turn.dropped_calls} calls that were not allowed"}
-            )
-        return notes

@@ -1,7 +1,7 @@
 """`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -10,18 +10,16 @@ from langchain_core.utils.json import parse_partial_json
 from pydantic import BaseModel
 
 from langplug._answer.chunks import is_restart
+from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
 from langplug._tools.schema import checker_of, json_schema_of, parsed_json
 from langplug._tools.toolbox import name_of, refuse_tools, tool_dicts
 
-if TYPE_CHECKING:
-    from langplug._model.chat_model import ChatModel
-
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
-def structured(
-    model: "ChatModel", schema: Any, method: Method | None, include_raw: bool, strict: bool | None
+def structured_output(
+    model: ModelFields, schema: Any, method: Method | None, include_raw: bool, strict: bool | None
 ) -> Runnable[Any, Any]:
     """A runnable that answers with objects of `schema`.
 
@@ -42,7 +40,7 @@ def structured(
     return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, reader.awith_raw, name="parse")
 
 
-def _best_method(model: "ChatModel") -> Method:
+def _best_method(model: ModelFields) -> Method:
     """A schema that the model keeps by itself, else its own tools, else a schema in the prompt."""
     if model.structured_output != "native" and model.tool_calling == "native":
         return "function_calling"
@@ -50,7 +48,7 @@ def _best_method(model: "ChatModel") -> Method:
 
 
 def _bound(
-    model: "ChatModel", schema: Any, method: Method, strict: bool | None, showing: Literal["held", "live"]
+    model: ModelFields, schema: Any, method: Method, strict: bool | None, showing: Literal["held", "live"]
 ) -> Runnable[Any, AIMessage]:
     shown: dict[str, Any] = {
         "ls_structured_output_format": {"kwargs": {"method": method, "strict": strict}, "schema": schema}

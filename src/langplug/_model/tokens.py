@@ -1,4 +1,4 @@
-"""How many tokens a text has, when nobody who knows has been asked."""
+"""How many tokens a text has, where no tokenizer was given."""
 
 import re
 from zlib import crc32
@@ -6,7 +6,7 @@ from zlib import crc32
 _PIECE = re.compile(r"\s*[^\W\d_]{1,5}|\s*\d{1,3}|\s*[^\w\s]|_|\s+")
 
 
-def estimated_ids(text: str) -> list[int]:
+def estimate_ids(text: str) -> list[int]:
     """One number for each piece of `text` that a tokenizer would hardly cut further.
 
     Pieces are up to five letters, three digits, or one mark, with the space before them: near what today's

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 from langchain_core.exceptions import (
     ModelAuthenticationError,
@@ -22,6 +22,7 @@ from langplug._http import extra
 from langplug._http.client import NewReader, Outgoing, Response
 from langplug._http.json_body import json_body
 from langplug._http.model import HTTPModel
+from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonReader
@@ -61,9 +62,9 @@ class ChatEndpoint(HTTPModel):
     """
 
     # Annotated again, or a subclass could not say otherwise.
-    tool_calling: ClassVar[Literal["native", "prompted", "off"]] = "native"
-    structured_output: ClassVar[Literal["native", "derived"]] = "native"
-    accepts: ClassVar[frozenset[str]] = frozenset({"image", "audio", "file"})
+    tool_calling: ToolCalling = "native"
+    structured_output: StructuredOutput = "native"
+    accepts: frozenset[str] = frozenset({"image", "audio", "file"})
 
     model: str
     """The model's name on the server."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from inspect import get_annotations
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from langplug._http.model import HTTPModel
 from langplug._http.request import encoded, joined_address, merged, split_address
 from langplug._http.templates import Known, Lazy, check_template, fill, interpolate, names_in, placeholders
 from langplug._messages.prompt import PromptTemplate
+from langplug._model.capabilities import CAPABILITIES
 from langplug._model.parameters import parameters_of
 from langplug._stream.described_reader import DescribedReader
 from langplug._stream.expressions import ExpressionError
@@ -36,7 +38,16 @@ _SECTION = (*_OF_THE_REQUEST, *PATHS)
 """What `streamed` and `whole` may say anew."""
 
 _OF_THE_WIRE = frozenset(
-    {*_SECTION, "framing", "header_templates", "api_key_env", "extra_body", "prompt_template", "stop_text", "inputs"}
+    {
+        *_SECTION,
+        "framing",
+        "header_templates",
+        "api_key_env",
+        "extra_body",
+        "prompt_template",
+        "stop_text",
+        *CAPABILITIES,
+    }
     | {"streamed", "whole", *HTTPModel.model_fields}
 ) - {"context_window", "timeout"}
 """Fields that describe the wire and the way to it, and that no template needs."""
@@ -172,9 +183,6 @@ class ChatHTTP(HTTPModel):
     """What the server does with the text that it stops at: leaves it out (so where it is wanted, the server is not
     told where to stop, and langplug cuts), gives it, or says which it was, at `stop_sequence`."""
 
-    inputs: frozenset[str] = frozenset()
-    """What it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`."""
-
     # --- parameters that a template may use ---
 
     model: str | None = None
@@ -254,8 +262,8 @@ class ChatHTTP(HTTPModel):
         return completed
 
     @classmethod
-    def _check_secrets(cls, arguments: Iterable[str]) -> None:
-        super()._check_secrets(arguments)
+    def __langplug_check_secrets__(cls, arguments: Iterable[str]) -> None:
+        super().__langplug_check_secrets__(arguments)
         if isinstance(arguments, Mapping):
             cls._key_of_environment(arguments)
 
@@ -295,6 +303,7 @@ class ChatHTTP(HTTPModel):
         for name, text in self.header_templates.items():
             _check_placeholders(text, f"headers.{name}", {**known, "api_key": ()})
         self._note_ignored()
+        self._read_capabilities()
         return self
 
     def _section(self, kind: Literal["streamed", "whole"]) -> dict[str, Any]:
@@ -338,16 +347,22 @@ class ChatHTTP(HTTPModel):
             self._used = frozenset(used.union(*(placeholders(text, "") for text in texts)))
         return self._used
 
-    # --- what it can do, read by langplug where a class says it once for all its models ---
+    # --- what it can do, as its description says ---
 
-    def _calls_natively(self) -> bool:
-        sent = {"tools", *(f"{name}.tools" for name in DIALECTS)}
-        return bool(self._names_used() & sent) and bool(
-            self.tool_calls or "tool_calls" in {**self.streamed, **self.whole}
-        )
-
-    def _keeps_schemas(self) -> bool:
-        return "schema" in self._names_used()
+    def _read_capabilities(self) -> None:
+        """Tools are native where they are sent and calls are read, schemas where they are sent."""
+        names = self._names_used()
+        sends_tools = bool(names & {"tools", *(f"{dialect}.tools" for dialect in DIALECTS)})
+        reads_calls = bool(self.tool_calls or "tool_calls" in {**self.streamed, **self.whole})
+        described = {
+            "tool_calling": "native" if sends_tools and reads_calls else "prompted",
+            "structured_output": "native" if "schema" in names else "derived",
+        }
+        subclasses = type(self).__mro__[: type(self).__mro__.index(ChatHTTP)]
+        for name, value in described.items():
+            # The constructor's word counts first, then that of a class made from this one, then the description's.
+            if name not in self.model_fields_set and not any(name in get_annotations(cls) for cls in subclasses):
+                vars(self)[name] = value  # not by assignment, which would check everything again
 
     # --- the request ---
 
@@ -443,23 +458,6 @@ class ChatHTTP(HTTPModel):
             stops=request.stop if self.include_stop and self.stop_text == "reported" else (),
             load=extra.orjson.loads,
         )
-
-    # --- what this one can do, as its description says ---
-
-    @property
-    def tool_calling(self) -> Literal["native", "prompted"]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether it calls tools by itself: both are described, how they are sent and where calls stand."""
-        return "native" if self._calls_natively() else "prompted"
-
-    @property
-    def structured_output(self) -> Literal["native", "derived"]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether it keeps to a schema by itself: it is described how that is sent."""
-        return "native" if self._keeps_schemas() else "derived"
-
-    @property
-    def accepts(self) -> frozenset[str]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What it takes besides text."""
-        return self.inputs
 
     # --- secrets ---
 

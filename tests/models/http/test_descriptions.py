@@ -6,7 +6,7 @@ import json
 import pickle
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import yaml
@@ -345,7 +345,7 @@ def test_a_subclass_may_know_better() -> None:
     class ChatSure(ChatHTTP):
         """Writes its calls into the text, whatever its wire could do."""
 
-        tool_calling: ClassVar[Any] = "prompted"
+        tool_calling = "prompted"
 
     assert ChatSure.from_file("ollama").tool_calling == "prompted"
     assert ChatHTTP.from_file("ollama").tool_calling == "native"

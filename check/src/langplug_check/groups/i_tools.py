@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from langplug_backend import Asked, Call, Exchange, Reply
 from langplug_check.paths import BUGS, PathName, beta_allowed, shown
 from langplug_check.statement import statement
-from langplug_check.subject import Subject
+from langplug_check.subject import Subject, tool_calling_of
 from langplug_check.verdicts import Failed, NotObserved
 
 BIND_TOOLS = (
@@ -285,7 +285,7 @@ def _lost(wanted: Any, found: Any, path: str = "") -> Iterator[str]:
 
 
 def _strict(subject: Subject) -> str:
-    if getattr(subject.cls, "tool_calling", "") == "prompted":
+    if tool_calling_of(subject.cls) == "prompted":
         return "`strict` says nothing to a model that reads its tools as text"
     for strict in (True, False):
         try:

@@ -1,0 +1,148 @@
+"""`ModelFields`: what every model has, whoever wrote it: its settings, its `respond` and its names.
+
+`ChatModel` is this and what langplug derives from it. The parts of `_model` that work on a model see no more than this.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+
+from langplug._bridge.shapes import Shape
+from langplug._messages.kept_reasoning import KeepReasoning
+from langplug._model.capabilities import ChatModelMeta, StructuredOutput, ToolCalling
+from langplug._model.langchain import PatchedChatModel
+from langplug._model.names import kebab_case, provider_name
+from langplug._model.parameters import NAME_FIELDS
+from langplug._parts import Answer
+from langplug._request import Request
+from langplug._resources import HasResources, Resource, ResourceStore
+from langplug._tools import ToolFormat, format_named
+
+
+class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
+    """The settings of a model, what its author writes, and the names that it reports."""
+
+    # pydantic's errors would show what was given, keys included, wherever a validator of the whole model raises
+    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True)
+
+    provider: ClassVar[str] = ""
+    __langplug_shape__: ClassVar[Shape] = Shape.FUNCTION  # not `shape`: authors draw, and give models a `shape`
+
+    tool_calling: ToolCalling = "prompted"
+    """How the model calls tools: `"native"`, `"prompted"` or `"off"`. Set it in the class or for one model."""
+
+    structured_output: StructuredOutput = "derived"
+    """`"native"` if `respond` makes its text fit `request.schema`; else langplug prompts, checks and asks again."""
+
+    accepts: frozenset[str] = frozenset()
+    """Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type."""
+
+    tool_format: str | ToolFormat | None = None
+    """How calls stand in the text of a prompted model. Default: as models of its name write them."""
+
+    stop: list[str] | None = None
+    """Strings at which the answer ends, unless a call gives its own."""
+
+    include_stop: bool = True
+    """Whether the answer ends after the stop string, so that a reader sees why it ended, or before it."""
+
+    streaming: bool = False
+    """Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens. If False, nothing does."""
+
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds that the whole answer may take before `ModelTimeoutError`. Default: no limit."""
+
+    context_window: int | None = Field(default=None, gt=0)
+    """Tokens that fit in one request, for `profile`. Default: unknown."""
+
+    token_counter: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
+    """Counts the tokens of a text. With it, usage that the model does not report is estimated and marked so."""
+
+    reasoning_tags: tuple[str, str] | None = ("<think>", "</think>")
+    """The tags around reasoning in the model's text; None takes all text as it is."""
+
+    reasoning_opened: bool = False
+    """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag."""
+
+    keep_reasoning: KeepReasoning = "never"
+    """Which of its earlier reasoning the model is shown again: none, that since the last human message, or all."""
+
+    adaptations: Literal["note", "silent", "refuse"] = "note"
+    """Whether what langplug does in the model's place is noted in `response_metadata["adaptations"]`, or is refused."""
+
+    ignored_params: dict[str, Any] = Field(default_factory=dict)
+    """Standard parameters that were given but that this model has no use for."""
+
+    __resources: ResourceStore = PrivateAttr(default_factory=ResourceStore)
+
+    def respond(self, request: Request, /) -> Answer:
+        """Answer `request`: return the answer or yield it in parts, as a plain or an async function.
+
+        To be written by every model. What may be returned or yielded is a `Part`.
+        """
+        raise NotImplementedError
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def __read_stop(cls, stop: Any) -> Any:
+        return [stop] if isinstance(stop, str) else stop
+
+    @field_validator("tool_format")
+    @classmethod
+    def __check_tool_format(cls, chosen: str | ToolFormat | None) -> str | ToolFormat | None:
+        if isinstance(chosen, str):
+            format_named(chosen)
+        return chosen
+
+    @field_validator("reasoning_tags")
+    @classmethod
+    def __check_reasoning_tags(cls, tags: tuple[str, str] | None) -> tuple[str, str] | None:
+        if tags is not None and not all(tags):
+            raise ValueError("A reasoning tag is empty. Give two tags, or None to take all text as it is.")
+        return tags
+
+    # --- what it reports; a model that knows better overrides these ---
+
+    @property
+    def _llm_type(self) -> str:
+        return kebab_case(type(self).__name__)
+
+    @property
+    def reported_name(self) -> str:
+        """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
+        for field in NAME_FIELDS:
+            if isinstance(name := self.__dict__.get(field), str) and name:
+                return name
+        return self._llm_type
+
+    @property
+    def reported_provider(self) -> str:
+        """Who runs the model, for metadata and traces."""
+        return self.provider or provider_name(type(self).__name__)
+
+    @property
+    def tool_format_hints(self) -> tuple[str, ...]:
+        """What may tell how it writes calls, the best first: its chat template, where it is known, and its name."""
+        return (self.reported_name,)
+
+    @property
+    def answers_per_call(self) -> int:
+        """How many answers one call asks for. More than one come from OpenAI-shaped parts that hold them all."""
+        return 1
+
+    @property
+    def ends_at_stop(self) -> bool:
+        """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
+        return False
+
+    # --- resources; the names that `resource` looks for are no words that an author would use ---
+
+    def __langplug_resources__(self) -> ResourceStore:
+        return self.__resources
+
+    def __langplug_resource_owner__(self) -> "ModelFields":
+        """This model as its resources see it, without a hold on them all, or they would keep each other alive."""
+        owner = self.model_copy()
+        owner.__resources = ResourceStore(self.__resources)  # noqa: SLF001 - a copy of this very model
+        return owner
