@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -188,6 +189,25 @@ class Wrapper:
     def __init__(self, value: int) -> None:
         self.value = value
 
+    def of(self, value: int) -> int:
+        """A method."""
+        return value * self.value
+
+    @classmethod
+    def of_two(cls, value: int) -> int:
+        """A method of the class."""
+        return value * 2
+
+
+WRAPPER = Wrapper(1)
+
+
+@dataclass
+class Boxed:
+    """A setting of the author's own, with a function in it."""
+
+    function: Any
+
 
 @chat_model
 def composed(request: Request, *, part: Any = None) -> str:
@@ -198,10 +218,11 @@ def composed(request: Request, *, part: Any = None) -> str:
 @pytest.mark.parametrize(
     ("one", "equal", "other"),
     [
-        pytest.param(Wrapper(1), Wrapper(1), Wrapper(2), id="object"),
+        pytest.param(WRAPPER, WRAPPER, Wrapper(1), id="object"),
+        pytest.param(Boxed(Wrapper.of_two), Boxed(Wrapper.of_two), Boxed(Wrapper(1).of), id="method"),
         pytest.param(len, len, max, id="function"),
         pytest.param(Wrapper, Wrapper, Starts, id="class"),
-        pytest.param({"a": Wrapper(1)}, {"a": Wrapper(1)}, {"a": Wrapper(2)}, id="object in a dict"),
+        pytest.param({"a": WRAPPER}, {"a": WRAPPER}, {"a": Wrapper(1)}, id="object in a dict"),
         pytest.param({0, 8}, {8, 0}, {0, 8, 16}, id="set"),  # these two are read in different orders
         pytest.param({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}, id="dict"),
         pytest.param(b"1", b"1", b"2", id="bytes"),
@@ -209,7 +230,7 @@ def composed(request: Request, *, part: Any = None) -> str:
     ],
 )
 def test_b05_equal_settings_have_equal_keys(one: Any, equal: Any, other: Any) -> None:
-    """A key holds no memory address: it is the same for equal settings, and differs for others."""
+    """A key holds no memory address: it is the same for equal settings, and differs wherever it cannot tell."""
     key = composed(part=one)._get_llm_string()
     assert key == composed(part=equal)._get_llm_string()
     assert key != composed(part=other)._get_llm_string()

@@ -303,7 +303,7 @@ class Client:
 
 
 def test_keys_inside_other_objects_stay_inside() -> None:
-    """An object given as a setting counts by its state, without what is named like a key."""
+    """An object of somebody else's counts as itself: it is not looked into, and another one is another setting."""
 
     class ChatClient(ChatModel):
         client: Any
@@ -313,8 +313,8 @@ def test_keys_inside_other_objects_stay_inside() -> None:
 
     model = ChatClient(client=Client())
     assert SECRET not in key(model)
-    assert "eu" in key(model)
-    assert key(model) == key(ChatClient(client=Client()))
+    assert key(model) == key(ChatClient(client=model.client))
+    assert key(model) != key(ChatClient(client=Client()))
 
 
 def test_a_key_does_not_depend_on_order() -> None:

@@ -252,7 +252,7 @@ def test_j_json_mode_asks_for_any_object() -> None:
 @pytest.mark.parametrize(
     ("schema", "kwargs", "complaint"),
     [
-        (Person, {"method": "magic"}, r"method='magic' is none that there is. Choose from json_schema"),
+        (Person, {"method": "magic"}, r"method='magic' is unknown. Choose from json_schema"),
         (Person, {"methd": "json_mode"}, "with_structured_output takes no 'methd'"),
         ({"a": 1}, {}, r"\{'a': 1\} is no schema. Give a pydantic class"),
         (int, {}, "is no schema"),

@@ -6,13 +6,12 @@
     ChatEndpoint(..., tool_calling="prompted")  # for this one
 
 Each capability is a pydantic field, so that constructors, per-call parameters, copies and cache keys treat it as any
-other setting. pydantic refuses a plain assignment in a class body that overrides a field; `ChatModelMeta` reads one as
+other setting. pydantic refuses a plain assignment in a class body that overrides a field; our metaclass reads one as
 the field's default.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from langchain_core.language_models import BaseChatModel
 from pydantic import TypeAdapter, ValidationError
 
 from langplug._tools import ToolFormat, format_named
@@ -36,40 +35,22 @@ _EXPECTED = {
 }
 
 
-if TYPE_CHECKING:
-    # Type checkers have no need of it: to them a plain assignment that overrides a field is right as it is.
-    from pydantic._internal._model_construction import ModelMetaclass
-
-    ChatModelMeta = ModelMetaclass
-else:
-
-    class ChatModelMeta(type(BaseChatModel)):
-        """pydantic's metaclass, for which `tool_calling = "native"` in a class body sets the default of the field."""
-
-        def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-            """Make the class.
-
-            Raises:
-                TypeError: If a capability is set to something that it can't be; what it can be is listed.
-            """
-            annotations = namespace.get("__annotations__", {})
-            for capability in CAPABILITIES.keys() & namespace.keys():
-                # Also over an annotation of the author's: `tool_calling: ClassVar = ...` would make it no field at all.
-                annotations[capability] = CAPABILITIES[capability]
-                where = f"{namespace.get('__qualname__', name)}.{capability}"
-                namespace[capability] = read_capability(capability, namespace[capability], where)
-            if annotations:
-                namespace["__annotations__"] = annotations
-            return super().__new__(mcs, name, bases, namespace, **kwargs)
-
-
-def read_capability(capability: str, value: Any, where: str) -> Any:
-    """What `value` says of a capability; `accepts = {"image"}` becomes a frozenset.
+def read_capabilities(body: dict[str, Any], where: str) -> None:
+    """Make each capability that a class body sets the default of its field, in place.
 
     Raises:
-        TypeError: If it can't be said of this one.
-        ValueError: If no tool format has that name.
+        TypeError: If one is set to something that it can't be; what it can be is listed.
     """
+    annotations = body.get("__annotations__", {})
+    for capability in CAPABILITIES.keys() & body.keys():
+        # Also over an annotation of the author's: `tool_calling: ClassVar = ...` would make it no field at all.
+        annotations[capability] = CAPABILITIES[capability]
+        body[capability] = _read_capability(capability, body[capability], f"{where}.{capability}")
+    if annotations:
+        body["__annotations__"] = annotations
+
+
+def _read_capability(capability: str, value: Any, where: str) -> Any:
     if isinstance(value, property):
         raise TypeError(
             f"{where} is a property, but it is a setting that the constructor may be given too. Set it in a "

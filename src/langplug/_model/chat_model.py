@@ -15,7 +15,7 @@ from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
 from langplug._model.choices import Choices
 from langplug._model.fields import ModelFields
-from langplug._model.identity import is_secret, plain, stable_text
+from langplug._model.identity import digest, is_secret, stable_text, to_plain, type_name
 from langplug._model.langchain import FOR_A_PARSER, OPENED, parameters_in, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
@@ -49,7 +49,7 @@ class ChatModel(ModelFields):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        class_checks.check_class(cls)
+        class_checks.check_fields(cls)
         if "respond" in cls.__dict__ and "__langplug_shape__" not in cls.__dict__:
             cls.__langplug_shape__ = class_checks.read_shape(cls)
         package_versions(cls)  # looked up now: later may be in an event loop, which file access would block
@@ -65,6 +65,7 @@ class ChatModel(ModelFields):
     @model_validator(mode="before")
     @classmethod
     def __sort_arguments(cls, given: Any) -> Any:
+        # Not abstract: a base class between may leave `respond` to its children, and be checked like any class.
         if cls.respond is ModelFields.respond:
             raise TypeError(f"{cls.__name__} has no `respond`. Write `def respond(self, request: Request): ...` in it.")
         if not isinstance(given, dict):
@@ -124,7 +125,7 @@ class ChatModel(ModelFields):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         fields = self.__dict__
-        return {name: plain(fields[name]) for name in parameters_of(type(self)).identity}
+        return {name: to_plain(fields[name]) for name in parameters_of(type(self)).identity}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -137,15 +138,22 @@ class ChatModel(ModelFields):
         """The model's parameters, under those `given` for a call, as JSON data without secrets."""
         known = parameters_of(type(self))
         names, hidden = known.per_call, known.hidden
-        shown = {names.get(name, name): plain(value) for name, value in given.items() if name not in hidden}
+        shown = {names.get(name, name): to_plain(value) for name, value in given.items() if name not in hidden}
         in_force = self.stop if stop is None else stop
+        # `_type` after the fields, `stop` last: langchain-core's own tracers look for these two names.
         return {**self._identifying_params, "_type": self._llm_type, **shown, "stop": in_force}
 
     def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Equal for equal models and calls, in every process; different wherever the answer may differ."""
         given = parameters_in(kwargs)
-        identity = {"class": f"{type(self).__module__}.{type(self).__qualname__}"}
-        return stable_text({**self.call_parameters(stop, given), **identity})
+        known = parameters_of(type(self))
+        shown = self.call_parameters(stop, given)
+        # Exactly what the fields hold, whatever an author's `_identifying_params` makes of them.
+        fields = {name: self.__dict__[name] for name in known.identity}
+        exact = fields | {known.per_call.get(name, name): value for name, value in given.items()}
+        exact = {name: value for name, value in exact.items() if name not in known.hidden}
+        function = digest([type(self).respond, exact])
+        return stable_text({**shown, "class": type_name(type(self)), "exact": function})
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         names = parameters_of(type(self)).per_call
@@ -295,6 +303,7 @@ class ChatModel(ModelFields):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
+        # A cache that was copied would be another cache, and two rate limiters let twice as much through.
         memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
         return super().__deepcopy__(memo)
 

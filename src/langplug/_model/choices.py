@@ -60,9 +60,10 @@ class Choices:
             await source.aclose()
 
     def _add_part(self, part: Any) -> None:
-        if not isinstance(part, dict):
+        if not isinstance(part, dict):  # text and usage from other sources belong to the first answer
             self._runs[0].add_part(part)
             return
+        # A server that does not know `n` sends one choice, and no error.
         self._seen |= {choice.get("index") or 0 for choice in part.get("choices") or ()}
         for index, run in enumerate(self._runs):
             run.add_part(answer_in(part, index))

@@ -13,44 +13,51 @@ _OURS = ("langplug._", "langplug.models", "langchain_core.")
 """Where the modules of classes begin that are no author's."""
 
 
-def check_class(cls: Any) -> None:
-    """Check the names and types that the class declares.
+def check_names(where: str, bases: tuple[type, ...], body: dict[str, Any]) -> None:
+    """Check the names in the body of a class, before it is made of it.
 
     Raises:
-        TypeError: If one takes the place of what every chat model has, or would show a key in the open.
+        TypeError: If a field takes the place of a method of every chat model, or a method that of a setting.
     """
-    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith(_OURS)]
-    for name in inspect.get_annotations(cls):
-        if name in cls.model_fields:
-            _check_field(cls, name, bases)
-    for name, value in vars(cls).items():
-        inherited = any(name in getattr(base, "__pydantic_fields__", {}) for base in bases)
-        if inherited and inspect.isroutine(value):
-            # pydantic would keep the field and let the instance's value hide the method
+    inherited = [base for parent in bases for base in parent.__mro__ if _is_ours(base)]
+    for name in body.get("__annotations__", {}):
+        known = [vars(base)[name] for base in inherited if name in vars(base)]
+        if any(callable(one) or isinstance(one, property | classmethod | staticmethod) for one in known):
+            raise TypeError(f"{where}.{name}: every chat model has a method {name!r}. Choose another name.")
+    for name, value in body.items():
+        if inspect.isroutine(value) and any(name in getattr(base, "__pydantic_fields__", {}) for base in inherited):
+            # pydantic would keep the field, and let the instance's value hide the method
             raise TypeError(
-                f"{cls.__qualname__}.{name}: every chat model has a setting {name!r}, which would hide this method. "
+                f"{where}.{name}: every chat model has a setting {name!r}, which would hide this method. "
                 "Choose another name."
             )
 
 
-def _check_field(cls: Any, name: str, bases: list[Any]) -> None:
-    where = f"{cls.__qualname__}.{name}"
-    field = cls.model_fields[name]
-    for base in bases:
-        known = vars(base).get(name)
-        if callable(known) or isinstance(known, property | classmethod | staticmethod):
-            raise TypeError(f"{where}: every chat model has a method {name!r}. Choose another name.")
-        inherited = getattr(base, "__pydantic_fields__", {}).get(name)
-        if inherited is not None and not _narrows(field.annotation, inherited.annotation):
+def check_fields(cls: Any) -> None:
+    """Check the types of the fields that the class declares.
+
+    Raises:
+        TypeError: If one has another type than a setting of every chat model, or would show a key in the open.
+    """
+    for name in inspect.get_annotations(cls).keys() & cls.model_fields.keys():
+        where = f"{cls.__qualname__}.{name}"
+        annotation = cls.model_fields[name].annotation
+        for base in filter(_is_ours, cls.__mro__[1:]):
+            setting = getattr(base, "__pydantic_fields__", {}).get(name)
+            if setting is not None and not _narrows(annotation, setting.annotation):
+                raise TypeError(
+                    f"{where} is declared as {_type_name(annotation)}, but every chat model has a setting {name!r}: "
+                    f"{_type_name(setting.annotation)}. Keep that type, or choose another name."
+                )
+        if KEY_LIKE.search(name) and annotation in (str, str | None):
             raise TypeError(
-                f"{where} is declared as {_type_name(field.annotation)}, but every chat model has a setting {name!r}: "
-                f"{_type_name(inherited.annotation)}. Keep that type, or choose another name."
+                f"{where} is a str, which traces and reprs would show. Declare it as a secret: "
+                f'`{name}: SecretStr = env("{name.upper()}")`.'
             )
-    if KEY_LIKE.search(name) and field.annotation in (str, str | None):
-        raise TypeError(
-            f"{where} is a str, which traces and reprs would show. Declare it as a secret: "
-            f'`{name}: SecretStr = env("{name.upper()}")`.'
-        )
+
+
+def _is_ours(cls: type) -> bool:
+    return (cls.__module__ or "").startswith(_OURS)
 
 
 def _narrows(declared: Any, inherited: Any) -> bool:

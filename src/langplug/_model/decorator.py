@@ -3,20 +3,22 @@
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, cast, get_type_hints, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
 
 from langplug._bridge.shapes import shape_of
+from langplug._model.capabilities import CAPABILITIES, StructuredOutput, ToolCalling
 from langplug._model.chat_model import ChatModel
 from langplug._model.class_checks import check_parameters
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._resources import Resource
+from langplug._tools import ToolFormat
 
 P = ParamSpec("P")
 
-ToolCalling = Literal["native", "prompted", "off"]
+_OPTIONS = frozenset({*CAPABILITIES, "provider"})
 
 
 class ModelClass(Protocol[P]):
@@ -33,8 +35,9 @@ def chat_model(function: Callable[Concatenate[Request, P], Answer], /) -> ModelC
 def chat_model(
     *,
     tool_calling: ToolCalling = "prompted",
-    structured_output: Literal["native", "derived"] = "derived",
+    structured_output: StructuredOutput = "derived",
     accepts: frozenset[str] = frozenset(),
+    tool_format: str | ToolFormat | None = None,
     provider: str = "",
 ) -> Callable[[Callable[Concatenate[Request, P], Answer]], ModelClass[P]]: ...
 def chat_model(function: Callable[..., Any] | None = None, /, **class_variables: Any) -> Any:
@@ -45,37 +48,46 @@ def chat_model(function: Callable[..., Any] | None = None, /, **class_variables:
 
     Args:
         function: `def` or `async def`, returning or yielding.
-        class_variables: `tool_calling`, `structured_output`, `accepts` and `provider`, as in a `ChatModel` subclass.
+        class_variables: `tool_calling`, `structured_output`, `accepts`, `tool_format` and `provider`, as in a
+            `ChatModel` subclass.
 
     Raises:
         TypeError: If the function cannot be a model; what to write is said.
     """
+    if wrong := sorted(class_variables.keys() - _OPTIONS):
+        raise TypeError(f"@chat_model has no option {wrong[0]!r}. It takes: {', '.join(sorted(_OPTIONS))}.")
     if function is None:
-        return lambda decorated: _class_of(decorated, class_variables)
-    return _class_of(function, class_variables)
+        return lambda decorated: _make_class(decorated, class_variables)
+    return _make_class(function, class_variables)
 
 
-def _class_of(function: Callable[..., Any], class_variables: dict[str, Any]) -> type[ChatModel]:
+def _make_class(function: Callable[..., Any], class_variables: dict[str, Any]) -> type[ChatModel]:
     name = getattr(function, "__name__", type(function).__name__)
-    where = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
-    configured = check_parameters(function, where, ("request",))
-    hints = _hints(function)
-    namespace: dict[str, Any] = {
-        "__module__": function.__module__,
-        "__qualname__": getattr(function, "__qualname__", name),
+    qualname = getattr(function, "__qualname__", name)
+    module = getattr(function, "__module__", None) or "__main__"  # functions made by `exec` have none
+    parameters = check_parameters(function, f"{module}.{qualname}", ("request",))
+    hints = _type_hints(function)
+    body: dict[str, Any] = {
+        "__module__": module,
+        "__qualname__": qualname,
         "__doc__": function.__doc__,
         "__annotations__": {},
-        "respond": _respond(function, tuple(parameter.name for parameter in configured)),
         "__langplug_shape__": shape_of(function),
-        **_checked_class_variables(class_variables),
+        "respond": _make_respond(function, tuple(parameter.name for parameter in parameters)),
+        **class_variables,
     }
-    for parameter in configured:
-        _declare(parameter, hints, namespace)
-    return cast("type[ChatModel]", types.new_class(name, (ChatModel,), exec_body=lambda body: body.update(namespace)))
+    for parameter in parameters:
+        if isinstance(parameter.default, Resource):
+            body[parameter.name] = parameter.default  # stays a resource, and is no setting
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        body["__annotations__"][parameter.name] = hints.get(parameter.name, Any)
+        body[parameter.name] = Field(...) if required else parameter.default
+    return cast("type[ChatModel]", types.new_class(name, (ChatModel,), exec_body=lambda empty: empty.update(body)))
 
 
-def _respond(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[ChatModel, Request], Any]:
-    if not names:
+def _make_respond(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[ChatModel, Request], Any]:
+    if not names:  # most functions: the call of a closure less
 
         def respond_alone(_: ChatModel, request: Request, /) -> Any:
             return function(request)
@@ -88,17 +100,7 @@ def _respond(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[[
     return respond
 
 
-def _declare(parameter: inspect.Parameter, hints: dict[str, Any], namespace: dict[str, Any]) -> None:
-    """A keyword-only parameter as a field; one whose default is a resource stays a resource."""
-    default = parameter.default
-    if isinstance(default, Resource):
-        namespace[parameter.name] = default
-        return
-    namespace["__annotations__"][parameter.name] = hints.get(parameter.name, Any)
-    namespace[parameter.name] = Field(...) if default is inspect.Parameter.empty else default
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The parameters' types; names that only a type checker can resolve are taken as Any."""
     target = function if inspect.isroutine(function) else type(function).__call__
     try:
@@ -107,12 +109,3 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {
             name: hint for name, hint in getattr(target, "__annotations__", {}).items() if not isinstance(hint, str)
         }
-
-
-def _checked_class_variables(given: dict[str, Any]) -> dict[str, Any]:
-    allowed = {"tool_calling", "structured_output", "accepts", "provider"}
-    if wrong := sorted(set(given) - allowed):
-        raise TypeError(f"@chat_model has no option {wrong[0]!r}. It takes: {', '.join(sorted(allowed))}.")
-    if given.get("tool_calling", "prompted") not in ("native", "prompted", "off"):
-        raise TypeError(f"tool_calling is {given['tool_calling']!r}. It must be 'native', 'prompted' or 'off'.")
-    return given

@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
-from langplug._model.capabilities import ChatModelMeta, StructuredOutput, ToolCalling
+from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.langchain import PatchedChatModel
+from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
 from langplug._model.parameters import NAME_FIELDS
 from langplug._parts import Answer

@@ -75,6 +75,14 @@ def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
 
 
+def llm_string(model: BaseChatModel) -> str | None:
+    """What langchain-core's caches take for `model`, or None if it cannot say."""
+    try:
+        return model._get_llm_string()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - for `identity`
+    except Exception:  # noqa: BLE001 - anybody's model, and a cache key is never worth an error
+        return None
+
+
 def with_signature(method: F) -> F:
     """Keep `method`'s signature ready: core reads that of `_generate` at each call, a tenth of an `invoke`."""
     setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 - type checkers know no such attribute
@@ -242,6 +250,7 @@ class PatchedChatModel(BaseChatModel):
 
     def __is_plain(self, methods: tuple[str, ...], kwargs: dict[str, Any]) -> bool:
         """Whether langchain-core's `methods` are those of langplug, and a call with `kwargs` may do without them."""
+        # An author who overrides `generate` or `_stream` expects langchain-core to go through it.
         cls = type(self)
         opener = next(base for base in cls.__mro__ if "__langplug_open__" in vars(base))
         return CORES_OWN.isdisjoint(kwargs) and all(getattr(cls, name) is getattr(opener, name) for name in methods)
@@ -298,21 +307,18 @@ class PatchedChatModel(BaseChatModel):
         raise NotImplementedError
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
-        unreported = [isinstance(hit, ChatGeneration) and _unreported(hit.message) for hit in cache_val]
-        hits = super()._convert_cached_generations([hit.model_copy() for hit in cache_val])  # it writes into them
-        return [_own_hit(hit, was_unreported) for hit, was_unreported in zip(hits, unreported, strict=True)]
-
-
-def _unreported(message: BaseMessage) -> bool:
-    return isinstance(message, AIMessage) and not message.usage_metadata
-
-
-def _own_hit(hit: ChatGeneration, was_unreported: bool) -> ChatGeneration:
-    """The hit for one caller: apart from what is stored, and with an id of its own, as LangGraph's histories need."""
-    own: dict[str, Any] = {"id": f"{LC_ID_PREFIX}-{uuid.uuid4()}"}
-    if was_unreported:
-        own["usage_metadata"] = None
-    return hit.model_copy(update={"message": hit.message.model_copy(update=own, deep=True)})
+        hits = [hit.model_copy() for hit in cache_val]  # langchain-core writes into them
+        had_usage = [
+            isinstance(hit, ChatGeneration) and bool(getattr(hit.message, "usage_metadata", None)) for hit in hits
+        ]
+        own: list[ChatGeneration] = []
+        for hit, has_usage in zip(super()._convert_cached_generations(hits), had_usage, strict=True):
+            # LangGraph replaces messages of a history by id: a second hit with the first one's would vanish in it.
+            fields: dict[str, Any] = {"id": f"{LC_ID_PREFIX}-{uuid.uuid4()}"}
+            if not has_usage and isinstance(hit.message, AIMessage):
+                fields["usage_metadata"] = None  # langchain-core wrote zeros, as if they had been counted
+            own.append(hit.model_copy(update={"message": hit.message.model_copy(update=fields, deep=True)}))
+        return own
 
 
 def as_chunk(message: AIMessage) -> AIMessageChunk:

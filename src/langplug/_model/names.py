@@ -26,7 +26,7 @@ def provider_name(class_name: str) -> str:
 def _version_of(package: str) -> str | None:
     try:
         return version(package)
-    except (PackageNotFoundError, ValueError):
+    except (PackageNotFoundError, ValueError):  # ValueError: `__main__` and other names that no package can have
         return None
 
 
@@ -37,5 +37,5 @@ def note_package_version(cls: type) -> None:
 
 def package_versions(cls: type) -> list[tuple[str, str]]:
     """langplug's version, and that of the package that the class comes from, where it is installed as one."""
-    packages = dict.fromkeys(("langplug", cls.__module__.partition(".")[0].replace("_", "-")))
+    packages = dict.fromkeys(("langplug", (cls.__module__ or "").partition(".")[0].replace("_", "-")))
     return [(package, found) for package in packages if (found := _version_of(package))]

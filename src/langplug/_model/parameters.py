@@ -86,8 +86,10 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         for name, field in fields.items()
         if isinstance(field.default_factory, EnvironmentValue)
     }
+    # By the annotation, not by the value: a field of `SecretStr | None` is secret while it is None, too.
     secret = {name for name, field in fields.items() if _holds_secret(field.annotation)}
     redeclared = _declared_by_authors(cls)
+    # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name
         for name, field in fields.items()
@@ -140,6 +142,7 @@ def sort_call_arguments(
     ignored: list[str] = []
     tooling: dict[str, Any] = {}
     for name, value in given.items():
+        # A field of the author's own may be called `tools` or `top_p`: it comes first.
         if name in known:
             overrides[known[name]] = value
         elif name in TOOL_KEYWORDS:

@@ -73,6 +73,7 @@ class Plan:
         )
         if model.adaptations == "refuse":
             self._refuse_adaptations(request.stop)
+        # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
         self.request = self._write_tools(request) if model.tool_calling == "prompted" else request
         if tooling:
             self._apply_tooling(tooling, for_a_parser=bool(given.get(FOR_A_PARSER)))
@@ -140,6 +141,7 @@ class Plan:
             messages = tuple(with_instructions(messages, text))
         if messages is request.messages:
             return request
+        # What "current" leaves out is gone already; the rest must not be left out again by `openai_messages`.
         policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
         return replace(request, messages=messages, keep_reasoning=policy)
 
@@ -201,7 +203,7 @@ class Plan:
 
 def _with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFields:
     """The model with the parameters of one call; it shares the resources that do not depend on them."""
-    copied = model.model_copy()
+    copied = model.model_copy()  # validated field by field below, as the constructor would
     for name, value in overrides.items():
         type(model).__pydantic_validator__.validate_assignment(copied, name, value)
     return copied

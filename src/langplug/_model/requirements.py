@@ -60,25 +60,19 @@ class CallRequirement:
         """A call of another tool is as good as none; one whose arguments do not fit the tool is asked for again."""
         calls = [piece for piece in pieces if isinstance(piece, WholeCall) and piece.name in self._schemas]
         if not calls:
-            return Checked(
-                list(pieces), f"You called no tool. You must call {self._asked_for()} now, and say nothing else."
-            )
+            names = ", ".join(map(repr, self._schemas))
+            tools = f"the tool {names}" if len(self._schemas) == 1 else f"one of the tools {names}"
+            return Checked(list(pieces), f"You called no tool. You must call {tools} now, and say nothing else.")
         for call in calls:
-            if (problem := self._problem_with(call)) is not None:
+            problem: Problem = "they are not valid JSON"
+            if call.parsed is not None:
+                problem = problem_with(call.parsed, self._schemas[call.name])
+            if problem is not None:
                 return Checked(
                     list(pieces),
                     f"The arguments of your call of {call.name!r} are wrong: {problem}. Call it again.",
                 )
         return Checked(list(pieces))
-
-    def _problem_with(self, call: WholeCall) -> Problem:
-        if call.parsed is None:
-            return "they are not valid JSON"
-        return problem_with(call.parsed, self._schemas[call.name])
-
-    def _asked_for(self) -> str:
-        names = list(self._schemas)
-        return f"the tool {names[0]!r}" if len(names) == 1 else f"one of the tools {', '.join(map(repr, names))}"
 
 
 class SchemaRequirement:

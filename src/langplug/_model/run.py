@@ -50,11 +50,12 @@ class ModelRun:
                     yield from self._keep(self._parser.feed(part))
                     if self._parser.stopped and self._cuts:
                         break
+                # Closed before the end is read: what the author does in `finally` may still fail the answer.
                 source.close()
                 yield from self._keep(self._parser.end())
                 if (held := self._check_answer()) is None and self._plan.live:
                     yield RESTART
-            except GeneratorExit:
+            except GeneratorExit:  # the reader left, which is not an error that needs the partial answer
                 raise
             except BaseException as error:
                 remember_partial(error, self.partial())
@@ -221,6 +222,7 @@ class ModelRun:
 
     def partial(self) -> AIMessage | None:
         """The answer as far as it had come when an error broke it off, with what was still held back."""
+        # Half a tag or the beginning of a stop string belongs to what was said, now that nothing follows it.
         self._seen.extend(self._parser.rest())
         if not self._seen:
             return None
@@ -234,7 +236,7 @@ class ModelRun:
             "model_name": model.reported_name,
             "model_provider": model.reported_provider,
             **parser.metadata,
-            "finish_reason": parser.reason,
+            "finish_reason": parser.reason,  # last: an author's metadata cannot contradict it
         }
         if parser.stop_sequence is not None:
             metadata["stop_sequence"] = parser.stop_sequence

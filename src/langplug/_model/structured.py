@@ -1,7 +1,7 @@
 """`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -24,51 +24,41 @@ def structured_output(
     """A runnable that answers with objects of `schema`.
 
     Raises:
-        ValueError: If the schema or the method is none that there is.
+        ValueError: If the schema is not a schema, or the method is unknown.
         UnsupportedError: If the method needs tools, and the model has turned them off.
     """
     if method is not None and method not in get_args(Method):
-        raise ValueError(
-            f"method={method!r} is none that there is. Choose from {', '.join(get_args(Method))}, or None."
-        )
-    method = method or _best_method(model)
+        raise ValueError(f"method={method!r} is unknown. Choose from {', '.join(get_args(Method))}, or None.")
+    if method is None:
+        # The surest first: a schema that the model keeps by itself, then its own tools, then a schema in the prompt.
+        native_tools_alone = model.structured_output != "native" and model.tool_calling == "native"
+        method = "function_calling" if native_tools_alone else "json_schema"
     reader = StructuredOutputReader(schema, method)
     shows_parts = not include_raw and not _is_class_with_fields(schema)
-    answering = _bound(model, schema, method, strict, "live" if shows_parts else "held")
+    answering = _bind_schema(model, schema, method, strict, "live" if shows_parts else "held")
     if not include_raw:
         return answering | reader
     return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, reader.awith_raw, name="parse")
 
 
-def _best_method(model: ModelFields) -> Method:
-    """A schema that the model keeps by itself, else its own tools, else a schema in the prompt."""
-    if model.structured_output != "native" and model.tool_calling == "native":
-        return "function_calling"
-    return "json_schema"
-
-
-def _bound(
+def _bind_schema(
     model: ModelFields, schema: Any, method: Method, strict: bool | None, showing: Literal["held", "live"]
 ) -> Runnable[Any, AIMessage]:
-    shown: dict[str, Any] = {
+    # What LangSmith shows of the schema; langchain-core takes it out of the call again.
+    traced: dict[str, Any] = {
         "ls_structured_output_format": {"kwargs": {"method": method, "strict": strict}, "schema": schema}
     }
     if method == "function_calling":
         if model.tool_calling == "off":
             raise refuse_tools(type(model).__name__)
         (tool,) = tool_dicts([json_schema_of(schema) if isinstance(schema, Mapping) else schema], strict)
-        shown |= {"parallel_tool_calls": False, FOR_A_PARSER: "held"}
-        return model.bind_tools([tool], tool_choice=name_of(tool), **shown)
+        traced |= {"parallel_tool_calls": False, FOR_A_PARSER: "held"}
+        return model.bind_tools([tool], tool_choice=name_of(tool), **traced)
     if method == "json_mode":
-        return model.bind(response_format={"type": "json_object"}, **shown, **{FOR_A_PARSER: showing})
+        return model.bind(response_format={"type": "json_object"}, **traced, **{FOR_A_PARSER: showing})
+    json_schema_of(schema)  # a wrong one is refused now, not at the first call
     strictly = {} if strict is None else {"strict": strict}
-    return model.bind(response_format=_checked(schema), **strictly, **shown, **{FOR_A_PARSER: showing})
-
-
-def _checked(schema: Any) -> Any:
-    """`schema`, once it is known to be one, so that a wrong one is refused when it is bound."""
-    json_schema_of(schema)
-    return schema
+    return model.bind(response_format=schema, **strictly, **traced, **{FOR_A_PARSER: showing})
 
 
 class StructuredOutputReader(Runnable[AIMessage, Any]):
@@ -77,16 +67,28 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
     def __init__(self, schema: Any, method: Method) -> None:
         self._method = method
         self._check = checker_of(schema)
-        self._build = _builder_of(schema)
+        self._build: Callable[[Any], Any] = lambda value: value
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            self._build = schema.model_validate
+        elif isinstance(schema, type) and hasattr(schema, "parse_obj"):  # pydantic v1
+            self._build = schema.parse_obj
         self._gives_dicts = not _is_class_with_fields(schema)
 
     def invoke(self, input: AIMessage, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The object that `input` holds.
 
         Raises:
-            OutputParserException: If it holds none that fits the schema.
+            OutputParserException: If it does not hold one that fits the schema.
         """
-        value = self._value_of(input)
+        if self._method == "function_calling":
+            if not input.tool_calls:
+                raise self._unfit(input, "holds no valid call of the tool that stands for the schema")
+            value: Any = input.tool_calls[0]["args"]
+        else:
+            try:
+                value = parsed_json(str(input.text))
+            except ValueError as error:
+                raise self._unfit(input, f"is not JSON: {error}") from error
         if (problem := self._check(value)) is not None:
             raise self._unfit(input, f"does not fit the schema: {problem}")
         return self._build(value)
@@ -99,7 +101,7 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         self, input: Iterator[AIMessage], config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[Any]:
         """Dicts as they grow, and at last the object, checked."""
-        growing = _Growing()
+        growing = _Growing()  # one for each stream: this reader is shared by all calls of the chain
         for chunk in input:
             yield from self._grown(growing, chunk)
         yield from self._last(growing)
@@ -134,18 +136,9 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
     def _last(self, growing: "_Growing") -> Iterator[Any]:
         if growing.message is None:
             raise OutputParserException("The model gave no answer to parse.")
+        # Checked once more as a whole: what was shown on the way was only as much of it as could be read by then.
         if (value := self.invoke(growing.message)) != growing.shown:
             yield value
-
-    def _value_of(self, message: AIMessage) -> Any:
-        if self._method == "function_calling":
-            if not message.tool_calls:
-                raise self._unfit(message, "holds no valid call of the tool that stands for the schema")
-            return message.tool_calls[0]["args"]
-        try:
-            return parsed_json(str(message.text))
-        except ValueError as error:
-            raise self._unfit(message, f"is not JSON: {error}") from error
 
     def _unfit(self, message: AIMessage, problem: str) -> OutputParserException:
         cut = message.response_metadata.get("finish_reason") == "length"
@@ -172,7 +165,7 @@ class _Growing:
     def changed(self) -> Any:
         """What can be read by now, if it is more than before."""
         text = str(self.message.text) if self.message is not None else ""
-        start = text.find("{")
+        start = text.find("{")  # models write a fence or a word before it
         try:
             value = parse_partial_json(text[start:]) if start >= 0 else None
         except (ValueError, RecursionError):
@@ -185,12 +178,3 @@ class _Growing:
 
 def _is_class_with_fields(schema: Any) -> bool:
     return isinstance(schema, type) and (issubclass(schema, BaseModel) or hasattr(schema, "parse_obj"))
-
-
-def _builder_of(schema: Any) -> Callable[[Any], Any]:
-    """What makes an object of checked data: an instance for a pydantic class, the data itself for all else."""
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema.model_validate
-    if isinstance(schema, type) and hasattr(schema, "parse_obj"):
-        return cast("Callable[[Any], Any]", schema.parse_obj)
-    return lambda value: value
