@@ -91,7 +91,8 @@ answers too, in the middle of their JSON. What has no meaning in a dialect answe
 `python -m langplug_backend` runs it in a process of its own, and so does `BackendProcess`.
 """
 
-from langplug_backend.faults.table import FAULTS, Fault, Kind
+from langplug_backend.faults.fault import Fault
+from langplug_backend.faults.table import FAULTS, Kind
 from langplug_backend.log import Exchange
 from langplug_backend.markers import MARKERS, Marker
 from langplug_backend.process import BackendProcess

@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from langplug_backend.faults.table import Fault
+from langplug_backend.faults.fault import Fault
 from langplug_backend.log import Exchange, Log
 from langplug_backend.markers import marked
 from langplug_backend.reply import Reply

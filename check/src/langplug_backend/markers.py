@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from re import finditer
 from typing import TYPE_CHECKING, Any
 
-from langplug_backend.faults.table import FAULTS, Fault
+from langplug_backend.faults.fault import Fault
+from langplug_backend.faults.table import FAULTS
 from langplug_backend.reply import Call, Piece, Reply, Thought, Tokens, words
 from langplug_backend.request import Asked, results
 

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from langplug_backend.faults.table import Fault
+from langplug_backend.faults.fault import Fault
 
 UsageMode = Literal["asked", "final", "last", "finish", "groq", "running", "each", "none"]
 """When a stream of the OpenAI dialect reports usage.
@@ -149,7 +148,7 @@ class Reply:
     first: float = 0.0
     writes: Writes = "auto"
     body: Body = "auto"
-    faults: "tuple[Fault, ...]" = ()
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pieces and (self.text or self.thinking or self.calls):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from langplug_backend.connection import Connection
-from langplug_backend.faults.table import Fault
+from langplug_backend.faults.fault import Fault
 from langplug_backend.log import Exchange, Log
 from langplug_backend.reply import Reply
 from langplug_backend.service import Answerer, Service, Step, Told

@@ -12,7 +12,8 @@ from langplug_backend.completion import turns
 from langplug_backend.dialects.dialect import Dialect, Refused, answer, refusal
 from langplug_backend.dialects.routes import Route, route
 from langplug_backend.faults.context import Context
-from langplug_backend.faults.table import FAULTS, Fault, spoiled
+from langplug_backend.faults.fault import Fault
+from langplug_backend.faults.table import FAULTS, spoiled
 from langplug_backend.http import HttpRequest
 from langplug_backend.log import Exchange, Log
 from langplug_backend.markers import marked

@@ -1,9 +1,9 @@
 """Faults of the connection: what is broken off, silent or slow."""
 
 from dataclasses import replace
-from typing import Any
 
 from langplug_backend.faults.context import Context
+from langplug_backend.faults.fault import Fault
 from langplug_backend.response import Answer, Ending, Event, Framing
 
 
@@ -27,64 +27,64 @@ def finishes(event: Event) -> bool:
     return bool(told) or data.get("type") in ("message_delta", "message-end")
 
 
-def close_at_accept(answer: Answer, *_: Any) -> Answer:
+def close_at_accept(answer: Answer, *_: object) -> Answer:
     """A FIN in place of an answer."""
     return replace(answer, headless=True, ending="close")
 
 
-def reset_before_headers(answer: Answer, *_: Any) -> Answer:
+def reset_before_headers(answer: Answer, *_: object) -> Answer:
     """An RST in place of an answer."""
     return replace(answer, headless=True, ending="reset")
 
 
-def stall_before_headers(answer: Answer, *_: Any) -> Answer:
+def stall_before_headers(answer: Answer, *_: object) -> Answer:
     """Nothing in place of an answer."""
     return replace(answer, headless=True, ending="stall")
 
 
-def reset_after_headers(answer: Answer, *_: Any) -> Answer:
+def reset_after_headers(answer: Answer, *_: object) -> Answer:
     """An RST in place of the body."""
     return replace(answer, headed=True, ending="reset")
 
 
-def stall_after_headers(answer: Answer, *_: Any) -> Answer:
+def stall_after_headers(answer: Answer, *_: object) -> Answer:
     """Nothing in place of the body."""
     return replace(answer, headed=True, ending="stall")
 
 
-def reset(answer: Answer, fault: Any, *_: Any) -> Answer:
+def reset(answer: Answer, fault: Fault, *_: object) -> Answer:
     """An RST behind so many pieces."""
     return _broken_off(answer, fault.after, "reset")
 
 
-def stall(answer: Answer, fault: Any, *_: Any) -> Answer:
+def stall(answer: Answer, fault: Fault, *_: object) -> Answer:
     """Nothing more behind so many pieces."""
     return _broken_off(answer, fault.after, "stall")
 
 
-def cut_chunked(answer: Answer, fault: Any, *_: Any) -> Answer:
+def cut_chunked(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A FIN behind so many pieces, where a chunk should be."""
     return replace(_broken_off(answer, fault.after, "close"), body="chunked")
 
 
-def cut_close(answer: Answer, fault: Any, *_: Any) -> Answer:
+def cut_close(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A FIN in the middle of the next piece, in a body that HTTP itself takes for whole."""
     events = answer.events if answer.framing == "whole" else up_to(answer.events, fault.after + 1)
     torn = half(events[-1], answer.framing)
     return replace(answer, events=events, body="close", torn=torn, ending="close", close=True)
 
 
-def cut_length(answer: Answer, fault: Any, context: Context) -> Answer:
+def cut_length(answer: Answer, fault: Fault, context: Context) -> Answer:
     """A FIN in the middle of the next piece, before the body is as long as it said."""
     return replace(cut_close(answer, fault, context), body="length")
 
 
-def slow(answer: Answer, fault: Any, *_: Any) -> Answer:
+def slow(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A pause before each event."""
     return replace(answer, pace=fault.seconds, first=fault.seconds, joined=False)
 
 
-def slow_headers(answer: Answer, fault: Any, *_: Any) -> Answer:
+def slow_headers(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A pause before each byte of the head."""
     return replace(answer, head_pace=fault.seconds)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from langplug_backend.faults.connection import finishes, up_to
 from langplug_backend.faults.context import Context
+from langplug_backend.faults.fault import Fault
 from langplug_backend.response import Answer, Event
 
 MEGABYTE = 1_000_000
@@ -17,14 +18,14 @@ def is_marker(event: Event) -> bool:
     return event.raw == b"[DONE]" or event.name == "message_stop"
 
 
-def truncate(answer: Answer, fault: Any, *_: Any) -> Answer:
+def truncate(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A clean end behind so many pieces; a whole answer keeps its text, but does not say that it is over."""
     if answer.framing == "whole":
         return edited(answer, _unfinished)
     return replace(answer, events=up_to(answer.events, fault.after))
 
 
-def truncate_done(answer: Answer, fault: Any, *_: Any) -> Answer:
+def truncate_done(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A clean end behind so many pieces, with the marker."""
     if answer.framing == "whole":
         return edited(answer, _unfinished)
@@ -32,12 +33,12 @@ def truncate_done(answer: Answer, fault: Any, *_: Any) -> Answer:
     return replace(answer, events=(*up_to(answer.events, fault.after), *markers))
 
 
-def no_done(answer: Answer, *_: Any) -> Answer:
+def no_done(answer: Answer, *_: object) -> Answer:
     """Everything but the marker."""
     return replace(answer, events=tuple(event for event in answer.events if not is_marker(event)))
 
 
-def no_finish(answer: Answer, *_: Any) -> Answer:
+def no_finish(answer: Answer, *_: object) -> Answer:
     """Every piece and the marker, but not the event that says why it ended."""
     if answer.framing == "whole":
         return edited(answer, _unfinished)
@@ -56,7 +57,7 @@ def _unfinished(value: Any) -> Any:
     return {key: _ENDS[key] if key in _ENDS else _unfinished(item) for key, item in value.items()}
 
 
-def malformed(answer: Answer, fault: Any, *_: Any) -> Answer:
+def malformed(answer: Answer, fault: Fault, *_: object) -> Answer:
     """Broken JSON behind so many pieces; the rest follows. Half the JSON of a whole answer."""
     if answer.framing == "whole":
         whole = answer.events[0].bytes()
@@ -68,7 +69,7 @@ def malformed(answer: Answer, fault: Any, *_: Any) -> Answer:
     return replace(answer, events=(*answer.events[:before], broken, *answer.events[before:]))
 
 
-def error_event(answer: Answer, fault: Any, context: Context) -> Answer:
+def error_event(answer: Answer, fault: Fault, context: Context) -> Answer:
     """An error behind so many pieces, and a clean end; in place of a whole answer."""
     if answer.framing == "whole":
         return error_object(answer, fault, context)
@@ -77,34 +78,34 @@ def error_event(answer: Answer, fault: Any, context: Context) -> Answer:
     return replace(answer, events=(*up_to(answer.events, fault.after), context.dialect.error_event(words)))
 
 
-def error_object(_answer: Answer, fault: Any, context: Context) -> Answer:
+def error_object(_answer: Answer, fault: Fault, context: Context) -> Answer:
     """The dialect's error, whole, with a status that says that all is well."""
     words = context.dialect.words["server_error"]
     words = words if fault.message is None else replace(words, message=fault.message)
     return Answer(events=(Event(data=context.dialect.error(words)),))
 
 
-def empty_body(answer: Answer, *_: Any) -> Answer:
+def empty_body(answer: Answer, *_: object) -> Answer:
     """No byte of an answer, with a status that says that all is well."""
     return replace(answer, events=())
 
 
-def json_for_stream(_answer: Answer, _fault: Any, context: Context) -> Answer:
+def json_for_stream(_answer: Answer, _fault: Fault, context: Context) -> Answer:
     """The whole answer, though a stream was asked for."""
     return context.build(False)
 
 
-def stream_for_json(_answer: Answer, _fault: Any, context: Context) -> Answer:
+def stream_for_json(_answer: Answer, _fault: Fault, context: Context) -> Answer:
     """A stream, though the whole answer was asked for."""
     return context.build(True)
 
 
-def wrong_type(answer: Answer, *_: Any) -> Answer:
+def wrong_type(answer: Answer, *_: object) -> Answer:
     """A content type that says nothing about the content."""
     return replace(answer, type="text/plain; charset=utf-8")
 
 
-def extra_fields(answer: Answer, *_: Any) -> Answer:
+def extra_fields(answer: Answer, *_: object) -> Answer:
     """Fields that no specification names, in every object."""
     return edited(answer, _more)
 
@@ -122,7 +123,7 @@ def _more(value: Any) -> Any:
     return value
 
 
-def huge_event(answer: Answer, fault: Any, *_: Any) -> Answer:
+def huge_event(answer: Answer, fault: Fault, *_: object) -> Answer:
     """A first piece with so much in a field that nobody knows."""
     before = len(up_to(answer.events, 0))
     padded = [_padded(event, fault.size or MEGABYTE) for event in answer.events[before : before + 1]]

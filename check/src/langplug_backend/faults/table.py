@@ -1,98 +1,20 @@
-"""What can go wrong: `Fault`, and the table of its kinds."""
+"""The table of what can go wrong."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from typing import Any, Literal, Self
+from typing import Literal
 
 from langplug_backend.dialects.dialect import refusal
 from langplug_backend.faults import connection, content, finish_reasons, framing, refusals, tool_calls
 from langplug_backend.faults.context import Context
+from langplug_backend.faults.fault import KINDS, Fault
 from langplug_backend.request import DialectName
 from langplug_backend.response import Answer
 
 OK = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong, or is merely odd.
-
-    Attributes:
-        kind: What: a name of the table `FAULTS`.
-        after: Pieces of the answer that go out before, for what happens in the middle of a stream.
-        times: To how many requests it happens, where it stands in `Backend.fault`; None: to each.
-        code: The HTTP status, for `status` and its kin.
-        retry_after: Value of the `Retry-After` header: seconds, or a date; None: no header.
-        body: The JSON body, for `status`; None: the dialect's own words for the status.
-        message: The words of the error, where the dialect's shape is kept; None: the dialect's own.
-        seconds: How long, for what is slow.
-        size: Bytes or characters, for what has a size; 0: the kind's own choice.
-        field: The name of a field, for `refuse_field`.
-        key: The key that is refused, for `auth_until`; None: the first that comes.
-
-    Raises:
-        ValueError: If there is no such kind.
-    """
-
-    kind: str
-    after: int = 0
-    times: int | None = None
-    code: int = 500
-    retry_after: float | str | None = None
-    body: Any = None
-    message: str | None = None
-    seconds: float = 0.05
-    size: int = 0
-    field: str = "stream_options"
-    key: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in FAULTS:
-            near = get_close_matches(self.kind, FAULTS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(FAULTS))}."
-            raise ValueError(f"Fault(kind={self.kind!r}): there is no such kind. {hint}")
-
-    @classmethod
-    def status(
-        cls,
-        code: int,
-        *,
-        retry_after: float | str | None = None,
-        body: Any = None,
-        message: str | None = None,
-        times: int | None = None,
-    ) -> Self:
-        """The request is refused with an HTTP status, in the dialect's shape or with a JSON body of your own."""
-        return cls(kind="status", code=code, retry_after=retry_after, body=body, message=message, times=times)
-
-    @classmethod
-    def reset(cls, *, after: int = 0, times: int | None = None) -> Self:
-        """The connection is reset behind so many pieces."""
-        return cls(kind="reset", after=after, times=times)
-
-    @classmethod
-    def stall(cls, *, after: int = 0, times: int | None = None) -> Self:
-        """Nothing more comes behind so many pieces, until the client goes."""
-        return cls(kind="stall", after=after, times=times)
-
-    @classmethod
-    def cut(cls, *, after: int = 0, times: int | None = None) -> Self:
-        """The chunked body breaks off behind so many pieces, without its last chunk."""
-        return cls(kind="cut_chunked", after=after, times=times)
-
-    @classmethod
-    def truncate(cls, *, after: int = 0, times: int | None = None) -> Self:
-        """The stream ends behind so many pieces, cleanly for HTTP, but with no finish reason and no end marker."""
-        return cls(kind="truncate", after=after, times=times)
-
-    @classmethod
-    def refuse_field(cls, field: str = "stream_options", *, times: int | None = None) -> Self:
-        """Requests whose body has a field are refused with status 400."""
-        return cls(kind="refuse_field", field=field, times=times)
-
-
-Work = Callable[[Answer, Any, Context], Answer]
+Work = Callable[[Answer, Fault, Context], Answer]
 """What a kind does: it takes the answer as it should be and gives the one that goes out."""
 
 At = Literal["accept", "request", "answer"]
@@ -159,18 +81,18 @@ REFUSALS: Mapping[str, Kind] = {
     "status_text": _refusal("an HTTP error status with plain text", refusals.status_text, "code"),
     "status_html": _refusal("an HTTP error status with a page, as proxies send it", refusals.status_html, "code"),
     "status_empty": _refusal("an HTTP error status with an empty body", refusals.status_empty, "code"),
-    "auth": _refusal("the key is wrong", refusals.named),
+    "auth": _refusal("the key is wrong", refusals.named("auth")),
     "auth_echo": _refusal("the key is wrong, and the error repeats it", refusals.auth_echo),
     "auth_until": _refusal("the key is wrong until another one comes", refusals.auth_until, "key"),
-    "content_policy": _refusal("the prompt breaks the content policy", refusals.named),
-    "context_overflow": _refusal("the prompt is too long", refusals.named),
-    "invalid_request": _refusal("the request is wrong", refusals.named),
-    "not_found": _refusal("there is no such model", refusals.named),
-    "overloaded": _refusal("the server is overloaded", refusals.named),
-    "permission": _refusal("the key may not do this", refusals.named),
-    "quota": _refusal("the account is used up", refusals.named),
-    "rate_limit": _refusal("too many requests", refusals.named, "retry_after"),
-    "server_error": _refusal("the server has an error", refusals.named),
+    "content_policy": _refusal("the prompt breaks the content policy", refusals.named("content_policy")),
+    "context_overflow": _refusal("the prompt is too long", refusals.named("context_overflow")),
+    "invalid_request": _refusal("the request is wrong", refusals.named("invalid_request")),
+    "not_found": _refusal("there is no such model", refusals.named("not_found")),
+    "overloaded": _refusal("the server is overloaded", refusals.named("overloaded")),
+    "permission": _refusal("the key may not do this", refusals.named("permission")),
+    "quota": _refusal("the account is used up", refusals.named("quota")),
+    "rate_limit": _refusal("too many requests", refusals.named("rate_limit"), "retry_after"),
+    "server_error": _refusal("the server has an error", refusals.named("server_error")),
     "refuse_field": _refusal("requests with a field are refused, by its name", refusals.refuse_field, "field"),
 }
 """The request is refused."""
@@ -265,6 +187,8 @@ SHAPES: Mapping[str, Kind] = {
 
 FAULTS: Mapping[str, Kind] = {**REFUSALS, **CONNECTION, **CONTENT, **FRAMING, **SHAPES}
 """Every kind of fault by its name."""
+
+KINDS.update(FAULTS)
 
 
 def spoiled(answer: Answer, faults: tuple[Fault, ...], context: Context) -> Answer:
