@@ -6,7 +6,7 @@ Faults edit a `FakeResponse`; `render` turns it into the bytes of each write.
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -27,6 +27,10 @@ Ending = Literal["keep", "close", "reset", "stall"]
 
 HeaderLine = tuple[str, str]
 """A header's name and value."""
+
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+"""The reason phrases of the statuses that Python knows; 529, which is Anthropic's, is not among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +177,10 @@ def render(response: FakeResponse, own_id: str = ID_PLACEHOLDER) -> Transmission
     if response.write_size:
         frames = _resize(frames, response.write_size)
     if response.body == "chunked":
-        frames = [replace(frame, data=b"%x\r\n%s\r\n" % (len(frame.data), frame.data)) for frame in frames]
+        frames = [
+            Write(b"%x\r\n%s\r\n" % (len(frame.data), frame.data), frame.delay, frame.events, frame.pieces)
+            for frame in frames
+        ]
     writes = [] if response.omit_head else _head(response, length)
     if not response.omit_head and not response.head_only:
         writes += frames
@@ -232,8 +239,7 @@ def _resize(frames: list[Write], size: int) -> list[Write]:
 
 
 def _head(response: FakeResponse, length: int) -> list[Write]:
-    phrases = {status.value: status.phrase for status in HTTPStatus}  # 529 is none of them
-    lines = [f"HTTP/1.1 {response.status} {phrases.get(response.status, 'Status')}"]
+    lines = [f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, 'Status')}"]
     lines += [f"{name}: {value}" for name, value in (("content-type", response.content_type), *response.headers)]
     if response.body == "chunked":
         lines.append("transfer-encoding: chunked")
