@@ -14,7 +14,7 @@ PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "ollama"
 HEADERS = {"anthropic": {"anthropic-version": "2023-06-01", "x-api-key": "sk-test"}}
 
 SILENCE_S = 0.15
-"""How long nothing has to come until it counts as silence."""
+"""Seconds without a byte that count as silence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Raw:
 
     @property
     def rest(self) -> bytes:
-        """All behind the head, as it came."""
+        """Everything after the head, as it came."""
         return self.data.partition(b"\r\n\r\n")[2]
 
     @property
@@ -52,7 +52,7 @@ class Raw:
 
     @property
     def whole(self) -> bool:
-        """Whether HTTP itself takes the body for whole."""
+        """Whether the body is complete for HTTP itself."""
         if "transfer-encoding" in self.headers:
             return self.rest.endswith(b"0\r\n\r\n")
         return len(self.rest) == int(self.headers.get("content-length", len(self.rest)))
@@ -107,7 +107,8 @@ def connected(backend: Backend) -> socket.socket:
 
 
 def send(backend: Backend, request: bytes, *, silence: float | None = None) -> Raw:
-    """Send, and read to the end; a silence of so many seconds is an end too."""
+    """Send, and read to the end; `silence` seconds without a byte are an end too."""
+    answered = 0 if silence is None else len(backend.requests)
     try:
         connection = connected(backend)
     except ConnectionResetError:  # it was closed before it was open on this side
@@ -118,10 +119,12 @@ def send(backend: Backend, request: bytes, *, silence: float | None = None) -> R
         end: Literal["fin", "reset", "silence"] = "fin"
         try:
             connection.sendall(request)
+            if silence is not None:  # until the server has the request, silence means nothing
+                backend.wait_for(lambda: len(backend.requests) > answered)
             while data := connection.recv(1 << 20):
                 reads.append((time.monotonic(), data))
         except TimeoutError:
-            assert silence is not None, f"nothing more came behind {reads!r}"
+            assert silence is not None, f"nothing more came after {reads!r}"
             end = "silence"
         except (ConnectionResetError, BrokenPipeError):
             end = "reset"
@@ -129,7 +132,7 @@ def send(backend: Backend, request: bytes, *, silence: float | None = None) -> R
 
 
 def ask(backend: Backend, dialect: str, text: str, *, silence: float | None = None, **more: Any) -> Raw:
-    """Ask for an answer, as a stream where it is not said otherwise."""
+    """Ask for an answer, as a stream unless `stream` says otherwise."""
     return send(backend, asking(dialect, text, **more), silence=silence)
 
 
@@ -145,6 +148,12 @@ TEXT = "one two thrée four"
 def outcome(backend: Backend) -> str | None:
     assert backend.all_ended()
     return backend.last.outcome
+
+
+def duration(backend: Backend) -> float:
+    """Seconds from the last request to the end of its answer, by the server's clock: it does not depend on ours."""
+    assert backend.all_ended()
+    return (backend.last.ended_at or 0.0) - backend.last.at
 
 
 def with_fault(backend: Backend, dialect: str, fault: Fault, text: str = TEXT, **more: Any) -> Raw:
@@ -163,7 +172,7 @@ def text_in(raw: Raw) -> str:
 
 
 def plain(backend: Backend, dialect: str, **more: Any) -> Raw:
-    """The answer as it should be; ids count the requests, so the log is begun anew."""
+    """The answer as it should be; ids count the requests, so the log is cleared."""
     backend.forget()
     raw = ask(backend, dialect, TEXT, **more)
     backend.forget()

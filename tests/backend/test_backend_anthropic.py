@@ -134,7 +134,7 @@ def test_refuses_what_is_incomplete(
 
 
 def test_reads_the_request(backend: Backend) -> None:
-    """The log holds the request in neutral words; results are no words of the user."""
+    """The log holds the request in neutral terms; results of tools are not the user's text."""
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "add it"}]},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "add", "input": {}}]},
@@ -142,13 +142,13 @@ def test_reads_the_request(backend: Backend) -> None:
     ]
     more = {"system": [{"type": "text", "text": "be short"}], "tool_choice": {"type": "any"}, "temperature": 0.5}
     ask(backend, "anthropic", "", messages=messages, **more)
-    asked = backend.last.asked
+    asked = backend.last.request
     assert asked is not None
     assert ["be short", "add it", "", "3"] == [said.text for said in asked.messages]
     assert ("add it", "required", 1000) == (asked.text, asked.tool_choice, asked.max_tokens)
     assert {"temperature": 0.5} == asked.params
     ask(backend, "anthropic", "x", tool_choice={"type": "tool", "name": "add"})
-    assert "add" == (backend.last.asked and backend.last.asked.tool_choice)
+    assert "add" == (backend.last.request and backend.last.request.tool_choice)
 
 
 def test_models_and_tokens(backend: Backend) -> None:

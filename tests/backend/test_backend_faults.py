@@ -1,10 +1,23 @@
-"""Faults of the backend, as they are on the wire: what is refused, broken off, missing or wrong."""
+"""Faults of the backend, as they appear on the wire: what is refused, broken off, missing or wrong."""
 
 import json
 from typing import Any
 
 import pytest
-from tests.backend.raw_client import DIALECTS, TEXT, Raw, ask, connected, outcome, payload, plain, text_in, with_fault
+from tests.backend.raw_client import (
+    DIALECTS,
+    TEXT,
+    Raw,
+    ask,
+    asking,
+    connected,
+    duration,
+    outcome,
+    payload,
+    plain,
+    text_in,
+    with_fault,
+)
 
 from langplug_backend import FAULTS, Backend, Call, Fault, Reply
 
@@ -84,7 +97,7 @@ def test_a_status_with_words_or_a_body_of_its_own(backend: Backend) -> None:
 
 
 def test_statuses_without_json(backend: Backend) -> None:
-    """What stands between may answer with text, a page, or nothing."""
+    """Proxies in between may answer with text, an HTML page, or nothing."""
     text = with_fault(backend, "openai", Fault(kind="status_text", code=502))
     page = with_fault(backend, "openai", Fault(kind="status_html", code=502))
     empty = with_fault(backend, "openai", Fault(kind="status_empty", code=502))
@@ -95,7 +108,7 @@ def test_statuses_without_json(backend: Backend) -> None:
 
 
 def test_a_key_that_has_run_out(backend: Backend) -> None:
-    """The first key that comes is refused, every other is taken; a new fault begins anew."""
+    """The first key that comes is refused, every other is accepted; a new fault starts over."""
     for _ in range(2):
         backend.fault = Fault(kind="auth_until")
         keys = ["sk-1", "sk-1", "sk-2", "sk-1"]
@@ -111,8 +124,8 @@ def test_an_error_that_repeats_the_key(backend: Backend) -> None:
     assert "sk-test" in refused(with_fault(backend, "anthropic", Fault(kind="auth_echo")), "anthropic")[1]
 
 
-def test_a_field_that_is_not_known(backend: Backend) -> None:
-    """A request with the field is refused by its name; one without is answered."""
+def test_an_unknown_field(backend: Backend) -> None:
+    """A request with the field is refused, and the error names the field; one without is answered."""
     backend.fault = Fault.refuse_field("stream_options")
     raw = ask(backend, "openai", "x", stream_options={"include_usage": True})
     assert (400, "stream_options") == (raw.status, raw.json["error"]["param"])
@@ -136,9 +149,9 @@ def test_a_field_that_is_not_known(backend: Backend) -> None:
 )
 @pytest.mark.parametrize("streaming", [False, True])
 def test_no_answer(kind: str, end: str, data: bytes, streaming: bool, backend: Backend) -> None:
-    """Before or behind the headers, the connection closes, is reset, or is silent."""
+    """Before or after the headers, the connection closes, is reset, or stays silent."""
     raw = with_fault(backend, "openai", Fault(kind=kind), stream=streaming)
-    if kind == "close_at_accept":  # whether it arrives before the request does, or behind it, is the system's choice
+    if kind == "close_at_accept":  # whether it arrives before or after the request is the system's choice
         assert raw.end in {"fin", "reset"}
     else:
         assert end == raw.end
@@ -149,7 +162,7 @@ def test_no_answer(kind: str, end: str, data: bytes, streaming: bool, backend: B
 
 @pytest.mark.parametrize(("kind", "sees"), [("close_at_accept", b""), ("reset_at_accept", None)])
 def test_a_connection_that_is_gone_at_once(kind: str, sees: bytes | None, backend: Backend) -> None:
-    """At accept, the connection ends before anything is asked, so often as it is told, and counts as made."""
+    """At accept, the connection ends before any request, as many times as the fault says, and counts as made."""
     backend.fault = Fault(kind=kind, times=1)
     try:
         with connected(backend) as connection:
@@ -176,7 +189,7 @@ def test_an_accept_fault_meets_kept_connections_too(backend: Backend) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("after", [0, 2, 9])
 def test_a_stream_that_breaks_off(kind: str, end: str, dialect: str, after: int, backend: Backend) -> None:
-    """So many pieces come whole, and then no end, for HTTP neither."""
+    """N pieces come whole, and then the body has no end, not even for HTTP."""
     raw = with_fault(backend, dialect, Fault(kind=kind, after=after))
     assert (end, False) == (raw.end, raw.whole)
     assert "".join(["one", " two", " thrée", " four"][:after]) == text_in(raw)
@@ -207,7 +220,7 @@ def test_a_stream_that_is_cut_in_the_middle_of_an_event(dialect: str, backend: B
     [("reset", "reset"), ("stall", "silence"), ("cut_chunked", "fin"), ("cut_close", "fin"), ("cut_length", "fin")],
 )
 def test_a_whole_answer_that_breaks_off(kind: str, end: str, dialect: str, backend: Backend) -> None:
-    """Half the JSON of a whole answer comes, whatever number of pieces is said."""
+    """Half the JSON of a whole answer comes, whatever `after` says."""
     whole = plain(backend, dialect, stream=False).body
     raw = with_fault(backend, dialect, Fault(kind=kind, after=2), stream=False)
     assert end == raw.end
@@ -216,13 +229,22 @@ def test_a_whole_answer_that_breaks_off(kind: str, end: str, dialect: str, backe
 
 
 def test_pauses(backend: Backend) -> None:
-    """Events, or the bytes of the head, come with pauses between them."""
+    """There is a pause before each event, or before each byte of the head, and nothing else changes."""
     slow = with_fault(backend, "openai", Fault(kind="slow", seconds=0.02))
-    assert 0.1 <= slow.reads[-1][0] - slow.reads[0][0]
-    assert len(slow.reads) >= 7
+    assert duration(backend) >= 0.02 * backend.last.events_sent
+    assert 7 == backend.last.events_sent
     head = with_fault(backend, "openai", Fault(kind="slow_headers", seconds=0.001))
-    assert len(head.reads) >= 20
+    assert duration(backend) >= 0.001 * len(head.head)
     assert plain(backend, "openai").body == slow.body
+
+
+def test_a_pause_comes_before_the_event(backend: Backend) -> None:
+    """While the server pauses, the client has the head and nothing else."""
+    backend.fault = Fault(kind="slow", seconds=60)
+    with connected(backend) as connection:
+        connection.sendall(asking("openai", "x"))
+        assert connection.recv(1 << 16).endswith(b"\r\n\r\n")
+        assert 0 == backend.last.events_sent
 
 
 # --- ends and contents ---
@@ -233,7 +255,7 @@ def test_pauses(backend: Backend) -> None:
     [(kind, it) for kind in ("truncate", "truncate_done") for it in FAULTS[kind].dialects or DIALECTS],
 )
 def test_a_stream_that_ends_too_soon(kind: str, dialect: str, backend: Backend) -> None:
-    """So many pieces come, and an end that is clean for HTTP: without the marker, or with it."""
+    """N pieces come, and an end that is clean for HTTP: without the end marker, or with it."""
     raw = with_fault(backend, dialect, Fault(kind=kind, after=2))
     assert ("fin", True, "one two") == (raw.end, raw.whole, text_in(raw))
     assert (kind == "truncate_done") == (b"[DONE]" in raw.body or b"message_stop" in raw.body)
@@ -252,7 +274,7 @@ def test_a_stream_without_a_finish_reason(dialect: str, backend: Backend) -> Non
 
 @pytest.mark.parametrize("dialect", ["openai", "anthropic"])
 def test_a_stream_without_its_marker(dialect: str, backend: Backend) -> None:
-    """The reason comes, but not the marker behind it."""
+    """The finish reason comes, but not the end marker after it."""
     raw = with_fault(backend, dialect, Fault(kind="no_done"))
     assert TEXT == text_in(raw)
     assert b'"stop"' in raw.body or b"end_turn" in raw.body
@@ -297,7 +319,7 @@ def is_json(line: str) -> bool:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_error_in_the_middle(dialect: str, backend: Backend) -> None:
-    """Behind so many pieces comes an error in the dialect's shape, and a clean end; in a whole answer's place, too."""
+    """After N pieces comes an error in the dialect's format, and a clean end; in place of a whole answer, too."""
     raw = with_fault(backend, dialect, Fault(kind="error_event", after=1, message="boom"))
     error = raw.events[-1]["error"]
     assert (200, "one", "boom") == (raw.status, text_in(raw), error if dialect == "ollama" else error["message"])
@@ -323,7 +345,7 @@ def test_a_good_status_with_a_bad_body(dialect: str, streaming: bool, backend: B
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_other_kind_of_answer(dialect: str, backend: Backend) -> None:
-    """Who asks for a stream gets the whole answer, and the other way round."""
+    """A client that requests a stream gets the whole answer, and the other way round."""
     for kind, asks in (("json_for_stream", True), ("stream_for_json", False)):
         expected = plain(backend, dialect, stream=not asks)
         raw = with_fault(backend, dialect, Fault(kind=kind), stream=asks)
@@ -331,7 +353,7 @@ def test_the_other_kind_of_answer(dialect: str, backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_fields_that_nobody_knows(dialect: str, backend: Backend) -> None:
+def test_unknown_fields(dialect: str, backend: Backend) -> None:
     """Every object has one more field, except what a tool is called with; and an event can be huge."""
     backend.reply = Reply(text="one", calls=(Call(name="add", args={"a": 1}, cut=0),))
     raw = with_fault(backend, dialect, Fault(kind="extra_fields"))

@@ -33,7 +33,7 @@ PARSED = [
 
 @given(st.lists(st.integers(0, len(REQUESTS)), max_size=30))
 def test_any_split_gives_the_same_requests(cuts: list[int]) -> None:
-    """Requests do not depend on how their bytes arrive: bodies by length and in chunks, one behind the other."""
+    """Requests do not depend on how their bytes arrive: bodies by length and in chunks, one after the other."""
     parser = RequestParser()
     edges = [0, *sorted(cuts), len(REQUESTS)]
     pieces = [REQUESTS[start:end] for start, end in pairwise(edges)]
@@ -41,7 +41,7 @@ def test_any_split_gives_the_same_requests(cuts: list[int]) -> None:
 
 
 def test_the_path_is_without_the_query() -> None:
-    """What follows a question mark is not of the path."""
+    """What follows a question mark is not part of the path."""
     assert "/v1/models" == PARSED[0].path
 
 
@@ -56,7 +56,7 @@ def test_the_path_is_without_the_query() -> None:
         b"x" * 300_000,
     ],
 )
-def test_what_is_no_request(junk: bytes) -> None:
-    """What cannot become a request is an error, a head without end among it."""
+def test_bytes_that_are_not_a_request(junk: bytes) -> None:
+    """Bytes that cannot become a request are an error, and so is a head without an end."""
     with pytest.raises(BadRequest, match=r"."):
         list(RequestParser().feed(junk))

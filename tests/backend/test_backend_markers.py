@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.backend.raw_client import ask
+from tests.backend.raw_client import ask, duration
 
-import langplug_backend as package
-from langplug_backend import FAULTS, MARKERS, Backend, Reply
-from langplug_backend.markers import table
+from langplug_backend import FAULTS, MARKERS, Backend, Fault, Reply
+from langplug_backend.markers import marker_table
 
 
 def message(backend: Backend, text: str, **more: Any) -> dict[str, Any]:
@@ -16,13 +15,19 @@ def message(backend: Backend, text: str, **more: Any) -> dict[str, Any]:
     return {**found["message"], "finish": found["finish_reason"]}
 
 
-def test_the_table_in_the_documentation() -> None:
-    """The package's documentation lists every marker, as the table does; no marker has the name of a fault."""
-    assert package.__doc__ is not None
-    lines = {line.strip() for line in package.__doc__.splitlines()}
-    assert [] == [line for line in table().splitlines() if line not in lines]
-    assert len(MARKERS) + len(FAULTS) == len(table().splitlines())
+def test_the_list_of_markers() -> None:
+    """Every marker is listed once, with a sentence; no marker has the name of a fault."""
+    rows = marker_table().splitlines()
+    assert [*MARKERS, *FAULTS] == [row[2:].partition(" ")[0].partition("]")[0] for row in rows]
+    assert [] == [row for row in rows if not row.endswith(".") or "  " not in row]
     assert set(MARKERS).isdisjoint(FAULTS)
+
+
+def test_a_default_is_listed_with_its_unit() -> None:
+    """The list says what a marker without an argument stands for."""
+    assert "[[split 7]]" in marker_table()
+    assert "Default: 3 bytes." in marker_table()
+    assert (3, 7) == (Fault.from_marker("split", "").size, Fault.from_marker("split", "7").size)
 
 
 def test_what_is_said(backend: Backend) -> None:
@@ -60,7 +65,7 @@ def test_no_call_for_a_second_time(backend: Backend) -> None:
     ],
 )
 def test_texts(text: str, content: str, backend: Backend) -> None:
-    """What is no marker stays text; the echo is without the markers."""
+    """Whatever is not a marker stays text; the echo leaves the markers out."""
     assert content == message(backend, text)["content"]
 
 
@@ -71,8 +76,8 @@ def test_fields_of_the_reply(backend: Backend) -> None:
     assert (12, 34) == (usage["prompt_tokens"], usage["completion_tokens"])
     assert "a b" == message(backend, "a b[[stop_mode ignore]]", stop="b")["content"]
     assert "<think>hm</think>a" == message(backend, "[[think hm]][[say a]][[thoughts tags]]")["content"]
-    slow = ask(backend, "openai", "a b [[pace 0.02]]")
-    assert slow.reads[-1][0] - slow.reads[0][0] >= 0.05
+    ask(backend, "openai", "a b [[pace 0.02]]")
+    assert duration(backend) >= 0.02 * (backend.last.events_sent - 1) > 0
 
 
 def test_faults(backend: Backend) -> None:

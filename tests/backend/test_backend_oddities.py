@@ -1,11 +1,24 @@
-"""Oddities of the backend, as they are on the wire; and what holds for every fault."""
+"""Oddities of the backend, as they appear on the wire; and what holds for every fault."""
 
 import json
 from itertools import product
 from typing import Any
 
 import pytest
-from tests.backend.raw_client import DIALECTS, TEXT, Raw, ask, outcome, payload, plain, send, text_in, with_fault
+from tests.backend.raw_client import (
+    DIALECTS,
+    TEXT,
+    Raw,
+    ask,
+    asking,
+    connected,
+    outcome,
+    payload,
+    plain,
+    send,
+    text_in,
+    with_fault,
+)
 
 from langplug_backend import FAULTS, Backend, Call, Fault, Reply
 
@@ -83,11 +96,13 @@ def test_writes_of_a_size(kind: str, size: int, most: int, streaming: bool, back
 
 
 def test_a_pace_is_that_of_the_events(backend: Backend) -> None:
-    """Cut into writes of a byte, a paced reply takes no longer: the pause is between events."""
-    backend.reply = Reply(text="a b", pace=0.01)
-    raw = with_fault(backend, "openai", Fault(kind="one_byte"))
-    assert "a b" == text_in(raw)
-    assert raw.reads[-1][0] - raw.reads[0][0] < 0.01 * len(raw.body) / 4
+    """Cut into writes of a byte, a paced reply waits between its events, not between its bytes."""
+    backend.reply = Reply(text="a b", pace=60)
+    backend.fault = Fault(kind="one_byte")
+    with connected(backend) as connection:
+        connection.sendall(asking("openai", "x"))
+        assert backend.wait_for(lambda: backend.requests and backend.last.events_sent)
+        assert 1 == backend.last.events_sent
 
 
 def test_everything_in_one_write(backend: Backend) -> None:
@@ -158,7 +173,7 @@ def calls_with(backend: Backend, kind: str, **more: Any) -> Raw:
 
 
 def test_fragments_that_take_turns(backend: Backend) -> None:
-    """Fragments of parallel calls come in turn, and make the same calls."""
+    """Fragments of parallel calls take turns, and make the same calls."""
     raw = calls_with(backend, "calls_interleaved")
     assert [0, 1, 0, 1, 0, 1] == [call["index"] for call in fragments(raw)]
     assert ('{"a": 1}', '{"b": 2}') == (joined_args(raw, 0), joined_args(raw, 1))
@@ -199,11 +214,11 @@ def test_odd_arguments(kind: str, args: list[Any], streaming: bool, backend: Bac
 
 
 UNSEEN = {"slow", "slow_headers", "joined"}
-"""What changes the times alone."""
+"""What changes only the times."""
 
 
 def test_every_fault_changes_something(backend: Backend) -> None:
-    """No kind of fault leaves the answer as it was, in any dialect that it has a meaning in."""
+    """Every kind of fault changes the answer, in every dialect that it has a meaning in."""
     reply = Reply(text=TEXT, calls=TWO.calls)
     for kind, dialect in product(FAULTS, DIALECTS):
         if dialect in (FAULTS[kind].dialects or DIALECTS) and "stall" not in kind and kind not in UNSEEN:
@@ -228,7 +243,7 @@ def test_a_fault_without_a_meaning_says_so(kind: str, backend: Backend) -> None:
 
 
 def test_faults_add_up(backend: Backend) -> None:
-    """Several faults happen together; to a refusal, only what befalls the connection."""
+    """Several faults happen together; of those, a refusal is only met by faults of the connection."""
     backend.fault = Fault(kind="crlf"), Fault(kind="no_done")
     raw = ask(backend, "openai", "x")
     assert b"\r\n\r\n" in raw.body
@@ -240,7 +255,7 @@ def test_faults_add_up(backend: Backend) -> None:
 
 
 def test_a_reply_brings_its_own_faults(backend: Backend) -> None:
-    """What goes wrong with one answer may stand in its reply."""
+    """A reply may bring faults for this one answer."""
     backend.queue(Reply(text="a b", faults=(Fault.reset(after=1),)))
     raw = ask(backend, "openai", "x")
     assert ("reset", "a") == (raw.end, text_in(raw))
@@ -248,7 +263,7 @@ def test_a_reply_brings_its_own_faults(backend: Backend) -> None:
 
 
 def test_a_fault_happens_so_often(backend: Backend) -> None:
-    """A standing fault may pass; what is left of it can be seen."""
+    """A standing fault may be limited to some requests; `Backend.fault` shows those that are left."""
     fault = Fault.status(429, times=2)
     backend.fault = fault
     assert [429, 429, 200] == [ask(backend, "openai", "x").status for _ in range(3)]
@@ -260,15 +275,15 @@ def test_a_fault_happens_so_often(backend: Backend) -> None:
 
 
 def test_a_fault_of_no_kind() -> None:
-    """A kind that does not exist is refused, with the nearest name or with all of them."""
+    """An unknown kind is refused, with the nearest name or with all of them."""
     with pytest.raises(ValueError, match=r"Did you mean 'truncate'\?"):
         Fault(kind="truncat")
-    with pytest.raises(ValueError, match="There are: auth, auth_echo"):
+    with pytest.raises(ValueError, match="Known kinds: auth, auth_echo"):
         Fault(kind="")
 
 
 def test_short_ways_to_say_it() -> None:
-    """The faults that one needs most have a name."""
+    """The faults that are needed most have constructors of their own."""
     assert Fault(kind="reset", after=3, times=1) == Fault.reset(after=3, times=1)
     assert Fault(kind="stall", after=3) == Fault.stall(after=3)
     assert Fault(kind="cut_chunked", after=3) == Fault.cut(after=3)
@@ -277,7 +292,7 @@ def test_short_ways_to_say_it() -> None:
 
 
 def test_send_is_not_fooled(backend: Backend) -> None:
-    """Without a fault, nothing of all this is seen."""
+    """Without a fault, the answer is complete and ends well."""
     body = {"model": "m", "messages": [{}]}
     raw = send(backend, payload("POST", "/v1/chat/completions", body, {"connection": "close"}))
     assert (200, "fin", True, "complete") == (raw.status, raw.end, raw.whole, outcome(backend))

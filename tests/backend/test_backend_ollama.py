@@ -87,7 +87,7 @@ def test_reads_the_request(backend: Backend) -> None:
     """The log holds the request in neutral words."""
     messages = [{"role": "user", "content": "add it"}, {"role": "tool", "content": "3", "tool_name": "add"}]
     ask(backend, "ollama", "", messages=messages, options={"stop": ["E"], "num_predict": 5}, think=True)
-    asked = backend.last.asked
+    asked = backend.last.request
     assert asked is not None
     assert [("user", False), ("tool", True)] == [(said.role, said.result) for said in asked.messages]
     assert ("add it", ("E",), 5, True) == (asked.text, asked.stop, asked.max_tokens, asked.params["think"])

@@ -202,8 +202,8 @@ def test_stop_strings(mode: Any, more: dict[str, Any], text: str, streaming: boo
     assert choices[-1].get("stop_reason") == ("END" if mode == "report" else None)
 
 
-def test_nothing_is_called_behind_a_stop_string(backend: Backend) -> None:
-    """What a reply says behind the stop string is never said, be it a text, a thought or a call."""
+def test_nothing_is_called_after_a_stop_string(backend: Backend) -> None:
+    """Nothing of a reply is sent after the stop string: no text, no thought and no call."""
     backend.reply = Reply(pieces=(Call(name="first"), "one END", Thought("hm"), Call(name="second")))
     message = ask(backend, "openai", "x", stop="END", stream=False).json["choices"][0]["message"]
     assert ["first"] == [call["function"]["name"] for call in message["tool_calls"]]
@@ -222,7 +222,7 @@ def test_llama_cpp_reports_the_stopping_word(backend: Backend) -> None:
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 def test_a_limit_ends_the_answer(field: str, backend: Backend) -> None:
-    """An answer has so many tokens at most, and then ends in `length`, without the calls behind."""
+    """An answer longer than the limit is cut there and ends in `length`, without the calls that follow."""
     backend.reply = Reply(text="one two three", calls=(Call(name="add"),))
     raw = ask(backend, "openai", "x", **{field: 2})
     assert ("one two", "length") == (streamed_text(raw), finish(raw))
@@ -285,10 +285,10 @@ def test_models(backend: Backend) -> None:
     [
         ("/v1/chat/completions", {"model": "m"}, 400, "Missing required parameter: 'messages'."),
         ("/v1/chat/completions", {"messages": [{}]}, 400, "Missing required parameter: 'model'."),
-        ("/v1/chat/completions", b"{", 400, "The body is no JSON object."),
-        ("/v1/chat/completions", [1], 400, "The body is no JSON object."),
+        ("/v1/chat/completions", b"{", 400, "The body is not a JSON object."),
+        ("/v1/chat/completions", [1], 400, "The body is not a JSON object."),
         ("/v1/embeddings", {}, 404, "Nothing is at /v1/embeddings"),
-        ("/v1/models", {}, 405, "Not allowed: POST /v1/models"),
+        ("/v1/models", {}, 405, "Method not allowed: POST /v1/models"),
     ],
 )
 def test_refuses_what_no_server_takes(path: str, body: Any, status: int, message: str, backend: Backend) -> None:
@@ -309,7 +309,7 @@ def test_reads_the_request(backend: Backend) -> None:
     ]
     choice = {"type": "function", "function": {"name": "add"}}
     ask(backend, "openai", "", messages=messages, tools=tools, tool_choice=choice, stop="E", temperature=0.5, n=2)
-    asked = backend.last.asked
+    asked = backend.last.request
     assert asked is not None
     assert ["be short", "add it", "", "3"] == [said.text for said in asked.messages]
     assert [False, False, False, True] == [said.result for said in asked.messages]

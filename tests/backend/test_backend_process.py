@@ -31,7 +31,7 @@ def gone_in_time(pid: int) -> bool:
 
 
 def test_it_is_told_and_says_what_it_saw() -> None:
-    """It says what its markers say, can be told other words, and gives account of its exchanges."""
+    """It says what its markers say, can be given another reply, and reports its exchanges."""
     with BackendProcess(reply="[[words 3]]", key="sk-1") as backend:
         pid = backend.pid
         port: Any = backend  # has a port, which is all that a raw client wants
@@ -49,7 +49,7 @@ def test_it_is_told_and_says_what_it_saw() -> None:
     assert not alive(pid)
     with pytest.raises(ConnectionRefusedError):
         connected(port)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         _ = backend.pid
 
 
@@ -79,6 +79,15 @@ def test_it_runs_by_hand() -> None:
         assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
         assert 0 == process.wait(10)
+
+
+@pytest.mark.parametrize(("option", "shows"), [("--help", "--with-parent"), ("--markers", "[[reset 3]]")])
+def test_it_explains_itself(option: str, shows: str) -> None:
+    """`--help` shows the options, `--markers` the markers; neither starts a server."""
+    command = [sys.executable, "-m", "langplug_backend", option]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert shows in done.stdout
+    assert '{"port"' not in done.stdout
 
 
 def test_a_process_that_does_not_start() -> None:

@@ -47,7 +47,7 @@ def test_replies_come_request_by_request(subject: Subject) -> None:
     assert ["one", "say?", "three", "three"] == [model.invoke("say").text for _ in range(4)]
     assert ["say"] * 4 == [exchange.text for exchange in subject.exchanges]
     assert {"complete"} == {exchange.outcome for exchange in subject.exchanges}
-    assert [("user", "say")] == [(said.role, said.text) for said in subject.exchanges[0].asked.messages]  # type: ignore[union-attr]
+    assert [("user", "say")] == [(said.role, said.text) for said in subject.exchanges[0].request.messages]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -85,7 +85,7 @@ def test_each_shape_is_played(make: MakeModel, monkeypatch: pytest.MonkeyPatch) 
     subject = Subject(make())
     model = subject.says(FULL).bind_tools([{"name": "add", "description": "Adds.", "parameters": {"type": "object"}}])
     assert {("add", 1)} == {(c["name"], c["args"]["a"]) for c in subject.ask(model).answer.tool_calls}
-    asked = subject.exchanges[0].asked
+    asked = subject.exchanges[0].request
     assert asked is not None
     assert ["add"] == [tool["function"]["name"] for tool in asked.tools]
     assert subject.cls.__langplug_shape__ is type(subject.says("hi")).__langplug_shape__  # type: ignore[attr-defined]

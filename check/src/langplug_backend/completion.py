@@ -1,19 +1,20 @@
-"""A reply as a real server would give it to one request: stop strings, token limits and tool choices honoured."""
+"""A reply as a real server would give it to one request: stop strings, token limits and tool choices are respected."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
-from langplug_backend.reply import Call, Piece, Reply, Tokens, in_fragments, words
-from langplug_backend.request import Asked
+from langplug_backend.reply import Call, Piece, Reply, StopMode, Tokens
+from langplug_backend.request import ChatRequest, RequestMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Completion:
     """One answer to one request.
 
     Attributes:
-        pieces: What is said.
-        finish: Why it ends, in OpenAI's words.
+        pieces: The pieces of the answer.
+        finish: Why it ends, in OpenAI's terms.
         stopped_by: The stop string that ended it.
         usage: The tokens to report.
     """
@@ -25,87 +26,77 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """All that is said."""
+        """The whole text."""
         return "".join(piece for piece in self.pieces if isinstance(piece, str))
 
     @property
     def calls(self) -> list[Call]:
-        """The tools that are called."""
+        """The tool calls."""
         return [piece for piece in self.pieces if isinstance(piece, Call)]
 
-
-def turns(reply: Reply, asked: Asked) -> list[Turn]:
-    """The answers to a request, as many as it asks for."""
-    texts = [None, *reply.others, *[None] * asked.n][: asked.n]
-    return [_turn(reply if text is None else _instead(reply, text), asked) for text in texts]
-
-
-def _instead(reply: Reply, text: str) -> Reply:
-    return replace(reply, text=text, thinking="", calls=(), pieces=())
+    def blocks(self) -> Iterator[list[Piece]]:
+        """The pieces in blocks: texts in a row are one, and so are thoughts; each call is one."""
+        for kind, run in groupby(self.pieces, type):
+            if kind is Call:
+                yield from ([call] for call in run)
+            else:
+                yield list(run)
 
 
-def _turn(reply: Reply, asked: Asked) -> Turn:
-    pieces = reply.in_pieces()
-    if asked.tool_choice == "none":
-        pieces = tuple(piece for piece in pieces if not isinstance(piece, Call))
-    pieces, stopped_by = _stopped(pieces, reply, asked)
-    limited = _limited(pieces, asked.max_tokens)
-    fitting = "length" if limited != pieces else "tool_calls" if _calls(pieces) else "stop"
-    return Turn(
-        pieces=limited,
-        finish=reply.finish or fitting,
-        stopped_by=None if limited != pieces else stopped_by,
-        usage=reply.usage or Tokens(input=input_tokens(asked), output=sum(map(tokens_in, limited))),
-    )
+def complete(reply: Reply, request: ChatRequest) -> list[Completion]:
+    """The answers to a request, as many as its `n` says."""
+    completions = []
+    for text in [None, *reply.others, *[None] * request.n][: request.n]:
+        one = reply if text is None else replace(reply, text=text, thinking="", calls=(), pieces=())
+        pieces = one.in_pieces()
+        if request.tool_choice == "none":
+            pieces = tuple(piece for piece in pieces if not isinstance(piece, Call))
+        pieces, stopped_by = _cut_at_stop(pieces, reply.stop, request)
+        # Only texts and thoughts count against the limit, so that a test can say "two words"; a call that follows the
+        # cut is never begun.
+        spoken = [number for number, piece in enumerate(pieces) if not isinstance(piece, Call)]
+        limit = len(spoken) if request.max_tokens is None else request.max_tokens
+        limited = len(spoken) > limit
+        if limited:
+            pieces = pieces[: spoken[limit]]
+        calls = any(isinstance(piece, Call) for piece in pieces)
+        output = sum(len(piece.fragments) if isinstance(piece, Call) else 1 for piece in pieces)
+        completions.append(
+            Completion(
+                pieces=pieces,
+                finish=reply.finish or ("length" if limited else "tool_calls" if calls else "stop"),
+                stopped_by=None if limited else stopped_by,
+                usage=reply.usage or Tokens(input=input_tokens(request.messages), output=output),
+            )
+        )
+    return completions
 
 
-def _calls(pieces: tuple[Piece, ...]) -> bool:
-    return any(isinstance(piece, Call) for piece in pieces)
-
-
-def _stopped(pieces: tuple[Piece, ...], reply: Reply, asked: Asked) -> tuple[tuple[Piece, ...], str | None]:
-    """Pieces up to the first stop string in the text, and which one it is."""
+def _cut_at_stop(
+    pieces: tuple[Piece, ...], mode: StopMode, request: ChatRequest
+) -> tuple[tuple[Piece, ...], str | None]:
+    """The pieces up to the first stop string in the text, wherever pieces cut it, and the stop string."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
-    hits = [(text.find(stop), stop) for stop in asked.stop if stop and stop in text]
-    if not hits or reply.stop == "ignore":
+    hits = [(text.find(stop), stop) for stop in request.stop if stop and stop in text]
+    if not hits or mode == "ignore":
         return pieces, None
-    at, stop = min(hits)
-    included = reply.stop == "include" or asked.params.get("include_stop_str_in_output") is True
-    return _until(pieces, at + len(stop) * included), stop
-
-
-def _until(pieces: tuple[Piece, ...], length: int) -> tuple[Piece, ...]:
-    """Pieces up to so many characters of text; nothing that comes behind them."""
+    left, stop = min(hits)
+    if mode == "include" or request.params.get("include_stop_str_in_output") is True:  # the field is vLLM's
+        left += len(stop)
     kept: list[Piece] = []
     for piece in pieces:
-        if isinstance(piece, str):
-            kept += [piece[:length]] if length else []
-            length -= min(len(piece), length)
-            if not length:
-                break
-        else:
+        if not isinstance(piece, str):
             kept.append(piece)
-    return tuple(kept)
+            continue
+        if left:
+            kept.append(piece[:left])
+        left -= min(len(piece), left)
+        if not left:
+            break  # thoughts and calls after the stop string are not sent either
+    return tuple(kept), stop
 
 
-def _limited(pieces: tuple[Piece, ...], most: int | None) -> tuple[Piece, ...]:
-    """As many texts and thoughts as there may be tokens, and no call behind a cut."""
-    spoken = [number for number, piece in enumerate(pieces) if not isinstance(piece, Call)]
-    if most is None or len(spoken) <= most:
-        return pieces
-    return pieces[: spoken[most]]
-
-
-def arguments(call: Call) -> str:
-    """A call's arguments as JSON text, or the text that it was given."""
-    return call.args if isinstance(call.args, str) else json.dumps(dict(call.args), ensure_ascii=False)
-
-
-def tokens_in(piece: Piece) -> int:
-    """How many tokens a piece counts as."""
-    return len(in_fragments(arguments(piece), piece.cut)) if isinstance(piece, Call) else 1
-
-
-def input_tokens(asked: Asked) -> int:
-    """Words of the history: what counts as its tokens."""
-    return sum(len(words(said.text)) for said in asked.messages)
+def input_tokens(messages: tuple[RequestMessage, ...]) -> int:
+    """What counts as the tokens of a history: its words."""
+    # The length of `split_words`, for which white space at the end is one more word, without making the list.
+    return sum(len(message.text.split()) + message.text[-1:].isspace() for message in messages)

@@ -1,4 +1,4 @@
-"""One connection: requests in, scripts out, and the moment that the client goes."""
+"""One connection: requests in, transmissions out, and the moment when the client disconnects."""
 
 import asyncio
 import socket
@@ -8,41 +8,44 @@ from collections.abc import Callable
 
 from langplug_backend.http import BadRequest, HttpRequest, RequestParser
 from langplug_backend.log import Exchange, Log, Outcome
-from langplug_backend.response import PLACE, Ending, Script, name_of
+from langplug_backend.response import ID_PLACEHOLDER, Ending, Transmission, response_id
 
 GRACE_S = 0.02
-"""Seconds between the last byte and a reset: a reset may overtake what the client has not read yet."""
+"""Seconds between the last byte and a reset: a reset discards what the client has not read yet."""
 
-Handler = Callable[[HttpRequest, int], tuple[Exchange, Script]]
-"""What to do with a request that came on a connection of some number."""
+Handler = Callable[[HttpRequest, int], tuple[Exchange, Transmission]]
+"""Answers a request that came on the connection of this number."""
 
-_PLACE = PLACE.encode()
+_PLACEHOLDER = ID_PLACEHOLDER.encode()
 
 
 class Connection(asyncio.Protocol):
     """Answers the requests of one connection, one after the other, in the order in which they came.
 
+    A protocol and not a stream, since a protocol hears at once when the client disconnects: a coroutine that waits for
+    its next write would notice only then.
+
     Args:
-        handler: Finds the script for a request.
-        log: Where it is written down.
-        greeting: What happens as soon as the connection is there, in place of everything else; None: nothing.
-        open_connections: Where the connection stands while it is open.
+        handler: Finds what to send for a request.
+        log: Where it is recorded.
+        greet: What happens to the connection as soon as it is accepted, in place of everything else; None: nothing.
+        open_connections: Where the connection is listed while it is open.
     """
 
     def __init__(
         self,
         handler: Handler,
         log: Log,
-        greeting: Callable[[], Script | None],
+        greet: Callable[[], Ending | None],
         open_connections: "set[Connection]",
     ) -> None:
         self._handler = handler
         self._log = log
-        self._greeting = greeting
+        self._greet = greet
         self._open = open_connections
         self._parser = RequestParser()
         self._waiting: deque[HttpRequest] = deque()
-        self._player: _Player | None = None
+        self._sender: Sender | None = None
         self._transport: asyncio.Transport | None = None
         self._number = 0
         self._keep = True
@@ -51,178 +54,176 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it, and greet it."""
         assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(0)  # what the system has not taken is not sent
+        # Writing pauses as soon as the system takes no more: what waits in asyncio's buffer would count as sent.
+        transport.set_write_buffer_limits(0)
         self._transport = transport
         self._open.add(self)
         self._number = self._log.connections_made
         self._log.connections_made += 1
         self._log.connections_open += 1
         self._log.changed()
-        greeting = self._greeting()
+        greeting = self._greet()
         if greeting is not None:
-            self.end(greeting.ending)
+            self._end(greeting)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; answer what it completes."""
+        assert self._transport
         try:
             self._waiting.extend(self._parser.feed(data))
         except BadRequest as error:
-            self._refuse(str(error))
+            body = str(error).encode()
+            head = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            self._transport.write(head + body)
+            self._transport.close()
             return
-        if self._parser.continues and self._transport:
+        if self._parser.continues:
             self._parser.continues = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._next()
+        self._answer_next()
 
     def eof_received(self) -> bool:
-        """The client has gone; what is under way is broken off."""
-        self._gone()
+        """The client has disconnected; what is being sent is broken off."""
+        # HTTP lets a client close its side and read on. No client of ours does, and one that gives up looks the same.
+        self._client_gone()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or we have closed."""
-        self._gone()
+        """The client has disconnected, or this side has closed."""
+        self._client_gone()
         self._open.discard(self)
         self._log.connections_open -= 1
         self._log.changed()
 
     def pause_writing(self) -> None:
         """The client does not read: wait."""
-        if self._player:
-            self._player.pause()
+        if self._sender:
+            self._sender.pause()
 
     def resume_writing(self) -> None:
         """The client reads again: go on."""
-        if self._player:
-            self._player.resume()
+        if self._sender:
+            self._sender.resume()
 
     def abort(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close at once, whatever is being sent."""
         self._outcome = "fault"
         if self._transport:
             self._transport.abort()
 
-    def end(self, how: Ending) -> None:
-        """Close with a FIN or an RST, or leave it as it is."""
+    def _end(self, ending: Ending) -> None:
+        """Close with a FIN or an RST, or leave the connection as it is."""
         assert self._transport
-        if how == "close":
+        if ending == "close":
             self._transport.close()
-        elif how == "reset":
-            _reset(self._transport)
+        elif ending == "reset":
+            # With `SO_LINGER` of zero seconds, closing discards what is unsent and sends an RST: socket(7).
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
 
-    def _next(self) -> None:
-        if self._player is None and self._waiting and self._transport and not self._transport.is_closing():
+    def _answer_next(self) -> None:
+        # Pipelined requests wait here: their answers must come in order (RFC 9112, 9.3.2).
+        if self._sender is None and self._waiting and self._transport and not self._transport.is_closing():
             request = self._waiting.popleft()
-            exchange, script = self._handler(request, self._number)
-            self._player = _Player(self._transport, exchange, script, self._log, self._played)
+            exchange, transmission = self._handler(request, self._number)
+            self._sender = Sender(self._transport, exchange, transmission, self._log, self._finish)
             self._keep = request.keep
-            self._player.step()
+            self._sender.step()
 
-    def _played(self, exchange: Exchange, script: Script) -> None:
-        """All is sent: end it as it shall end."""
-        if script.ending == "stall":
-            return
-        self._player = None
-        self._log.end(exchange, "fault" if script.broken else "complete")
-        self.end("close" if script.ending == "keep" and not self._keep else script.ending)
-        self._next()
+    def _finish(self, exchange: Exchange, transmission: Transmission) -> None:
+        """All is sent: end as the transmission says."""
+        if transmission.ending == "stall":
+            return  # the sender stays, so that the exchange ends when the client disconnects
+        self._sender = None
+        self._log.end(exchange, "fault" if transmission.broken else "complete")
+        self._end("close" if transmission.ending == "keep" and not self._keep else transmission.ending)
+        self._answer_next()
 
-    def _gone(self) -> None:
-        if self._player:
-            player, self._player = self._player, None
-            player.stop()
-            self._log.end(player.exchange, self._outcome)
-
-    def _refuse(self, why: str) -> None:
-        assert self._transport
-        body = why.encode()
-        self._transport.write(
-            b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        )
-        self._transport.write(body)
-        self._transport.close()
+    def _client_gone(self) -> None:
+        if self._sender:
+            sender, self._sender = self._sender, None
+            sender.stop()
+            self._log.end(sender.exchange, self._outcome)
 
 
-class _Player:
-    """Sends the writes of a script, each at its time."""
+class Sender:
+    """Sends the writes of a transmission, each at its time.
+
+    Args:
+        transport: Where they go.
+        exchange: What counts them.
+        transmission: The writes.
+        log: Told of each of them.
+        finish: Called when all are sent.
+    """
 
     __slots__ = (
         "_at",
         "_due",
+        "_finish",
         "_id",
         "_log",
         "_loop",
-        "_over",
         "_paused",
         "_timer",
         "_transport",
+        "_waited",
         "exchange",
-        "script",
+        "transmission",
     )
 
     def __init__(
         self,
         transport: asyncio.Transport,
         exchange: Exchange,
-        script: Script,
+        transmission: Transmission,
         log: Log,
-        over: Callable[[Exchange, Script], None],
+        finish: Callable[[Exchange, Transmission], None],
     ) -> None:
         self._transport = transport
         self.exchange = exchange
-        self.script = script
+        self.transmission = transmission
         self._log = log
-        self._over = over
+        self._finish = finish
         self._loop = asyncio.get_running_loop()
-        self._id = name_of(exchange.number).encode()
+        self._id = response_id(exchange.number).encode()
         self._at = 0
+        self._waited = False
         self._due: float | None = None
         self._paused = False
         self._timer: asyncio.Handle | None = None
 
     def step(self) -> None:
-        """Send what is due; come back for the rest."""
+        """Send the next write, or wait until it is due; then see to the one after it."""
         self._timer = None
-        writes = self.script.writes
+        writes = self.transmission.writes
         if self._paused:
-            return
+            return  # `resume` comes back here
         if self._at == len(writes):
-            self._finish()
+            if self.transmission.ending == "reset" and writes:
+                self._timer = self._loop.call_later(GRACE_S, self._finish, self.exchange, self.transmission)
+            else:
+                self._finish(self.exchange, self.transmission)
             return
         write = writes[self._at]
-        if write.delay and self._due is None:
-            self._wait(write.delay)
+        if write.delay and not self._waited:
+            # Reckoned from when the write before was due, not from when it was sent, so that a stream keeps its pace.
+            self._due = (self._due or self._loop.time()) + write.delay
+            self._waited = True
+            self._timer = self._loop.call_at(self._due, self.step)
             return
         self._at += 1
-        self._transport.write(write.data.replace(_PLACE, self._id))
+        self._waited = False
+        self._transport.write(write.data.replace(_PLACEHOLDER, self._id))
         self.exchange.events_sent += write.events
         self.exchange.pieces_sent += write.pieces
         self._log.changed()
-        self._follow()
-
-    def _wait(self, delay: float) -> None:
-        self._due = self._loop.time() + delay
-        self._timer = self._loop.call_at(self._due, self.step)
-
-    def _follow(self) -> None:
-        """See to the next write: at its time, reckoned from this one's, so that a stream keeps its pace."""
-        if self._paused:
-            return
-        if self._at == len(self.script.writes):
-            self._finish()
-            return
-        delay = self.script.writes[self._at].delay
-        if delay:
-            self._due = (self._due or self._loop.time()) + delay
-            self._timer = self._loop.call_at(self._due, self.step)
-        else:
+        if self._at < len(writes) and not writes[self._at].delay and not self._paused:
+            # Not in a loop here: a turn of the event loop in between lets the client's disconnecting be noticed.
             self._timer = self._loop.call_soon(self.step)
-
-    def _finish(self) -> None:
-        if self.script.ending == "reset" and self._at:
-            self._timer = self._loop.call_later(GRACE_S, self._over, self.exchange, self.script)
         else:
-            self._over(self.exchange, self.script)
+            self.step()
 
     def pause(self) -> None:
         """Send nothing for now."""
@@ -238,10 +239,3 @@ class _Player:
         """Send nothing more."""
         if self._timer:
             self._timer.cancel()
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """Close with an RST: with `SO_LINGER` of zero seconds, closing discards and resets (socket(7))."""
-    connection = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

@@ -1,22 +1,22 @@
-"""HTTP/1.1 requests, pushed in as they come: https://www.rfc-editor.org/rfc/rfc9112."""
+"""HTTP/1.1 requests out of the bytes of a connection: https://www.rfc-editor.org/rfc/rfc9112."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-MOST_HEAD = 256 * 1024
-"""Bytes of a head that are taken: beyond them, the client is no client of ours."""
+MAX_HEAD = 256 * 1024
+"""The most bytes of a head. No client of ours sends more; without a limit, junk without a blank line would pile up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request, whole.
+    """A complete request.
 
     Attributes:
         method: The method.
         target: Path and query, as they came.
-        headers: Header lines by lower-case name; of repeated ones, the values with a comma between.
-        body: The body, its chunks put together.
-        keep: Whether the connection may stay open behind it.
+        headers: Values by lower-case name; those of repeated headers are joined with a comma.
+        body: The body, its chunks joined.
+        keep: Whether the connection may stay open after it.
     """
 
     method: str
@@ -32,14 +32,14 @@ class HttpRequest:
 
 
 class BadRequest(ValueError):
-    """What came is no HTTP request that this server takes."""
+    """The bytes are not an HTTP request that this server accepts."""
 
 
 class RequestParser:
-    """Requests out of the bytes of a connection; any split of the bytes gives the same requests.
+    """A push parser of requests: bytes in, requests out, the same however the bytes are cut.
 
     Attributes:
-        continues: Whether the client waits for `100 Continue` before it sends the body. Set it back once said.
+        continues: Whether the client waits for `100 Continue` before it sends the body. Reset it once that is sent.
     """
 
     __slots__ = ("_chunks", "_data", "_head", "_left", "continues")
@@ -55,94 +55,76 @@ class RequestParser:
         """Take the next bytes; return the requests that they complete.
 
         Raises:
-            BadRequest: If the bytes are no HTTP/1.1 request.
+            BadRequest: If the bytes are not an HTTP/1.1 request.
         """
         self._data += data
-        while request := self._next():
-            yield request
+        while True:
+            if self._head is None:
+                end = self._data.find(b"\r\n\r\n")
+                if end < 0:
+                    if len(self._data) > MAX_HEAD:
+                        raise BadRequest(f"The head of the request has no end within {MAX_HEAD} bytes.")
+                    return
+                self._head = parse_head(self._take(end + 4)[:-4])
+                self.continues = self._head[2].get("expect", "").lower() == "100-continue"
+            method, target, headers = self._head
+            body = self._take_body(headers)
+            if body is None:
+                return
+            self._head = None
+            keep = "close" not in headers.get("connection", "").lower()
+            yield HttpRequest(method=method, target=target, headers=headers, body=body, keep=keep)
 
-    def _next(self) -> HttpRequest | None:
-        if self._head is None and not self._read_head():
-            return None
-        assert self._head
-        body = self._body()
-        if body is None:
-            return None
-        (method, target, headers), self._head = self._head, None
-        closes = "close" in headers.get("connection", "").lower()
-        return HttpRequest(method=method, target=target, headers=headers, body=body, keep=not closes)
-
-    def _read_head(self) -> bool:
-        end = self._data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._data) > MOST_HEAD:
-                raise BadRequest("The head of the request does not end.")
-            return False
-        lines = bytes(self._data[:end]).decode("latin-1").lstrip("\r\n").split("\r\n")
-        del self._data[: end + 4]
-        self._head = (*_request_line(lines[0]), _headers(lines[1:]))
-        self.continues = self._head[2].get("expect", "").lower() == "100-continue"
-        return True
-
-    def _body(self) -> bytes | None:
-        assert self._head
-        headers = self._head[2]
-        if "chunked" in headers.get("transfer-encoding", "").lower():
-            return self._chunked()
-        length = _length(headers.get("content-length", "0"))
-        return self._taken(length) if len(self._data) >= length else None
-
-    def _taken(self, length: int) -> bytes:
+    def _take(self, length: int) -> bytes:
         taken = bytes(self._data[:length])
         del self._data[:length]
         return taken
 
-    def _chunked(self) -> bytes | None:
-        """The chunks that came so far; the body, once the last one is there. Trailers are not taken."""
-        while True:
+    def _take_body(self, headers: Mapping[str, str]) -> bytes | None:
+        """The body; None if it is not complete yet."""
+        if "chunked" not in headers.get("transfer-encoding", "").lower():
+            length = headers.get("content-length", "0")
+            if not length.isdecimal():
+                raise BadRequest(f"content-length is {length!r}, which is not a number.")
+            return self._take(int(length)) if len(self._data) >= int(length) else None
+        while True:  # a chunk at a time; `_left` remembers a size whose bytes have not come yet
             if self._left is None:
                 end = self._data.find(b"\r\n")
                 if end < 0:
                     return None
-                self._left = _size(self._taken(end + 2))
+                line = self._take(end + 2)
+                try:
+                    self._left = int(line.split(b";")[0], 16)  # chunk extensions follow a semicolon
+                except ValueError:
+                    raise BadRequest(f"{line!r} is not the size of a chunk.") from None
             if len(self._data) < self._left + 2:
                 return None
-            chunk, size = self._taken(self._left + 2), self._left
-            self._left = None
-            self._chunks += chunk[:-2]
+            size, self._left = self._left, None
+            self._chunks += self._take(size + 2)[:-2]
             if not size:
+                # Trailers would follow here, and be misread as the next request. No client of ours sends any.
                 body = bytes(self._chunks)
                 self._chunks.clear()
                 return body
 
 
-def _request_line(line: str) -> tuple[str, str]:
-    method, _, rest = line.partition(" ")
+def parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:
+    """Method, target and headers of a request's head, which comes without its blank line.
+
+    Raises:
+        BadRequest: If it is not the head of an HTTP/1.1 request.
+    """
+    # Latin-1 has a character for every byte. Blank lines before a request are to be ignored (RFC 9112, 2.2).
+    first, *lines = head.decode("latin-1").lstrip("\r\n").split("\r\n")
+    method, _, rest = first.partition(" ")
     target, _, version = rest.rpartition(" ")
     if not method or not target or version != "HTTP/1.1":
-        raise BadRequest(f"{line!r} is no HTTP/1.1 request line.")
-    return method, target
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
+        raise BadRequest(f"{first!r} is not an HTTP/1.1 request line.")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon:
-            raise BadRequest(f"{line!r} is no header line.")
+            raise BadRequest(f"{line!r} is not a header line.")
         known = headers.get(name.lower())
         headers[name.lower()] = value.strip() if known is None else f"{known}, {value.strip()}"
-    return headers
-
-
-def _length(value: str) -> int:
-    if not value.isdecimal():
-        raise BadRequest(f"{value!r} is no content-length.")
-    return int(value)
-
-
-def _size(line: bytes) -> int:
-    try:
-        return int(line.split(b";")[0], 16)
-    except ValueError:
-        raise BadRequest(f"{line!r} is no chunk's size.") from None
+    return method, target, headers

@@ -1,4 +1,4 @@
-"""The backend in a process of its own, so that a client's time can be measured alone."""
+"""The backend in a process of its own, so that a client's CPU time can be measured alone."""
 
 import json
 import subprocess
@@ -19,10 +19,10 @@ class BackendProcess(Urls):
 
     Args:
         reply: What every request gets, as a text that may hold markers, such as `"[[words 100]] [[pace 0.02]]"`;
-            None: the text of the last message of a user.
+            None: the text of the user's last message.
         port: The port; 0: the system chooses one.
-        key: The key that clients have to send; None: none is looked at.
-        before: What stands before the command, such as `("taskset", "-c", "1")`.
+        key: The key that clients must send; None: any or none.
+        before: What to put before the command, such as `("taskset", "-c", "1")`.
 
     Example:
         >>> with BackendProcess(reply="[[words 100]] [[pace 0.02]]") as backend:
@@ -44,20 +44,22 @@ class BackendProcess(Urls):
         """Start the process, and wait until it listens.
 
         Raises:
-            RuntimeError: If it does not; the process's own words are on stderr.
+            RuntimeError: If it ends instead; its own message is on stderr.
         """
+        # The pipe to its stdin ties its life to ours: when this process ends, even by SIGKILL, the system closes the
+        # pipe, and the backend's `sys.stdin.read()` returns.
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout
-        said = self._process.stdout.readline()
-        if not said:
+        line = self._process.stdout.readline()
+        if not line:
             self.stop()
             raise RuntimeError(f"The backend's process ended before it listened: {' '.join(self._command)}")
-        self._port = json.loads(said)["port"]
+        self._port = json.loads(line)["port"]
 
     def stop(self) -> None:
-        """End the process: it is asked first, and killed where it does not listen."""
+        """End the process: it is asked to, and killed if it does not."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -76,23 +78,24 @@ class BackendProcess(Urls):
         """The id of the process.
 
         Raises:
-            RuntimeError: If it does not run.
+            RuntimeError: If it is not running.
         """
         if self._process is None:
-            raise RuntimeError("The backend's process does not run. Enter it: `with BackendProcess() as backend:`.")
+            raise RuntimeError("The backend's process is not running. Enter it: `with BackendProcess() as backend:`.")
         return self._process.pid
 
     def state(self) -> Mapping[str, Any]:
-        """What it saw: `connections_open`, `connections_made`, `exchanges` (as of `Exchange`), `cpu_s`, `now`."""
-        return self._call("GET", None)
+        """What it saw: `connections_open`, `connections_made`, `exchanges` (fields of `Exchange`), `cpu_s`, `now`."""
+        return self._send("GET", None)
 
     def script(self, reply: str | None) -> None:
-        """Begin anew with other words: the log is empty, and every request gets `reply`."""
-        self._call("POST", {"reply": reply})
+        """Start over with another reply: the log is empty, and every request gets `reply`."""
+        self._send("POST", {"reply": reply})
 
-    def _call(self, method: str, body: Any) -> Mapping[str, Any]:
+    def _send(self, method: str, body: Any) -> Mapping[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + PATH, data, {"content-type": "application/json"}, method=method)  # noqa: S310
+        # Without a proxy, whatever the environment says: the backend is on loopback.
         with build_opener(ProxyHandler({})).open(request, timeout=10) as response:
             answer: Mapping[str, Any] = json.load(response)
         return answer

@@ -1,25 +1,25 @@
-"""What the backend says: a `Reply`, in the same words for every dialect."""
+"""What the backend answers: a `Reply`, in the same terms for every dialect."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from langplug_backend.faults.table import Fault
+from langplug_backend.faults.fault import Fault
 
 UsageMode = Literal["asked", "final", "last", "finish", "groq", "running", "each", "none"]
 """When a stream of the OpenAI dialect reports usage.
 
 * `asked`: like `final`, and null in every other chunk, if the client asked for it with `stream_options`: this is what
   the API documents;
-* `final`: in a chunk of its own behind the finish, with `choices: []`;
-* `last`: in a chunk of its own behind the finish, with an empty delta;
+* `final`: in a chunk of its own after the finish reason, with `choices: []`;
+* `last`: in a chunk of its own after the finish reason, with an empty delta;
 * `finish`: on the chunk with the finish reason, as Mistral does;
-* `groq`: on the chunk with the finish reason, inside of its `x_groq`, as Groq does;
-* `running`: in every chunk, what was used so far;
-* `each`: in every chunk, what was used since the one before;
-* `none`: nowhere, in a whole answer neither.
+* `groq`: on the chunk with the finish reason, inside its `x_groq`, as Groq does;
+* `running`: in every chunk, the total so far, as vLLM does with `continuous_usage_stats`;
+* `each`: in every chunk, what was added since the one before;
+* `none`: nowhere, not even in a whole answer.
 
 The other dialects have one place for usage, and know `none` and everything else; in Anthropic's, `final` leaves the
 input tokens out of the last event, as some servers do.
@@ -28,10 +28,10 @@ input tokens out of the last event, as some servers do.
 StopMode = Literal["cut", "include", "report", "report_word", "ignore"]
 """What happens at a stop string that the request names.
 
-* `cut`: the answer ends before it, as most servers do;
-* `include`: the answer ends behind it;
-* `report`: cut, and `stop_reason` holds it, as vLLM does;
-* `report_word`: cut, and `__verbose.stopping_word` holds it, as llama.cpp's server does when it is verbose;
+* `cut`: the answer ends before it, as with most servers;
+* `include`: the answer ends after it;
+* `report`: cut, and `stop_reason` names it, as with vLLM;
+* `report_word`: cut, and `__verbose.stopping_word` names it, as with llama.cpp's server when it is verbose;
 * `ignore`: the answer goes on, as with servers that know no stop strings.
 
 A request with `include_stop_str_in_output` gets `include` in place of the three that cut.
@@ -41,10 +41,10 @@ ThoughtPlace = Literal["reasoning_content", "reasoning", "tags"]
 """Where the OpenAI dialect puts reasoning: in one of two fields of the delta, or in `<think>` tags in the text."""
 
 Body = Literal["auto", "chunked", "close", "length"]
-"""How the end of a body is told: in chunks, by closing, or by length. `auto`: streams in chunks, the rest by length."""
+"""How a body ends: by a last chunk, by closing, or by its length. `auto`: only streams are chunked."""
 
 Writes = Literal["auto", "event", "joined"]
-"""How events go to the socket: one write each, or all in one. `auto`: one each where the reply is paced."""
+"""How events go to the socket: one write each, or all in one. `auto`: one each if the reply has a pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,43 @@ class Call:
 
     Attributes:
         name: The tool.
-        args: The arguments; a string goes out as it is, be it JSON or not.
-        id: The call's id; None: one is made.
-        cut: How the arguments are cut in a stream: characters in a fragment, or the lengths of the fragments (what is
-            left is one more); 0: not at all.
+        args: The arguments; a string is sent as it is, whether it is JSON or not.
+        id: The call's id; None: one is made up.
+        cut: How the arguments are cut in a stream: characters per fragment, or the lengths of the fragments (the rest
+            is one more); 0: not at all.
     """
 
     name: str
     args: Mapping[str, Any] | str = field(default_factory=dict)
     id: str | None = None
     cut: int | tuple[int, ...] = 8
+
+    @property
+    def json_args(self) -> str:
+        """The arguments as JSON text; a string as it is."""
+        return self.args if isinstance(self.args, str) else json.dumps(dict(self.args), ensure_ascii=False)
+
+    @property
+    def parsed_args(self) -> Any:
+        """The arguments as a JSON value, for dialects that send objects; a string that is not JSON as it is."""
+        try:
+            return json.loads(self.json_args)
+        except ValueError:
+            return self.args
+
+    @property
+    def fragments(self) -> list[str]:
+        """`json_args`, cut as `cut` says; joined, they are the whole."""
+        text = self.json_args
+        if not self.cut:
+            return [text]
+        if isinstance(self.cut, int):
+            return [text[at : at + self.cut] for at in range(0, len(text), self.cut)]
+        fragments = []
+        for length in self.cut:
+            fragments.append(text[:length])
+            text = text[length:]
+        return [*fragments, text] if text else fragments
 
 
 Piece: TypeAlias = str | Thought | Call
@@ -99,33 +126,41 @@ class Tokens:
     cached: int = 0
     reasoning: int = 0
 
+    def __sub__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            input=self.input - other.input,
+            output=self.output - other.output,
+            cached=self.cached - other.cached,
+            reasoning=self.reasoning - other.reasoning,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer, and how it is told.
+    """One answer, and how it is sent.
 
-    Give either `pieces`, exactly as they shall come, or any of `thinking`, `text` and `calls`, which come in this
-    order; texts are cut at the words, a space belonging to the word behind it.
+    Give either `pieces`, exactly as they are to come, or any of `thinking`, `text` and `calls`, which come in this
+    order; texts are cut before each word, so that a space belongs to the word after it.
 
     Attributes:
-        text: What is said.
-        thinking: What is thought before.
-        calls: The tools that are called.
+        text: The text.
+        thinking: The reasoning before it.
+        calls: The tool calls.
         pieces: The pieces, in order.
-        others: Texts of further answers, where `n` asks for them; what is missing is said like the first.
-        finish: The finish reason, in OpenAI's words (`stop`, `length`, `tool_calls`, `content_filter`, or any other),
+        others: Texts of further answers, for requests with `n`; missing ones repeat the first answer.
+        finish: The finish reason, in OpenAI's terms (`stop`, `length`, `tool_calls`, `content_filter`, or any other),
             translated for the other dialects; None: the one that fits.
-        usage: What to report; None: input as many as the history has words, output as many as there are pieces.
+        usage: What to report; None: an input token for each word of the history, an output token for each piece.
         usage_mode: When usage is reported.
         stop: What happens at a stop string.
         thoughts: Where reasoning goes in the OpenAI dialect.
-        model: The model's name in the answer; None: the one that was asked for.
-        fingerprint: The `system_fingerprint`, where the dialect has one.
+        model: The model's name in the answer; None: the one in the request.
+        fingerprint: The `system_fingerprint`, if the dialect has one.
         extra: More fields for every event, and for a whole answer.
         pace: Seconds between two events.
-        first: Seconds before the first event; the headers go out before.
+        first: Seconds before the first event; the headers are sent before.
         writes: How events go to the socket.
-        body: How the end of the body is told.
+        body: How the body ends.
         faults: What goes wrong with this answer.
 
     Raises:
@@ -149,30 +184,17 @@ class Reply:
     first: float = 0.0
     writes: Writes = "auto"
     body: Body = "auto"
-    faults: "tuple[Fault, ...]" = ()
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pieces and (self.text or self.thinking or self.calls):
             raise ValueError("Reply() got pieces beside text, thinking or calls. Put everything into pieces.")
 
     def in_pieces(self) -> tuple[Piece, ...]:
-        """Everything that is said, in the order in which it comes."""
-        return self.pieces or (*map(Thought, words(self.thinking)), *words(self.text), *self.calls)
+        """The whole answer, in the order in which it is sent."""
+        return self.pieces or (*map(Thought, split_words(self.thinking)), *split_words(self.text), *self.calls)
 
 
-def words(text: str) -> list[str]:
-    """A text cut at its words, each with the space before it; put together, they are the text."""
+def split_words(text: str) -> list[str]:
+    """A text cut before each word: a space belongs to the word after it, as with most tokenizers."""
     return re.findall(r"\s*\S+|\s+\Z", text)
-
-
-def in_fragments(text: str, cut: int | tuple[int, ...]) -> list[str]:
-    """Arguments, cut as a `Call` says; put together, they are the text."""
-    if not cut:
-        return [text]
-    if isinstance(cut, int):
-        return [text[at : at + cut] for at in range(0, len(text), cut)]
-    fragments = []
-    for length in cut:
-        fragments.append(text[:length])
-        text = text[length:]
-    return [*fragments, text] if text else fragments

@@ -1,20 +1,21 @@
-"""What a client asked, in the same words for every dialect."""
+"""What a client asked for, in the same terms for every dialect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
-DialectName = Literal["openai", "ollama", "anthropic", "cohere", "tgi"]
-"""The wire that a client speaks. Ollama's `/v1` is `openai`."""
+DialectName: TypeAlias = str
+"""A wire that clients speak: `openai`, `ollama`, `anthropic`, `cohere` or `tgi`. Ollama's `/v1` is `openai`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class RequestMessage:
     """One message of the history.
 
     Attributes:
-        role: The role, in the dialect's own word. A hoisted system prompt comes as a first message of role `system`.
-        text: The text of all its text parts, put together.
+        role: The role, in the dialect's own word. A system prompt that stands beside the messages comes first, with
+            the role `system`.
+        text: The text of all its text parts, joined.
         result: Whether it brings the results of tool calls and nothing else.
         raw: The message as it came.
     """
@@ -26,7 +27,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ChatRequest:
     """A request for an answer.
 
     Attributes:
@@ -34,20 +35,20 @@ class Asked:
         path: The path of its URL.
         model: The model's name, as given.
         messages: The history, oldest first.
-        text: What the user said last; the text of the last message of all where no user spoke.
-        streaming: Whether a stream is asked for (a dialect's default counts).
+        text: The text of the user's last message; of the last message of all if none is a user's.
+        streaming: Whether a stream is requested (a dialect's default counts).
         tools: The tools, as they came.
-        tool_choice: `"auto"`, `"none"`, `"required"`, the name of one tool, or None where nothing was said.
+        tool_choice: `"auto"`, `"none"`, `"required"`, the name of one tool, or None if the request has none.
         stop: The stop strings.
         max_tokens: The most tokens that the answer may have.
-        n: How many answers are asked for.
+        n: How many answers are requested.
         params: Everything else in the body.
     """
 
     dialect: DialectName
     path: str
     model: str
-    messages: tuple[Said, ...]
+    messages: tuple[RequestMessage, ...]
     text: str
     streaming: bool
     tools: tuple[Any, ...] = ()
@@ -58,44 +59,42 @@ class Asked:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+def read_message(message: Any) -> RequestMessage:
+    """A message of a dialect that has `role` and `content`, and a role of its own for the results of tools."""
+    message = message if isinstance(message, dict) else {}
+    role = str(message.get("role"))
+    # `function` is OpenAI's name for it from before there were tools.
+    return RequestMessage(
+        role=role, text=text_of(message.get("content")), result=role in {"tool", "function"}, raw=message
+    )
+
+
 def text_of(content: Any) -> str:
-    """Text of a message's content: a string, or the text parts of a list, put together."""
+    """Text of a message's content: a string, or the text parts of a list, joined."""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part if isinstance(part, str) else _part_text(part) for part in parts)
+    texts = []
+    for part in content if isinstance(content, list) else []:
+        text = part.get("text") if isinstance(part, dict) else part
+        texts.append(text if isinstance(text, str) else "")
+    return "".join(texts)
 
 
-def _part_text(part: Any) -> str:
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else ""
-
-
-def last_text(messages: tuple[Said, ...]) -> str:
-    """What the user said last; the last message's text where no user spoke; `""` where there is none."""
-    for said in reversed(messages):
-        if said.role == "user" and not said.result:
-            return said.text
+def last_text(messages: tuple[RequestMessage, ...]) -> str:
+    """The text of the user's last message; the last message's if none is a user's; `""` if there is no message."""
+    for message in reversed(messages):
+        if message.role == "user" and not message.result:
+            return message.text
     return messages[-1].text if messages else ""
 
 
-def results(messages: tuple[Said, ...]) -> list[str]:
-    """The tool results that the history ends with."""
-    found: list[str] = []
-    for said in reversed(messages):
-        if not said.result:
-            break
-        found.insert(0, said.text)
-    return found
-
-
 def strings(value: Any) -> tuple[str, ...]:
-    """A string, or a list of them, as a tuple."""
+    """A string, or the strings in a list, as a tuple."""
     if isinstance(value, str):
         return (value,)
     return tuple(item for item in value or () if isinstance(item, str))
 
 
 def whole_number(value: Any) -> int | None:
-    """An int, or None for everything else, `True` among it."""
+    """An int; None for everything else, `True` included, which Python counts among the ints."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""The backend itself: a server with a thread and a loop of its own."""
+"""The backend itself: a server with a thread and an event loop of its own."""
 
 import asyncio
 import threading
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from langplug_backend.connection import Connection
-from langplug_backend.faults.table import Fault
+from langplug_backend.faults.fault import Fault
 from langplug_backend.log import Exchange, Log
 from langplug_backend.reply import Reply
-from langplug_backend.service import Answerer, Service, Step, Told
+from langplug_backend.service import Answerer, Service, Settings, Step
 
 STOP_S = 1.0
-"""Seconds that stopping may take; whatever hangs is left behind."""
+"""Seconds that stopping may take; a reply that still blocks then is left to its daemon thread."""
 
 
 class Urls:
-    """Where a backend is."""
+    """The addresses of a backend."""
 
     _port: int
 
@@ -42,21 +42,21 @@ class Urls:
 
     @property
     def anthropic_url(self) -> str:
-        """Base URL for clients of Anthropic's dialect, as the official one takes it: without `/v1`."""
+        """Base URL for clients of Anthropic's dialect, without `/v1`, as the official client wants it."""
         return self.url
 
 
 class Backend(Urls):
     """A model server on loopback that speaks the OpenAI, Ollama and Anthropic dialects, and misbehaves on command.
 
-    It runs in a thread of its own while it is entered, by `with` or `async with`.
+    It runs in a thread of its own inside `with` or `async with`.
 
     Args:
         port: The port; 0: the system chooses one.
-        key: The key that clients have to send; None: none is looked at.
-        models: The models that it says it has; it answers for every other name as well.
+        key: The key that clients must send; None: any or none.
+        models: The models that it lists; it answers for every other name as well.
         context: Their context length, in tokens.
-        markers: Whether `[[markers]]` in the prompt are looked at.
+        markers: Whether `[[markers]]` in the prompt have an effect.
 
     Example:
         >>> with Backend() as backend:
@@ -74,9 +74,9 @@ class Backend(Urls):
         context: int = 8192,
         markers: bool = True,
     ) -> None:
-        self._told = Told(key=key, models=tuple(models), context=context, markers=markers)
+        self._settings = Settings(key=key, models=tuple(models), context=context, markers=markers)
         self._log = Log()
-        self._service = Service(self._told, self._log)
+        self._service = Service(self._settings, self._log)
         self._port = port
         self._connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,42 +88,44 @@ class Backend(Urls):
 
     @property
     def reply(self) -> Reply | Answerer:
-        """What every request gets: a `Reply`, or a function from `Asked` to one, to a text or to a `Fault`.
+        """What every request gets: a `Reply`, or a function from `ChatRequest` to one, to a text or to a `Fault`.
 
-        At first, the text of the last message of a user. May be set to a string, for a reply with this text.
+        At first, the text of the user's last message. A string sets a reply with this text.
         """
-        return self._told.reply
+        return self._settings.reply
 
     @reply.setter
     def reply(self, reply: Reply | Answerer | str) -> None:
         if not (isinstance(reply, Reply | str) or callable(reply)):
-            raise TypeError(f"Backend.reply = {reply!r}: expected a Reply, a string, or a function from Asked to them.")
-        self._told.reply = Reply(text=reply) if isinstance(reply, str) else reply
+            raise TypeError(
+                f"Backend.reply = {reply!r}: expected a Reply, a string, or a function from ChatRequest to one of them."
+            )
+        self._settings.reply = Reply(text=reply) if isinstance(reply, str) else reply
 
     @property
     def fault(self) -> tuple[Fault, ...]:
-        """What goes wrong with every request, beside what its reply brings. May be set to one, several or None."""
-        return tuple(fault for fault, left in self._told.faults if left != 0)
+        """What goes wrong with every request, in addition to its reply's own faults. Set one, several or None."""
+        return tuple(fault for fault, left in self._settings.faults if left != 0)
 
     @fault.setter
     def fault(self, fault: Fault | Iterable[Fault] | None) -> None:
-        self._service.stand(() if fault is None else (fault,) if isinstance(fault, Fault) else tuple(fault))
+        self._service.set_faults(() if fault is None else (fault,) if isinstance(fault, Fault) else tuple(fault))
 
     @property
     def key(self) -> str | None:
-        """The key that clients have to send; None: none is looked at."""
-        return self._told.key
+        """The key that clients must send; None: any or none."""
+        return self._settings.key
 
     @key.setter
     def key(self, key: str | None) -> None:
-        self._told.key = key
+        self._settings.key = key
 
     def queue(self, *steps: Step) -> None:
-        """Say what the next requests get, one each, in order; a `Fault` spoils what would have been said anyway."""
-        self._told.queue.extend(steps)
+        """Set what the next requests get, one each, in order. A `Fault` spoils the reply that they would get anyway."""
+        self._settings.queue.extend(steps)
 
     def forget(self) -> None:
-        """Begin anew: an empty log and queue, no fault, and the echo for a reply. Open exchanges go on unseen."""
+        """Start over: an empty log and queue, no faults, and the echo as the reply. Open exchanges go on unlogged."""
         self._service.forget()
 
     def script(self, text: str) -> None:
@@ -134,13 +136,13 @@ class Backend(Urls):
 
     @property
     def requests(self) -> list[Exchange]:
-        """The exchanges so far, oldest first: those for answers and all others."""
+        """All exchanges so far, oldest first, for answers and for anything else."""
         return list(self._log.exchanges)
 
     @property
     def chats(self) -> list[Exchange]:
-        """The exchanges so far in which an answer was asked for."""
-        return [exchange for exchange in self._log.exchanges if exchange.asked]
+        """The exchanges so far in which an answer was requested."""
+        return [exchange for exchange in self._log.exchanges if exchange.request]
 
     @property
     def last(self) -> Exchange:
@@ -158,22 +160,23 @@ class Backend(Urls):
 
     @property
     def connections_made(self) -> int:
-        """How many connections there were, the open ones among them."""
+        """How many connections there were, the open ones included."""
         return self._log.connections_made
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float = 5.0) -> bool:
-        """Wait until something is true, looking whenever the log changes (an event was sent, an exchange ended).
+        """Wait until the predicate is true; it is asked whenever the log changes (an event is sent, an exchange ends).
 
-        False if it is not within so many seconds. `await asyncio.to_thread(backend.wait_for, ...)` in a coroutine.
+        False if it is not true within `timeout` seconds. In a coroutine:
+        `await asyncio.to_thread(backend.wait_for, ...)`.
         """
         return self._log.wait_for(predicate, timeout)
 
     def all_ended(self, timeout: float = 5.0) -> bool:
-        """Wait until every exchange has ended; False if one has not within so many seconds."""
+        """Wait until every exchange has ended; False if one has not within `timeout` seconds."""
         return self.wait_for(lambda: all(exchange.outcome for exchange in self._log.exchanges), timeout)
 
     def all_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until no connection is open; False if one is, after so many seconds."""
+        """Wait until no connection is open; False if one still is after `timeout` seconds."""
         return self.wait_for(lambda: not self._log.connections_open, timeout)
 
     # --- its life ---
@@ -193,7 +196,7 @@ class Backend(Urls):
             raise self._failed
 
     def stop(self) -> None:
-        """Close every connection, whatever is under way, and be gone. Takes a second at most."""
+        """Close every connection, whatever is being sent, and end the thread. Takes a second at most."""
         thread, self._thread = self._thread, None
         if thread and self._loop and self._over:
             self._loop.call_soon_threadsafe(self._over.set)
@@ -206,7 +209,7 @@ class Backend(Urls):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
         if kind is None:
-            self._complain()
+            self._raise_failure()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.start)
@@ -215,32 +218,33 @@ class Backend(Urls):
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await asyncio.to_thread(self.stop)
         if kind is None:
-            self._complain()
+            self._raise_failure()
 
-    def _complain(self) -> None:
-        """Raise what a reply raised: the client got nothing but status 500."""
+    def _raise_failure(self) -> None:
+        """Raise what a reply raised. The client only got status 500, which a test may well expect."""
         if self._log.failures:
             raise self._log.failures[0]
 
     def _run(self, ready: threading.Event) -> None:
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._over = asyncio.Event()
+            # A stampede of clients must not be refused: the system caps the backlog by itself (`somaxconn`).
+            server = await self._loop.create_server(connect, "127.0.0.1", self._port, backlog=4096)
+            self._port = server.sockets[0].getsockname()[1]
+            ready.set()
+            await self._over.wait()
+            server.close()
+            for connection in [*self._connections]:
+                connection.abort()
+            await asyncio.sleep(0)  # one turn of the loop, in which `connection_lost` records how they ended
+
+        def connect() -> Connection:
+            return Connection(self._service.handle, self._log, self._service.greet, self._connections)
+
         try:
-            asyncio.run(self._serve(ready))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the backend was started
+            asyncio.run(serve())
+        except BaseException as error:  # noqa: BLE001 - raised again where the backend was started
             self._failed = error
         finally:
-            ready.set()
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        server = await self._loop.create_server(self._connection, "127.0.0.1", self._port, backlog=4096)
-        self._port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await self._over.wait()
-        server.close()
-        for connection in [*self._connections]:
-            connection.abort()
-        await asyncio.sleep(0)  # for their ends to be written into the log
-
-    def _connection(self) -> Connection:
-        return Connection(self._service.handle, self._log, self._service.greeting, self._connections)
+            ready.set()  # a failure must not leave `start` waiting

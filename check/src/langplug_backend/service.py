@@ -1,4 +1,4 @@
-"""What a request gets: the script of its answer, found without a socket."""
+"""What a request gets: the transmission of its response, found without a socket."""
 
 import json
 import time
@@ -8,45 +8,46 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from langplug_backend import control
-from langplug_backend.completion import turns
-from langplug_backend.dialects.dialect import Dialect, Refused, answer, refusal
-from langplug_backend.dialects.routes import Route, route
+from langplug_backend.completion import complete, input_tokens
+from langplug_backend.dialects.dialect import Dialect, RefusedRequest
+from langplug_backend.dialects.routes import find_route
 from langplug_backend.faults.context import Context
-from langplug_backend.faults.table import FAULTS, Fault, spoiled
+from langplug_backend.faults.fault import Fault
+from langplug_backend.faults.table import FAULTS, apply_faults
 from langplug_backend.http import HttpRequest
 from langplug_backend.log import Exchange, Log
-from langplug_backend.markers import marked
+from langplug_backend.markers import apply_markers
 from langplug_backend.reply import Reply
-from langplug_backend.request import Asked
-from langplug_backend.response import Answer, Event, Script, name_of, script
+from langplug_backend.request import ChatRequest
+from langplug_backend.response import Ending, Event, FakeResponse, Transmission, render, response_id
 
-Answerer: TypeAlias = Callable[[Asked], Reply | Fault | str]
-"""A reply that looks at what was asked. It runs on the backend's own thread, and must not block."""
+Answerer: TypeAlias = Callable[[ChatRequest], Reply | Fault | str]
+"""A reply that depends on the request. It runs on the backend's own thread, and must not block."""
 
 Step: TypeAlias = Reply | Fault | str | Answerer
-"""What may be said to one request; a string is the reply with this text."""
+"""What one request may get; a string is the reply with this text."""
 
-PREPARED = 64
-"""How many answers are kept as bytes."""
+MAX_PREPARED = 64
+"""How many responses are kept as bytes."""
 
 
-def echo(asked: Asked) -> Reply:
-    """What is said where nothing is scripted: the text of the last message of a user."""
-    return Reply(text=asked.text)
+def echo(request: ChatRequest) -> Reply:
+    """The reply where nothing else is set: the text of the user's last message."""
+    return Reply(text=request.text)
 
 
 @dataclass(slots=True, kw_only=True)
-class Told:
-    """What the backend is told to do.
+class Settings:
+    """How the backend is to behave. Other threads may change it between requests.
 
     Attributes:
         reply: What every request gets.
-        faults: What goes wrong with every request, how often it still shall.
+        faults: What goes wrong with every request, and how many more times; None: always.
         queue: What the next requests get, one each.
-        key: The key that is asked for; None: none is.
-        models: The models that are there.
+        key: The key that clients must send; None: any or none.
+        models: The names of its models.
         context: Their context length, in tokens.
-        markers: Whether markers in the prompt are looked at.
+        markers: Whether markers in the prompt have an effect.
     """
 
     reply: Reply | Answerer = echo
@@ -59,43 +60,46 @@ class Told:
 
 
 class Service:
-    """Finds the answer to each request, and writes it into the log.
+    """Finds the response to each request, and records it in the log.
 
     Args:
-        told: What it is told to do; may be changed from other threads between requests.
+        settings: How the backend is to behave.
         log: The log.
     """
 
-    def __init__(self, told: Told, log: Log) -> None:
-        self.told = told
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self.settings = settings
         self._log = log
-        self._memory: dict[Any, Any] = {}
-        self._prepared: OrderedDict[Any, tuple[Reply, Script]] = OrderedDict()
+        self._memory: dict[str, Any] = {}
+        self._prepared: OrderedDict[Any, tuple[Reply, Transmission]] = OrderedDict()
 
     def forget(self) -> None:
-        """Begin anew: nothing logged, nothing queued, nothing wrong, and the echo for a reply."""
+        """Start over: an empty log and queue, no faults, and the echo as the reply."""
+        # A new list, so that exchanges which have not ended are not seen again.
         self._log.exchanges = []
-        self.told.queue.clear()
-        self.stand(())
-        self.told.reply = echo
+        self.settings.queue.clear()
+        self.set_faults(())
+        self.settings.reply = echo
 
     def script(self, text: str) -> None:
-        """Take reply and faults from a text that may hold markers."""
-        self.told.reply, faults = control.scripted(text)
-        self.stand(faults)
+        """Set reply and faults from a text that may hold markers."""
+        self.settings.reply, faults = apply_markers(text, Reply(), echo=True)
+        self.set_faults(faults)
 
-    def stand(self, faults: Iterable[Fault]) -> None:
-        """Let these faults happen from now on, and forget what others remember of earlier requests."""
+    def set_faults(self, faults: Iterable[Fault]) -> None:
+        """Let these faults happen from now on; what earlier ones remember is dropped."""
         self._memory.clear()
-        self.told.faults = [(fault, fault.times) for fault in faults]
+        self.settings.faults = [(fault, fault.times) for fault in faults]
 
-    def greeting(self) -> Script | None:
-        """What happens to a connection before it says anything."""
-        due = self._due(lambda at: at == "accept")
-        return Script(0, (), "reset" if due[0].kind == "reset_at_accept" else "close") if due else None
+    def greet(self) -> Ending | None:
+        """What happens to a connection that has just been accepted; None: nothing."""
+        due = self._take_due("accept")
+        if not due:
+            return None
+        return "reset" if due[0].kind == "reset_at_accept" else "close"
 
-    def handle(self, request: HttpRequest, connection: int) -> tuple[Exchange, Script]:
-        """The exchange for the log, and what goes out."""
+    def handle(self, request: HttpRequest, connection: int) -> tuple[Exchange, Transmission]:
+        """The exchange for the log, and what to send."""
         exchange = Exchange(
             number=len(self._log.exchanges),
             connection=connection,
@@ -103,140 +107,121 @@ class Service:
             path=request.path,
             headers=request.headers,
             raw=request.body,
-            body=_json(request.body),
             at=time.monotonic(),
         )
         try:
-            found = self._answered(exchange, request)
-        except Exception as error:  # noqa: BLE001 - of the test's own reply: it is raised where the test ends
+            exchange.body = json.loads(request.body) if request.body else None
+        except ValueError:
+            exchange.body = None
+        try:
+            transmission = self._respond(exchange)
+        except Exception as error:  # noqa: BLE001 - raised by the test's own reply: raised again where the test ends
             self._log.failures.append(error)
-            found = script(
-                Answer(status=500, events=(Event(data={"error": f"The backend's reply failed: {error!r}"}),))
-            )
-        exchange.status = found.status
+            event = Event(data={"error": f"The backend's reply failed: {error!r}"})
+            transmission = render(FakeResponse(status=500, events=(event,)))
+        exchange.status = transmission.status
         self._log.exchanges.append(exchange)
         self._log.changed()
-        return exchange, found
+        return exchange, transmission
 
-    def _answered(self, exchange: Exchange, request: HttpRequest) -> Script:
-        if request.path == control.PATH:
-            return self._controlled(request.method, exchange.body)
-        where = route(request.method, request.path, request.headers)
-        exchange.dialect = where.dialect.name
-        refused = self._refused(where, exchange)
-        if refused:
-            return script(refused)
-        if where.page:
-            return script(Answer(events=(where.page(self.told.models, self.told.context, exchange.body),)))
-        try:
-            asked = where.dialect.asked(exchange.path, exchange.headers, exchange.body)
-        except Refused as error:
-            return script(refusal(where.dialect, error.words))
-        exchange.asked = asked
-        return self._chat(where.dialect, asked, exchange)
+    def _respond(self, exchange: Exchange) -> Transmission:
+        settings, body = self.settings, exchange.body
+        if exchange.path == control.PATH:
+            if exchange.method == "POST":
+                self.forget()
+                text = body.get("reply") if isinstance(body, dict) else None
+                if isinstance(text, str):
+                    self.script(text)
+            return render(FakeResponse(events=(Event(data=control.report(self._log)),)))
+        route = find_route(exchange.method, exchange.path, exchange.headers)
+        dialect, error = route.dialect, route.error
+        exchange.dialect = dialect.name
+        # In the order in which real servers look: the path, the key, the body.
+        if error is None and settings.key is not None and dialect.api_key(exchange.headers) != settings.key:
+            error = dialect.errors["auth"]
+        if error is None and route.page:
+            return render(FakeResponse(events=(route.page(settings.models, settings.context, body),)))
+        if error is None and not isinstance(body, dict):
+            error = replace(dialect.errors["invalid_request"], message="The body is not a JSON object.")
+        if error is None:
+            try:
+                exchange.request = dialect.read_request(exchange.path, exchange.headers, body)
+            except RefusedRequest as refused:
+                error = refused.error
+        if exchange.request is None:
+            assert error
+            return render(dialect.refuse(error))
+        return self._answer(dialect, exchange.request, exchange)
 
-    def _controlled(self, method: str, body: Any) -> Script:
-        if method == "POST":
-            self.forget()
-            reply = control.told(body)
-            if reply is not None:
-                self.script(reply)
-        return script(Answer(events=(Event(data=control.state(self._log)),)))
-
-    def _refused(self, where: Route, exchange: Exchange) -> Answer | None:
-        """What a real server says before it looks at the prompt."""
-        words = where.refused
-        if not words and self.told.key is not None and where.dialect.key(exchange.headers) != self.told.key:
-            words = where.dialect.words["auth"]
-        if not words and not where.page and not isinstance(exchange.body, dict):
-            words = replace(where.dialect.words["invalid_request"], message="The body is no JSON object.")
-        return refusal(where.dialect, words) if words else None
-
-    def _chat(self, dialect: Dialect, asked: Asked, exchange: Exchange) -> Script:
-        reply, faults = self._chosen(asked)
+    def _answer(self, dialect: Dialect, request: ChatRequest, exchange: Exchange) -> Transmission:
+        reply, faults = self._choose_reply(request)
         exchange.faults = tuple(fault.kind for fault in faults)
-        if faults or reply is not self.told.reply:
-            return script(self._made(dialect, asked, reply, faults, exchange), name_of(exchange.number))
-        key = _shape(dialect, asked, reply)
+
+        def build(streaming: bool) -> FakeResponse:
+            return dialect.respond(request, complete(reply, request), reply, streaming=streaming)
+
+        if faults or reply is not self.settings.reply:
+            context = Context(
+                dialect=dialect,
+                request=request,
+                headers=exchange.headers,
+                body=exchange.body,
+                build=build,
+                memory=self._memory,
+            )
+            response = apply_faults(build(request.streaming), faults, context)
+            return render(response, response_id(exchange.number))
+        # One reply for every request, as in a benchmark: its bytes are prepared once. The key holds whatever else they
+        # depend on; the reply is kept beside the bytes, so that no other object can get its `id`.
+        key = (
+            id(reply),
+            dialect.name,
+            request.model,
+            request.streaming,
+            request.stop,
+            request.max_tokens,
+            request.n,
+            request.tool_choice,
+            repr(request.params),
+            None if reply.usage else input_tokens(request.messages),
+        )
         if key not in self._prepared:
-            self._prepared[key] = reply, script(self._made(dialect, asked, reply, faults, exchange))
-            if len(self._prepared) > PREPARED:
+            self._prepared[key] = reply, render(build(request.streaming))
+            if len(self._prepared) > MAX_PREPARED:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(key)
-        return self._prepared[key][1]  # the reply beside it is kept, so that no other can get its id
+        return self._prepared[key][1]
 
-    def _made(
-        self, dialect: Dialect, asked: Asked, reply: Reply, faults: tuple[Fault, ...], exchange: Exchange
-    ) -> Answer:
-        given = turns(reply, asked)
-
-        def build(streaming: bool) -> Answer:
-            return answer(dialect, asked, given, reply, streaming=streaming)
-
-        context = Context(
-            dialect=dialect,
-            asked=asked,
-            headers=exchange.headers,
-            body=exchange.body,
-            build=build,
-            memory=self._memory,
-        )
-        return spoiled(build(asked.streaming), faults, context)
-
-    def _chosen(self, asked: Asked) -> tuple[Reply, tuple[Fault, ...]]:
+    def _choose_reply(self, request: ChatRequest) -> tuple[Reply, tuple[Fault, ...]]:
         """The reply to a request, and what goes wrong with it."""
-        step: Step = self.told.queue.popleft() if self.told.queue else self.told.reply
+        settings = self.settings
+        step: Step = settings.queue.popleft() if settings.queue else settings.reply
         if callable(step):
-            step = step(asked)
-        faults = [step] if isinstance(step, Fault) else []
+            step = step(request)
+        faults: list[Fault] = []
         if isinstance(step, Fault):
-            step = self.told.reply
-            step = step(asked) if callable(step) else step
+            # It says what goes wrong, but not with which reply: with the one for every request.
+            faults.append(step)
+            step = settings.reply(request) if callable(settings.reply) else settings.reply
         if isinstance(step, Fault):
-            raise TypeError("The backend's reply gives a Fault for a queued Fault: there is no answer to spoil.")
+            raise TypeError("The backend's reply gives a Fault for a queued Fault: no answer is left for it to spoil.")
         reply = Reply(text=step) if isinstance(step, str) else step
-        if self.told.markers and "[[" in asked.text:
-            reply, more = self._marked(asked, reply)
-            faults += more
-        faults += [*reply.faults, *self._due(lambda _: True)]
-        return reply, tuple(faults)
+        if settings.markers and "[[" in request.text:
+            try:
+                reply, marked = apply_markers(
+                    request.text, reply, history=request.messages, echo=settings.reply is echo
+                )
+            except ValueError as error:
+                marked = [Fault(kind="invalid_request", message=f"A marker in the prompt cannot be read: {error}")]
+            faults += marked
+        return reply, (*faults, *reply.faults, *self._take_due())
 
-    def _marked(self, asked: Asked, reply: Reply) -> tuple[Reply, list[Fault]]:
-        try:
-            return marked(asked, reply, plain=self.told.reply is echo)
-        except ValueError as error:
-            message = f"A marker in the prompt cannot be read: {error}"
-            return reply, [Fault(kind="invalid_request", message=message)]
-
-    def _due(self, fits: Callable[[str], bool]) -> list[Fault]:
-        """The standing faults that happen now; each is counted."""
+    def _take_due(self, at: str | None = None) -> list[Fault]:
+        """The standing faults of a stage (None: of all) that happen now; each is counted."""
         due = []
-        standing = self.told.faults  # another thread may put others in their place
+        standing = self.settings.faults  # read once: another thread may set other faults meanwhile
         for number, (fault, left) in enumerate(standing):
-            if left != 0 and fits(FAULTS[fault.kind].at):
+            if left != 0 and at in {None, FAULTS[fault.kind].at}:
                 due.append(fault)
                 standing[number] = fault, None if left is None else left - 1
         return due
-
-
-def _shape(dialect: Dialect, asked: Asked, reply: Reply) -> tuple[Any, ...]:
-    """All of a request that an answer can depend on, but for the reply itself."""
-    return (
-        id(reply),
-        dialect.name,
-        asked.model,
-        asked.streaming,
-        asked.stop,
-        asked.max_tokens,
-        asked.n,
-        asked.tool_choice,
-        repr(asked.params),
-        None if reply.usage else sum(len(said.text.split()) for said in asked.messages),
-    )
-
-
-def _json(raw: bytes) -> Any:
-    try:
-        return json.loads(raw) if raw else None
-    except ValueError:
-        return None

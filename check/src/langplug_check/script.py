@@ -17,10 +17,9 @@ from langchain_core.messages import BaseMessage, ChatMessage, SystemMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Finish, Part, Reasoning, Request, ToolCall, ToolFormat, Usage
 from langplug_backend import Call, Exchange, Fault, Reply, Thought
-from langplug_backend.completion import Turn, arguments, turns
+from langplug_backend.completion import Completion, complete
 from langplug_backend.log import Log
-from langplug_backend.reply import in_fragments
-from langplug_backend.request import Asked, Said, last_text
+from langplug_backend.request import ChatRequest, RequestMessage, last_text
 from langplug_check.script_faults import Trouble, trouble_of
 
 Step: TypeAlias = Any
@@ -70,7 +69,7 @@ class Script:
                 headers={},
                 raw=b"",
                 body=_body(request, asked),
-                asked=asked,
+                request=asked,
                 at=time.monotonic(),
             )
             self.log.exchanges.append(exchange)
@@ -106,13 +105,13 @@ class Performance:
 # --- what is asked ---
 
 
-def asked_of(model: ChatModel, request: Request) -> Asked:
+def asked_of(model: ChatModel, request: Request) -> ChatRequest:
     """The request, in the words of the backend."""
     choice = request.tool_choice
     told = _told_tools(request)
     named = choice["function"]["name"] if isinstance(choice, dict) else choice
     messages = tuple(map(_said, request.messages))
-    return Asked(
+    return ChatRequest(
         dialect="openai",
         path="",
         model=model.reported_name,
@@ -129,10 +128,10 @@ def asked_of(model: ChatModel, request: Request) -> Asked:
 _ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "function": "tool"}
 
 
-def _said(message: BaseMessage) -> Said:
+def _said(message: BaseMessage) -> RequestMessage:
     kind = message.type.removesuffix("MessageChunk").lower()
     role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind, kind)
-    return Said(role=role, text=str(message.text), result=role == "tool", raw=message)
+    return RequestMessage(role=role, text=str(message.text), result=role == "tool", raw=message)
 
 
 def _format(request: Request) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def _told_tools(request: Request) -> _Told:
     return _Told(tools, named[1] if named else "required" if forced else "auto")
 
 
-def _body(request: Request, asked: Asked) -> Any:
+def _body(request: Request, asked: ChatRequest) -> Any:
     """The request as an OpenAI client would send it; None where the history cannot be told so."""
     try:
         messages = request.openai_messages()
@@ -178,7 +177,7 @@ def _body(request: Request, asked: Asked) -> Any:
 # --- what is said ---
 
 
-def moves(model: ChatModel, request: Request, asked: Asked, step: Step) -> Iterator[Move]:
+def moves(model: ChatModel, request: Request, asked: ChatRequest, step: Step) -> Iterator[Move]:
     """What the author does, for one step of the script."""
     if isinstance(step, BaseException):
         yield step
@@ -191,8 +190,8 @@ def moves(model: ChatModel, request: Request, asked: Asked, step: Step) -> Itera
     yield from _troubled(_told(model, request, asked, reply), None if fault is None else trouble_of(fault))
 
 
-def _told(model: ChatModel, request: Request, asked: Asked, reply: Reply) -> Iterator[Move]:
-    turn = turns(_unstopped(reply), asked)[0]
+def _told(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply) -> Iterator[Move]:
+    turn = complete(_unstopped(reply), asked)[0]
     if reply.first:
         yield Pause(reply.first)
     for number, part in enumerate(_parts(model, request, turn)):
@@ -210,7 +209,7 @@ def _unstopped(reply: Reply) -> Reply:
     return replace(reply, stop="ignore")
 
 
-def _parts(model: ChatModel, request: Request, turn: Turn) -> Iterator[Part]:
+def _parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[Part]:
     written = model.tool_calling == "prompted"
     calls = 0
     for piece in turn.pieces:
@@ -220,7 +219,7 @@ def _parts(model: ChatModel, request: Request, turn: Turn) -> Iterator[Part]:
             yield Reasoning(piece.text)
         elif written:
             text = _written(model, request, piece)
-            yield from _cut(_cut_off(text, arguments(piece)) if turn.finish == "length" else text)
+            yield from _cut(_cut_off(text, piece.json_args) if turn.finish == "length" else text)
         else:
             yield from _fragments(piece, calls)
             calls += 1
@@ -228,7 +227,7 @@ def _parts(model: ChatModel, request: Request, turn: Turn) -> Iterator[Part]:
 
 def _fragments(call: Call, index: int) -> Iterator[ToolCall]:
     yield ToolCall(name=call.name, id=call.id, index=index)
-    for fragment in in_fragments(arguments(call), call.cut):
+    for fragment in call.fragments:
         yield ToolCall(args=fragment, index=index)
 
 
@@ -247,7 +246,7 @@ def _cut(text: str, size: int = 8) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-def _usage(turn: Turn) -> Usage:
+def _usage(turn: Completion) -> Usage:
     used = turn.usage
     return Usage(
         input_tokens=used.input,

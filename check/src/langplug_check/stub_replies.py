@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from langplug_backend import Asked, Call, Reply
+from langplug_backend import Call, ChatRequest, Reply
 
 SAID = "Hello, nice to meet you."
 """What is said where nothing else is asked for."""
 
 
-def clever(asked: Asked) -> Reply:
+def clever(asked: ChatRequest) -> Reply:
     """Calls a tool that is offered, until there is a result; fills in a schema that is asked for; else speaks."""
     tools = [tool.get("function") or tool for tool in asked.tools] if asked.tool_choice != "none" else []
     forced = asked.tool_choice not in (None, "auto", "none")
@@ -25,12 +25,12 @@ def clever(asked: Asked) -> Reply:
     return Reply(text=SAID)
 
 
-def _has_result(asked: Asked) -> bool:
+def _has_result(asked: ChatRequest) -> bool:
     last = asked.messages[-1]
     return last.role == "tool" or last.result or "<tool_response>" in last.text
 
 
-def _schema(asked: Asked) -> Mapping[str, Any] | None:
+def _schema(asked: ChatRequest) -> Mapping[str, Any] | None:
     """The schema of the answer: in the request, or told in the prompt."""
     wanted = asked.params.get("response_format") or asked.params.get("format") or asked.params.get("output_config")
     if isinstance(wanted, Mapping):

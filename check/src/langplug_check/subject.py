@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
-from langplug_backend import Asked, Call, Exchange, Fault, Reply
+from langplug_backend import Call, ChatRequest, Exchange, Fault, Reply
 from langplug_check.drivers import SAID, ScriptedVoice, Voice, voice_of
 from langplug_check.factory import Maker, Target
 from langplug_check.fields import MARKED_KEY, secret_fields
@@ -75,7 +75,7 @@ class Subject:
         """A fresh model that gives these replies, request by request, and the last one from then on.
 
         Args:
-            replies: Texts, `Reply`s, `Fault`s, or functions of what is asked (`Asked`) to one of these.
+            replies: Texts, `Reply`s, `Fault`s, or functions of what is asked (`ChatRequest`) to one of these.
             overrides: Constructor arguments.
 
         Raises:
@@ -318,7 +318,7 @@ def _calls_tools(subject: Subject) -> bool:
     return subject.overrides("bind_tools") and tool_calling_of(subject.cls) != "off"
 
 
-def _given(value: Mapping[str, Any], asked: Asked) -> Reply:
+def _given(value: Mapping[str, Any], asked: ChatRequest) -> Reply:
     if not asked.tools or asked.tool_choice == "none":
         return Reply(text=json.dumps(value))
     names = [(tool.get("function") or tool)["name"] for tool in asked.tools]

@@ -16,7 +16,7 @@ from tests.paths import beta_allowed
 
 from langplug.models import ChatEndpoint
 from langplug_backend import Backend, Fault, Reply
-from langplug_backend.request import Asked
+from langplug_backend.request import ChatRequest
 
 CALLS = 500
 MEDIAN_S = 0.005
@@ -60,10 +60,10 @@ class Asking:
         return self._model.stream(self._prompt)
 
 
-def lasting(pace: Pace) -> Callable[[Asked], Reply]:
+def lasting(pace: Pace) -> Callable[[ChatRequest], Reply]:
     """A stream that never ends, of words for as long as they can be looked at; a whole answer that never comes."""
 
-    def reply(asked: Asked) -> Reply:
+    def reply(asked: ChatRequest) -> Reply:
         if not asked.streaming:
             return Reply(text="late", first=60)
         pieces = 10 + int(pace.tokens_per_s * pace.longest_s * 2)

@@ -23,7 +23,7 @@ from tests.zoo import PIXEL
 from langplug import Request, ToolCall
 from langplug.models import ChatEndpoint
 from langplug_backend import Backend, Call, Reply, Thought, Tokens
-from langplug_backend.request import Asked
+from langplug_backend.request import ChatRequest
 
 USED = Tokens(input=10, output=5, cached=3, reasoning=2)
 
@@ -31,7 +31,7 @@ ADDRESS = {"base_url": "http://127.0.0.1:1/v1"}
 """Where the server is, once it is there."""
 
 
-def clever(asked: Asked) -> Reply:
+def clever(asked: ChatRequest) -> Reply:
     """What the clever model of the other tests says, over the wire."""
     choice = asked.tool_choice
     named: Any = {"type": "function", "function": {"name": choice}}

@@ -8,10 +8,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from tests.clever import say_as_told, say_natively, wants_tool
 
 from langplug import Request, ToolCall, Usage
-from langplug_backend import Asked, Call, Reply, Tokens
+from langplug_backend import Call, ChatRequest, Reply, Tokens
 
 
-def clever(asked: Asked) -> Reply:
+def clever(asked: ChatRequest) -> Reply:
     """What the clever model says: by tools, or by what the prompt tells."""
     request = request_of(asked)
     forced = request.tool_choice not in (None, "auto")
@@ -19,7 +19,7 @@ def clever(asked: Asked) -> Reply:
     return reply_of(list(say_natively(request) if native else say_as_told(request)))
 
 
-def request_of(asked: Asked) -> Request:
+def request_of(asked: ChatRequest) -> Request:
     """The request that a wire's request stands for."""
     schema = asked.params.get("format") or (asked.params.get("response_format") or {}).get("json_schema")
     schema = {"title": "answer", "type": "object"} if schema == "json" else schema
@@ -38,7 +38,7 @@ def plain(tool: dict[str, Any]) -> dict[str, Any]:
     return {"name": tool["name"], "parameters": tool["input_schema"]}
 
 
-def messages_of(asked: Asked) -> Iterator[BaseMessage]:
+def messages_of(asked: ChatRequest) -> Iterator[BaseMessage]:
     for said in asked.messages:
         if said.result:
             yield ToolMessage(said.text, tool_call_id="?")

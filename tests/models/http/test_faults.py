@@ -20,7 +20,6 @@ from tests.paths import PATHS, STREAMED, Path
 
 from langplug import IncompleteAnswerError, RefusalError
 from langplug_backend import FAULTS, Backend, Call, Fault, Reply, Thought
-from langplug_backend.faults.table import CONNECTION, CONTENT
 
 TEXT = "One two, drei – vier 👩‍🚀 five."
 
@@ -66,6 +65,10 @@ ERRORS: dict[str, tuple[type[ModelError], ...]] = {
 
 FIELDS = {"ollama": "messages", "anthropic": "messages", "cohere": "messages", "tgi": "inputs"}
 """A field that each request has, for the fault that refuses one."""
+
+CONNECTION = [name for name, kind in FAULTS.items() if kind.group == "connection"]
+
+CONTENT = [name for name, kind in FAULTS.items() if kind.group == "content"]
 
 STALLS: dict[str, Any] = {"first_token_timeout": 0.1, "token_timeout": 0.1}
 

@@ -198,7 +198,7 @@ def test_a_conversation_with_tools_goes_round(wire: str, backend: Backend, wired
     told = model.invoke([HumanMessage("What is 1 + 2?"), asked, add.invoke(asked.tool_calls[0])])
     assert told.text == "It is 3."
     assert len(backend.last.body["tools"]) == 1
-    asked_for = backend.last.asked
+    asked_for = backend.last.request
     assert asked_for is not None
     kinds = {one.role for one in asked_for.messages}
     assert kinds == ({"user", "assistant"} if wire == "anthropic" else {"user", "assistant", "tool"})
@@ -331,8 +331,8 @@ def test_the_server_is_told_where_to_stop_if_that_loses_nothing(
     """Else it is left in the dark, is read as a stream, and is left at the hit."""
     backend.reply = Reply(text="one two three four " + "five " * 50, pace=0.01)
     assert wired(wire, include_stop=include).invoke("Hello", stop=["three"]).text.startswith("one two ")
-    assert backend.last.asked is not None
-    assert backend.last.asked.stop == asked
+    assert backend.last.request is not None
+    assert backend.last.request.stop == asked
     assert backend.all_ended(timeout=5)
     assert backend.last.outcome == ("complete" if asked else "client_gone")
     assert backend.last.streaming == (not asked)

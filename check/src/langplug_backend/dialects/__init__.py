@@ -1,1 +1,1 @@
-"""The wires that the backend speaks, a file each."""
+"""The wires that the backend speaks, a file each. `routes` loads every file of this folder that has a `DIALECT`."""

@@ -1,13 +1,14 @@
-"""What a dialect has to say: how it asks, answers and refuses."""
+"""What a dialect has to know: how a client asks, and how a server answers and refuses."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from langplug_backend.completion import Turn
+from langplug_backend.completion import Completion
 from langplug_backend.reply import Reply
-from langplug_backend.request import Asked, DialectName
-from langplug_backend.response import Answer, Event
+from langplug_backend.request import ChatRequest, DialectName
+from langplug_backend.response import Event, FakeResponse
 
 Refusal = Literal[
     "auth",
@@ -21,19 +22,19 @@ Refusal = Literal[
     "rate_limit",
     "server_error",
 ]
-"""Why a request is refused; each dialect has its own status, type and words for it."""
+"""Why a request is refused; each dialect has its own status, type and message for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """A refusal as a dialect puts it.
+class ErrorObject:
+    """An error in a dialect's terms.
 
     Attributes:
         status: The HTTP status.
-        type: The error's type, where the dialect has one.
-        message: What it says; `{model}` stands for the model's name.
-        code: The error's code, where the dialect has one.
-        param: The field that is to blame, where the dialect says so.
+        message: The message; `{model}` stands for the model's name.
+        type: The error's type, if the dialect has one.
+        code: The error's code, if the dialect has one.
+        param: The field that is to blame, if the dialect says so.
     """
 
     status: int
@@ -43,74 +44,118 @@ class Words:
     param: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """One wire.
+class RefusedRequest(Exception):
+    """The request itself is wrong, by the dialect's own documentation.
 
     Attributes:
-        name: Its name.
-        asked: A request's path, headers and body as `Asked`. Raises `Refused`.
-        whole: A whole answer's JSON.
-        events: The events of a stream.
-        words: How it refuses.
-        error: The JSON of an error.
-        error_event: An error in the middle of a stream.
+        error: What to answer.
+    """
+
+    def __init__(self, error: ErrorObject) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+Page = Callable[[Sequence[str], int, Any], Event]
+"""Something besides answers, such as the list of models: from their names, their context length and the body's JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Something that a dialect serves.
+
+    Attributes:
+        method: The HTTP method.
+        path: How the path ends.
+        page: What is there; None: answers of a model.
+    """
+
+    method: str
+    path: str
+    page: Page | None = None
+
+
+class Dialect(ABC):
+    """One wire. A new one is a file in this folder: a subclass, and an instance of it called `DIALECT`.
+
+    Attributes:
+        name: Its name: that of the file.
+        routes: What it serves.
+        errors: How it refuses.
         framing: How a stream is framed.
-        type: A stream's content type.
-        key: The key that the headers hold, or None.
+        content_type: A stream's content type.
+        ping: An event without content, which keeps a connection open.
+        finish_fields: The fields of a whole answer that say why it ended, with what they are while it has not.
+        has_end_marker: Whether a stream ends with an event that says nothing else.
+        stream_error: The refusal that is told in the middle of a stream.
+        unknown_field: The message of `invalid_request` for an unknown `{field}`.
+        path_hint: What in a path shows that a client meant this dialect, if nothing is there.
+        header: A header that only clients of this dialect send; `""`: none.
     """
 
-    name: DialectName
-    asked: Callable[[str, Mapping[str, str], Mapping[str, Any]], Asked]
-    whole: Callable[[Asked, Sequence[Turn], Reply], Any]
-    events: Callable[[Asked, Sequence[Turn], Reply], list[Event]]
-    words: Mapping[Refusal, Words]
-    error: Callable[[Words], Any]
-    error_event: Callable[[Words], Event]
-    framing: Literal["sse", "ndjson"]
-    type: str
-    key: Callable[[Mapping[str, str]], str | None]
+    name: ClassVar[DialectName]
+    routes: ClassVar[tuple[Route, ...]]
+    errors: ClassVar[Mapping[Refusal, ErrorObject]]
+    framing: ClassVar[Literal["sse", "ndjson"]] = "sse"
+    content_type: ClassVar[str] = "text/event-stream"
+    ping: ClassVar[Event]
+    finish_fields: ClassVar[Mapping[str, Any]]
+    has_end_marker: ClassVar[bool] = False
+    stream_error: ClassVar[Refusal] = "server_error"
+    unknown_field: ClassVar[str] = "Unrecognized request argument supplied: {field}"
+    path_hint: ClassVar[str] = ""
+    header: ClassVar[str] = ""
 
+    @abstractmethod
+    def read_request(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> ChatRequest:
+        """A request for an answer, in neutral terms.
 
-class Refused(Exception):
-    """The request itself is wrong, as the dialect documents it.
+        Raises:
+            RefusedRequest: If a real server would refuse it.
+        """
 
-    Attributes:
-        words: What to answer.
-    """
+    @abstractmethod
+    def whole_answer(self, request: ChatRequest, completions: Sequence[Completion], reply: Reply) -> Any:
+        """The JSON of a whole answer."""
 
-    def __init__(self, words: Words) -> None:
-        super().__init__(words.message)
-        self.words = words
+    @abstractmethod
+    def stream_events(self, request: ChatRequest, completions: Sequence[Completion], reply: Reply) -> list[Event]:
+        """The events of a stream."""
 
+    @abstractmethod
+    def error_body(self, error: ErrorObject) -> Any:
+        """The JSON of an error."""
 
-def refusal(dialect: Dialect, words: Words) -> Answer:
-    """An HTTP error in the dialect's shape."""
-    return Answer(status=words.status, events=(Event(data=dialect.error(words)),))
+    def error_event(self, error: ErrorObject) -> Event:
+        """An error in the middle of a stream."""
+        return Event(data=self.error_body(error))
 
+    def api_key(self, headers: Mapping[str, str]) -> str | None:
+        """The key in the headers: that of `Authorization: Bearer`."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        return key.strip() if scheme.lower() == "bearer" and key.strip() else None
 
-def answer(dialect: Dialect, asked: Asked, given: Sequence[Turn], reply: Reply, *, streaming: bool) -> Answer:
-    """The answer as it should be."""
-    body = reply.body
-    if not streaming:
-        return Answer(
-            events=(Event(data=dialect.whole(asked, given, reply), piece=True),),
+    def refuse(self, error: ErrorObject) -> FakeResponse:
+        """The error as an HTTP response."""
+        return FakeResponse(status=error.status, events=(Event(data=self.error_body(error)),))
+
+    def respond(
+        self, request: ChatRequest, completions: Sequence[Completion], reply: Reply, *, streaming: bool
+    ) -> FakeResponse:
+        """The response as it should be."""
+        if not streaming:
+            return FakeResponse(
+                events=(Event(data=self.whole_answer(request, completions, reply), piece=True),),
+                first=reply.first,
+                body="length" if reply.body == "auto" else reply.body,
+            )
+        return FakeResponse(
+            content_type=self.content_type,
+            headers=(("cache-control", "no-cache"),),
+            events=tuple(self.stream_events(request, completions, reply)),
+            framing=self.framing,
+            body="chunked" if reply.body == "auto" else reply.body,
+            pace=reply.pace,
             first=reply.first,
-            body="length" if body == "auto" else body,
+            joined=not reply.pace if reply.writes == "auto" else reply.writes == "joined",
         )
-    return Answer(
-        type=dialect.type,
-        headers=(("cache-control", "no-cache"),),
-        events=tuple(dialect.events(asked, given, reply)),
-        framing=dialect.framing,
-        body="chunked" if body == "auto" else body,
-        pace=reply.pace,
-        first=reply.first,
-        joined=not reply.pace if reply.writes == "auto" else reply.writes == "joined",
-    )
-
-
-def bearer(headers: Mapping[str, str]) -> str | None:
-    """The key of an `Authorization: Bearer` header."""
-    scheme, _, key = headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" and key.strip() else None

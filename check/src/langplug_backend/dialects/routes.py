@@ -1,70 +1,55 @@
-"""Which dialect a path speaks, and what stands there."""
+"""Loads every dialect of this folder, and finds the one that a request speaks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import import_module
+from pkgutil import iter_modules
 
-from langplug_backend.dialects import anthropic, cohere, ollama, openai, tgi
-from langplug_backend.dialects.dialect import Dialect, Words
-from langplug_backend.response import Event
+from langplug_backend import dialects as folder
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, Page
+from langplug_backend.request import DialectName
 
-Page = Callable[[Sequence[str], int, Any], Event]
-"""What is said about the models: from their names, their context length and the request's JSON."""
+_modules = [import_module(f"{folder.__name__}.{module.name}") for module in iter_modules(folder.__path__)]
+
+DIALECTS: Mapping[DialectName, Dialect] = {
+    dialect.name: dialect
+    for dialect in (getattr(module, "DIALECT", None) for module in _modules)
+    if isinstance(dialect, Dialect)
+}
+"""Every dialect by its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Destination:
     """Where a request goes.
 
     Attributes:
         dialect: The wire.
-        page: What stands there; None: answers of a model.
-        refused: Why nothing stands there.
+        page: What is there; None: answers of a model.
+        error: Why nothing is there.
     """
 
     dialect: Dialect
     page: Page | None = None
-    refused: Words | None = None
+    error: ErrorObject | None = None
 
 
-ROUTES: tuple[tuple[str, str, Route], ...] = (
-    ("POST", "/chat/completions", Route(dialect=openai.OPENAI)),
-    ("GET", "/models", Route(dialect=openai.OPENAI, page=openai.models)),
-    ("POST", "/messages", Route(dialect=anthropic.ANTHROPIC)),
-    ("POST", "/messages/count_tokens", Route(dialect=anthropic.ANTHROPIC, page=anthropic.count_tokens)),
-    ("GET", "/models", Route(dialect=anthropic.ANTHROPIC, page=anthropic.models)),
-    ("POST", "/api/chat", Route(dialect=ollama.OLLAMA)),
-    ("GET", "/api/tags", Route(dialect=ollama.OLLAMA, page=ollama.tags)),
-    ("POST", "/api/show", Route(dialect=ollama.OLLAMA, page=ollama.show)),
-    ("GET", "/api/version", Route(dialect=ollama.OLLAMA, page=ollama.version)),
-    ("POST", "/v2/chat", Route(dialect=cohere.COHERE)),
-    ("POST", "/generate", Route(dialect=tgi.TGI)),
-    ("POST", "/generate_stream", Route(dialect=tgi.TGI)),
-)
-"""Method, end of the path, and what stands there."""
-
-
-def route(method: str, path: str, headers: Mapping[str, str]) -> Route:
-    """Where a request goes. Paths count from their end, so that any base URL will do."""
-    fitting = [row for row in ROUTES if path.endswith(row[1])]
-    if "anthropic-version" in headers:  # `/v1/models` is on two wires
-        fitting = [row for row in fitting if row[2].dialect is anthropic.ANTHROPIC]
-    for allowed, _, found in fitting:
-        if allowed == method:
-            return found
-    dialect = fitting[0][2].dialect if fitting else _likely(path, headers)
-    words = dialect.words["not_found"]
-    if fitting:
-        return Route(dialect=dialect, refused=replace(words, status=405, message=f"Not allowed: {method} {path}"))
-    return Route(dialect=dialect, refused=replace(words, message=f"Nothing is at {path}", code=None))
-
-
-def _likely(path: str, headers: Mapping[str, str]) -> Dialect:
-    """Which wire a path belongs to where nothing stands."""
-    if "/api/" in path:
-        return ollama.OLLAMA
-    if "/v2/" in path:
-        return cohere.COHERE
-    if "/generate" in path:
-        return tgi.TGI
-    return anthropic.ANTHROPIC if "anthropic-version" in headers else openai.OPENAI
+def find_route(method: str, path: str, headers: Mapping[str, str]) -> Destination:
+    """Where a request goes. Paths are compared from their end, so that any base URL will do."""
+    found = [(dialect, it) for dialect in DIALECTS.values() for it in dialect.routes if path.endswith(it.path)]
+    # `/v1/models` is OpenAI's and Anthropic's. A client that sends a dialect's own header means that dialect; one that
+    # does not means the dialect without such a header.
+    signed = [dialect for dialect in DIALECTS.values() if dialect.header and dialect.header in headers]
+    found = [(dialect, it) for dialect, it in found if not signed or dialect in signed]
+    found.sort(key=lambda pair: bool(pair[0].header))
+    for dialect, it in found:
+        if it.method == method:
+            return Destination(dialect=dialect, page=it.page)
+    if found:
+        dialect = found[0][0]
+        error = replace(dialect.errors["not_found"], status=405, message=f"Method not allowed: {method} {path}")
+        return Destination(dialect=dialect, error=error)
+    hinted = [dialect for dialect in DIALECTS.values() if dialect.path_hint and dialect.path_hint in path]
+    dialect = [*hinted, *signed, DIALECTS["openai"]][0]
+    error = replace(dialect.errors["not_found"], message=f"Nothing is at {path}", code=None)
+    return Destination(dialect=dialect, error=error)

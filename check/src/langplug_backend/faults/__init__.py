@@ -1,1 +1,1 @@
-"""What can go wrong, a file a kind: each fault is an edit of a response."""
+"""What can go wrong, a function each. `kind` has the decorator, `table` loads every file of this folder."""

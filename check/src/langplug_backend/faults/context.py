@@ -1,30 +1,36 @@
-"""What a fault may look at: the request, and the answer to it in another form."""
+"""What a fault may look at: the request, and the response to it in its other form."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from langplug_backend.dialects.dialect import Dialect
-from langplug_backend.request import Asked
-from langplug_backend.response import Answer
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal
+from langplug_backend.request import ChatRequest
+from langplug_backend.response import FakeResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The surroundings of an answer.
+    """The surroundings of a response.
 
     Attributes:
         dialect: The wire.
-        asked: The request.
-        headers: Its header lines.
+        request: The request.
+        headers: Its headers, by lower-case name.
         body: Its JSON.
-        build: The answer as it should be, as a stream or whole.
-        memory: What a fault keeps from request to request.
+        build: The response as it should be: as a stream (True) or whole (False).
+        memory: What faults keep from request to request, until `Backend.fault` is set anew.
     """
 
     dialect: Dialect
-    asked: Asked
+    request: ChatRequest
     headers: Mapping[str, str]
     body: Mapping[str, Any]
-    build: Callable[[bool], Answer]
-    memory: dict[Any, Any]
+    build: Callable[[bool], FakeResponse]
+    memory: dict[str, Any]
+
+    def error(self, refusal: Refusal, message: str | None = None) -> ErrorObject:
+        """The dialect's error for a refusal, with a message in place of the dialect's own unless that is None."""
+        error = self.dialect.errors[refusal]
+        own = error.message.replace("{model}", self.request.model)
+        return replace(error, message=own if message is None else message)

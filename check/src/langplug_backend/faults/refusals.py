@@ -1,12 +1,16 @@
-"""Faults that refuse the request."""
+"""Faults that refuse the request with an HTTP error."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-from langplug_backend.dialects.dialect import Refusal, Words, refusal
+from langplug_backend.dialects.dialect import ErrorObject, Refusal
 from langplug_backend.faults.context import Context
-from langplug_backend.response import Answer, Event, Line
+from langplug_backend.faults.fault import Argument, Fault
+from langplug_backend.faults.kind import STATUS_CODE, Handler, fault_kind
+from langplug_backend.response import Event, FakeResponse, HeaderLine
+
+refusal_kind = partial(fault_kind, error=True, at="request")
 
 BY_STATUS: Mapping[int, Refusal] = {
     400: "invalid_request",
@@ -15,86 +19,107 @@ BY_STATUS: Mapping[int, Refusal] = {
     404: "not_found",
     429: "rate_limit",
     503: "overloaded",
-    529: "overloaded",
+    529: "overloaded",  # Anthropic's own: https://docs.anthropic.com/en/api/errors
 }
-"""The words that a dialect has for a status; those of `server_error` for every other."""
+"""The refusal whose error fits a status; `server_error` fits every other."""
+
+NAMED: Mapping[Refusal, str] = {
+    "auth": "The key is wrong.",
+    "content_policy": "The prompt violates the content policy.",
+    "context_overflow": "The prompt is too long.",
+    "invalid_request": "The request is invalid.",
+    "not_found": "The model does not exist.",
+    "overloaded": "The server is overloaded.",
+    "permission": "The key lacks the permission.",
+    "quota": "The account's quota is used up.",
+    "rate_limit": "Too many requests; `Retry-After` says N.",
+    "server_error": "The server has an internal error.",
+}
+"""The refusals that every dialect has an error for: each is a fault of the same name."""
 
 
-def named(_answer: Answer, fault: Any, context: Context) -> Answer:
-    """The refusal that the fault is named after."""
-    return _refused(fault, context, _words(context, fault.kind))
+def _refuse_as(refusal: Refusal) -> Handler:
+    # Bound here, and not read from `fault.kind`: that is any string, and `Dialect.errors` has these ten keys.
+    return lambda _, fault, context: _refuse(fault, context, context.error(refusal, fault.message))
 
 
-def status(_answer: Answer, fault: Any, context: Context) -> Answer:
-    """An HTTP status with the words that fit it best, or with a body of the test's own."""
-    words = replace(_words(context, BY_STATUS.get(fault.code, "server_error")), status=fault.code)
-    refused = _refused(fault, context, words)
-    return refused if fault.body is None else replace(refused, events=(Event(data=fault.body),))
+for _refusal, _sentence in NAMED.items():
+    _argument = Argument("retry_after", float, "1", unit="seconds") if _refusal == "rate_limit" else None
+    refusal_kind(_argument, name=_refusal, does=_sentence)(_refuse_as(_refusal))
 
 
-def status_text(_answer: Answer, fault: Any, *_: Any) -> Answer:
-    """Plain text, as a load balancer sends it."""
-    text = fault.message or "upstream connect error or disconnect/reset before headers"
-    return _other(fault, "text/plain", text)
+@refusal_kind(STATUS_CODE)
+def status(_: FakeResponse, fault: Fault, context: Context) -> FakeResponse:
+    """HTTP status N, in the dialect's own error format."""
+    error = context.error(BY_STATUS.get(fault.code, "server_error"), fault.message)
+    response = _refuse(fault, context, replace(error, status=fault.code))
+    return response if fault.body is None else replace(response, events=(Event(data=fault.body),))
 
 
-def status_html(_answer: Answer, fault: Any, *_: Any) -> Answer:
-    """A page, as a proxy sends it."""
+@refusal_kind(STATUS_CODE)
+def status_text(_: FakeResponse, fault: Fault, _context: Context) -> FakeResponse:
+    """HTTP status N with plain text, as load balancers send it."""
+    # Envoy's own words when it has lost the server behind it.
+    return _refuse_in(fault, "text/plain", fault.message or "upstream connect error or disconnect/reset before headers")
+
+
+@refusal_kind(STATUS_CODE)
+def status_html(_: FakeResponse, fault: Fault, _context: Context) -> FakeResponse:
+    """HTTP status N with an HTML page, as proxies send it."""
     title = f"{fault.code} {fault.message or 'Bad Gateway'}"
+    # nginx's built-in error page, to the letter.
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
-    return _other(fault, "text/html", page + "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
+    return _refuse_in(fault, "text/html", page + "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n")
 
 
-def status_empty(_answer: Answer, fault: Any, *_: Any) -> Answer:
-    """Nothing but the status."""
-    return _other(fault, "text/plain", "")
+@refusal_kind(STATUS_CODE)
+def status_empty(_: FakeResponse, fault: Fault, _context: Context) -> FakeResponse:
+    """HTTP status N with an empty body."""
+    return _refuse_in(fault, "text/plain", "")
 
 
-def auth_echo(_answer: Answer, fault: Any, context: Context) -> Answer:
-    """An error that repeats the key: what must not reach the user's log."""
-    words = _words(context, "auth")
-    key = context.dialect.key(context.headers)
-    return _refused(fault, context, replace(words, message=f"{words.message} You sent {key!r}."))
+@refusal_kind()
+def auth_echo(_: FakeResponse, fault: Fault, context: Context) -> FakeResponse:
+    """The key is wrong, and the error repeats it."""
+    # A key in an error message ends up in logs and bug reports, so a client has to take it out again.
+    error, key = context.error("auth"), context.dialect.api_key(context.headers)
+    echo = f"{error.message} You sent {key!r}."
+    return _refuse(fault, context, context.error("auth", echo if fault.message is None else fault.message))
 
 
-def auth_until(answer: Answer, fault: Any, context: Context) -> Answer:
-    """A key that has run out: the one named, or the first that comes; every other is good."""
-    key = context.dialect.key(context.headers)
+@refusal_kind(Argument("key", str, "sk-old"))
+def auth_until(response: FakeResponse, fault: Fault, context: Context) -> FakeResponse:
+    """The named key, or the first one that is sent, is refused; every other key is accepted."""
+    key = context.dialect.api_key(context.headers)
     refused = context.memory.setdefault("refused key", fault.key if fault.key is not None else key)
-    return _refused(fault, context, _words(context, "auth")) if key == refused else answer
+    return _refuse(fault, context, context.error("auth", fault.message)) if key == refused else response
 
 
-def refuse_field(answer: Answer, fault: Any, context: Context) -> Answer:
-    """A server that knows no such field, and says so."""
+@refusal_kind(Argument("field", str, "stream_options", default="stream_options"))
+def refuse_field(response: FakeResponse, fault: Fault, context: Context) -> FakeResponse:
+    """Requests that contain the named field are refused."""
+    # Servers without `stream_options` do so, Fireworks among them (FlowiseAI/Flowise#2866).
     if fault.field not in context.body:
-        return answer
-    known = f"{fault.field}: Extra inputs are not permitted"
-    other = f"Unrecognized request argument supplied: {fault.field}"
-    message = known if context.dialect.name == "anthropic" else other
-    words = replace(_words(context, "invalid_request"), message=message, param=fault.field)
-    return _refused(fault, context, words)
+        return response
+    message = context.dialect.unknown_field.format(field=fault.field) if fault.message is None else fault.message
+    return _refuse(fault, context, replace(context.error("invalid_request", message), param=fault.field))
 
 
-def _words(context: Context, why: Refusal) -> Words:
-    words = context.dialect.words[why]
-    return replace(words, message=words.message.replace("{model}", context.asked.model))
+def _refuse(fault: Fault, context: Context, error: ErrorObject) -> FakeResponse:
+    return replace(context.dialect.refuse(error), headers=_retry_after(fault))
 
 
-def _refused(fault: Any, context: Context, words: Words) -> Answer:
-    words = words if fault.message is None else replace(words, message=fault.message)
-    return replace(refusal(context.dialect, words), headers=_retry_after(fault))
-
-
-def _other(fault: Any, kind: str, text: str) -> Answer:
-    return Answer(
+def _refuse_in(fault: Fault, content_type: str, text: str) -> FakeResponse:
+    return FakeResponse(
         status=fault.code,
-        type=f"{kind}; charset=utf-8",
+        content_type=f"{content_type}; charset=utf-8",
         headers=_retry_after(fault),
         events=(Event(raw=text.encode()),),
     )
 
 
-def _retry_after(fault: Any) -> tuple[Line, ...]:
+def _retry_after(fault: Fault) -> tuple[HeaderLine, ...]:
     """Seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after."""
     value = fault.retry_after
+    # `:g` makes 1.0 a plain 1. The RFC knows whole seconds only; fractions are sent all the same if a test gives them.
     return () if value is None else (("retry-after", value if isinstance(value, str) else f"{value:g}"),)

@@ -60,7 +60,7 @@ def _sent(subject: Subject, exchange: Exchange) -> Any:
     """The parameters of a request: of a server's the whole body, of a function's those that the call was given."""
     if not subject.lacks("backend"):
         return exchange.body
-    return exchange.asked.params if exchange.asked else {}
+    return exchange.request.params if exchange.request else {}
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -92,7 +92,7 @@ def model_of_a_call(subject: Subject) -> None:
         model = subject.says("Hello.")
         name = _another_name(model)
         outcome = _asked(subject, model, path, model=name)
-        asked = subject.exchanges[-1].asked
+        asked = subject.exchanges[-1].request
         sent = asked.model if asked else None
         told = outcome.answer.response_metadata.get("model_name")
         if not _is_named(sent, name):
@@ -265,7 +265,7 @@ def log_probabilities(subject: Subject) -> str:
     count = 0
     for path in ("invoke", "stream"):
         outcome = subject.ask(subject.says(_SPOKEN, logprobs=True), None, path)
-        message, asked = outcome.answer, subject.exchanges[-1].asked
+        message, asked = outcome.answer, subject.exchanges[-1].request
         if asked is None or True not in _leaves(asked.params.get("logprobs")):
             raise Failed(f"{path}: logprobs=True of the constructor is not in the request")
         if asked.dialect != "openai":

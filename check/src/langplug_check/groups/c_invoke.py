@@ -141,7 +141,7 @@ def _speaks_openai(subject: Subject) -> bool:
     """Whether the last request that was seen came over OpenAI's wire."""
     if subject.lacks("backend") or not subject.exchanges:
         return False
-    asked = subject.exchanges[-1].asked
+    asked = subject.exchanges[-1].request
     return asked is not None and asked.dialect == "openai"
 
 

@@ -166,7 +166,7 @@ def _heard(subject: Subject, exchange: Exchange) -> Any:
     """What arrived: the body that was sent to a server, or the messages that a function was given."""
     if not subject.lacks("backend"):
         return exchange.body
-    return [said.text for said in exchange.asked.messages] if exchange.asked else []
+    return [said.text for said in exchange.request.messages] if exchange.request else []
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -266,7 +266,7 @@ def _arrived(subject: Subject, outcome: Outcome, data: str) -> bool | None:
     """Whether the content arrived; None where that cannot be seen."""
     if not subject.lacks("requests"):
         exchange = subject.exchanges[-1]
-        return data in repr(exchange.body if not subject.lacks("backend") else exchange.asked)
+        return data in repr(exchange.body if not subject.lacks("backend") else exchange.request)
     return data in repr(outcome.message) if subject.voice.name == "echo" else None
 
 
@@ -313,7 +313,7 @@ def whole_history(subject: Subject) -> None:
 
 
 def _said(subject: Subject) -> Sequence[Any]:
-    asked = subject.exchanges[-1].asked if subject.exchanges else None
+    asked = subject.exchanges[-1].request if subject.exchanges else None
     return asked.messages if asked else ()
 
 

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import RunnableLambda
 
-from langplug_backend import Asked, Reply, Tokens
+from langplug_backend import ChatRequest, Reply, Tokens
 from langplug_check.fields import MARKED_KEY, argument_name, secret_fields
 from langplug_check.paths import PATHS, Outcome, PathName, ask, shown
 from langplug_check.recorder import Event, Recorder
@@ -389,7 +389,7 @@ def _check_context(subject: Subject, path: PathName) -> None:
     witness, inside = _Witness(), list[str]()
     scripted = subject.voice.name == "scripted"  # only there is what answers called by the model's own code
 
-    def speak(_: Asked) -> str:
+    def speak(_: ChatRequest) -> str:
         inside.append(_TENANT.get())
         return SPOKEN
 

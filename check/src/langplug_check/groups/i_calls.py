@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langplug_backend import Asked, Call, Reply
+from langplug_backend import Call, ChatRequest, Reply
 from langplug_check.groups.i_tools import OFFERED, whole_call
 from langplug_check.paths import PATHS, STREAMED, Outcome, PathName, shown
 from langplug_check.statement import statement
@@ -201,7 +201,7 @@ def broken_calls(subject: Subject) -> None:
     for reply in _broken_replies():
         args = str(reply.calls[0].args)
         for outcome in _answers(subject, reply):
-            asked = subject.exchanges[-1].asked if subject.exchanges else None
+            asked = subject.exchanges[-1].request if subject.exchanges else None
             if asked is None or _can_break(asked):
                 completed += _taken_for_whole(outcome, args)
     if completed:
@@ -217,7 +217,7 @@ def _broken_replies() -> Iterator[Reply]:
     yield Reply(calls=(whole_call("add", _CUT),), finish="length")
 
 
-def _can_break(asked: Asked) -> bool:
+def _can_break(asked: ChatRequest) -> bool:
     if asked.dialect in _WHOLE_ALWAYS:
         raise NotApplicable("on its wire, arguments are objects: they arrive whole or not at all")
     return asked.streaming or asked.dialect not in _WHOLE_AT_ONCE

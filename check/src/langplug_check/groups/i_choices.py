@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.exceptions import ModelError
 
-from langplug_backend import Asked, Exchange, Reply
+from langplug_backend import ChatRequest, Exchange, Reply
 from langplug_check.groups.i_tools import (
     BIND_TOOLS,
     OFFERED,
@@ -173,7 +173,7 @@ def choices_take_effect(subject: Subject) -> str:
     return "; ".join(dict.fromkeys(refused))
 
 
-_EFFECTS: Sequence[tuple[str, Callable[[Asked], Reply]]] = (
+_EFFECTS: Sequence[tuple[str, Callable[[ChatRequest], Reply]]] = (
     ("none", if_allowed),
     ("any", if_forced),
     ("clock", if_forced),
@@ -181,7 +181,7 @@ _EFFECTS: Sequence[tuple[str, Callable[[Asked], Reply]]] = (
 _TWO_PATHS: Sequence[PathName] = ("invoke", "astream")
 
 
-def _without_effect(subject: Subject, choice: str, says: Callable[[Asked], Reply], path: PathName) -> str:
+def _without_effect(subject: Subject, choice: str, says: Callable[[ChatRequest], Reply], path: PathName) -> str:
     """Why a choice was refused, with several tools and with one; empty where it took effect."""
     refusal = ""
     for tools in (OFFERED, OFFERED[1:2]):

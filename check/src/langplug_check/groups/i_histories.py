@@ -8,7 +8,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
-from langplug_backend import Asked, Reply
+from langplug_backend import ChatRequest, Reply
 from langplug_check.groups.i_tools import OFFERED, SAID, add, asked_in, last_exchange, whole_call
 from langplug_check.paths import BUGS, shown
 from langplug_check.statement import statement
@@ -150,7 +150,7 @@ def _has(body: Any, name: str, value: bool) -> bool:
 _SUM = "The sum of both is three."
 
 
-def _adding(asked: Asked) -> Reply:
+def _adding(asked: ChatRequest) -> Reply:
     """Calls the tool, and says the sum once there is a result."""
     if any("=3" in said.text for said in asked.messages):
         return Reply(text=_SUM)

@@ -10,7 +10,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from langplug_backend import Asked, Call, Exchange, Reply
+from langplug_backend import Call, ChatRequest, Exchange, Reply
 from langplug_check.paths import BUGS, PathName, beta_allowed, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, tool_calling_of
@@ -49,7 +49,7 @@ def function_of(tool: Any) -> Mapping[str, Any]:
     return found
 
 
-def names_of(asked: Asked) -> list[str]:
+def names_of(asked: ChatRequest) -> list[str]:
     """The names of the tools that are offered."""
     return [str(function_of(tool)["name"]) for tool in asked.tools]
 
@@ -70,21 +70,21 @@ def last_exchange(subject: Subject) -> Exchange:
     return subject.exchanges[-1]
 
 
-def asked_in(exchange: Exchange) -> Asked:
+def asked_in(exchange: Exchange) -> ChatRequest:
     """What a request asked.
 
     Raises:
         NotObserved: If it asked for no answer.
     """
-    if exchange.asked is None:
+    if exchange.request is None:
         raise NotObserved(f"what arrived asked for no answer: {exchange.path}")
-    return exchange.asked
+    return exchange.request
 
 
 # --- what is said where tools are offered ---
 
 
-def if_forced(asked: Asked) -> Reply:
+def if_forced(asked: ChatRequest) -> Reply:
     """A model that calls only where it must."""
     names = names_of(asked)
     if asked.tool_choice in (None, "auto", "none") or not names:
@@ -92,7 +92,7 @@ def if_forced(asked: Asked) -> Reply:
     return _calling(names, asked.tool_choice)
 
 
-def if_allowed(asked: Asked) -> Reply:
+def if_allowed(asked: ChatRequest) -> Reply:
     """A model that calls wherever it may."""
     names = names_of(asked)
     return _calling(names, asked.tool_choice) if names and asked.tool_choice != "none" else Reply(text=SAID)
@@ -195,7 +195,7 @@ def _bound_badly(subject: Subject, what: str, name: str, tool: Any) -> Iterator[
         yield f"{what} is itself changed"
 
 
-def _told_badly(asked: Asked, what: str, name: str) -> Iterator[str]:
+def _told_badly(asked: ChatRequest, what: str, name: str) -> Iterator[str]:
     if names_of(asked) != [name]:
         yield f"of {what}, the tools {names_of(asked)} arrive and not ['{name}']"
     elif "city" not in (_parameters(asked.tools[0]).get("properties") or {}):

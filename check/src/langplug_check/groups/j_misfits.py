@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langplug_backend import Asked, Reply
+from langplug_backend import ChatRequest, Reply
 from langplug_check.groups.i_tools import function_of, whole_call
 from langplug_check.groups.j_structured_output import BO, METHODS, PROMPT, WITH, Person, Target, target_of
 from langplug_check.paths import shown
@@ -36,7 +36,7 @@ class _Broken:
     text: str
     said: bool = field(default=True)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: ChatRequest) -> Reply:
         """The answer to one request."""
         if not asked.tools or asked.tool_choice == "none" or self.args is None:
             return Reply(text=self.text)

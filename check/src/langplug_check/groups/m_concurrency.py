@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from langplug_backend import Asked, Reply
+from langplug_backend import ChatRequest, Reply
 from langplug_check.groups.e_streaming import first_text_async
 from langplug_check.paths import PATHS, PathName, beta_allowed, shown
 from langplug_check.statement import statement
@@ -78,7 +78,7 @@ def _crowd(subject: Subject, count: int) -> _Crowd:
     return _Crowd(model=model, expected=expected, prompts=[subject.prompt] * size, limit_s=WAIT_S + 2 * size * seconds)
 
 
-def _repeated(asked: Asked) -> Reply:
+def _repeated(asked: ChatRequest) -> Reply:
     """What was asked, with pauses in which others have their turn."""
     return Reply(text=asked.text, first=0.01, pace=0.002)
 

@@ -14,7 +14,7 @@ from typing import Any
 from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.rate_limiters import BaseRateLimiter
 
-from langplug_backend import Asked, Fault, Reply
+from langplug_backend import ChatRequest, Fault, Reply
 from langplug_check.drivers import SAID
 from langplug_check.groups.e_streaming import first_text_async
 from langplug_check.groups.m_concurrency import WAIT_S, nameless, why
@@ -133,7 +133,7 @@ async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
 """
 
 
-def _held(asked: Asked) -> Reply:
+def _held(asked: ChatRequest) -> Reply:
     """A slow answer to one prompt, and a quick one to every other. In a stream the first word comes at once."""
     if asked.text != _HOLD:
         return Reply(text=SAID)
