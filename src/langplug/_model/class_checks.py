@@ -62,14 +62,14 @@ def _is_ours(cls: type) -> bool:
 
 def _narrows(declared: Any, inherited: Any) -> bool:
     """Whether each alternative of the `declared` type is one of the `inherited` type, their parameters aside."""
-    return declared is Any or _alternatives(declared) <= _alternatives(inherited)
+    return Any in (declared, inherited) or _alternatives(declared) <= _alternatives(inherited)
 
 
 def _alternatives(annotation: Any) -> set[Any]:
     if get_origin(annotation) in (Union, UnionType):
         return {alternative for one in get_args(annotation) for alternative in _alternatives(one)}
     if get_origin(annotation) is Literal:
-        return set(get_args(annotation))
+        return {*get_args(annotation), *map(type, get_args(annotation))}  # `str` stands for one of some words
     return {get_origin(annotation) or annotation}
 
 
