@@ -227,6 +227,7 @@ def test_a_paced_event_is_a_write_of_its_own(backend: Backend) -> None:
         data = b""
         while b"\n\n" not in data:
             data += connection.recv(1 << 16)
+        assert backend.wait_for(lambda: backend.last.events_sent)  # it counts after it has written
         assert (1, 1) == (backend.last.events_sent, data.count(b"\n\n"))
 
 
