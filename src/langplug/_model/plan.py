@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Hum
 from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
-from langplug._messages.checks import checked
+from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, without_old_thoughts
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
@@ -65,7 +65,7 @@ class Plan:
         self._read_tooling(tooling)
         self.adaptations = self._note_adaptations([*ignored, *model.ignored_params])
         request = Request(
-            messages=checked(messages, model.accepts, owner),
+            messages=check_messages(messages, model.accepts, owner),
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
             params={name: getattr(model, name) for name in overrides},
