@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langplug._messages.kept_reasoning import KeepReasoning, spoken_thoughts
+from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
 
@@ -103,4 +103,4 @@ class Request:
             template: `"plain"` (`Human: ...`, `AI:`), `"chatml"`, `"llama3"`, `"mistral"`, a Jinja chat template
                 as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
         """
-        return render_prompt(spoken_thoughts(self.messages, self.keep_reasoning), template, tools=self.tools)
+        return render_prompt(write_reasoning_in_tags(self.messages, self.keep_reasoning), template, tools=self.tools)

@@ -19,7 +19,7 @@ from langchain_core.messages import (
 )
 
 from langplug._messages.blocks import Block, ContentPart, Holder, need, text_part, write_block
-from langplug._messages.kept_reasoning import KeepReasoning, kept_thoughts
+from langplug._messages.kept_reasoning import KeepReasoning, select_reasoning
 
 Content: TypeAlias = str | list[ContentPart]
 OpenAIMessage: TypeAlias = dict[str, Any]
@@ -43,7 +43,7 @@ def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "n
         ValueError: If a message or a content block has no counterpart, or lacks what it needs. The error gives its
             path, such as `$.messages[2].content[0]`, its type, and what is accepted.
     """
-    kept = kept_thoughts(messages, keep)
+    kept = select_reasoning(messages, keep)
     return [
         {**turn, "reasoning_content": kept[n]} if n in kept and turn["role"] == "assistant" else turn
         for n, message in enumerate(messages)

@@ -11,7 +11,7 @@ from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
 from langplug._messages.checks import check_messages
-from langplug._messages.kept_reasoning import KeepReasoning, without_old_thoughts
+from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments
@@ -129,7 +129,7 @@ class Plan:
         # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
         messages = request.messages
         if request.keep_reasoning == "current":
-            messages = tuple(without_old_thoughts(messages, request.keep_reasoning))
+            messages = tuple(drop_old_reasoning(messages, request.keep_reasoning))
         if any(map(_may_hold_calls, messages)):
             messages = tuple(rewrite_history(messages, self._tool_format()))
         if self._constrains_calls:
