@@ -169,8 +169,8 @@ def test_i_an_author_brings_a_format(path: Path) -> None:
 
 
 def test_i_an_unknown_format_is_refused_at_once() -> None:
-    """A misspelt format is refused when the model is made, and those that there are are named."""
-    with pytest.raises(ValueError, match=r"tool_format='herms' is none that there is.*hermes"):
+    """A misspelt format is refused when the model is made; the near one is suggested, and the known ones are named."""
+    with pytest.raises(ValueError, match=r"Unknown tool_format='herms'\. Did you mean 'hermes'\? Choose from .*mistral"):
         ChatScripted(tool_format="herms")
 
 

@@ -33,6 +33,12 @@ class BlockKind:
     only_in: Holder | None = None
 
 
+CALL_BLOCKS = ("tool_call", "invalid_tool_call", "tool_use", "function_call")
+"""Blocks that hold a call: LangChain's, Anthropic's, and that of OpenAI's Responses API."""
+
+CALL_PIECES = ("tool_call_chunk", "input_json_delta")
+"""Blocks that hold a piece of a call, which stands whole in the message's `tool_calls`."""
+
 BLOCK_KINDS: dict[str, BlockKind] = {}
 """Every kind of block that langplug knows, by the block's `"type"`."""
 
@@ -150,8 +156,7 @@ def _json(block: Block, _path: str) -> ContentPart:
 
 
 @_writes("reasoning", "reasoning_content", "thinking", "redacted_thinking", modality="text", only_in="assistant")
-@_writes("tool_call", "invalid_tool_call", "tool_use", "function_call", modality="text", only_in="assistant")
-@_writes("tool_call_chunk", "input_json_delta", modality="text", only_in="assistant")  # whole in `tool_calls`
+@_writes(*CALL_BLOCKS, *CALL_PIECES, modality="text", only_in="assistant")
 @_writes("server_tool_call", "server_tool_call_chunk", "server_tool_result", modality="text", only_in="assistant")
 @_writes("citations", modality="text", only_in="assistant")
 @_writes("tool_result", modality="text", only_in="user")

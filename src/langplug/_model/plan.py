@@ -19,7 +19,7 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._request import Cancellation, Request
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
-from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox
+from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox_of
 
 CALL_IN_JSON = "Call a tool by writing JSON with its name and its arguments. The tools are:\n{tools}"
 """For calls made of a schema: no example of one, since small models copy its arguments."""
@@ -82,7 +82,7 @@ class Plan:
     def _read_tooling(self, tooling: Mapping[str, Any]) -> None:
         """Decide by which way tools and a schema are given to the model: by itself, or in the prompt."""
         model = self.model
-        self._box = toolbox(tooling, self._owner) if tooling else _NO_TOOLS
+        self._box = toolbox_of(tooling, self._owner) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
         self._schema = _schema_in(tooling.get("response_format"))

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
-from langplug._tools.schema import checker_of, json_schema_of, parsed_json
+from langplug._tools.schema import checker_of, json_schema_of, parse_json
 from langplug._tools.toolbox import name_of, refuse_tools, tool_dicts
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -143,7 +143,7 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
                 raise self._unfit(message, "holds no valid call of the tool that stands for the schema")
             return message.tool_calls[0]["args"]
         try:
-            return parsed_json(str(message.text))
+            return parse_json(str(message.text))
         except ValueError as error:
             raise self._unfit(message, f"is not JSON: {error}") from error
 
