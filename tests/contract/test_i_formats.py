@@ -170,7 +170,9 @@ def test_i_an_author_brings_a_format(path: Path) -> None:
 
 def test_i_an_unknown_format_is_refused_at_once() -> None:
     """A misspelt format is refused when the model is made; the near one is suggested, and the known ones are named."""
-    with pytest.raises(ValueError, match=r"Unknown tool_format='herms'\. Did you mean 'hermes'\? Choose from .*mistral"):
+    with pytest.raises(
+        ValueError, match=r"Unknown tool_format='herms'\. Did you mean 'hermes'\? Choose from .*mistral"
+    ):
         ChatScripted(tool_format="herms")
 
 

@@ -2,14 +2,15 @@
 
 import json
 import time
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, parser, read
+from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, joined, parser, read
 
 from langplug._parts import ToolCall
-from langplug._tools import TOOL_FORMATS
+from langplug._tools import TOOL_FORMATS, CallParser
 
 EVERY_FORMAT = pytest.mark.parametrize("name", TOOL_FORMATS)
 PLACES = st.lists(st.integers(0, 200), max_size=12)
@@ -30,6 +31,20 @@ def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> No
 def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, places: list[int]) -> None:
     """Where no bound tool is named, all of the answer is text."""
     assert [answer] * bool(answer) == read(parser(name), cut(answer, places))
+
+
+@EVERY_FORMAT
+@settings(max_examples=50)
+@given(*[st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16)] * 2)
+def test_answers_that_come_at_once_do_not_touch(name: str, one: list[str], other: list[str]) -> None:
+    """Two answers that are read in turns, a piece of the one and a piece of the other, are read as each alone."""
+    parsers: list[CallParser] = [parser(name), parser(name)]
+    parts: list[Parts] = [[], []]
+    for pieces in zip_longest(one, other, fillvalue=""):
+        for reading, found, piece in zip(parsers, parts, pieces, strict=True):
+            found.extend(reading.feed(piece))
+    for reading, found, answer in zip(parsers, parts, (one, other), strict=True):
+        assert read(parser(name), answer) == joined([*found, *reading.flush()])
 
 
 @EVERY_FORMAT

@@ -131,8 +131,10 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
         raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
     described: dict[str, ToolDict] = {}
     for tool in tools:
-        if isinstance(tool, ToolDict) and strict is None:
-            found = tool  # `bind_tools` converted it: fifty tools cost milliseconds, at every call
+        if isinstance(tool, ToolDict):
+            found = (
+                tool  # `bind_tools` made it; langchain-core, too, leaves an OpenAI dict as it is whatever `strict` is
+            )
         else:
             found = ToolDict(convert_to_openai_tool(tool, strict=strict))
             if found.get("type") != "function" or "function" not in found:
