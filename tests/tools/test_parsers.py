@@ -5,7 +5,7 @@ import time
 from itertools import zip_longest
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, joined, parser, read
 
@@ -36,6 +36,8 @@ def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, pla
 @EVERY_FORMAT
 @settings(max_examples=50)
 @given(*[st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16)] * 2)
+@example(['```json\n{"name": "f"}\n', "```\nso"], ["```\na\n", "```\n"])
+@example(['<tool_call>{"name": "f"', "}</tool_call>"], ['<tool_call>{"name": "', 'add"}</tool_call>'])
 def test_answers_that_come_at_once_do_not_touch(name: str, one: list[str], other: list[str]) -> None:
     """Two answers that are read in turns, a piece of the one and a piece of the other, are read as each alone."""
     parsers: list[CallParser] = [parser(name), parser(name)]
