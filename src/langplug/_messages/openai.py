@@ -69,7 +69,7 @@ def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:
         results = _tool_results(message.content, path)
         yield from results
         content = _content(message.content, path, "user")
-        if content or not results:
+        if content or not results:  # of a message of results alone nothing is left
             yield {"role": "user", **name, "content": content}
     elif isinstance(message, AIMessage):
         turn: OpenAIMessage = {"role": "assistant", **name, "content": _content(message.content, path, "assistant")}

@@ -31,12 +31,12 @@ class JsonCalls:
     left out or null, they are `{}`. Broken arguments come out as they stand, and what is broken otherwise with the
     markup before it, which is not JSON: either ends as an invalid tool call.
 
-    Mended: what `literals.literal` mends, a missing comma between members, a missing last `}` where the arguments
+    Repaired: what `literals.literal` repairs, a missing comma between members, a missing last `}` where the arguments
     are whole, and closing brackets too many.
 
     Attributes:
         sure: Whether the markup before it says that it is a call; then keys that no call has are passed over. Else
-            they show that it is none, unless they stand after name and arguments, and so does a strange `"type"`.
+            they show that it is not one, unless they stand after name and arguments; so does an unknown `"type"`.
         closer: The tag that ends the call, if one does.
         with_id: Whether the model's own ids are worth keeping: most copy one from the conversation.
     """
@@ -120,6 +120,8 @@ class _CallReader:
                 return "whole"
             if char not in QUOTES:
                 return "broken"
+            # a person is `{"name": "add", "age": 36}`, a tool `{"name": "add", "description": ...}`: in doubt, a key
+            # that no call has says so at once, and the text need not be held back any longer
             if self._form.sure or (self._name and self._args is not None):
                 text, is_whole = yield from read_string(scanner)
                 key = text[1:-1] if is_whole else ""
@@ -132,7 +134,7 @@ class _CallReader:
             yield from scanner.blanks()
             if (end := (yield from self._value(key))) != "whole":
                 return end
-            yield from scanner.skip(",")
+            yield from scanner.skip(",")  # small models leave it out
 
     def _value(self, key: str) -> Read[_End]:
         scanner = self._scanner
@@ -150,7 +152,7 @@ class _CallReader:
             return "whole" if (yield from scanner.one_of(_TYPES)) else self._cut_or_text()
         text, is_whole = yield from read_value(scanner, in_tag=bool(self._form.closer))
         if key in _ARGUMENT_KEYS:
-            self._args, self._args_are_whole = text, is_whole
+            self._args, self._args_are_whole = text, is_whole  # of two the last counts, as in JSON
         elif key == "id":
             value = literal(text) if self._form.with_id else None
             self._id = value if isinstance(value, str) else None
@@ -161,6 +163,8 @@ class _CallReader:
     def _cut_or_text(self) -> _End:
         return "broken" if self._scanner.at_end else "text"
 
+
+# --- JSON that stands by itself ---
 
 _JSON = JsonCalls()
 _FENCE = "```"
@@ -173,7 +177,7 @@ def read_fence(scanner: Scanner, tools: BoundTools) -> Read[Found]:
     open_fence, scanner.fence = scanner.fence, ""
     word = yield from scanner.run(_WORD)
     if open_fence and not word:
-        return [] if open_fence == "calls" else None
+        return [] if open_fence == "calls" else None  # the end goes with the calls, or stays with the text
     scanner.fence = "text"
     calls = (yield from _JSON.read_any(scanner, tools)) if word in _WORDS else None
     if calls is not None:

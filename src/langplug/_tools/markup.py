@@ -151,6 +151,7 @@ class MarkupParser:
                 continue
             read = place.readers[opener]
             calls = (yield from read(scanner, self._tools)) if read else []
+            # more calls of the same markup come by themselves: what separates them counts "after a call"
             if calls is None:
                 out.say(scanner.marked())
             else:
