@@ -48,6 +48,6 @@ def check_messages(messages: Sequence[BaseMessage], accepts: frozenset[str], own
             if modality != "text" and modality not in accepts:
                 raise ValueError(
                     f"{owner} takes text, not content of type {block['type']!r} ({path}). "
-                    f"If it can, write `accepts = frozenset({{{modality!r}}})` in its class."
+                    f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor."
                 )
     return tuple(messages)

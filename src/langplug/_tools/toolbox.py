@@ -208,6 +208,6 @@ def chosen_name(choice: Any) -> str:
 def refuse_tools(owner: str) -> UnsupportedError:
     """The error for tools at a model that has turned them off."""
     return UnsupportedError(
-        f'{owner} does not call tools: its class says `tool_calling = "off"`. Write `tool_calling = "prompted"` to '
-        'have langplug ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
+        f'{owner} does not call tools: its tool_calling is "off". Write `tool_calling = "prompted"` to have langplug '
+        'ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
     )
