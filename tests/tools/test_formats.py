@@ -42,7 +42,7 @@ def test_instructions_hold_a_line_for_each_tool_and_an_example_that_is_a_call(
 
 @EVERY_FORMAT
 def test_instructions_do_not_look_like_calls(name: str) -> None:
-    """The list of tools, repeated by the model, is no call."""
+    """The list of tools, repeated by the model, is not a call."""
     listed = TOOL_FORMATS[name].instructions([ADD, NOW], None, None).partition("To call")[0]
     assert [listed] == read(TOOL_FORMATS[name].parser([ADD, NOW]), listed)
 
@@ -60,14 +60,14 @@ def test_instructions_do_not_look_like_calls(name: str) -> None:
     ],
 )
 def test_instructions_say_what_was_chosen(choice: ToolChoice, said: str) -> None:
-    """A forced choice is said, by its name if it has one; the example shows the chosen tool."""
+    """The instructions state a forced choice, by name if it has one; the example shows the chosen tool."""
     told = TOOL_FORMATS["hermes"].instructions([ADD, NOW], choice, None)
     assert said in told
     assert ('{"name": "now", "arguments": {}}' in told) == ('"now"' in said)
 
 
 def test_instructions_are_empty_without_tools_or_when_none_may_be_called() -> None:
-    """Nothing is said of tools that are not there, or must not be called."""
+    """Without tools, and where none may be called, there are no instructions."""
     assert "" == TOOL_FORMATS["default"].instructions([], "auto", None)
     assert "" == TOOL_FORMATS["default"].instructions([ADD], "none", None)
 
@@ -223,7 +223,7 @@ def test_the_table_in_the_docs_holds_every_format() -> None:
 
 
 def test_a_format_can_be_changed() -> None:
-    """A format is data: with other words it stays the same format."""
+    """A format is data: with other instructions it parses as before."""
     changed = dataclasses.replace(TOOL_FORMATS["hermes"], instructions=lambda tools, choice, parallel: "Say add(1).")
     assert "Say add(1)." == changed.instructions([ADD], None, None)
     assert TOOL_FORMATS["hermes"].parser is changed.parser

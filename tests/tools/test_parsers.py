@@ -109,7 +109,7 @@ def test_prose_streams(name: str, prose: str) -> None:
 
 @pytest.mark.parametrize("name", DRIFTING)
 def test_markup_is_held_no_longer_than_it_may_be_a_call(name: str) -> None:
-    """What shows that it is no call comes out right then."""
+    """Text is held back only until it shows that it is not a call, and then comes out at once."""
     cases = {
         "default": ('{"n', '{"na', '{"name": "ad', "```json\n{", '[{"name"', "<tool_call>\n{", "<function=a", "{ "),
         "hermes": ("<tool_", "<tool_call>\n", '<tool_call>{"name": "add_', '<tool_call>{"x": 1 '),
@@ -144,14 +144,14 @@ def test_a_call_comes_out_with_its_last_character() -> None:
     ],
 )
 def test_blanks_around_calls(answer: str, text: str) -> None:
-    """Blanks around calls go, but text on both sides of them stays apart by what stood before them, or else behind."""
+    """Blanks around calls are dropped, but text on both sides stays apart by the blanks before the calls, or after."""
     answer = answer.replace("CALL", '<tool_call>{"name": "f"}</tool_call>')
     assert text == "".join(part for part in read(parser("default"), [answer]) if isinstance(part, str))
     assert text == "".join(part for part in read(parser("default"), answer) if isinstance(part, str))
 
 
-def test_a_parser_goes_on_behind_what_interrupts_the_text() -> None:
-    """Behind `flush` the answer may go on: a line that had begun is still that line, a new call is a call."""
+def test_a_parser_goes_on_after_what_interrupts_the_text() -> None:
+    """After `flush` the answer may go on: a line that had begun is still that line, a new call is a call."""
     reading = parser("default")
     assert ["so"] == [*reading.feed("so"), *reading.flush()]
     assert ['{"name": "f"}'] == [*reading.feed('{"name": "f"}'), *reading.flush()]

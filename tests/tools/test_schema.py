@@ -79,7 +79,7 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
         json_schema_of(schema)
 
 
-# --- JSON in what is said ---
+# --- JSON in what a model says ---
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_json_is_found(text: str, value: Any) -> None:
     ],
 )
 def test_what_is_no_json_is_an_error(text: str, problem: str) -> None:
-    """What is broken or cut off is an error, and nothing within it is taken for the answer."""
+    """JSON that is broken or cut off is an error, and no part of it is taken for the answer."""
     with pytest.raises(ValueError, match=problem):
         parse_json(text)
 
@@ -135,9 +135,9 @@ PROSE = st.text("ab .:\n'(){}[]", max_size=20)
 
 
 @given(st.dictionaries(st.text(max_size=3), VALUES), PROSE, PROSE)
-def test_an_object_is_found_in_any_prose(value: dict[str, Any], before: str, behind: str) -> None:
+def test_an_object_is_found_in_any_prose(value: dict[str, Any], before: str, after: str) -> None:
     """An object in fences is found, whatever prose is around it."""
-    assert value == parse_json(f"{before}\n```json\n{json.dumps(value)}\n```\n{behind}")
+    assert value == parse_json(f"{before}\n```json\n{json.dumps(value)}\n```\n{after}")
 
 
 @given(st.dictionaries(st.text("ab", min_size=1, max_size=3), VALUES, min_size=1), st.data())
@@ -150,7 +150,7 @@ def test_no_part_of_a_cut_object_is_taken_for_it(value: dict[str, Any], data: st
 
 @given(st.text("{}[]\"':,1an \n`\\", max_size=40))
 def test_only_value_errors(text: str) -> None:
-    """Whatever is said, it is JSON or a `ValueError`."""
+    """Any text is either read as JSON or a `ValueError`."""
     try:
         json.dumps(parse_json(text))
     except ValueError as error:
