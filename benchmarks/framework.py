@@ -27,7 +27,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from langplug import ChatModel, Request
 
@@ -85,6 +85,12 @@ class PlugFunction(ChatModel):
         return "hello"
 
 
+class PlugNative(PlugFunction):
+    """The same, for a model that calls tools by itself."""
+
+    tool_calling = "native"
+
+
 class PlugCoroutine(ChatModel):
     """langplug over an async function."""
 
@@ -110,10 +116,28 @@ class PlugAsyncGenerator(ChatModel):
             yield token
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": f"tool_{number}",
+            "description": "Does something useful.",
+            "parameters": {
+                "type": "object",
+                "properties": {f"field_{n}": {"type": "string", "description": "A field."} for n in range(20)},
+                "required": ["field_0", "field_1"],
+            },
+        },
+    }
+    for number in range(50)
+]
+"""As many tools as an agent with a few servers of tools has: 50 of 20 fields."""
+
+
 # --- what is done with them ---
 
 
-def invoke(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 300) -> float:
+def invoke(model: Runnable[Any, Any], config: RunnableConfig = UNHEARD, times: int = 300) -> float:
     """Microseconds per `invoke`."""
     return _per(times, lambda: [model.invoke("hi", config) for _ in range(times)])
 
@@ -240,6 +264,9 @@ def rows(rounds: int) -> Iterator[Row]:
               partial(astream, core_sync, HEARD), rounds)  # fmt: skip
     yield row("astream, a generator", "µs/chunk", partial(astream, generator), "core's executor",
               partial(astream, core_sync), rounds)  # fmt: skip
+    for name, tooled in (("50 bound tools", PlugNative()), ("50 bound tools, in the prompt", function)):
+        yield row(name, "µs/call", partial(invoke, tooled.bind_tools(TOOLS)), "core alone",
+                  partial(invoke, core.bind(tools=TOOLS)), rounds)  # fmt: skip
     yield row("import, a ChatModel", "ms", lambda: import_ms("langplug._model.chat_model"), "core's BaseChatModel",
               lambda: import_ms("langchain_core.language_models.chat_models"), min(rounds, 5))  # fmt: skip
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 FLOORS = (
-    ("_parts", "_errors"),
+    ("_parts", "_errors", "_suggest"),
     ("_messages",),
     ("_request", "_env"),
     ("_tools",),

@@ -100,7 +100,7 @@ def test_reasoning_has_events_of_its_own(parts: list[Any], version: Any) -> None
 
 @pytest.mark.parametrize("version", [None, "v1"])
 def test_a_signature_comes_along(version: Any, path: Path) -> None:
-    """What has to come back with a thought is kept with it, said by whichever field."""
+    """A signature, which the provider wants back with the reasoning, is kept with it, whichever field it came in."""
     for parts in (
         [Reasoning("hmm", {"signature": "sig"}), "hi"],
         [details("hmm"), details("", signature="sig"), delta(content="hi"), END],

@@ -1,13 +1,12 @@
 """From a reference, `package.module:attribute`, to a model."""
 
-import difflib
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from langplug._parts import Answer
 from langplug._request import Request
+from langplug._suggest import did_you_mean
 
 _EXPECTED = (
     "expected 'package.module:attribute' or './file.py:attribute', such as 'langplug.models.gguf.model:ChatGGUF'"
@@ -78,7 +78,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            near = _did_you_mean(error.name, (path.stem for path in Path.cwd().glob("*.py")))
+            near = did_you_mean(error.name, (path.stem for path in Path.cwd().glob("*.py")), inline=True)
             raise ModuleNotFoundError(
                 f"no module {error.name!r} in the current directory or among the installed packages{near}",
                 name=error.name,
@@ -91,7 +91,7 @@ def _import_module(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
-        near = _did_you_mean(path.stem, (file.stem for file in path.parent.glob("*.py")))
+        near = did_you_mean(path.stem, (file.stem for file in path.parent.glob("*.py")), inline=True)
         raise FileNotFoundError(f"no file {str(path)!r}{near}")
     name = _module_name(path)
     if name in sys.modules:
@@ -142,13 +142,8 @@ def _find(module: ModuleType, attribute: str, source: str) -> object:
             found = getattr(found, name)
         except AttributeError:
             public = [known for known in dir(found) if not known.startswith("_")]
-            raise AttributeError(f"{source!r} has no {attribute!r}{_did_you_mean(name, public)}") from None
+            raise AttributeError(f"{source!r} has no {attribute!r}{did_you_mean(name, public, inline=True)}") from None
     return found
-
-
-def _did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(wrong, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _to_model(found: object, reference: str) -> BaseChatModel:

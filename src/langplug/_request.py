@@ -1,4 +1,4 @@
-"""What an author gets: one request for one answer."""
+"""What an author of a model gets: one request for one answer."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langplug._messages.kept_reasoning import KeepReasoning, spoken_thoughts
+from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
 
+# two threads that begin to wait at the same moment must wait for the same event
 _making_events = threading.Lock()
-"""Two threads that begin to wait at the same moment must wait for the same event."""
 
 
 class Cancellation:
-    """A flag that is set once, when nobody waits for the answer any more. Safe from any thread."""
+    """A flag that is set once, when nobody waits for the answer any more. Any thread may set it or wait for it."""
 
     __slots__ = ("_event", "_is_set")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._event: threading.Event | None = None  # most answers are never waited with
+        self._event: threading.Event | None = None  # made when one waits, which few answers need: it costs a lock
 
     def __bool__(self) -> bool:
         return self._is_set
 
     def set(self) -> None:
-        """Say that nobody waits any more, any number of times."""
+        """Say that nobody waits any more; to say it again changes nothing."""
         self._is_set = True
         if self._event is not None:
             self._event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block for at most `timeout` seconds until it is set; return whether it is."""
+        """Block until it is set, for at most `timeout` seconds (None: no limit); return whether it is set."""
         with _making_events:
             if self._event is None:
                 self._event = threading.Event()
+        # `set` writes the flag before it looks for an event: one that it did not see is made after the flag was written
         return self._is_set or self._event.wait(timeout)
 
 
@@ -48,15 +49,15 @@ class Request:
     """One request for one answer.
 
     Attributes:
-        messages: The conversation, oldest first, never empty. Not to be changed: they are the caller's own.
-        stop: Strings at which the answer ends. langplug cuts there whatever the model does; a model that
+        messages: The conversation, oldest first, never empty. They are the caller's own: do not change them.
+        stop: Strings at which the answer ends. langplug cuts it there whatever the model does; a model that
             can stop by itself saves tokens by doing so.
-        tools: The tools that may be called, as OpenAI tool dicts.
+        tools: The tools that may be called, as OpenAI tool dicts. They serve other calls, too: do not change them.
         tool_choice: `"auto"`, `"none"`, `"required"`, an OpenAI tool-choice dict, or None (no tools).
         parallel_tool_calls: Whether several tools may be called at once; None: as the model likes.
         schema: The JSON schema that the answer must fit, or None.
-        strict: Whether the model is to keep to the schema to the letter, where its API knows the word; None: unsaid.
-        keep_reasoning: Which of its earlier reasoning the model is shown by `openai_messages` and `prompt`.
+        strict: Whether the model must keep to the schema to the letter, for APIs that can be told so; None: not asked.
+        keep_reasoning: Which of its earlier reasoning `openai_messages` and `prompt` show the model.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
         cancellation: Set when nobody waits for the answer any more.
@@ -81,19 +82,19 @@ class Request:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more. Poll it in a loop that blocks."""
+        """Whether nobody waits for the answer any more. A loop that blocks should look at it now and then."""
         return bool(self.cancellation)
 
     def openai_messages(self) -> list[dict[str, Any]]:
         """The conversation as OpenAI chat-completion message dicts.
 
         Raises:
-            ValueError: If a message or a content block has no counterpart there; it is named.
+            ValueError: If a message or a content block has no counterpart there; the error names it.
         """
         return to_openai_messages(self.messages, self.keep_reasoning)
 
     def openai_tools(self) -> list[dict[str, Any]]:
-        """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`."""
+        """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`, each a copy."""
         return [dict(tool) for tool in self.tools]
 
     def prompt(self, template: str | PromptTemplate = "plain") -> str:
@@ -103,4 +104,4 @@ class Request:
             template: `"plain"` (`Human: ...`, `AI:`), `"chatml"`, `"llama3"`, `"mistral"`, a Jinja chat template
                 as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
         """
-        return render_prompt(spoken_thoughts(self.messages, self.keep_reasoning), template, tools=self.tools)
+        return render_prompt(write_reasoning_in_tags(self.messages, self.keep_reasoning), template, tools=self.tools)

@@ -158,10 +158,18 @@ def test_c12_messages_that_no_model_understands_are_refused(
 MEDIA: dict[str, tuple[str, dict[str, Any]]] = {
     "image": ("image", {"type": "image", "base64": PIXEL, "mime_type": "image/png"}),
     "image_url": ("image", {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}),
+    "input_image": ("image", {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}),
     "audio": ("audio", {"type": "audio", "base64": "AAAA", "mime_type": "audio/wav"}),
     "input_audio": ("audio", {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+    "audio_url": ("audio", {"type": "audio_url", "audio_url": {"url": "https://films.example/a.wav"}}),
     "video": ("video", {"type": "video", "url": "https://films.example/a.mp4"}),
+    "input_video": ("video", {"type": "input_video", "video_url": "https://films.example/a.mp4"}),
+    "media": ("video", {"type": "media", "mime_type": "video/mp4", "data": "AAAA"}),
     "file": ("file", {"type": "file", "base64": "AAAA", "mime_type": "application/pdf"}),
+    "input_file": (
+        "file",
+        {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+    ),
     "document": ("file", {"type": "document", "source": {"type": "url", "url": "https://acme.example/a.pdf"}}),
     "non_standard": ("non_standard", {"type": "non_standard", "value": {"a": 1}}),
     "unknown": ("hologram", {"type": "hologram", "data": "x"}),

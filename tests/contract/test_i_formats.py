@@ -91,7 +91,7 @@ def test_i_a_model_that_must_not_be_helped_refuses_tools() -> None:
 
 @pytest.mark.parametrize("name", sorted(TOOL_FORMATS))
 def test_i_each_format_can_be_set_by_name(name: str, path: Path) -> None:
-    """A model that writes calls as one of the known formats does is told so by its name, and read by it."""
+    """A model whose `tool_format` is a known name is instructed and read in that format."""
     written = TOOL_FORMATS[name].call("add", {"a": 1, "b": 2}, "")
     model = ChatScripted(replies=[["Well.\n", *written]], tool_format=name)
     answered = path(model.bind_tools(TOOLS), "?")
@@ -169,8 +169,10 @@ def test_i_an_author_brings_a_format(path: Path) -> None:
 
 
 def test_i_an_unknown_format_is_refused_at_once() -> None:
-    """A misspelt format is refused when the model is made, and those that there are are named."""
-    with pytest.raises(ValueError, match=r"tool_format='herms' is none that there is.*hermes"):
+    """A misspelt format is refused when the model is made; the near one is suggested, and the known ones are named."""
+    with pytest.raises(
+        ValueError, match=r"Unknown tool_format='herms'\. Did you mean 'hermes'\? Choose from .*mistral"
+    ):
         ChatScripted(tool_format="herms")
 
 

@@ -254,12 +254,12 @@ def test_j_json_mode_asks_for_any_object() -> None:
     [
         (Person, {"method": "magic"}, r"method='magic' is unknown. Choose from json_schema"),
         (Person, {"methd": "json_mode"}, "with_structured_output takes no 'methd'"),
-        ({"a": 1}, {}, r"\{'a': 1\} is no schema. Give a pydantic class"),
-        (int, {}, "is no schema"),
-        ("Person", {}, "is no schema"),
-        (None, {}, "is no schema"),
-        ({"a": 1}, {"method": "function_calling"}, "is no schema"),
-        (3, {"method": "json_mode"}, "is no schema"),
+        ({"a": 1}, {}, r"\{'a': 1\} is not a schema. Give a pydantic class"),
+        (int, {}, "is not a schema"),
+        ("Person", {}, "is not a schema"),
+        (None, {}, "is not a schema"),
+        ({"a": 1}, {"method": "function_calling"}, "is not a schema"),
+        (3, {"method": "json_mode"}, "is not a schema"),
     ],
 )  # fmt: skip
 def test_j02_what_makes_no_sense_is_refused_at_once(schema: Any, kwargs: Any, complaint: str) -> None:

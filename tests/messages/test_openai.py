@@ -173,7 +173,7 @@ def test_a_failed_tool_says_so(result: Any, expected: str) -> None:
 
 
 def test_a_failed_tool_with_an_image_says_so() -> None:
-    """A failure is said in front of content that is not text."""
+    """Content that is not text has the failure in front of it."""
     image = {"type": "image_url", "image_url": {"url": PNG}}
     sent = one(ToolMessage([image], tool_call_id="c1", status="error"))
     assert [{"type": "text", "text": "Error:"}, image] == sent["content"]
@@ -238,7 +238,7 @@ def test_reads_blocks_that_core_does_not(block: dict[str, Any], part: dict[str, 
 
 
 def test_plain_text_documents_are_text() -> None:
-    """A text document is said as text; so is JSON from a tool."""
+    """A text document becomes text; so does JSON from a tool."""
     blocks = [{"type": "text-plain", "mime_type": "text/plain", "text": "a"}, {"type": "json", "json": {"b": 1}}]
     assert 'a\n{"b": 1}' == content(*blocks)
 

@@ -98,7 +98,7 @@ def test_several_calls() -> None:
 
 @pytest.mark.parametrize("template", ["plain", "chatml", "llama3", "mistral"])
 def test_tools_join_the_instructions(template: str) -> None:
-    """The tools stand behind the instructions, in the same turn; without instructions they make that turn."""
+    """The tools stand after the instructions, in the same turn; without instructions they are a turn of their own."""
     with_system = render_prompt(TALK, template, tools=[TOOL])
     assert with_system.index("Be brief.") < with_system.index('"name": "add"') < with_system.index("Hi")
     alone = render_prompt(TALK[1:], template, tools=[TOOL])
@@ -118,7 +118,7 @@ def test_keeps_the_results_of_tools_apart() -> None:
 
 
 def test_takes_a_template_of_ones_own() -> None:
-    """A PromptTemplate says everything; without a tool text, results are said by the user."""
+    """A PromptTemplate decides everything; without texts for tools, results become messages of the user."""
     template = PromptTemplate(user=("Q: ", "\n"), assistant=("A: ", "\n"), generation="A:", calls=("<", ",", ">"))
     assert 'Q: 1+1\nA: Well.\n<{"name": "add", "arguments": {"a": 1}}>\nQ: 2\nA:' == render_prompt(TOOL_TALK, template)
     assert "Q: a\n\nb\nA:" == render_prompt([SystemMessage("a"), HumanMessage("b")], replace(template, merge=True))

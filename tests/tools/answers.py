@@ -39,7 +39,11 @@ def parser(name: str) -> CallParser:
 
 def read(parser: CallParser, pieces: Iterable[str]) -> Parts:
     """What comes out, with text that follows on text joined."""
-    given = [part for piece in pieces for part in parser.feed(piece)] + parser.flush()
+    return joined([part for piece in pieces for part in parser.feed(piece)] + parser.flush())
+
+
+def joined(given: Parts) -> Parts:
+    """The parts, with text that follows on text joined."""
     assert "" not in given
     joined: Parts = []
     for part in given:

@@ -1,11 +1,17 @@
-"""What a model is told of its tools, and which format it is taken to speak."""
+"""What a model is told of its tools, and which format it is taken to write in."""
 
 import dataclasses
 import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import combinations, permutations
+from pathlib import Path
 
 import pytest
 from tests.tools.answers import read, tool
 
+import langplug
 from langplug._parts import ToolCall
 from langplug._tools import TOOL_FORMATS, ToolChoice, format_for
 
@@ -36,7 +42,7 @@ def test_instructions_hold_a_line_for_each_tool_and_an_example_that_is_a_call(
 
 @EVERY_FORMAT
 def test_instructions_do_not_look_like_calls(name: str) -> None:
-    """The list of tools, repeated by the model, is no call."""
+    """The list of tools, repeated by the model, is not a call."""
     listed = TOOL_FORMATS[name].instructions([ADD, NOW], None, None).partition("To call")[0]
     assert [listed] == read(TOOL_FORMATS[name].parser([ADD, NOW]), listed)
 
@@ -54,14 +60,14 @@ def test_instructions_do_not_look_like_calls(name: str) -> None:
     ],
 )
 def test_instructions_say_what_was_chosen(choice: ToolChoice, said: str) -> None:
-    """A forced choice is said, by its name if it has one; the example shows the chosen tool."""
+    """The instructions state a forced choice, by name if it has one; the example shows the chosen tool."""
     told = TOOL_FORMATS["hermes"].instructions([ADD, NOW], choice, None)
     assert said in told
     assert ('{"name": "now", "arguments": {}}' in told) == ('"now"' in said)
 
 
 def test_instructions_are_empty_without_tools_or_when_none_may_be_called() -> None:
-    """Nothing is said of tools that are not there, or must not be called."""
+    """Without tools, and where none may be called, there are no instructions."""
     assert "" == TOOL_FORMATS["default"].instructions([], "auto", None)
     assert "" == TOOL_FORMATS["default"].instructions([ADD], "none", None)
 
@@ -122,8 +128,102 @@ def test_format_for(hint: str, name: str) -> None:
     assert TOOL_FORMATS[name] is format_for(hint)
 
 
+BY_NAME = {
+    "qwen3coder": "qwen_coder",
+    "qwen3.5": "qwen_coder",
+    "hermes": "hermes",
+    "qwen": "hermes",
+    "qwq": "hermes",
+    "smollm": "hermes",
+    "llama4": "pythonic",
+    "toolace": "pythonic",
+    "lfm2": "pythonic",
+    "llama3": "llama3",
+    "mistral": "mistral",
+    "mixtral": "mistral",
+    "ministral": "mistral",
+    "magistral": "mistral",
+    "devstral": "mistral",
+    "codestral": "mistral",
+    "pixtral": "mistral",
+}
+"""The format of each part of a model's name; of two parts, the first here counts."""
+
+BY_TEMPLATE = {
+    "<tool_call><function=": "qwen_coder",
+    "<tool_call>": "hermes",
+    "<|python_start|>": "pythonic",
+    "<|tool_call_start|>": "pythonic",
+    "<|python_tag|>": "llama3",
+    "[TOOL_CALLS]": "mistral",
+    "<|start_header_id|>": "llama3",
+}
+"""The format of each marker in a chat template; of two markers, the first here counts."""
+
+
+@pytest.mark.parametrize(("order", "glue"), [(BY_NAME, "/{}/{}"), (BY_TEMPLATE, "{{% if tools %}}{}{}")])
+def test_the_most_special_sign_counts(order: Mapping[str, str], glue: str) -> None:
+    """Where a model's name or its template holds the signs of two formats, the same one is always taken."""
+    for sign, name in order.items():
+        assert format_for(glue.format(sign, "")).name == name
+    for first, second in combinations(order, 2):
+        for pair in permutations((first, second)):
+            assert format_for(glue.format(*pair)).name == order[first], pair
+
+
+GLM = """
+from dataclasses import replace
+
+from langplug._tools.formats.hermes import FORMAT as HERMES
+from langplug._tools.tool_format import Speakers
+
+FORMAT = replace(HERMES, name="glm")
+SPOKEN_BY = Speakers(rank=15, names=["glm4"])
+"""
+
+
+def test_a_format_is_one_file(tmp_path: Path) -> None:
+    """A file beside the others is a format: known by its name, and taken for the models that it declares."""
+    (tmp_path / "glm.py").write_text(GLM, encoding="utf-8")
+    program = (
+        "import importlib, sys, langplug._tools.formats as formats\n"
+        f"formats.__path__.append({str(tmp_path)!r})\n"
+        "registry = importlib.reload(sys.modules['langplug._tools.registry'])\n"
+        "print(*sorted(registry.TOOL_FORMATS), registry.format_for('GLM-4-9B').name)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert [*sorted([*TOOL_FORMATS, "glm"]), "glm"] == done.stdout.split()
+
+
+def test_every_file_is_a_format_of_its_own() -> None:
+    """No two files declare a format of the same name."""
+    folder = Path(langplug.__file__).parent / "_tools" / "formats"
+    assert len(TOOL_FORMATS) == len([path for path in folder.glob("*.py") if path.stem != "__init__"])
+
+
+def documented() -> Mapping[str, tuple[str, list[str]]]:
+    """The table of formats in `docs/tools.md`: for each name, a call, and the models."""
+    text = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    table = text.partition("| name | a call looks like | spoken by |")[2].partition("\n\n")[0]
+    rows = [line.replace("\\|", "\0").strip("|").split("|") for line in table.splitlines() if line.startswith('| `"')]
+    return {
+        name.strip(' `"'): (call.replace("\0", "|").split("`")[1], [] if "–" in models else models.strip().split(", "))
+        for name, call, models in rows
+    }
+
+
+def test_the_table_in_the_docs_holds_every_format() -> None:
+    """Each format but the default has its row, with a call that it reads, and models for which it is taken."""
+    rows = documented()
+    assert set(rows) == set(TOOL_FORMATS) - {"default"}
+    for name, (written, models) in rows.items():
+        found = read(TOOL_FORMATS[name].parser([tool("add", {"a": {"type": "integer"}})]), [written])
+        assert [ToolCall(name="add", args={"a": 1})] == found
+        assert [name] * len(models) == [format_for(model).name for model in models]
+
+
 def test_a_format_can_be_changed() -> None:
-    """A format is data: with other words it stays the same format."""
+    """A format is data: with other instructions it parses as before."""
     changed = dataclasses.replace(TOOL_FORMATS["hermes"], instructions=lambda tools, choice, parallel: "Say add(1).")
     assert "Say add(1)." == changed.instructions([ADD], None, None)
     assert TOOL_FORMATS["hermes"].parser is changed.parser

@@ -43,7 +43,7 @@ def rewritten(*messages: BaseMessage) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("name", TOOL_FORMATS)
 def test_calls_and_results_are_said_as_the_format_says_them(name: str) -> None:
-    """A call stands behind the text of its message, its result in a human message; all else is the same object."""
+    """A call stands after the text of its message, its result in a human message; all else is the same object."""
     tool_format = TOOL_FORMATS[name]
     system, human, end = SystemMessage("Be brief."), HumanMessage("1+2?"), AIMessage("3")
     history = [
@@ -61,7 +61,7 @@ def test_calls_and_results_are_said_as_the_format_says_them(name: str) -> None:
 
 
 def test_results_in_a_row_become_one_message() -> None:
-    """Parallel calls stand one behind the other, and so their results, with their tools' names, errors as such."""
+    """Parallel calls stand one after the other, and so do their results, with the names of their tools."""
     assert [
         ("ai", f"{said('add', {'a': 1})}\n{said('now', {})}"),
         ("human", f"{gave('now', 'noon')}\n{gave('add', 'no b', is_error=True)}"),

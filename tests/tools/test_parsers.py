@@ -2,14 +2,15 @@
 
 import json
 import time
+from itertools import zip_longest
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, parser, read
+from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, joined, parser, read
 
 from langplug._parts import ToolCall
-from langplug._tools import TOOL_FORMATS
+from langplug._tools import TOOL_FORMATS, CallParser
 
 EVERY_FORMAT = pytest.mark.parametrize("name", TOOL_FORMATS)
 PLACES = st.lists(st.integers(0, 200), max_size=12)
@@ -30,6 +31,22 @@ def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> No
 def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, places: list[int]) -> None:
     """Where no bound tool is named, all of the answer is text."""
     assert [answer] * bool(answer) == read(parser(name), cut(answer, places))
+
+
+@EVERY_FORMAT
+@settings(max_examples=50)
+@given(*[st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16)] * 2)
+@example(['```json\n{"name": "f"}\n', "```\nso"], ["```\na\n", "```\n"])
+@example(['<tool_call>{"name": "f"', "}</tool_call>"], ['<tool_call>{"name": "', 'add"}</tool_call>'])
+def test_answers_that_come_at_once_do_not_touch(name: str, one: list[str], other: list[str]) -> None:
+    """Two answers that are read in turns, a piece of the one and a piece of the other, are read as each alone."""
+    parsers: list[CallParser] = [parser(name), parser(name)]
+    parts: list[Parts] = [[], []]
+    for pieces in zip_longest(one, other, fillvalue=""):
+        for reading, found, piece in zip(parsers, parts, pieces, strict=True):
+            found.extend(reading.feed(piece))
+    for reading, found, answer in zip(parsers, parts, (one, other), strict=True):
+        assert read(parser(name), answer) == joined([*found, *reading.flush()])
 
 
 @EVERY_FORMAT
@@ -92,7 +109,7 @@ def test_prose_streams(name: str, prose: str) -> None:
 
 @pytest.mark.parametrize("name", DRIFTING)
 def test_markup_is_held_no_longer_than_it_may_be_a_call(name: str) -> None:
-    """What shows that it is no call comes out right then."""
+    """Text is held back only until it shows that it is not a call, and then comes out at once."""
     cases = {
         "default": ('{"n', '{"na', '{"name": "ad', "```json\n{", '[{"name"', "<tool_call>\n{", "<function=a", "{ "),
         "hermes": ("<tool_", "<tool_call>\n", '<tool_call>{"name": "add_', '<tool_call>{"x": 1 '),
@@ -127,14 +144,14 @@ def test_a_call_comes_out_with_its_last_character() -> None:
     ],
 )
 def test_blanks_around_calls(answer: str, text: str) -> None:
-    """Blanks around calls go, but text on both sides of them stays apart by what stood before them, or else behind."""
+    """Blanks around calls are dropped, but text on both sides stays apart by the blanks before the calls, or after."""
     answer = answer.replace("CALL", '<tool_call>{"name": "f"}</tool_call>')
     assert text == "".join(part for part in read(parser("default"), [answer]) if isinstance(part, str))
     assert text == "".join(part for part in read(parser("default"), answer) if isinstance(part, str))
 
 
-def test_a_parser_goes_on_behind_what_interrupts_the_text() -> None:
-    """Behind `flush` the answer may go on: a line that had begun is still that line, a new call is a call."""
+def test_a_parser_goes_on_after_what_interrupts_the_text() -> None:
+    """After `flush` the answer may go on: a line that had begun is still that line, a new call is a call."""
     reading = parser("default")
     assert ["so"] == [*reading.feed("so"), *reading.flush()]
     assert ['{"name": "f"}'] == [*reading.feed('{"name": "f"}'), *reading.flush()]

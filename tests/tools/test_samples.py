@@ -38,7 +38,7 @@ HERMES = {
     ),
     "a list, as SmolLM2": (f'<tool_call>[\n{WRITTEN},\n{{"name": "now"}}\n]</tool_call>', [PARIS, call("now")]),
     "objects in one tag": (f"<tool_call>\n{WRITTEN}\n{WRITTEN}\n</tool_call>", [PARIS, PARIS]),
-    "text behind": (f"<tool_call>{WRITTEN}</tool_call>\nOne moment.", [PARIS, "One moment."]),
+    "text after": (f"<tool_call>{WRITTEN}</tool_call>\nOne moment.", [PARIS, "One moment."]),
     "no closing tag": (f"<tool_call>\n{WRITTEN}", [PARIS]),
     "closing tag cut off": (f"<tool_call>\n{WRITTEN}\n</tool_", [PARIS]),
     "missing brace": (f"<tool_call>\n{WRITTEN[:-1]}\n</tool_call>", [PARIS]),
@@ -125,7 +125,7 @@ JSON = {
     "fenced": (f"So:\n```json\n{WRITTEN}\n```\nok", ["So:", PARIS, "\nok"]),
     "fenced as a call": (f"```tool_call\n{WRITTEN}\n```", [PARIS]),
     "fenced without a word": (f"```\n[{WRITTEN}, {WRITTEN}]\n```", [PARIS, PARIS]),
-    "behind another fence": (f"```py\nx = 1\n```\n{WRITTEN}", ["```py\nx = 1\n```", PARIS]),
+    "after another fence": (f"```py\nx = 1\n```\n{WRITTEN}", ["```py\nx = 1\n```", PARIS]),
     "other JSON": ('```json\n{"city": "Paris"}\n```',) * 2,
     "bare": (f"Calling.\n{WRITTEN}\nDone.", ["Calling.", PARIS, "\nDone."]),
     "over lines": ('{\n  "name": "add",\n  "arguments": {\n    "a": 1\n  }\n}', [call("add", a=1)]),
@@ -185,7 +185,7 @@ def test_sample(name: str, answer: str, expected: Parts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "args", "behind"),
+    ("name", "answer", "args", "after"),
     [
         ("hermes", '<tool_call>{"name": "add", "arguments": {"a": }}</tool_call>ok', '{"a": }', ["ok"]),
         ("hermes", '<tool_call>{"name": "add", "arguments": {"a": "x}}</tool_call> ok', '{"a": "x}}', ["ok"]),
@@ -210,11 +210,11 @@ def test_sample(name: str, answer: str, expected: Parts) -> None:
         ("pythonic", "[add(a=1", "(a=1", []),
     ],
 )
-def test_what_is_broken_ends_as_an_invalid_call(name: str, answer: str, args: str, behind: Parts) -> None:
-    """A call of a bound tool that is cut off or broken keeps its raw arguments, and the text behind it stays."""
+def test_what_is_broken_ends_as_an_invalid_call(name: str, answer: str, args: str, after: Parts) -> None:
+    """A call of a bound tool that is cut off or broken keeps its raw arguments, and the text after it stays."""
     broken = ToolCall(name="add", args=args)
     assert is_invalid(broken)
-    check(name, answer, [broken, *behind])
+    check(name, answer, [broken, *after])
 
 
 @pytest.mark.parametrize(

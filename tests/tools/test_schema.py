@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from langplug._tools.schema import call_schema, checker_of, json_schema_of, parsed_json, problem_with
+from langplug._tools.schema import call_schema, checker_of, json_schema_of, parse_json, problem_with
 
 
 class Item(BaseModel):
@@ -75,11 +75,11 @@ def test_a_class_without_a_docstring_has_no_description_of_another() -> None:
 @pytest.mark.parametrize("schema", [None, 3, "Item", int, {}, {"a": 1}, [Item]])
 def test_what_is_no_schema_is_refused(schema: Any) -> None:
     """What describes nothing is an error that shows it and says what is wanted."""
-    with pytest.raises(ValueError, match=r"is no schema\. Give a pydantic class"):
+    with pytest.raises(ValueError, match=r"is not a schema\. Give a pydantic class"):
         json_schema_of(schema)
 
 
-# --- JSON in what is said ---
+# --- JSON in what a model says ---
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
 )
 def test_json_is_found(text: str, value: Any) -> None:
     """JSON alone, in fences, or with prose around it is found; the first one counts, one in fences before others."""
-    assert value == parsed_json(text)
+    assert value == parse_json(text)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_json_is_found(text: str, value: Any) -> None:
     ],
 )
 def test_what_is_no_json_is_an_error(text: str, problem: str) -> None:
-    """What is broken or cut off is an error, and nothing within it is taken for the answer."""
+    """JSON that is broken or cut off is an error, and no part of it is taken for the answer."""
     with pytest.raises(ValueError, match=problem):
-        parsed_json(text)
+        parse_json(text)
 
 
 VALUES = st.recursive(
@@ -135,9 +135,9 @@ PROSE = st.text("ab .:\n'(){}[]", max_size=20)
 
 
 @given(st.dictionaries(st.text(max_size=3), VALUES), PROSE, PROSE)
-def test_an_object_is_found_in_any_prose(value: dict[str, Any], before: str, behind: str) -> None:
+def test_an_object_is_found_in_any_prose(value: dict[str, Any], before: str, after: str) -> None:
     """An object in fences is found, whatever prose is around it."""
-    assert value == parsed_json(f"{before}\n```json\n{json.dumps(value)}\n```\n{behind}")
+    assert value == parse_json(f"{before}\n```json\n{json.dumps(value)}\n```\n{after}")
 
 
 @given(st.dictionaries(st.text("ab", min_size=1, max_size=3), VALUES, min_size=1), st.data())
@@ -145,14 +145,14 @@ def test_no_part_of_a_cut_object_is_taken_for_it(value: dict[str, Any], data: st
     """An object that was cut off anywhere is an error."""
     text = json.dumps(value)
     with pytest.raises(ValueError, match=r"."):
-        parsed_json(text[: data.draw(st.integers(1, len(text) - 1))])
+        parse_json(text[: data.draw(st.integers(1, len(text) - 1))])
 
 
 @given(st.text("{}[]\"':,1an \n`\\", max_size=40))
 def test_only_value_errors(text: str) -> None:
-    """Whatever is said, it is JSON or a `ValueError`."""
+    """Any text is either read as JSON or a `ValueError`."""
     try:
-        json.dumps(parsed_json(text))
+        json.dumps(parse_json(text))
     except ValueError as error:
         assert str(error)  # noqa: PT017 - either is right
 

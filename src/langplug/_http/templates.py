@@ -5,11 +5,11 @@ vanishes from the mapping or list that it stands in, and so does a mapping or li
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
 from string import Formatter
 from typing import Any
 
 from langplug._stream.expressions import ExpressionError, compiled, roots
+from langplug._suggest import did_you_mean
 
 _NOTHING: Any = object()
 
@@ -114,8 +114,7 @@ def check_template(template: Any, place: str, known: Known) -> None:
 def _check_name(name: str, known: Collection[str], where: str, lead: str) -> None:
     if name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    hint = f" Did you mean ${lead}{near[0]}?" if near else ""
+    hint = did_you_mean(name, known, form=f"${lead}{{}}")
     there = ", ".join(f"${lead}{one}" for one in sorted(known))
     if name == "api_key":
         raise ValueError(f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'.")

@@ -1,5 +1,5 @@
-"""What goes out: LangChain's messages as a model is told them.
+"""What goes out: LangChain's messages in the forms in which models take them.
 
-OpenAI's dicts, prompts from templates, what of the reasoning is kept, and the check of what came in. Nothing here knows
-of tools in text (`_tools`), of HTTP (`_http`) or of answers (`_answer`).
+OpenAI's dicts and the table of content blocks, prompts from templates, which reasoning is kept, and the check of what
+came in. Nothing here knows about calls in text (`_tools`), HTTP (`_http`) or answers (`_answer`).
 """

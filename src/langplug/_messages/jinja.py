@@ -14,7 +14,6 @@ from langplug._messages.openai import to_openai_messages
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from jinja2.ext import Extension
 
 
 def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -30,8 +29,16 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
         ImportError: If jinja2 is not installed.
         ValueError: If the template is broken or refuses the conversation.
     """
-    compiled = _compile(template)
-    turns = [_with_parsed_arguments(message) for message in to_openai_messages(messages)]
+    compiled = compile_template(template)
+    turns = to_openai_messages(messages)
+    for turn in turns:
+        for call in turn.get("tool_calls", ()):
+            function: dict[str, Any] = call["function"]
+            try:
+                # templates iterate over the arguments, or write them with `tojson`: as text they would be quoted twice
+                function["arguments"] = json.loads(function["arguments"])
+            except ValueError:
+                continue  # broken arguments stay the text that they are
     try:
         return compiled.render(
             messages=turns,
@@ -46,69 +53,48 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
 
 
 @lru_cache(maxsize=32)
-def _compile(template: str) -> Template:
+def compile_template(template: str) -> Template:
+    """A chat template, ready to be rendered; the last ones are remembered, as parsing a long one takes milliseconds.
+
+    Raises:
+        ImportError: If jinja2 is not installed.
+        ValueError: If the template is broken.
+    """
     try:
-        from jinja2 import TemplateSyntaxError
-        from jinja2.ext import loopcontrols
+        from jinja2 import TemplateError, TemplateSyntaxError, nodes
+        from jinja2.ext import Extension, loopcontrols
+        from jinja2.parser import Parser
         from jinja2.sandbox import ImmutableSandboxedEnvironment
     except ImportError as error:
         raise ImportError("A Jinja chat template needs jinja2, which is not installed: pip install jinja2") from error
-    extensions = [loopcontrols, _generation_block()]
-    environment: Any = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
-    environment.filters["tojson"] = _tojson  # Jinja's own escapes for HTML
-    functions = {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
-    try:
-        compiled: Template = environment.from_string(template, globals=functions)
-    except TemplateSyntaxError as error:
-        raise ValueError(f"The chat template is broken in line {error.lineno}: {error.message}") from error
-    return compiled
-
-
-def _generation_block() -> type[Extension]:
-    """Return the extension for `{% generation %}`, which marks what the model said; here it marks nothing."""
-    from jinja2 import nodes
-    from jinja2.ext import Extension
-    from jinja2.parser import Parser
 
     class GenerationBlock(Extension):
+        """`{% generation %}`, with which transformers masks the model's own words in training; here it does nothing."""
+
         tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
         def parse(self, parser: Parser) -> list[nodes.Node]:
             next(parser.stream)
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
-    return GenerationBlock
+    def raise_exception(message: str) -> NoReturn:
+        raise TemplateError(message)
 
+    def tojson(
+        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    ) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
-def _with_parsed_arguments(message: dict[str, Any]) -> dict[str, Any]:
-    if "tool_calls" not in message:
-        return message
-    return message | {"tool_calls": [_parsed(call) for call in message["tool_calls"]]}
-
-
-def _parsed(call: dict[str, Any]) -> dict[str, Any]:
+    extensions = [loopcontrols, GenerationBlock]
+    environment: Any = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    # Jinja's own `tojson` escapes `<`, `>`, `&` and `'` for HTML, which no model was trained on
+    environment.filters["tojson"] = tojson
+    functions = {
+        "raise_exception": raise_exception,
+        "strftime_now": lambda form: datetime.now().astimezone().strftime(form),
+    }
     try:
-        arguments = json.loads(call["function"]["arguments"])
-    except ValueError:
-        return call
-    return call | {"function": call["function"] | {"arguments": arguments}}
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().astimezone().strftime(form)
+        compiled: Template = environment.from_string(template, globals=functions)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"The chat template is broken in line {error.lineno}: {error.message}") from error
+    return compiled

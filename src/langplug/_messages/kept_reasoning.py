@@ -1,8 +1,8 @@
-"""Which of its own earlier thoughts a model is shown again.
+"""Which of its own earlier reasoning a model is shown again.
 
 Servers differ: DeepSeek and Kimi refuse a tool loop without the reasoning of its earlier turns, others refuse
-reasoning in any message. So it is a policy of the model: never; those of the current turn, which
-begins at the last human message; or all.
+reasoning in any message. So it is a policy of the model: never; only that of the current turn, which begins at the last
+human message; or all.
 """
 
 from collections.abc import Sequence
@@ -12,59 +12,56 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 KeepReasoning = Literal["never", "current", "all"]
 
-_THOUGHTS = ("reasoning", "thinking")
-"""Blocks that hold reasoning, under their own name: the standard one, and Anthropic's."""
+_BLOCKS = ("reasoning", "thinking")
+"""Blocks that hold reasoning, in a member of the same name: the standard one, and Anthropic's."""
 
 
-def thought_of(message: BaseMessage) -> str:
-    """The reasoning that an AI message holds, in standard blocks or in `additional_kwargs`; empty if none."""
+def reasoning_of(message: BaseMessage) -> str:
+    """The reasoning that an AI message holds, in blocks or in `additional_kwargs`; empty if it holds none."""
     if not isinstance(message, AIMessage):
         return ""
-    blocks = (
-        [block for block in message.content if isinstance(block, dict)] if isinstance(message.content, list) else []
-    )
-    thoughts = [str(block.get(block["type"]) or "") for block in blocks if block.get("type") in _THOUGHTS]
-    return "".join(thoughts) or str(message.additional_kwargs.get("reasoning_content") or "")
+    found = ""
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict) and block.get("type") in _BLOCKS:
+            found += str(block.get(block["type"]) or "")
+    # a message may hold the same reasoning in both places: the blocks come first
+    return found or str(message.additional_kwargs.get("reasoning_content") or "")
 
 
-def kept_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> dict[int, str]:
+def select_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -> dict[int, str]:
     """The reasoning to show again, by the number of the message that it belongs to."""
     if policy == "never":
         return {}
-    first = 0 if policy == "all" else _current_turn(messages)
-    thoughts = {number: thought_of(message) for number, message in enumerate(messages) if number >= first}
-    return {number: thought for number, thought in thoughts.items() if thought}
+    start = _start_of_current_turn(messages) if policy == "current" else 0
+    found = {number: reasoning_of(message) for number, message in enumerate(messages) if number >= start}
+    return {number: reasoning for number, reasoning in found.items() if reasoning}
 
 
-def without_old_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> Sequence[BaseMessage]:
+def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -> Sequence[BaseMessage]:
     """The messages without the reasoning that `"current"` does not keep; with another policy, the very same."""
     if policy != "current":
         return messages
-    first = _current_turn(messages)
-    return [_thoughtless(message) if number < first else message for number, message in enumerate(messages)]
+    kept = list(messages)
+    for number, message in enumerate(messages[: _start_of_current_turn(messages)]):
+        if not reasoning_of(message):
+            continue
+        content = message.content
+        if isinstance(content, list):
+            content = [block for block in content if isinstance(block, str) or block.get("type") not in _BLOCKS]
+        kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
+        kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
+    return kept
 
 
-def spoken_thoughts(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
-    """The messages with the reasoning to show again in their text, in the tags that most models think in."""
-    kept = kept_thoughts(messages, policy)
-    return [
-        message.model_copy(update={"content": f"<think>\n{kept[number]}\n</think>\n\n{message.text}"})
-        if number in kept
-        else message
-        for number, message in enumerate(messages)
-    ]
+def write_reasoning_in_tags(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
+    """The messages with the reasoning to show again in their text, in the tags that most models reason in."""
+    shown = list(messages)
+    for number, reasoning in select_reasoning(messages, policy).items():
+        text = f"<think>\n{reasoning}\n</think>\n\n{messages[number].text}"
+        shown[number] = messages[number].model_copy(update={"content": text})
+    return shown
 
 
-def _thoughtless(message: BaseMessage) -> BaseMessage:
-    if not thought_of(message):
-        return message
-    content = message.content
-    if isinstance(content, list):
-        content = [block for block in content if isinstance(block, str) or block.get("type") not in _THOUGHTS]
-    kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
-    return message.model_copy(update={"content": content, "additional_kwargs": kwargs})
-
-
-def _current_turn(messages: Sequence[BaseMessage]) -> int:
-    humans = [number for number, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    return humans[-1] if humans else 0
+def _start_of_current_turn(messages: Sequence[BaseMessage]) -> int:
+    """The number of the last human message; 0 where no human has spoken."""
+    return max((number for number, message in enumerate(messages) if isinstance(message, HumanMessage)), default=0)

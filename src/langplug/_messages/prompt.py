@@ -1,22 +1,20 @@
 """A conversation as one string, for models that only complete text."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import BaseMessage
 
 from langplug._messages.openai import openai_turns
+from langplug._suggest import did_you_mean
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
-_CALL_TAGS = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
-
 
 def _tool_list(call: str) -> tuple[str, str, str]:
-    """Return the text around the tools, with `call` as the example of how to call one."""
+    """The texts around the tools, with `call` as the example of how to call one."""
     return ("You can call these tools:\n<tools>\n", "\n", f"\n</tools>\nTo call one, write:\n{call}")
 
 
@@ -27,15 +25,15 @@ class PromptTemplate:
     The begin-of-text token (`<s>`, `<|begin_of_text|>`) belongs to no template: tokenizers add it.
 
     Attributes:
-        user: The texts before and behind what the user said.
-        assistant: The same for the model's answers.
-        system: The same for instructions. None: they are said by the user.
-        tool: The same for the result of a tool. None: it is said by the user.
-        generation: What the prompt ends with, so that the model goes on as the assistant.
-        merge: Whether turns of one role in a row become one, with a blank line between them.
-        tools: The texts before, between and behind the tools, each one line of JSON. They stand at the end of the
-            first instructions.
-        calls: The texts before, between and behind the calls of an answer, each `{"name": ..., "arguments": ...}`.
+        user: The texts before and after a message of the user.
+        assistant: The same for an answer of the model.
+        system: The same for instructions. None: they become messages of the user.
+        tool: The same for the result of a tool. None: it becomes a message of the user.
+        generation: The end of the prompt, after which the model goes on as the assistant.
+        merge: Whether messages of one role in a row become one, with a blank line between them.
+        tools: The texts before, between and after the tools, each of which is one line of JSON. They stand at the end
+            of the first instructions.
+        calls: The texts before, between and after the calls of an answer, each `{"name": ..., "arguments": ...}`.
         arguments: The name of the arguments in a call.
     """
 
@@ -46,7 +44,7 @@ class PromptTemplate:
     generation: str = ""
     merge: bool = False
     tools: tuple[str, str, str] = _tool_list('<tool_call>\n{"name": "...", "arguments": {...}}\n</tool_call>')
-    calls: tuple[str, str, str] = _CALL_TAGS
+    calls: tuple[str, str, str] = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
     arguments: str = "arguments"
 
 
@@ -58,7 +56,7 @@ _TEMPLATES: Mapping[str, PromptTemplate] = {
         tool=("Tool: ", "\n"),
         generation="AI:",
     ),
-    # ChatML, with tools as Hermes and Qwen2.5 have them
+    # ChatML, with tools as Hermes and Qwen2.5 write them
     "chatml": PromptTemplate(
         system=("<|im_start|>system\n", "<|im_end|>\n"),
         user=("<|im_start|>user\n", "<|im_end|>\n"),
@@ -77,7 +75,7 @@ _TEMPLATES: Mapping[str, PromptTemplate] = {
         calls=("", "\n", ""),
         arguments="parameters",
     ),
-    # https://docs.mistral.ai/guides/tokenization/ (the v3 form)
+    # https://docs.mistral.ai/guides/tokenization/ (the v3 form); it knows no system role and wants roles to alternate
     "mistral": PromptTemplate(
         user=("[INST] ", " [/INST]"),
         assistant=(" ", "</s>"),
@@ -97,8 +95,10 @@ _ROLES: Mapping[str, Role] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Line:
+    """One message of the prompt."""
+
     role: Role
     text: str
 
@@ -115,7 +115,7 @@ def render_prompt(
         tools: The tools that may be called, as OpenAI tool dicts.
 
     Raises:
-        ValueError: If there is no such template, or it cannot hold a message, such as one with an image; also if a
+        ValueError: If the template is unknown, or cannot hold a message, such as one with an image; also if a
             Jinja template is broken or refuses the conversation.
         ImportError: If it is a Jinja template and jinja2 is not installed.
     """
@@ -123,91 +123,61 @@ def render_prompt(
         from langplug._messages.jinja import render_jinja
 
         return render_jinja(messages, template, tools=tools)
-    return _render(messages, _named(template), tools)
-
-
-def _named(template: str | PromptTemplate) -> PromptTemplate:
-    if isinstance(template, PromptTemplate):
-        return template
-    if template in _TEMPLATES:
-        return _TEMPLATES[template]
-    near = get_close_matches(template, _TEMPLATES, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(map(repr, _TEMPLATES))
-    raise ValueError(
-        f"There is no prompt template {template!r}; expected {known}, a Jinja chat template or a PromptTemplate.{hint}"
-    )
-
-
-def _render(messages: Sequence[BaseMessage], template: PromptTemplate, tools: Sequence[Mapping[str, Any]]) -> str:
-    turns = list(_turns(messages, template))
+    if isinstance(template, str):
+        if template not in _TEMPLATES:
+            known = ", ".join(map(repr, _TEMPLATES))
+            raise ValueError(
+                f"There is no prompt template {template!r}; expected {known}, a Jinja chat template or a "
+                f"PromptTemplate.{did_you_mean(template, _TEMPLATES)}"
+            )
+        template = _TEMPLATES[template]
+    lines = [line for n, message in enumerate(messages) for line in _lines_of(message, f"$.messages[{n}]", template)]
     if tools:
-        turns = _with_tools(turns, _tools_text(tools, template))
-    turns = [_spoken(turn, template) for turn in turns]
-    if template.merge:
-        turns = _merged(turns)
-    return "".join(_framed(turn, template) for turn in turns) + template.generation
-
-
-def _turns(messages: Sequence[BaseMessage], template: PromptTemplate) -> Iterator[_Line]:
-    for n, message in enumerate(messages):
-        path = f"$.messages[{n}]"
-        for turn in openai_turns(message, path):
-            text = _only_text(turn["content"], path)
-            yield _Line(_role(turn["role"], path), _with_calls(text, turn.get("tool_calls", ()), template))
-
-
-def _only_text(content: str | list[dict[str, Any]], path: str) -> str:
-    if isinstance(content, str):
-        return content
-    kind = next(part["type"] for part in content if part["type"] != "text")
-    raise ValueError(f"{path} holds a part of the type {kind!r}; expected text only, as the prompt is one string.")
-
-
-def _role(role: str, path: str) -> Role:
-    if role not in _ROLES:
-        raise ValueError(f"{path} has the role {role!r}; expected one of {', '.join(_ROLES)}.")
-    return _ROLES[role]
-
-
-def _with_calls(text: str, calls: Sequence[Mapping[str, Any]], template: PromptTemplate) -> str:
-    if not calls:
-        return text
-    before, between, behind = template.calls
-    said = before + between.join(_call(call["function"], template) for call in calls) + behind
-    return f"{text}\n{said}" if text else said
-
-
-def _call(function: Mapping[str, str], template: PromptTemplate) -> str:
-    # the arguments are JSON already, and stay as they came where that is broken
-    return f'{{"name": {json.dumps(function["name"])}, "{template.arguments}": {function["arguments"]}}}'
-
-
-def _tools_text(tools: Sequence[Mapping[str, Any]], template: PromptTemplate) -> str:
-    before, between, behind = template.tools
-    return before + between.join(json.dumps(tool, ensure_ascii=False) for tool in tools) + behind
-
-
-def _with_tools(turns: list[_Line], tools: str) -> list[_Line]:
-    if turns and turns[0].role == "system":
-        return [replace(turns[0], text=f"{turns[0].text}\n\n{tools}"), *turns[1:]]
-    return [_Line("system", tools), *turns]
-
-
-def _spoken(turn: _Line, template: PromptTemplate) -> _Line:
-    return turn if getattr(template, turn.role) else replace(turn, role="user")
-
-
-def _merged(turns: Sequence[_Line]) -> list[_Line]:
-    merged: list[_Line] = []
-    for turn in turns:
-        if merged and merged[-1].role == turn.role != "tool":
-            merged[-1] = replace(turn, text=f"{merged[-1].text}\n\n{turn.text}")
+        before, between, after = template.tools
+        listed = before + between.join(json.dumps(tool, ensure_ascii=False) for tool in tools) + after
+        if lines and lines[0].role == "system":
+            lines[0].text += f"\n\n{listed}"
         else:
-            merged.append(turn)
-    return merged
+            lines.insert(0, _Line("system", listed))
+    prompt = ""
+    for line in _fit_roles(lines, template):
+        before, after = getattr(template, line.role)
+        prompt += f"{before}{line.text}{after}"
+    return prompt + template.generation
 
 
-def _framed(turn: _Line, template: PromptTemplate) -> str:
-    before, behind = getattr(template, turn.role)
-    return f"{before}{turn.text}{behind}"
+def _lines_of(message: BaseMessage, path: str, template: PromptTemplate) -> list[_Line]:
+    """The lines of one message, with its calls as the template writes them."""
+    lines: list[_Line] = []
+    for turn in openai_turns(message, path):
+        role, text = turn["role"], turn["content"]
+        if not isinstance(text, str):
+            kind = next(part["type"] for part in text if part["type"] != "text")
+            raise ValueError(
+                f"{path} holds a part of the type {kind!r}; expected text only, as the prompt is one string."
+            )
+        if role not in _ROLES:
+            raise ValueError(f"{path} has the role {role!r}; expected one of {', '.join(_ROLES)}.")
+        if calls := turn.get("tool_calls"):
+            before, between, after = template.calls
+            # the arguments are JSON already, and stay as they came where that is broken
+            written = between.join(
+                f'{{"name": {json.dumps(function["name"])}, "{template.arguments}": {function["arguments"]}}}'
+                for function in (call["function"] for call in calls)
+            )
+            text = f"{text}\n{before}{written}{after}" if text else f"{before}{written}{after}"
+        lines.append(_Line(_ROLES[role], text))
+    return lines
+
+
+def _fit_roles(lines: Sequence[_Line], template: PromptTemplate) -> list[_Line]:
+    """The lines in the roles that the template has; where it merges, those of one role in a row as one."""
+    fitted: list[_Line] = []
+    for line in lines:
+        role: Role = line.role if getattr(template, line.role) else "user"
+        # results stay apart even so: a model tells by their tags which result is which
+        if template.merge and fitted and fitted[-1].role == role != "tool":
+            fitted[-1].text += f"\n\n{line.text}"
+        else:
+            fitted.append(_Line(role, line.text))
+    return fitted

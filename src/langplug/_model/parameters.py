@@ -1,6 +1,5 @@
 """Which parameters a model has, and what becomes of those that it is given."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import Secret, SecretBytes, SecretStr
 
 from langplug._env import EnvironmentValue
+from langplug._suggest import did_you_mean
 
 STANDARD = (
     "model",
@@ -157,6 +157,5 @@ def sort_call_arguments(
 def unknown_parameter(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
     """The error for a parameter that the model does not have; `where` is the subject, such as "a call"."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, [*names, *STANDARD], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" What it takes: {', '.join(names) or 'none'}."
+    hint = did_you_mean(name, [*names, *STANDARD]) or f" What it takes: {', '.join(names) or 'none'}."
     return TypeError(f"{cls.__name__} has no parameter {name!r} that {where} could set.{hint}")

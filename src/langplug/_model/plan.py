@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Hum
 from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
-from langplug._messages.checks import checked
-from langplug._messages.kept_reasoning import KeepReasoning, without_old_thoughts
+from langplug._messages.checks import check_messages
+from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments
@@ -19,7 +19,7 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._request import Cancellation, Request
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
-from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox
+from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox_of
 
 CALL_IN_JSON = "Call a tool by writing JSON with its name and its arguments. The tools are:\n{tools}"
 """For calls made of a schema: no example of one, since small models copy its arguments."""
@@ -65,7 +65,7 @@ class Plan:
         self._read_tooling(tooling)
         self.adaptations = self._note_adaptations([*ignored, *model.ignored_params])
         request = Request(
-            messages=checked(messages, model.accepts, owner),
+            messages=check_messages(messages, model.accepts, owner),
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
             params={name: getattr(model, name) for name in overrides},
@@ -83,7 +83,7 @@ class Plan:
     def _read_tooling(self, tooling: Mapping[str, Any]) -> None:
         """Decide by which way tools and a schema are given to the model: by itself, or in the prompt."""
         model = self.model
-        self._box = toolbox(tooling, self._owner) if tooling else _NO_TOOLS
+        self._box = toolbox_of(tooling, self._owner) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
         self._schema = _schema_in(tooling.get("response_format"))
@@ -130,7 +130,7 @@ class Plan:
         # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
         messages = request.messages
         if request.keep_reasoning == "current":
-            messages = tuple(without_old_thoughts(messages, request.keep_reasoning))
+            messages = tuple(drop_old_reasoning(messages, request.keep_reasoning))
         if any(map(_may_hold_calls, messages)):
             messages = tuple(rewrite_history(messages, self._tool_format()))
         if self._constrains_calls:

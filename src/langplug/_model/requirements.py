@@ -9,7 +9,7 @@ from langplug._answer.parser import Piece
 from langplug._answer.tool_calls import WholeCall
 from langplug._errors import UnmetDemandError
 from langplug._parts import Reasoning
-from langplug._tools.schema import Problem, parsed_json, problem_with
+from langplug._tools.schema import Problem, parse_json, problem_with
 from langplug._tools.toolbox import Toolbox, name_of
 
 MOST_ATTEMPTS = 3
@@ -90,7 +90,7 @@ class SchemaRequirement:
             return Checked(list(pieces))
         text = "".join(piece for piece in pieces if isinstance(piece, str))
         try:
-            value = parsed_json(text)
+            value = parse_json(text)
         except ValueError as error:
             return Checked(list(pieces), f"Your answer is not JSON: {error}. Answer with the JSON alone.")
         if (problem := self._check(value)) is not None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
-from langplug._tools.schema import checker_of, json_schema_of, parsed_json
+from langplug._tools.schema import checker_of, json_schema_of, parse_json
 from langplug._tools.toolbox import name_of, refuse_tools, tool_dicts
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
@@ -86,7 +86,7 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
             value: Any = input.tool_calls[0]["args"]
         else:
             try:
-                value = parsed_json(str(input.text))
+                value = parse_json(str(input.text))
             except ValueError as error:
                 raise self._unfit(input, f"is not JSON: {error}") from error
         if (problem := self._check(value)) is not None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from langplug._suggest import did_you_mean
+
 Search: TypeAlias = Callable[[Any], Any]
 """From a JSON value to what an expression finds in it."""
 
@@ -84,14 +86,11 @@ def _complaint(expression: str, error: Any) -> str:
 
 def _check_functions(expression: str, node: Any) -> None:
     """Name a function that there is not, and one with too few or too many arguments, before it is used."""
-    from difflib import get_close_matches
-
     table = _jmespath().functions.Functions.FUNCTION_TABLE
     for name, given in _functions(node):
         if name not in table:
-            near = get_close_matches(name, table, n=1)
-            hint = f"Did you mean {near[0]}()?" if near else f"There are: {', '.join(sorted(table))}."
-            raise ExpressionError(f"JMESPath has no function {name}(), as in {expression!r}. {hint}")
+            hint = did_you_mean(name, table, form="{}()") or f" There are: {', '.join(sorted(table))}."
+            raise ExpressionError(f"JMESPath has no function {name}(), as in {expression!r}.{hint}")
         signature = table[name]["signature"]
         more = bool(signature) and signature[-1].get("variadic")
         if given < len(signature) or (given > len(signature) and not more):

@@ -9,7 +9,6 @@ reader.end()
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from langchain_core.exceptions import ModelError
@@ -18,6 +17,7 @@ from langplug._answer.server_errors import error_of
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
 from langplug._stream.expressions import ExpressionError, Search, compiled
+from langplug._suggest import did_you_mean
 
 _COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 _DETAILS = ("input_token_details", "output_token_details")
@@ -90,9 +90,8 @@ class Paths:
         """
         for name in given:
             if name not in NAMES:
-                near = get_close_matches(str(name), NAMES, n=1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(NAMES)}."
-                raise ValueError(f"There is no path {name!r}. {hint}")
+                hint = did_you_mean(str(name), NAMES) or f" There are: {', '.join(NAMES)}."
+                raise ValueError(f"There is no path {name!r}.{hint}")
         return cls(**given)
 
     @property

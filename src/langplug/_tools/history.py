@@ -2,8 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import (
@@ -15,24 +14,23 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langplug._messages.blocks import CALL_BLOCKS, CALL_PIECES
 from langplug._messages.openai import openai_turns
-from langplug._tools.formats import ToolFormat
-from langplug._tools.schemas import dump
+from langplug._parts import ToolCall
+from langplug._tools.schema import dump
+from langplug._tools.tool_format import ToolFormat
 
 Block: TypeAlias = dict[str, Any]
-
-_CALL_BLOCKS = frozenset(
-    {"tool_use", "tool_call", "invalid_tool_call", "function_call", "tool_call_chunk", "input_json_delta"}
-)
+Content: TypeAlias = str | list[str | Block]
 
 
 def rewrite_history(messages: Sequence[BaseMessage], format: ToolFormat) -> list[BaseMessage]:  # noqa: A002
-    """Return `messages` with calls and results said in words.
+    """Return `messages` with calls and results written as text.
 
-    * The calls of an `AIMessage`, broken ones too, stand behind its text.
+    * The calls of an `AIMessage`, broken ones too, stand after its text.
     * The results that follow one another become one `HumanMessage`, in their order: of a `ToolMessage`, a
       `FunctionMessage`, or the `tool_result` blocks of a `HumanMessage` (Anthropic's way). Content in blocks becomes
-      text; what is no text stays a block.
+      text; what is not text stays a block.
     * A result bears its tool's name. Where that does not tell which call it answers, the call and the result bear
       the call's id.
 
@@ -53,75 +51,69 @@ def with_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMe
         return list(messages)
     for n, message in enumerate(messages):
         if isinstance(message, SystemMessage):
-            said = message.model_copy(update={"content": _appended(message.content, text, "\n\n")})
-            return [*messages[:n], said, *messages[n + 1 :]]
+            extended = message.model_copy(update={"content": _append(message.content, text, "\n\n")})
+            return [*messages[:n], extended, *messages[n + 1 :]]
     return [SystemMessage(text), *messages]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    name: str
-    args: Mapping[str, Any] | str
-    id: str
-
-
 class _Rewriter:
+    """Rewrites one conversation, message by message."""
+
     def __init__(self, tool_format: ToolFormat) -> None:
         self._format = tool_format
         self._names: dict[str, str] = {}  # of the tools that were called, by the calls' ids
-        self._shown_ids: set[str] = set()
-        self._results: list[str | Block] = []
+        self._shown_ids: set[str] = set()  # those of calls that their name does not tell apart
+        self._results: list[str | Block] = []  # that follow one another, and are not in a message yet
         self._rewritten: list[BaseMessage] = []
 
     def rewrite(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         for n, message in enumerate(messages):
             if isinstance(message, ToolMessage):
                 is_error = message.status == "error"
-                self._result(message.name, message.tool_call_id, message.content, is_error=is_error)
+                self._add_result(message.name, message.tool_call_id, message.content, is_error=is_error)
             elif isinstance(message, FunctionMessage):
-                self._result(message.name, "", message.content)
-            elif isinstance(message, HumanMessage) and _has_block(message, "tool_result"):
-                self._human(message)
+                self._add_result(message.name, "", message.content)
+            elif isinstance(message, HumanMessage):
+                self._add_human(message)
             else:
-                self._say(self._ai(message, f"$.messages[{n}]") if isinstance(message, AIMessage) else message)
-        self._close_results()
+                self._add(self._write_calls(message, f"$.messages[{n}]") if isinstance(message, AIMessage) else message)
+        self._end_results()
         return self._rewritten
 
-    def _say(self, message: BaseMessage) -> None:
-        self._close_results()
+    def _add(self, message: BaseMessage) -> None:
+        self._end_results()
         self._rewritten.append(message)
 
-    def _ai(self, message: AIMessage, path: str) -> AIMessage:
-        calls = _calls(message, path)
-        if not calls:
-            return message
-        times = Counter(call.name for call in calls)
-        self._names.update((call.id, call.name) for call in calls)
-        self._shown_ids.update(call.id for call in calls if times[call.name] > 1)
-        said = "\n".join(self._format.call(call.name, call.args, self._shown(call.id)) for call in calls)
-        return _without_calls(message, said)
-
-    def _shown(self, call_id: str) -> str:
-        return call_id if call_id in self._shown_ids else ""
-
-    def _result(self, name: str | None, call_id: str, content: object, *, is_error: bool = False) -> None:
-        name = name or self._names.get(call_id, "")
-        text, media = _split(content)
-        self._results.append(self._format.result(name, text, self._shown(call_id) if name else call_id, is_error))
-        self._results.extend(media)
-
-    def _human(self, message: HumanMessage) -> None:
+    def _add_human(self, message: HumanMessage) -> None:
+        """Add the results that a human message holds, and then what else it holds."""
+        blocks = _blocks(message.content)
         rest: list[str | Block] = []
-        for block in _blocks(message.content):
+        for block in blocks:
             if isinstance(block, dict) and block.get("type") == "tool_result":
                 is_error = bool(block.get("is_error"))
-                self._result(None, str(block.get("tool_use_id") or ""), block.get("content"), is_error=is_error)
+                self._add_result(None, str(block.get("tool_use_id") or ""), block.get("content"), is_error=is_error)
             else:
                 rest.append(block)
-        if rest:
-            self._say(message.model_copy(update={"content": rest}))
+        if len(rest) == len(blocks):
+            self._add(message)  # the very same
+        elif rest:
+            self._add(message.model_copy(update={"content": rest}))
 
-    def _close_results(self) -> None:
+    def _add_result(self, name: str | None, call_id: str, content: object, *, is_error: bool = False) -> None:
+        name = name or self._names.get(call_id, "")
+        texts: list[str] = []
+        media: list[Block] = []
+        for block in _blocks(content):
+            if (text := _text(block)) is not None:
+                texts.append(text)
+            elif isinstance(block, dict):
+                media.append(block)
+        shown_id = call_id if not name or call_id in self._shown_ids else ""
+        self._results.append(self._format.result(name, "\n".join(texts), shown_id, is_error))
+        self._results.extend(media)
+
+    def _end_results(self) -> None:
+        """Put the results that were collected into one message."""
         results, self._results = self._results, []
         if not results:
             return
@@ -131,52 +123,58 @@ class _Rewriter:
         else:
             self._rewritten.append(HumanMessage("\n".join(map(str, results))))
 
+    def _write_calls(self, message: AIMessage, path: str) -> AIMessage:
+        """The message with its calls in its text; the very same if it has none."""
+        calls = _calls_of(message, path)
+        if not calls:
+            return message
+        times = Counter(call.name for call in calls)
+        self._names.update((str(call.id), str(call.name)) for call in calls)
+        self._shown_ids.update(str(call.id) for call in calls if times[call.name] > 1)
+        written = "\n".join(
+            self._format.call(str(call.name), call.args or {}, str(call.id) if call.id in self._shown_ids else "")
+            for call in calls
+        )
+        blocks = [block for block in _blocks(message.content) if not _is_call(block)]
+        texts = [text for block in blocks if (text := _text(block)) is not None]
+        content = "".join(texts) if len(texts) == len(blocks) else blocks
+        kwargs = message.additional_kwargs
+        return AIMessage(
+            content=cast("Any", _append(content, written, "\n")),
+            # the provider's own copy of the calls would be sent on by some
+            additional_kwargs={key: kwargs[key] for key in kwargs if key not in ("tool_calls", "function_call")},
+            response_metadata=message.response_metadata,
+            name=message.name,
+            id=message.id,
+        )
 
-def _calls(message: AIMessage, path: str) -> list[_Call]:
-    """The calls of a message, in all the ways in which it may hold them, each once."""
+
+def _calls_of(message: AIMessage, path: str) -> list[ToolCall]:
+    """The calls of a message, in all the places where it may hold them, each once."""
     blocks = [block for block in _blocks(message.content) if _is_call(block)]
     if not (message.tool_calls or message.invalid_tool_calls or blocks or "function_call" in message.additional_kwargs):
         return []
     bare = message.model_copy(update={"content": blocks})
-    calls = [call for turn in openai_turns(bare, path) for call in turn.get("tool_calls", ())]
-    return [_Call(call["function"]["name"], _args(call["function"]["arguments"]), call["id"]) for call in calls]
+    calls: list[ToolCall] = []
+    for call in (call for turn in openai_turns(bare, path) for call in turn.get("tool_calls", ())):
+        args: Any = call["function"]["arguments"]
+        try:
+            parsed = json.loads(args)
+        except (ValueError, RecursionError):
+            parsed = None
+        args = parsed if isinstance(parsed, dict) else args  # broken ones are shown as they were
+        calls.append(ToolCall(name=call["function"]["name"], args=args, id=call["id"]))
+    return calls
 
 
-def _args(text: str) -> dict[str, Any] | str:
-    try:
-        args = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return args if isinstance(args, dict) else text
+def _is_call(block: str | Block) -> bool:
+    return isinstance(block, dict) and block.get("type") in (*CALL_BLOCKS, *CALL_PIECES)
 
 
-def _without_calls(message: AIMessage, said: str) -> AIMessage:
-    blocks = [block for block in _blocks(message.content) if not _is_call(block)]
-    texts = [text for block in blocks if (text := _text(block)) is not None]
-    content = "".join(texts) if len(texts) == len(blocks) else blocks
-    kept = {
-        key: value for key, value in message.additional_kwargs.items() if key not in ("tool_calls", "function_call")
-    }
-    return AIMessage(
-        content=cast("Any", _appended(content, said, "\n")),
-        additional_kwargs=kept,
-        response_metadata=message.response_metadata,
-        name=message.name,
-        id=message.id,
-    )
-
-
-def _appended(content: str | Sequence[str | Block], text: str, glue: str) -> str | list[str | Block]:
+def _append(content: str | Sequence[str | Block], text: str, separator: str) -> Content:
     if isinstance(content, str):
-        return f"{content}{glue}{text}" if content else text
+        return f"{content}{separator}{text}" if content else text
     return [*content, _text_block(text)]
-
-
-def _split(content: object) -> tuple[str, list[Block]]:
-    """The text of a result, and what in it is no text."""
-    blocks = _blocks(content)
-    texts = [text for block in blocks if (text := _text(block)) is not None]
-    return "\n".join(texts), [block for block in blocks if isinstance(block, dict) and _text(block) is None]
 
 
 def _blocks(content: object) -> list[str | Block]:
@@ -186,7 +184,7 @@ def _blocks(content: object) -> list[str | Block]:
 
 
 def _text(block: str | Block) -> str | None:
-    """What a block says, if it is one of text or of JSON."""
+    """The text of a block, if it is one of text or of JSON."""
     if isinstance(block, str):
         return block
     if block.get("type") == "json":
@@ -196,11 +194,3 @@ def _text(block: str | Block) -> str | None:
 
 def _text_block(text: str) -> Block:
     return {"type": "text", "text": text}
-
-
-def _is_call(block: str | Block) -> bool:
-    return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
-
-
-def _has_block(message: BaseMessage, kind: str) -> bool:
-    return any(isinstance(block, dict) and block.get("type") == kind for block in _blocks(message.content))

@@ -1,4 +1,4 @@
-"""The arguments of a call, read with the mends that small models need and that leave no doubt."""
+"""The arguments of a call, read with those repairs that small models need and that leave no doubt."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any
 from langplug._tools.scanner import Read, Scanner
 
 QUOTES = frozenset("\"'")
+# what may stand between brackets and strings; within a tag, `<` may begin the tag that closes it
 _PLAIN = re.compile(r"""[^"'(){}\[\]]*""")
 _PLAIN_IN_TAG = re.compile(r"""[^"'(){}\[\]<]*""")
 _SCALAR = re.compile(r"[^\s,(){}\[\]<]*")
@@ -14,10 +15,10 @@ _BODY = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 
 
 def read_value(scanner: Scanner, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
-    """One JSON or Python literal, as it stands, and whether it came to its end.
+    """The text of one JSON or Python literal, and whether it came to its end.
 
     Args:
-        scanner: What to read; it stands on the value.
+        scanner: What to read; the value is next.
         in_tag: Whether a tag ends the value: then `<` cuts it off, unless within a string.
     """
     char = yield from scanner.peek()
@@ -29,7 +30,10 @@ def read_value(scanner: Scanner, *, in_tag: bool = False) -> Read[tuple[str, boo
 
 
 def read_nested(scanner: Scanner, depth: int, *, in_tag: bool = False) -> Read[tuple[str, bool]]:
-    """All up to the bracket that brings `depth` open brackets to none, and whether that came."""
+    """The text up to the bracket that closes the last of `depth` open ones, and whether that came.
+
+    Which bracket closes which is not looked at: models mix them up, and `literal` decides whether it is broken.
+    """
     plain = _PLAIN_IN_TAG if in_tag else _PLAIN
     pieces: list[str] = []
     while True:
@@ -47,21 +51,21 @@ def read_nested(scanner: Scanner, depth: int, *, in_tag: bool = False) -> Read[t
 
 
 def read_string(scanner: Scanner) -> Read[tuple[str, bool]]:
-    """A string in double or single quotes, with the quotes, and whether it came to its end."""
+    """The text of a string in double or single quotes, with the quotes, and whether it came to its end."""
     quote = yield from scanner.take()
     pieces = [quote]
     while True:
         pieces.append((yield from scanner.run(_BODY[quote])))
         char = yield from scanner.take()
         pieces.append(char)
-        if char == "\\":
+        if char == "\\":  # the next character is escaped: it ends nothing
             pieces.append((yield from scanner.take()))
         elif char == quote or not char:
             return "".join(pieces), bool(char)
 
 
 def arguments_of(text: str) -> dict[str, Any] | None:
-    """The arguments that `text` says, or None if they are broken: an object, a string that holds one, or `null`."""
+    """The arguments in `text`: an object, a string that holds one, or `null`. None if they are broken."""
     value = literal(text)
     if value is None:
         return {} if text.strip() in ("null", "None") else None
@@ -73,8 +77,8 @@ def arguments_of(text: str) -> dict[str, Any] | None:
 def literal(text: str) -> Any:
     """The value of a JSON text, or None if it is broken beyond doubt.
 
-    Mended: newlines within strings, commas before a closing bracket, and Python's way of writing (single quotes,
-    `True`, `False`, `None`, tuples).
+    Repaired: newlines within strings, commas before a closing bracket, and Python's way of writing (single quotes,
+    `True`, `False`, `None`, tuples, `a=1` for `"a": 1`).
     """
     try:
         return json.loads(text, strict=False)
@@ -86,6 +90,7 @@ def literal(text: str) -> Any:
         return None
 
 
+# `*+` never gives back what it matched: a long word that is not a key would else cost the square of its length
 _TOKENS = re.compile(
     r"""(?P<string> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' )
       | (?<![\w.$-]) (?P<key> [A-Za-z_][\w.$-]*+ ) \s*+ = (?!=)

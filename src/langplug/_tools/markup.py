@@ -1,17 +1,19 @@
 """Tool calls read back out of text: what all formats share.
 
-A format is a few `Markup`s: what opens a call, where that counts, and a reader of what follows. `MarkupParser` streams
-the prose, runs the readers, and gives out exactly the text that turned out to be no call.
+A format is a `Grammar` of a few `Markup`s: what opens a call, where that counts, and a reader of what follows. One
+grammar serves all answers. `MarkupParser` streams the prose of one answer, runs the readers, and gives out exactly the
+text that turned out not to be a call.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, cast
 
 from langplug._parts import ToolCall
 from langplug._tools.scanner import BLANKS, Read, Scanner
+from langplug._tools.schema import Schema
 
 
 class CallParser(Protocol):
@@ -26,11 +28,14 @@ class CallParser(Protocol):
         ...
 
 
+BoundTools: TypeAlias = Mapping[str, Schema]
+"""The tools whose calls are recognised: the JSON schema of each one's arguments, by its name."""
+
 Found: TypeAlias = list[ToolCall] | None
 """The calls that were read (an empty list: markup without a call), or None if it was only text."""
 
-Reader: TypeAlias = Callable[[Scanner], Read[Found]]
-"""Reads on behind an opener."""
+Reader: TypeAlias = Callable[[Scanner, BoundTools], Read[Found]]
+"""Reads on after an opener. It keeps nothing between two answers, as it serves all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,48 @@ class Markup:
 
     Attributes:
         opener: The characters that it begins with.
-        read: Reads what follows. None: the opener is all there is to it, and goes.
-        where: Where it counts. The start of a line is the start of the answer, the place behind a call, or a newline
+        read: Reads what follows. None: the opener is all there is to it, and is left out of the text.
+        where: Where it counts. The start of a line is the start of the answer, the place after a call, or a newline
             and at most one blank: what is indented further is more likely part of something else.
     """
 
     opener: str
     read: Reader | None = None
-    where: Literal["anywhere", "line start", "behind a call"] = "anywhere"
+    where: Literal["anywhere", "line start", "after a call"] = "anywhere"
+
+
+class Grammar:
+    """What the calls of a format look like.
+
+    Args:
+        markups: What to recognise; the first of two with the same opener counts.
+
+    Attributes:
+        after_call: The markups that count right after a call: all of them.
+        line_start: Those that count at the start of a line.
+        anywhere: Those that count in the middle of a line.
+        prose: A character, and all that follows and can begin no markup.
+    """
+
+    def __init__(self, *markups: Markup) -> None:
+        before_calls = [markup for markup in markups if markup.where != "after a call"]
+        self.after_call = _Place(markups)
+        self.line_start = _Place(before_calls)
+        self.anywhere = _Place([markup for markup in before_calls if markup.where == "anywhere"])
+        firsts = "".join(map(re.escape, sorted(self.line_start.first_chars)))
+        self.prose = re.compile(f"(?s:.)[^{firsts}]*" if firsts else r"(?s:.)+")
+
+
+class _Place:
+    """The markups that count in one place."""
+
+    def __init__(self, markups: Sequence[Markup]) -> None:
+        self.readers: dict[str, Reader | None] = {}
+        for markup in markups:
+            self.readers.setdefault(markup.opener, markup.read)
+        self.openers = frozenset(self.readers)
+        self.first_chars = frozenset(opener[0] for opener in self.openers)
+        self.closers = [markup.opener for markup in markups if markup.where == "after a call"]
 
 
 class MarkupParser:
@@ -56,83 +95,74 @@ class MarkupParser:
     markup, or is blank and may stand before some. Once the text departs from what a call of a bound tool looks like, it
     comes out as it was, and the reading goes on right there.
 
-    Spaces, tabs and newlines directly around calls go, except that text on both sides of calls stays apart: the blanks
-    before the first of the calls, or if there are none those behind the last, come out before the text that follows.
+    Spaces, tabs and newlines directly around calls are left out, except that text on both sides of calls stays apart:
+    the blanks before the first of the calls, or if there are none those after the last, come out before the text that
+    follows.
 
     Args:
-        markups: What to recognise; the first of two with the same opener counts.
+        grammar: What to recognise.
+        tools: The tools whose calls are recognised.
     """
 
-    def __init__(self, markups: Iterable[Markup]) -> None:
-        self._behind = tuple(markups)
-        self._line_start = tuple(markup for markup in self._behind if markup.where != "behind a call")
-        self._anywhere = tuple(markup for markup in self._line_start if markup.where == "anywhere")
-        firsts = "".join({re.escape(markup.opener[0]) for markup in self._line_start})
-        self._prose = re.compile(f"(?s:.)[^{firsts}]*" if firsts else r"(?s:.)+")
-        self._tape = Scanner()
+    def __init__(self, grammar: Grammar, tools: BoundTools) -> None:
+        self._grammar = grammar
+        self._tools = tools
+        self._scanner = Scanner()
         self._out = _Output()
-        self._job = self._read()
+        self._reading = self._read()
 
     def feed(self, text: str) -> list[str | ToolCall]:
         """Take the next piece; return what is certain now, in order."""
         if text:
-            self._tape.feed(text)
-            next(self._job)
+            self._scanner.feed(text)
+            next(self._reading)
         return self._out.take()
 
     def flush(self) -> list[str | ToolCall]:
-        """Say that the answer is over, or goes on behind something else; return what was held back."""
-        self._tape.end()
-        next(self._job, None)
+        """Say that the answer is over, or goes on after something else; return what was held back."""
+        self._scanner.end()
+        next(self._reading, None)
         self._out.end()
-        self._tape = Scanner()
-        self._job = self._read()
+        self._scanner.restart()
+        self._reading = self._read()
         return self._out.take()
 
     def _read(self) -> Read[None]:
-        scanner, out = self._tape, self._out
+        """Read the answer to its end, a run of blanks, of prose or of markup at a time."""
+        scanner, out, grammar = self._scanner, self._out, self._grammar
         while (yield from scanner.more()):
             scanner.mark()
             if blanks := scanner.now(BLANKS):
                 out.say(blanks)
                 continue
-            markups = self._allowed()
-            char = yield from scanner.peek()
-            if any(markup.opener.startswith(char) for markup in markups):
-                yield from self._read_markup(markups)
+            if out.is_after_call:
+                place = grammar.after_call
             else:
-                out.say(scanner.now(self._prose))
-
-    def _allowed(self) -> Sequence[Markup]:
-        if self._out.is_behind_call:
-            return self._behind
-        return self._line_start if self._out.is_at_line_start else self._anywhere
-
-    def _read_markup(self, markups: Sequence[Markup]) -> Read[None]:
-        opener = yield from self._tape.one_of(markup.opener for markup in markups)
-        if opener is None:
-            if not self._is_cut_closer(markups):
-                self._out.say(self._tape.marked())
-            return
-        read = next(markup.read for markup in markups if markup.opener == opener)
-        calls = (yield from read(self._tape)) if read else []
-        if calls is None:
-            self._out.say(self._tape.marked())
-        else:
-            self._out.call(calls)
-
-    def _is_cut_closer(self, markups: Sequence[Markup]) -> bool:
-        """Whether the answer ends in what would have become the end of the markup of a call."""
-        begun = self._tape.marked()
-        closers = (markup.opener for markup in markups if markup.where == "behind a call")
-        return self._tape.at_end and any(closer.startswith(begun) for closer in closers)
+                place = grammar.line_start if out.is_at_line_start else grammar.anywhere
+            if (yield from scanner.peek()) not in place.first_chars:
+                out.say(scanner.now(grammar.prose))
+                continue
+            opener = yield from scanner.one_of(place.openers)
+            if opener is None:
+                begun = scanner.marked()
+                # an answer may end within the end of a call's markup: `</tool_` after a whole call is not text
+                if not (scanner.at_end and any(closer.startswith(begun) for closer in place.closers)):
+                    out.say(begun)
+                continue
+            read = place.readers[opener]
+            calls = (yield from read(scanner, self._tools)) if read else []
+            # more calls of the same markup come by themselves: what separates them counts "after a call"
+            if calls is None:
+                out.say(scanner.marked())
+            else:
+                out.call(calls)
 
 
 class _Output:
     """Text and calls on their way out; blanks wait until it is known what they stand before."""
 
     def __init__(self) -> None:
-        self.is_behind_call = False
+        self.is_after_call = False
         self._parts: list[str | ToolCall] = []
         self._blanks: list[str] = []
         self._tail = ""  # the last two of the blanks
@@ -141,49 +171,45 @@ class _Output:
 
     @property
     def is_at_line_start(self) -> bool:
-        return "\n" in self._tail or not (self._has_text or self.is_behind_call)
+        # of `\n` and one blank the newline is among the last two; of more blanks after it, it is not
+        return "\n" in self._tail or not (self._has_text or self.is_after_call)
 
     def say(self, text: str) -> None:
         body = text.rstrip(" \t\r\n")
         if body:
-            self._parts.append(self._gap_before_text() + body)
-            self._has_text, self.is_behind_call, self._tail = True, False, ""
+            blanks = self._take_blanks()
+            if self.is_after_call:
+                # text on both sides of calls stays apart; before the first text of the answer nothing has to
+                blanks = (self._gap or blanks) if self._has_text else ""
+            self._parts.append(blanks + body)
+            self._has_text, self.is_after_call, self._tail = True, False, ""
         self._blanks.append(text[len(body) :])
         self._tail = (self._tail + text[len(body) :])[-2:]
 
     def call(self, calls: Iterable[ToolCall]) -> None:
         blanks = self._take_blanks()
-        if not self.is_behind_call:
+        if not self.is_after_call:
             self._gap = blanks
-        self.is_behind_call, self._tail = True, ""
+        self.is_after_call, self._tail = True, ""
         self._parts.extend(calls)
 
     def end(self) -> None:
         blanks = self._take_blanks()
-        if blanks and not self.is_behind_call:
+        if blanks and not self.is_after_call:
             self._parts.append(blanks)
 
     def take(self) -> list[str | ToolCall]:
+        """What is certain by now, with text that follows on text joined."""
         parts, self._parts = self._parts, []
         if len(parts) < 2:
             return parts
-        return [part for is_text, run in groupby(parts, _is_text) for part in (_joined(run) if is_text else run)]
-
-    def _gap_before_text(self) -> str:
-        blanks = self._take_blanks()
-        if not self.is_behind_call:
-            return blanks
-        return (self._gap or blanks) if self._has_text else ""
+        joined: list[str | ToolCall] = []
+        for is_text, run in groupby(parts, lambda part: isinstance(part, str)):
+            found = list(run)
+            joined.extend(["".join(cast("list[str]", found))] if is_text else found)
+        return joined
 
     def _take_blanks(self) -> str:
         blanks = "".join(self._blanks)
         self._blanks.clear()
         return blanks
-
-
-def _is_text(part: str | ToolCall) -> bool:
-    return isinstance(part, str)
-
-
-def _joined(parts: Iterable[str | ToolCall]) -> list[str]:
-    return ["".join(part for part in parts if isinstance(part, str))]

@@ -1,42 +1,24 @@
-"""The formats that there are, and which of them a model speaks."""
+"""The formats, found by themselves, and which of them a model writes in."""
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 
-from langplug._tools import default, hermes, llama3, mistral, plain_json, pythonic, qwen_coder
-from langplug._tools.formats import ToolFormat
+from langplug._suggest import did_you_mean
+from langplug._tools.tool_format import Speakers, ToolFormat
 
-TOOL_FORMATS: Mapping[str, ToolFormat] = {
-    each.FORMAT.name: each.FORMAT for each in (default, hermes, qwen_coder, llama3, mistral, plain_json, pythonic)
-}
-"""The formats by name; `"default"` is for a model of which nothing is known."""
+_FOLDER = importlib.import_module("langplug._tools.formats")
+_MODULES = [
+    importlib.import_module(f"{_FOLDER.__name__}.{name}")
+    for name in sorted(module.name for module in pkgutil.iter_modules(_FOLDER.__path__))
+]
 
-_IN_TEMPLATES = (
-    (("<tool_call>", "<function="), "qwen_coder"),
-    (("<tool_call>",), "hermes"),
-    (("<|python_start|>",), "pythonic"),
-    (("<|tool_call_start|>",), "pythonic"),
-    (("<|python_tag|>",), "llama3"),
-    (("[TOOL_CALLS]",), "mistral"),
-    (("<|start_header_id|>",), "llama3"),
-)
-_IN_NAMES = (
-    ("qwen3coder", "qwen_coder"),
-    ("qwen3.5", "qwen_coder"),
-    ("hermes", "hermes"),
-    ("qwen", "hermes"),
-    ("qwq", "hermes"),
-    ("smollm", "hermes"),
-    ("llama4", "pythonic"),
-    ("toolace", "pythonic"),
-    ("lfm2", "pythonic"),
-    ("llama3", "llama3"),
-    ("mistral", "mistral"),
-    ("mixtral", "mistral"),
-    ("ministral", "mistral"),
-    ("magistral", "mistral"),
-    ("devstral", "mistral"),
-    ("codestral", "mistral"),
-    ("pixtral", "mistral"),
+TOOL_FORMATS: Mapping[str, ToolFormat] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
+"""The formats by name; `"default"` is for unknown models."""
+
+_SPOKEN: list[tuple[Speakers, ToolFormat]] = sorted(
+    ((module.SPOKEN_BY, module.FORMAT) for module in _MODULES if module.SPOKEN_BY is not None),
+    key=lambda pair: (pair[0].rank, pair[1].name),
 )
 
 
@@ -44,21 +26,31 @@ def format_named(name: str) -> ToolFormat:
     """The format of that name.
 
     Raises:
-        ValueError: If there is none; those that there are are named.
+        ValueError: If it is unknown; the error names those that are known.
     """
     if name not in TOOL_FORMATS:
-        raise ValueError(f"tool_format={name!r} is none that there is. Choose from {', '.join(sorted(TOOL_FORMATS))}.")
+        raise ValueError(
+            f"Unknown tool_format={name!r}.{did_you_mean(name, TOOL_FORMATS)} "
+            f"Choose from {', '.join(sorted(TOOL_FORMATS))}."
+        )
     return TOOL_FORMATS[name]
 
 
 def format_for(hint: str) -> ToolFormat:
-    """The format that a model speaks, by its name or by its chat template; `TOOL_FORMATS["default"]` if neither tells.
+    """The format that a model writes calls in, by its name or by its chat template.
 
-    The first that fits counts, from the most special to the most general: `"Hermes-3-Llama-3.1-8B"` is a Hermes.
+    Where several fit, the most special counts: `"Hermes-3-Llama-3.1-8B"` is a Hermes. `TOOL_FORMATS["default"]` where
+    none does.
     """
-    for markers, name in _IN_TEMPLATES:
-        if all(marker in hint for marker in markers):
-            return TOOL_FORMATS[name]
-    is_template = "{%" in hint or "{{" in hint  # which may mention other models
-    plain = "" if is_template else hint.casefold().replace("-", "").replace("_", "").replace(" ", "")
-    return TOOL_FORMATS[next((name for word, name in _IN_NAMES if word in plain), "default")]
+    for speakers, tool_format in _SPOKEN:
+        if any(all(marker in hint for marker in markers) for markers in speakers.templates):
+            return tool_format
+    for speakers, tool_format in _SPOKEN:
+        if any(marker in hint for marker in speakers.families):
+            return tool_format
+    if "{%" not in hint and "{{" not in hint:  # a template may mention other models
+        name = hint.casefold().replace("-", "").replace("_", "").replace(" ", "")
+        for speakers, tool_format in _SPOKEN:
+            if any(part in name for part in speakers.names):
+                return tool_format
+    return TOOL_FORMATS["default"]

@@ -6,28 +6,35 @@ pieces, so what it finds cannot depend on how the text was cut. Each character i
 
 import re
 from collections.abc import Generator, Iterable
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 Read: TypeAlias = Generator[None, None, T]
-"""The reading of a `T`."""
+"""The reading of a `T`: it yields to wait for text, and returns what it read."""
 
 BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 class Scanner:
-    """What has come, how far it is read, and what was passed since the last mark.
+    """The text that has come, how far it is read, and what was passed since the last mark.
 
     Attributes:
         rewound: Whether it was wound back at the end. What is left is then read for the second time.
+        fence: What stands in the Markdown fence that is open; empty if none is. It is kept here since readers serve
+            all answers, and a fence that opens looks like one that closes.
     """
 
-    __slots__ = ("_at", "_ended", "_passed", "_start", "_text", "rewound")
+    __slots__ = ("_at", "_ended", "_passed", "_start", "_text", "fence", "rewound")
 
     def __init__(self) -> None:
+        self.fence: Literal["", "text", "calls"] = ""
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, after the end: all of the text must have been read."""
         self._text = ""
         self._at = 0
-        self._start = 0  # where in the first of what was passed the mark is
+        self._start = 0  # where in the first piece of `_passed` the mark is
         self._passed: list[str] = []
         self._ended = False
         self.rewound = False
@@ -58,7 +65,7 @@ class Scanner:
         return "".join([*self._passed, self._text[: self._at]])[self._start :]
 
     def rewind(self, length: int) -> None:
-        """Go back to `length` characters behind the mark, once all has come."""
+        """Go back to `length` characters after the mark, once all has come."""
         self._text = self.marked() + self._text[self._at :]
         self._passed.clear()
         self._start, self._at = 0, length
@@ -114,7 +121,7 @@ class Scanner:
 
     def one_of(self, words: Iterable[str]) -> Read[str | None]:
         """The longest of `words` that stands here. None: none does, and what began like one is passed."""
-        every = frozenset(words)
+        every = frozenset(words)  # costs nothing where it is one already
         going, word = every, ""
         while (char := (yield from self.peek())) and (
             going := frozenset(each for each in going if each.startswith(char, len(word)))
@@ -142,4 +149,5 @@ class Scanner:
                 begun += yield from self.take()
             if begun == end or not begun:
                 return "".join(pieces), begun == end
+            # what looked like the end was not: as its first character stands in it once, nothing was missed
             pieces.append(begun)

@@ -1,19 +1,69 @@
-"""Tools, as callers bind them: which there are, which must or may be called, and how many."""
+"""Tools, as callers bind them: OpenAI tool dicts, and which of them must or may be called, and how many."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langplug._errors import UnsupportedError
+from langplug._tools.schema import Schema, dump
 
-Choice = str | dict[str, Any]
+Tool: TypeAlias = Mapping[str, Any]
+"""An OpenAI tool dict: `{"type": "function", "function": {"name", "description", "parameters"}}`."""
+
+ToolChoice: TypeAlias = str | Mapping[str, Any] | None
+"""`"auto"` (or None), `"none"`, `"required"` (or `"any"`), a tool's name, or an OpenAI tool-choice dict."""
+
+Choice: TypeAlias = str | dict[str, Any]
 """`"auto"`, `"none"`, `"required"`, or `{"type": "function", "function": {"name": ...}}`."""
 
 
-@dataclass(frozen=True, slots=True)
+class ToolDict(dict[str, Any]):
+    """An OpenAI tool dict that was converted and checked: a call that is given it does neither again.
+
+    It is not to be changed: what is made of it is remembered.
+    """
+
+    @cached_property
+    def signature(self) -> str:
+        """What a model is told of it, as one line of JSON."""
+        return _dump_signature(self)
+
+
+# --- what a tool dict says ---
+
+
+def name_of(tool: Tool) -> str:
+    """The name of a tool."""
+    return str(_function(tool)["name"])
+
+
+def schemas_of(tools: Sequence[Tool]) -> dict[str, Schema]:
+    """The JSON schemas of the tools' arguments, by the tools' names."""
+    return {name_of(tool): _function(tool).get("parameters") or {} for tool in tools}
+
+
+def signature_of(tool: Tool) -> str:
+    """Name, description and parameters of a tool, as one line of JSON."""
+    return tool.signature if isinstance(tool, ToolDict) else _dump_signature(tool)
+
+
+def _dump_signature(tool: Tool) -> str:
+    return dump({key: value for key, value in _function(tool).items() if key in ("name", "description", "parameters")})
+
+
+def _function(tool: Tool) -> Mapping[str, Any]:
+    function: Mapping[str, Any] = tool.get("function", tool)
+    return function
+
+
+# --- the tools of one call ---
+
+
+@dataclass(frozen=True)
 class Toolbox:
     """The tools of one call.
 
@@ -37,7 +87,7 @@ class Toolbox:
         """Whether the answer must not hold a call."""
         return self.choice == "none"
 
-    @property
+    @cached_property
     def callable_tools(self) -> tuple[dict[str, Any], ...]:
         """The tools that the choice leaves open: the named one, none, or all."""
         if self.forbidden:
@@ -54,12 +104,7 @@ class Toolbox:
         return 1 if self.parallel is False else None
 
 
-def name_of(tool: Mapping[str, Any]) -> str:
-    """The name of an OpenAI tool dict."""
-    return str(tool["function"]["name"])
-
-
-def toolbox(given: Mapping[str, Any], owner: str) -> Toolbox:
+def toolbox_of(given: Mapping[str, Any], owner: str) -> Toolbox:
     """The toolbox that a call's `tools`, `tool_choice`, `strict` and `parallel_tool_calls` stand for.
 
     Raises:
@@ -73,40 +118,52 @@ def toolbox(given: Mapping[str, Any], owner: str) -> Toolbox:
     return Toolbox(tools, choice_of(given.get("tool_choice"), tools, owner), given.get("parallel_tool_calls"))
 
 
-def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[dict[str, Any], ...]:
+def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDict, ...]:
     """Tools of every kind that LangChain knows as OpenAI tool dicts.
 
     One that is given twice counts once, be it as a class and as its JSON schema, as long as that has no `$ref`.
 
     Raises:
         ValueError: If one is of another kind, is a tool that runs at the provider or has no name, or two have one
-            name; or if it is no list.
+            name; or if it is not a list.
     """
     if isinstance(tools, str | Mapping | BaseTool) or not isinstance(tools, Iterable):
         raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
-    described: dict[str, dict[str, Any]] = {}
-    for tool in (convert_to_openai_tool(tool, strict=strict) for tool in tools):
-        if tool.get("type") != "function" or "function" not in tool:
-            raise ValueError(f"The tool {tool!r} would run at its provider. langplug's models call functions only.")
-        if not tool["function"].get("name"):
-            raise ValueError(f"The tool {tool!r} has no name. Give its function one.")
-        known = described.setdefault(name_of(tool), tool)
-        if _bare(known) != _bare(tool):
-            raise ValueError(f"Two tools are named {name_of(tool)!r}: a call of it would be ambiguous. Rename one.")
+    described: dict[str, ToolDict] = {}
+    for tool in tools:
+        if isinstance(tool, ToolDict):
+            found = (
+                tool  # `bind_tools` made it; langchain-core, too, leaves an OpenAI dict as it is whatever `strict` is
+            )
+        else:
+            found = ToolDict(convert_to_openai_tool(tool, strict=strict))
+            if found.get("type") != "function" or "function" not in found:
+                raise ValueError(
+                    f"The tool {found!r} would run at its provider. langplug's models call functions only."
+                )
+            if not found["function"].get("name"):
+                raise ValueError(f"The tool {found!r} has no name. Give its function one.")
+        known = described.setdefault(name_of(found), found)
+        if known is not found and _undecorated(known) != _undecorated(found):
+            raise ValueError(f"Two tools are named {name_of(found)!r}: a call of it would be ambiguous. Rename one.")
     return tuple(described.values())
 
 
-def _bare(schema: Any) -> Any:
+def _undecorated(schema: Any) -> Any:
     """The schema without titles and empty descriptions, which a class gets or loses on its way here."""
     if isinstance(schema, list):
-        return [_bare(item) for item in schema]
+        return [_undecorated(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {key: _bare(value) for key, value in schema.items() if not _is_decoration(key, value)}
+    return {
+        key: _undecorated(value)
+        for key, value in schema.items()
+        # an argument may be called "title": then its value is a schema
+        if not (key == "title" and isinstance(value, str)) and not (key == "description" and not value)
+    }
 
 
-def _is_decoration(key: str, value: Any) -> bool:
-    return (key == "title" and isinstance(value, str)) or (key == "description" and not value)
+# --- which must be called ---
 
 
 def is_forcing(choice: Any) -> bool:
@@ -114,44 +171,43 @@ def is_forcing(choice: Any) -> bool:
     return choice not in (None, False, "auto", "none")
 
 
-def choice_of(choice: Any, tools: Sequence[Mapping[str, Any]], owner: str) -> Choice:
+def choice_of(choice: Any, tools: Sequence[Tool], owner: str) -> Choice:
     """A caller's `tool_choice` (None, a bool, a word, a tool's name, a dict) in OpenAI's form.
 
     Raises:
         ValueError: If it names a tool that is not there, or is none of these.
     """
-    names = [name_of(tool) for tool in tools]
     if choice is None or choice is False or choice == "auto":
         return "auto"
     if choice in ("none", "required", "any"):
         return "required" if choice == "any" else str(choice)
+    names = [name_of(tool) for tool in tools]
     if choice is True:
         if len(names) != 1:
             raise ValueError(f"{owner}: tool_choice=True is for one tool, and there are {len(names)}: name one.")
-        return _named(names[0])
-    name = _wanted_name(choice)
+        name = names[0]
+    else:
+        name = chosen_name(choice)
     if name not in names:
         raise ValueError(f"{owner}: tool_choice={choice!r} names no bound tool. Bound are: {', '.join(names)}.")
-    return _named(str(name))
-
-
-def _named(name: str) -> Choice:
     return {"type": "function", "function": {"name": name}}
 
 
-def _wanted_name(choice: Any) -> str | None:
-    """The name in OpenAI's form, Anthropic's (`{"type": "tool", "name": ...}`), or a bare string."""
-    if isinstance(choice, str):
-        return choice
-    if not isinstance(choice, Mapping):
-        return None
-    function = choice.get("function")
-    return function.get("name") if isinstance(function, Mapping) else choice.get("name")
+def chosen_name(choice: Any) -> str:
+    """The tool that a choice names, in OpenAI's form, Anthropic's (`{"type": "tool", "name": ...}`) or a bare string.
+
+    Empty if it names none.
+    """
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        holder = function if isinstance(function, Mapping) else choice
+        return str(holder.get("name") or "")
+    return choice if isinstance(choice, str) and choice not in ("auto", "none", "required", "any") else ""
 
 
 def refuse_tools(owner: str) -> UnsupportedError:
     """The error for tools at a model that has turned them off."""
     return UnsupportedError(
-        f'{owner} does not call tools: its class says `tool_calling = "off"`. Write `tool_calling = "prompted"` to '
-        'have langplug ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
+        f'{owner} does not call tools: its tool_calling is "off". Write `tool_calling = "prompted"` to have langplug '
+        'ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
     )

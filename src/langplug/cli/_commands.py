@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from langplug._suggest import did_you_mean
 from langplug.cli._exit import UsageError
 from langplug.cli._parameters import check_name, parse_value
 from langplug.cli._session import Session
-from langplug.cli._suggest import did_you_mean
 
 _NOTHING: Final = '""'
 """What is written for a system prompt that is none."""
@@ -35,7 +35,7 @@ def run_command(session: Session, line: str) -> None:
     name, _, rest = line.removeprefix("/").partition(" ")
     command = COMMANDS.get(name)
     if command is None:
-        near = did_you_mean(f"/{name}", [f"/{known}" for known in COMMANDS]) or ", /help lists them"
+        near = did_you_mean(f"/{name}", [f"/{known}" for known in COMMANDS], inline=True) or ", /help lists them"
         raise UsageError(f"unknown command '/{name}'{near} (to send it as a message, begin with a space)")
     command.run(session, rest.strip())
 

@@ -10,9 +10,9 @@ from importlib.metadata import entry_points
 from typing import Any, Final, NoReturn, Protocol, cast
 
 from langplug import __version__, cli
+from langplug._suggest import did_you_mean
 from langplug.cli import _exit
 from langplug.cli._exit import ReaderGone, UsageError
-from langplug.cli._suggest import did_you_mean
 from langplug.cli._terminal import Terminal, use_utf8
 
 VERBS_OF_OTHERS: Final = "langplug.verbs"
@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             flag = unknown[0].partition("=")[0]
             if flag.startswith("-"):
-                raise self._usage_error(f"unknown option {flag!r}{did_you_mean(flag, self._flags)}")
+                raise self._usage_error(f"unknown option {flag!r}{did_you_mean(flag, self._flags, inline=True)}")
             raise self._usage_error(f"unexpected argument {unknown[0]!r}")
         return namespace
 
@@ -142,7 +142,7 @@ def find_verb(name: str) -> Verb:
     if name not in modules:
         if name in KIT_VERBS:
             raise UsageError(f"{name!r} comes with the test kit: pip install 'langplug[check]'")
-        near = did_you_mean(name, modules) or f", expected {' or '.join(modules)}"
+        near = did_you_mean(name, modules, inline=True) or f", expected {' or '.join(modules)}"
         raise UsageError(f"unknown verb {name!r}{near}")
     return cast(Verb, importlib.import_module(modules[name]))
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from typing import Final, TextIO
 
+from langplug._suggest import did_you_mean
 from langplug.cli._exit import OK, UsageError
-from langplug.cli._suggest import did_you_mean
 from langplug.models.gguf import weights
 from langplug.models.gguf.weights import KNOWN, Weights
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         print(_listed())
         return OK
     if args.name not in KNOWN:
-        hint = did_you_mean(args.name, KNOWN) or f", there is {', '.join(KNOWN)}"
+        hint = did_you_mean(args.name, KNOWN, inline=True) or f", there is {', '.join(KNOWN)}"
         raise UsageError(f"no weights are called {args.name!r}{hint}")
     wanted = KNOWN[args.name]
     if not args.force and (there := weights.find(wanted)):

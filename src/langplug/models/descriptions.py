@@ -2,10 +2,11 @@
 
 import os
 import tomllib
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from langplug._suggest import did_you_mean
 
 _SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
@@ -49,6 +50,5 @@ def _parsed(text: str, suffix: str, name: str) -> dict[str, Any]:
 
 def _nowhere(given: str) -> str:
     names = shipped()
-    near = get_close_matches(given, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(given, names)
     return f"There is no file {given!r}, and no description of that name.{hint} There are: {', '.join(names)}."

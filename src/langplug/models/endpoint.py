@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Self
 
 from langchain_core.exceptions import (
@@ -26,6 +25,7 @@ from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonReader
+from langplug._suggest import did_you_mean
 from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
 from langplug.models.servers import SERVERS, Server, name_by_owner, server_at
@@ -270,9 +270,8 @@ class ChatEndpoint(HTTPModel):
     def _known_server(cls, server: str) -> str:
         known = ["auto", *SERVERS]
         if server not in known:
-            near = get_close_matches(server, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Choose from {', '.join(map(repr, known))}."
-            raise ValueError(f"server={server!r} is none that is known. {hint}")
+            hint = did_you_mean(server, known) or f" Choose from {', '.join(map(repr, known))}."
+            raise ValueError(f"server={server!r} is none that is known.{hint}")
         return server
 
 
@@ -318,8 +317,7 @@ def _names_of(model: Mapping[str, Any]) -> list[str]:
 
 
 def _no_such_model(name: str, served: list[str]) -> str:
-    near = get_close_matches(name, served, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, served)
     return f"The server has no model {name!r}.{hint} It has: {', '.join(map(repr, served)) or 'none'}."
 
 

@@ -15,7 +15,7 @@ from langplug._http.dialects.turns import (
     turns_of,
     unfit,
 )
-from langplug._messages.kept_reasoning import without_old_thoughts
+from langplug._messages.kept_reasoning import drop_old_reasoning
 
 Block = dict[str, Any]
 
@@ -32,7 +32,7 @@ def messages(conversation: Conversation) -> list[dict[str, Any]]:
     Raises:
         ValueError: If a message has a role, or content, that the API has no place for.
     """
-    kept = without_old_thoughts(conversation.messages, conversation.keep_reasoning)
+    kept = drop_old_reasoning(conversation.messages, conversation.keep_reasoning)
     merged: list[dict[str, Any]] = []
     for _, message, turn, path in turns_of(kept):
         if turn["role"] in SYSTEM:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langplug._http.dialects.turns import Conversation, blocks_of, turns_of, unfit
-from langplug._messages.kept_reasoning import kept_thoughts
+from langplug._messages.kept_reasoning import select_reasoning
 
 _CHOICES = {"required": "REQUIRED", "none": "NONE"}
 _ACCEPTED = ("text", "image_url")
@@ -16,7 +16,7 @@ def messages(conversation: Conversation) -> list[dict[str, Any]]:
     Raises:
         ValueError: If there is a medium other than an image.
     """
-    thoughts = kept_thoughts(conversation.messages, conversation.keep_reasoning)
+    thoughts = select_reasoning(conversation.messages, conversation.keep_reasoning)
     return [
         _message(turn, thoughts.get(number, "") if turn["role"] == "assistant" else "", path)
         for number, _, turn, path in turns_of(conversation.messages)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langplug._http.dialects.turns import Conversation, arguments_of, blocks_of, data_of, turns_of, unfit
-from langplug._messages.kept_reasoning import kept_thoughts
+from langplug._messages.kept_reasoning import select_reasoning
 
 
 def messages(conversation: Conversation) -> list[dict[str, Any]]:
@@ -13,7 +13,7 @@ def messages(conversation: Conversation) -> list[dict[str, Any]]:
     Raises:
         ValueError: If there is an image by its address, which Ollama does not fetch, or another medium.
     """
-    thoughts = kept_thoughts(conversation.messages, conversation.keep_reasoning)
+    thoughts = select_reasoning(conversation.messages, conversation.keep_reasoning)
     names: dict[str, str] = {}
     said: list[dict[str, Any]] = []
     for number, _, turn, path in turns_of(conversation.messages):

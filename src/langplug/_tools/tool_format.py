@@ -1,0 +1,110 @@
+"""What a format of tool calls is, and the words that most formats share."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langplug._tools.markup import CallParser
+from langplug._tools.schema import dump, example_arguments
+from langplug._tools.toolbox import Tool, ToolChoice, chosen_name, name_of, schemas_of, signature_of
+
+WriteCall: TypeAlias = Callable[[str, Mapping[str, Any] | str, str], str]
+WriteResult: TypeAlias = Callable[[str, str, str, bool], str]
+WriteInstructions: TypeAlias = Callable[[Sequence[Tool], ToolChoice, bool | None], str]
+MakeParser: TypeAlias = Callable[[Sequence[Tool]], CallParser]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFormat:
+    """How a model that knows only text is told of tools, calls them and is shown what they gave.
+
+    `dataclasses.replace` makes one that differs in some of this.
+
+    Attributes:
+        name: What it is called.
+        instructions: `(tools, tool_choice, parallel) -> str`: what the model is told, for the system prompt; empty if
+            there is nothing to say. `parallel` is False if an answer may hold one call at most.
+        call: `(name, args, id) -> str`: how a call of the past stands in the conversation. Arguments that were broken
+            are a string, and stand there as they were. An empty id is left out.
+        result: `(name, content, id, is_error) -> str`: how the result of a call is shown. An empty id, or an empty
+            name, is left out.
+        parser: `(tools) -> CallParser`: reads the calls of these tools back out of an answer. One for each answer.
+    """
+
+    name: str
+    instructions: WriteInstructions
+    call: WriteCall
+    result: WriteResult
+    parser: MakeParser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speakers:
+    """By what the models that write calls in a format are recognised.
+
+    Attributes:
+        rank: Where the format stands in the order in which formats are tried, lowest first. A format that is more
+            special than another comes before it: "qwen3coder" holds "qwen", and a Hermes is trained from a Llama.
+        templates: Sets of markers of calls. A chat template that holds all markers of one of them writes such calls.
+        families: Markers of a family of models, which say nothing of calls: they count where no `templates` do.
+        names: Parts of the models' names, in lower case and without `-`, `_` and spaces.
+    """
+
+    rank: int
+    templates: Sequence[Sequence[str]] = ()
+    families: Sequence[str] = ()
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """Instructions with one line for each tool, and a call of the first or the chosen one as `write_call` writes it.
+
+    For `"none"`, and without tools, they are empty. An object, and not a function that encloses `write_call`, as
+    models hold their format and have to be picklable.
+    """
+
+    write_call: WriteCall
+
+    def __call__(self, tools: Sequence[Tool], tool_choice: ToolChoice = None, parallel: bool | None = None) -> str:
+        """The instructions for `tools`."""
+        if not tools or tool_choice == "none":
+            return ""
+        chosen = chosen_name(tool_choice)
+        lines = "\n".join(map(signature_of, tools))
+        schemas = schemas_of(tools)
+        example = chosen if chosen in schemas else name_of(tools[0])
+        if chosen:
+            rule = f'Now you must call the tool "{chosen}". Write the call and nothing else.'
+        elif tool_choice in ("required", "any"):
+            rule = "Now you must call a tool. Write the call and nothing else."
+        else:
+            rule = "If no tool is needed, answer in plain text instead."
+        count = "Call one tool at most." if parallel is False else "For several calls, write one after the other."
+        return (
+            f"You can call these tools:\n<tools>\n{lines}\n</tools>\n"
+            f"To call a tool, write its name and arguments exactly like this, then stop and wait for the result:\n"
+            f"{self.write_call(example, example_arguments(schemas[example]), '')}\n{rule} {count}"
+        )
+
+
+def json_call(name: str, args: Mapping[str, Any] | str, call_id: str, *, key: str = "arguments") -> str:
+    """A call as a JSON object; broken arguments stand in it as they were."""
+    written = args if isinstance(args, str) else dump(args)
+    return f'{{"name": {dump(name)}, "{key}": {written}{_id_member(call_id)}}}'
+
+
+def json_result(name: str, content: str, call_id: str, is_error: bool, *, key: str = "content") -> str:
+    """A result as a JSON object, with `"error"` in place of `key` if the tool failed. JSON content stays what it is."""
+    try:
+        is_json = not isinstance(json.loads(content), str)  # of a string the quotes would get lost
+    except (ValueError, RecursionError):
+        is_json = False
+    named = f'"name": {dump(name)}, ' if name else ""
+    written = content if is_json else dump(content)
+    return f'{{{named}"{"error" if is_error else key}": {written}{_id_member(call_id)}}}'
+
+
+def _id_member(call_id: str) -> str:
+    return f', "id": {dump(call_id)}' if call_id else ""
