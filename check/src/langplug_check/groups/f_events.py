@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 
 from langplug_backend import Call, Reply
+from langplug_check.groups._lifecycle import broken_rule, finished_blocks, text_deltas
 from langplug_check.groups.f_callbacks import (
     SPOKEN,
     in_words,
@@ -17,7 +18,6 @@ from langplug_check.groups.f_callbacks import (
     same_usage,
     streams_by,
 )
-from langplug_check.groups.f_lifecycle import broken_rule, finished_blocks, text_deltas
 from langplug_check.paths import beta_allowed, shown
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
