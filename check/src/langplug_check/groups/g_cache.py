@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.tools import tool
 
 from langplug_backend import Call, Reply, Tokens
-from langplug_check.groups.b_identity import ADDRESS
+from langplug_check.groups._addresses import ADDRESS
 from langplug_check.paths import BUGS, Outcome, PathName, beta_allowed, shown
 from langplug_check.recorder import global_cache
 from langplug_check.statement import statement
