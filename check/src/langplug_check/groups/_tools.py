@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langplug_backend import Asked, Call, Exchange, Reply
+from langplug_backend import Call, ChatRequest, Exchange, Reply
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotObserved
 
@@ -52,7 +52,7 @@ def function_of(tool: Any) -> Mapping[str, Any]:
     return found
 
 
-def tool_names(asked: Asked) -> list[str]:
+def tool_names(asked: ChatRequest) -> list[str]:
     """The names of the tools that a request offers."""
     return [str(function_of(tool)["name"]) for tool in asked.tools]
 
@@ -73,18 +73,18 @@ def last_exchange(subject: Subject) -> Exchange:
     return subject.exchanges[-1]
 
 
-def asked_in(exchange: Exchange) -> Asked:
+def asked_in(exchange: Exchange) -> ChatRequest:
     """What a request asked for.
 
     Raises:
         NotObserved: If it asked for no answer.
     """
-    if exchange.asked is None:
+    if exchange.request is None:
         raise NotObserved(f"the request to {exchange.path} asked for no answer")
-    return exchange.asked
+    return exchange.request
 
 
-def call_if_forced(asked: Asked) -> Reply:
+def call_if_forced(asked: ChatRequest) -> Reply:
     """A model that calls a tool only where it must."""
     names = tool_names(asked)
     if asked.tool_choice in (None, "auto", "none") or not names:
@@ -92,7 +92,7 @@ def call_if_forced(asked: Asked) -> Reply:
     return _calling(names, asked.tool_choice)
 
 
-def call_if_allowed(asked: Asked) -> Reply:
+def call_if_allowed(asked: ChatRequest) -> Reply:
     """A model that calls a tool wherever it may."""
     names = tool_names(asked)
     return _calling(names, asked.tool_choice) if names and asked.tool_choice != "none" else Reply(text=NO_CALL)
