@@ -83,7 +83,7 @@ SHAPES: Mapping[str, Sequence[BaseMessage]] = {
     "two human messages in a row": [_ASKS, _ENDS],
     "an AI message first": [AIMessage("beta"), _ENDS],
     "an AI message last": [_ASKS, AIMessage("beta")],
-    # OpenAI sends null content beside calls; LangChain makes "" of it, Anthropic's format has [].
+    # Beside calls the content is mostly empty: "" or [], depending on the model that made them.
     "calls beside content ''": [_ASKS, _CALLS, ToolMessage("gamma", tool_call_id="call_1"), _ENDS],
     "calls beside content []": [
         _ASKS,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from langplug_backend import ChatRequest, Reply
-from langplug_check.groups.e_streaming import first_text_async
+from langplug_check.groups._streams import first_text_async
 from langplug_check.paths import PATHS, PathName, beta_allowed, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject

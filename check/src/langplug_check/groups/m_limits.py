@@ -16,7 +16,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 
 from langplug_backend import ChatRequest, Fault, Reply
 from langplug_check.drivers import SAID
-from langplug_check.groups.e_streaming import first_text_async
+from langplug_check.groups._streams import first_text_async
 from langplug_check.groups.m_concurrency import WAIT_S, nameless, why
 from langplug_check.paths import Outcome, PathName, shown
 from langplug_check.recorder import Recorder
