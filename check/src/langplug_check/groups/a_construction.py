@@ -369,7 +369,7 @@ def secrets_from_the_environment(subject: Subject) -> None:
 
 @statement(
     "A13",
-    "A field with an alias takes a value by both of its names, and a copy keeps it.",
+    "A field with an alias accepts a value under either name, and a copy keeps it.",
     why="`model` and `model_name`, `api_key` and `acme_api_key` are used side by side; if one is ignored, the default "
     "takes effect without a word.",
     hint="model_config = ConfigDict(populate_by_name=True)",

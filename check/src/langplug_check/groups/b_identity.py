@@ -299,8 +299,8 @@ def dump_without_secrets(subject: Subject) -> None:
 
 @statement(
     "B11",
-    "`lc_secrets` maps every secret field to its environment variable, and a package of one's own leaves "
-    "`get_lc_namespace` alone.",
+    "`lc_secrets` maps every secret field to its environment variable, and a package outside LangChain does not "
+    "override `get_lc_namespace`.",
     why="Dumps leave out, and loads fill in, only mapped secrets; the namespace decides which class is loaded.",
     hint="""
     @property

@@ -56,7 +56,7 @@ def forms_of_input(subject: Subject) -> None:
 
 @statement(
     "C06",
-    "The messages that a call is given are never changed.",
+    "The messages passed to a call are never changed.",
     why="Callers keep their history, and share it between calls and threads.",
     hint="""
     messages = [message.model_copy() for message in messages]   # before anything in them is set

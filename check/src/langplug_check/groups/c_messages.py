@@ -327,7 +327,7 @@ ROLES: Mapping[str, str] = {
 
 @statement(
     "C20",
-    "The whole history arrives, in order, with its roles, and the system's text is not lost.",
+    "The whole history arrives, in order and with its roles, system messages included.",
     why="Context that is lost without a word leads to wrong answers.",
     hint="""
     role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)

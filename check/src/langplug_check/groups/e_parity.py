@@ -37,8 +37,8 @@ yield ChatGenerationChunk(message=AIMessageChunk(
 
 @statement(
     "E04",
-    "The text is the same on each path, every blank and line end included.",
-    why="Code, YAML and tables break when blanks are lost, and tests that pass with `invoke` prove nothing about a "
+    "The text is the same on each path, all whitespace included.",
+    why="Code, YAML and tables break when whitespace is lost, and tests that pass with `invoke` prove nothing about a "
     "stream.",
     hint="""
     # one function asks and gives pieces; `_generate` joins them, `_stream` yields them, and neither strips
@@ -48,7 +48,7 @@ yield ChatGenerationChunk(message=AIMessageChunk(
     needs=("answer",),
 )
 def same_text(subject: Subject) -> None:
-    """Have it give a text full of blanks, or its own answer, and compare the six paths."""
+    """Have it give a text full of whitespace, or its own answer, and compare the six paths."""
     can_choose = not subject.lacks("text")
     expected = _TEXT if can_choose else subject.answer()
     for outcome in subject.each_path(lambda: subject.says(_TEXT) if can_choose else subject.model()):
@@ -237,7 +237,7 @@ def one_kind(subject: Subject) -> None:
 
 @statement(
     "E15",
-    "Chunks add up to the same one by one, `a + b + c`, and all at once, `a + [b, c]`.",
+    "Chunks add up to the same message one by one, `a + b + c`, and all at once, `a + [b, c]`.",
     why="langchain-core adds in both ways, and applications in the first.",
     hint="""
     # yield plain AIMessageChunks. A class of your own must support both:

@@ -193,7 +193,7 @@ def as_it_comes(subject: Subject) -> str:
 
 @statement(
     "E16",
-    "`_stream` and `_astream` work with and without a `run_manager`, and give the same.",
+    "`_stream` and `_astream` work with and without a `run_manager`, and give the same text.",
     why="langchain-core passes one in `stream_events(version='v3')`, and none in `stream`.",
     hint="""
     # langchain-core reports each chunk to callbacks itself. If you must report chunks nevertheless, ask first:

@@ -220,7 +220,7 @@ def labels_reach_handlers(subject: Subject) -> None:
 @statement(
     "F10",
     "`get_usage_metadata_callback` counts the same on every path.",
-    why="Costs are controlled by it: what a stream does not report is paid all the same.",
+    why="Applications control costs by it: a stream that reports nothing still has to be paid for.",
     hint="""
     # in `_stream`: usage and `model_name` on exactly one chunk; the callback needs both
     yield ChatGenerationChunk(message=AIMessageChunk(

@@ -49,8 +49,8 @@ def _cached_model(model: Any) -> Any:
 
 @statement(
     "G04",
-    "What a call is given is part of the cache key: other tools, stop strings or response format mean another entry, "
-    "and none puts an object's address into the key.",
+    "The arguments of a call are part of the cache key: other tools, stop strings or response format mean another "
+    "entry, and none puts an object's address into the key.",
     why="Otherwise a question with tools is answered from the cache with what was said without them.",
     hint="""
     # convert tools to plain dicts in bind_tools, so that the key shows what they are
@@ -86,7 +86,7 @@ def calls_enter_the_key(subject: Subject) -> None:
 @statement(
     "G01",
     "A cache hit gives the content of the first answer without another call to the backend, by `invoke`, `ainvoke`, "
-    "and from one to the other.",
+    "and across the two.",
     why="A cache is there to save money and time.",
     hint="""
     # equal calls need equal keys: `_identifying_params` holds values, no counter, time or address, and the same

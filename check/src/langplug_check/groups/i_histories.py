@@ -49,8 +49,8 @@ case ToolMessage():
 
 @statement(
     "I09",
-    "In the history that is sent, each result is linked to its call by id, and a result with `status='error'` can be "
-    "told from one without.",
+    "In the history that is sent, each result is linked to its call by id, and a result with `status='error'` differs "
+    "from one without.",
     why="Results of parallel calls come in any order, and a model believes a result unless it learns of the failure.",
     hint=_HISTORY_HINT,
     needs=("tools", "replies", "requests"),
@@ -150,7 +150,7 @@ _SUM = "The sum of both is three."
 
 
 def _add_once(asked: ChatRequest) -> Reply:
-    """Calls the tool, and says the sum once there is a result."""
+    """Calls the tool, and says the sum once the tool's result is there."""
     if any("=3" in said.text for said in asked.messages):
         return Reply(text=_SUM)
     return Reply(calls=(whole_call("add", {"a": 1, "b": 2}),))

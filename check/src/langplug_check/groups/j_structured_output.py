@@ -9,7 +9,6 @@ from langchain_core.runnables import RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import TypedDict
 
-from langplug_backend import Exchange
 from langplug_check.groups._schemas import (
     BO,
     JSON_SCHEMA,
@@ -167,29 +166,21 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
         value, error = None, raised
     # The request first: the backend gives the object however it is asked, so that the object proves nothing.
     if subject.exchanges:
-        used = _methods_in(subject.exchanges[0], in_prompt=bool(subject.lacks("backend")))
+        asked = asked_in(subject.exchanges[0])
+        params = json.dumps(dict(asked.params), default=str)
+        # A model in this process may ask in the prompt. It does so in its own words, so only what it cannot do without
+        # is looked for: the schema, by its mark, or the word JSON.
+        prompt = " ".join(said.text for said in asked.messages) if subject.lacks("backend") else ""
+        used: set[Method] = {"function_calling"} if asked.tools else set()
+        if MARK in params or (MARK in prompt and not asked.tools):
+            used.add("json_schema")
+        if ("json" in params.lower() and MARK not in params) or ("JSON" in prompt and not asked.tools):
+            used.add("json_mode")
         if method not in used:
             return f"is swapped: the request uses {' and '.join(sorted(used)) or 'a plain question'}"
     if error is not None:
         return f"is accepted, and invoke raises {shown(error)}"
     return f"gives {value!r}" if value != Person(**BO) else ""
-
-
-def _methods_in(exchange: Exchange, *, in_prompt: bool) -> set[Method]:
-    """The methods that a request uses. `in_prompt`: whether the prompt may ask for an object, too.
-
-    The prompt asks in a model's own words, so of these only what it cannot do without is looked for: the schema, by its
-    mark, or the word JSON.
-    """
-    asked = asked_in(exchange)
-    params = json.dumps(dict(asked.params), default=str)
-    prompt = " ".join(said.text for said in asked.messages) if in_prompt else ""
-    methods: set[Method] = {"function_calling"} if asked.tools else set()
-    if MARK in params or (MARK in prompt and not asked.tools):
-        methods.add("json_schema")
-    if ("json" in params.lower() and MARK not in params) or ("JSON" in prompt and not asked.tools):
-        methods.add("json_mode")
-    return methods
 
 
 # --- J05 ---
@@ -294,8 +285,8 @@ def events_of_structured_output(subject: Subject) -> str:
             blame=_blame(subject, "astream_events"),
         )
     # Only chat models have version 3 of the events, chains do not: so the chain's model streams, and the rest parses.
-    paths: Sequence[PathName] = ("v3", "av3")
-    for path in paths:
+    events_paths: Sequence[PathName] = ("v3", "av3")
+    for path in (path for path in events_paths if path in subject.paths):
         chain = target.chain(subject.gives(BO))
         if not isinstance(chain, RunnableSequence):
             return "the chain is not a RunnableSequence, so its model cannot be asked in version 3"
