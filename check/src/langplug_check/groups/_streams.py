@@ -17,6 +17,12 @@ def streaming_paths(subject: Subject) -> Sequence[PathName]:
     return [path for path in STREAMED if path in subject.paths]
 
 
+def event_paths(subject: Subject) -> Sequence[PathName]:
+    """The paths by version 3 of the events; langchain-core has each only for a model that streams that way."""
+    paths: Sequence[PathName] = ("v3", "av3")
+    return [path for path in paths if path in subject.paths]
+
+
 def kinds_of_answers(subject: Subject) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Kinds of answers, each with a name and a function that makes a model which gives it."""
     yield "text", subject.model

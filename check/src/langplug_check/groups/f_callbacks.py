@@ -15,6 +15,7 @@ from langplug_backend import ChatRequest
 from langplug_check.fields import MARKED_KEY
 from langplug_check.groups._runs import FOUR, own_events, own_kinds
 from langplug_check.groups._secrets import marked_keys
+from langplug_check.groups._streams import event_paths
 from langplug_check.groups._usage import SPOKEN, USED, reporting_model
 from langplug_check.paths import PathName, ask, shown
 from langplug_check.recorder import Event
@@ -121,7 +122,7 @@ def own_tokens_fit(subject: Subject) -> str:
     count, problems = 0, []
     twins: dict[PathName, PathName] = {"v3": "stream", "av3": "astream"}
     for kind, make in makers.items():
-        for outcome in subject.each_path(make, paths=[path for path in twins if path in subject.paths]):
+        for outcome in subject.each_path(make, paths=event_paths(subject)):
             tokens = [event for event in own_events(outcome.recorder) if event.kind == "token"]
             joined, twin = "".join(map(_token_text, tokens)), twins[outcome.path]
             if outcome.error is None and tokens and joined != outcome.text:

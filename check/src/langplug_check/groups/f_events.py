@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langplug_backend import Call, Reply
 from langplug_check.groups._lifecycle import broken_rule, finished_blocks, text_deltas
 from langplug_check.groups._runs import own_kinds
+from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import add, multiply
 from langplug_check.groups._usage import SPOKEN, is_same_usage, reporting_model, usage_text
 from langplug_check.paths import beta_allowed, shown
@@ -295,7 +296,7 @@ def parallel_calls_stay_apart(subject: Subject) -> None:
     # `_iter_protocol_blocks` takes (type, position in the chunk) for the identity of a block without an index, and the
     # first call of every chunk has the same.
     wanted = [(call.name, call.args) for call in _CALLS]
-    for outcome in subject.each_path(make, paths=[path for path in ("v3", "av3") if path in subject.paths]):
+    for outcome in subject.each_path(make, paths=event_paths(subject)):
         path, message = outcome.path, outcome.answer
         found = [(call["name"], call["args"]) for call in message.tool_calls]
         if found != wanted:

@@ -21,8 +21,9 @@ from langplug_check.groups._schemas import (
     Target,
     target_of,
 )
+from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import asked_in
-from langplug_check.paths import BUGS, PathName, beta_allowed, shown
+from langplug_check.paths import BUGS, beta_allowed, shown
 from langplug_check.process.loop import on_one_loop
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
@@ -285,8 +286,7 @@ def events_of_structured_output(subject: Subject) -> str:
             blame=_blame(subject, "astream_events"),
         )
     # Only chat models have version 3 of the events, chains do not: so the chain's model streams, and the rest parses.
-    events_paths: Sequence[PathName] = ("v3", "av3")
-    for path in (path for path in events_paths if path in subject.paths):
+    for path in event_paths(subject):
         chain = target.chain(subject.gives(BO))
         if not isinstance(chain, RunnableSequence):
             return "the chain is not a RunnableSequence, so its model cannot be asked in version 3"
