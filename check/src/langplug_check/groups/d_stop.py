@@ -33,8 +33,8 @@ class Case:
     def cut(self, stop: str) -> list[str]:
         """The two texts that a stopped answer may have: up to the stop string, and including it.
 
-        langchain-core documents that output is cut off *at* the first stop string, and its template for a custom model
-        that the stop string "SHOULD BE INCLUDED": either is right.
+        langchain-core's `generate` documents that output is cut off at the first stop string, LangChain's template of a
+        custom model that the stop string "SHOULD BE INCLUDED": either is right.
         """
         at = self.text.index(stop)
         return [self.text[:at], self.text[: at + len(stop)]]
