@@ -52,9 +52,9 @@ def function_of(tool: Any) -> Mapping[str, Any]:
     return found
 
 
-def tool_names(asked: ChatRequest) -> list[str]:
+def tool_names(request: ChatRequest) -> list[str]:
     """The names of the tools that a request offers."""
-    return [str(function_of(tool)["name"]) for tool in asked.tools]
+    return [str(function_of(tool)["name"]) for tool in request.tools]
 
 
 def whole_call(name: str, args: Any) -> Call:
@@ -73,7 +73,7 @@ def last_exchange(subject: Subject) -> Exchange:
     return subject.exchanges[-1]
 
 
-def asked_in(exchange: Exchange) -> ChatRequest:
+def request_in(exchange: Exchange) -> ChatRequest:
     """What a request asked for.
 
     Raises:
@@ -84,18 +84,23 @@ def asked_in(exchange: Exchange) -> ChatRequest:
     return exchange.request
 
 
-def call_if_forced(asked: ChatRequest) -> Reply:
+def last_request(subject: Subject) -> ChatRequest:
+    """What the last request that arrived asked for; see `last_exchange` and `request_in` for the errors."""
+    return request_in(last_exchange(subject))
+
+
+def call_if_forced(request: ChatRequest) -> Reply:
     """A model that calls a tool only where it must."""
-    names = tool_names(asked)
-    if asked.tool_choice in (None, "auto", "none") or not names:
+    names = tool_names(request)
+    if request.tool_choice in (None, "auto", "none") or not names:
         return Reply(text=NO_CALL)
-    return _calling(names, asked.tool_choice)
+    return _calling(names, request.tool_choice)
 
 
-def call_if_allowed(asked: ChatRequest) -> Reply:
+def call_if_allowed(request: ChatRequest) -> Reply:
     """A model that calls a tool wherever it may."""
-    names = tool_names(asked)
-    return _calling(names, asked.tool_choice) if names and asked.tool_choice != "none" else Reply(text=NO_CALL)
+    names = tool_names(request)
+    return _calling(names, request.tool_choice) if names and request.tool_choice != "none" else Reply(text=NO_CALL)
 
 
 def _calling(names: Sequence[str], choice: str | None) -> Reply:

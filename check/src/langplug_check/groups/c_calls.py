@@ -96,8 +96,8 @@ def model_of_a_call(subject: Subject) -> None:
         provider, slash, _ = str(own).partition("/")
         name = f"{provider}/another-model" if slash else "another-model"
         outcome = _ask(subject, model, path, model=name)
-        asked = subject.exchanges[-1].request
-        sent = asked.model if asked else None
+        request = subject.exchanges[-1].request
+        sent = request.model if request else None
         reported = outcome.answer.response_metadata.get("model_name")
         allowed = (name, "another-model")
         if sent not in allowed:
@@ -201,7 +201,7 @@ def _generate_both(subject: Subject, name: str) -> LLMResult:
     model = (
         subject.real()
         if subject.lacks("replies")
-        else subject.says(lambda asked: Reply(text=asked.text, usage=usage))  # repeats the prompt
+        else subject.says(lambda request: Reply(text=request.text, usage=usage))  # repeats the prompt
     )
     try:
         return model.generate(prompts) if name == "generate" else run(model.agenerate(prompts), alone=False)
@@ -249,11 +249,11 @@ def log_probabilities(subject: Subject) -> str:
     tokens = len(_SPOKEN.split())
     for path in ("invoke", "stream"):
         outcome = subject.ask(subject.says(_SPOKEN, logprobs=True), None, path)
-        message, asked = outcome.answer, subject.exchanges[-1].request
-        if asked is None or True not in _leaves(asked.params.get("logprobs")):
+        message, request = outcome.answer, subject.exchanges[-1].request
+        if request is None or True not in _leaves(request.params.get("logprobs")):
             raise Failed(f"{path}: logprobs=True of the constructor is not in the request")
-        if asked.dialect != "openai":
-            raise NotObserved(f"the backend gives no log probabilities in the dialect {asked.dialect!r}")
+        if request.dialect != "openai":
+            raise NotObserved(f"the backend gives no log probabilities in the dialect {request.dialect!r}")
         # OpenAI nests the list in `content`. The chunks of a stream add up to the whole of it: langchain-core's
         # `merge_lists` appends.
         logprobs = message.response_metadata.get("logprobs")

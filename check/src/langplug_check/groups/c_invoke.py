@@ -130,8 +130,8 @@ def _speaks_openai(subject: Subject) -> bool:
     """Whether the last request was in the dialect of OpenAI's API."""
     if subject.lacks("backend") or not subject.exchanges:
         return False
-    asked = subject.exchanges[-1].request
-    return asked is not None and asked.dialect == "openai"
+    request = subject.exchanges[-1].request
+    return request is not None and request.dialect == "openai"
 
 
 @statement(

@@ -350,8 +350,8 @@ def whole_history(subject: Subject) -> None:
 
 def _last_messages(subject: Subject) -> Sequence[Any]:
     """The messages of the last request."""
-    asked = subject.exchanges[-1].request if subject.exchanges else None
-    return asked.messages if asked else ()
+    request = subject.exchanges[-1].request if subject.exchanges else None
+    return request.messages if request else ()
 
 
 def _brief(said: Sequence[tuple[str, str]]) -> str:

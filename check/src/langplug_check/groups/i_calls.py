@@ -193,10 +193,10 @@ def broken_calls(subject: Subject) -> None:
     completed: list[str] = []
     for args, finish in ((_GARBAGE, None), (_CUT, "length")):
         for outcome in _outcomes(subject, Reply(calls=(whole_call("add", args),), finish=finish)):
-            asked = subject.exchanges[-1].request if subject.exchanges else None
-            if asked is not None and asked.dialect in _WHOLE_ALWAYS:
+            request = subject.exchanges[-1].request if subject.exchanges else None
+            if request is not None and request.dialect in _WHOLE_ALWAYS:
                 raise NotApplicable("in its API, arguments are objects: they arrive whole or not at all")
-            if asked is not None and asked.dialect in _WHOLE_AT_ONCE and not asked.streaming:
+            if request is not None and request.dialect in _WHOLE_AT_ONCE and not request.streaming:
                 continue
             if _is_completed(outcome, args):
                 completed.append(f"{outcome.path} gave the call {_calls(outcome.answer)}")

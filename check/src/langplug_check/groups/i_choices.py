@@ -10,11 +10,11 @@ from langplug_backend import Exchange
 from langplug_check.groups._tools import (
     BIND_TOOLS,
     OFFERED,
-    asked_in,
     call_if_allowed,
     call_if_forced,
     function_of,
     last_exchange,
+    request_in,
     tool_model,
     tool_names,
 )
@@ -123,8 +123,8 @@ def _send(subject: Subject, choice: Any, tools: Sequence[Any]) -> _Sent:
     outcome = subject.ask(bound)
     if subject.lacks("requests") or outcome.error is not None:
         return _Sent(error=outcome.error)
-    asked = asked_in(subject.exchanges[0])
-    word, names = asked.tool_choice, tool_names(asked)
+    request = request_in(subject.exchanges[0])
+    word, names = request.tool_choice, tool_names(request)
     if not names:
         return _Sent("none")
     if _forces_a_tool_named_none(subject.exchanges[0]):

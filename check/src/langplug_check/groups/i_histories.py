@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.tools import StructuredTool
 
 from langplug_backend import ChatRequest, Reply
-from langplug_check.groups._tools import NO_CALL, OFFERED, add, asked_in, last_exchange, whole_call
+from langplug_check.groups._tools import NO_CALL, OFFERED, add, last_exchange, request_in, whole_call
 from langplug_check.paths import BUGS, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
@@ -58,11 +58,11 @@ case ToolMessage():
 def results_linked(subject: Subject) -> None:
     """Send two calls and their results, then with the ids swapped, then with a failed one; compare the requests."""
     # Requests are compared with each other, not read: every API links results to calls in its own way.
-    sent = _request(subject, _history())
-    if sent != _request(subject, _history()):
+    sent = _request_json(subject, _history())
+    if sent != _request_json(subject, _history()):
         raise NotObserved("the same history does not make the same request twice")
     _check_complete(sent)
-    if sent == _request(subject, _history(swapped=True)):
+    if sent == _request_json(subject, _history(swapped=True)):
         raise Failed("the request does not show which result belongs to which call", "the call's id beside both")
     # Linked, but perhaps the wrong way round.
     body, wrong = json.loads(sent), []
@@ -73,16 +73,16 @@ def results_linked(subject: Subject) -> None:
                 wrong.append(f"{text!r} of the call {one!r} is sent with the id {other!r}")
     if wrong:
         raise Failed("; ".join(wrong))
-    if sent == _request(subject, _history(status="error")):
+    if sent == _request_json(subject, _history(status="error")):
         raise Failed("a result with status='error' is sent like one without", "some sign of it, such as 'Error: ...'")
 
 
-def _request(subject: Subject, history: list[BaseMessage], *, tools: bool = True) -> str:
+def _request_json(subject: Subject, history: list[BaseMessage], *, tools: bool = True) -> str:
     """The request that a history makes, as JSON."""
     model: Any = subject.says(NO_CALL)
     subject.ask(model.bind_tools(list(OFFERED)) if tools else model, history).answer  # noqa: B018
     exchange = last_exchange(subject)
-    body = exchange.body if exchange.body is not None else [said.text for said in asked_in(exchange).messages]
+    body = exchange.body if exchange.body is not None else [said.text for said in request_in(exchange).messages]
     return json.dumps(body, sort_keys=True, default=str)
 
 
@@ -119,7 +119,7 @@ def _ids_around(value: Any, text: str) -> Iterator[set[str]]:
 )
 def without_tools(subject: Subject) -> str:
     """Send a history with calls, without tools; then bind tools with parallel calls forbidden, and have two called."""
-    _check_complete(_request(subject, _history(), tools=False))
+    _check_complete(_request_json(subject, _history(), tools=False))
     two = Reply(calls=tuple(whole_call("look", {"what": what}) for what in _ARGS.values()))
     try:
         bound: Any = subject.says(two).bind_tools(list(OFFERED), parallel_tool_calls=False)
@@ -149,9 +149,9 @@ def _has(body: Any, name: str, *, value: bool) -> bool:
 _SUM = "The sum of both is three."
 
 
-def _add_once(asked: ChatRequest) -> Reply:
+def _add_once(request: ChatRequest) -> Reply:
     """Calls the tool, and says the sum once the tool's result is there."""
-    if any("=3" in said.text for said in asked.messages):
+    if any("=3" in said.text for said in request.messages):
         return Reply(text=_SUM)
     return Reply(calls=(whole_call("add", {"a": 1, "b": 2}),))
 

@@ -15,9 +15,10 @@ from langplug_check.groups._tools import (
     BIND_TOOLS,
     NO_CALL,
     OFFERED,
-    asked_in,
     function_of,
     last_exchange,
+    last_request,
+    request_in,
     tool_model,
     tool_names,
 )
@@ -106,10 +107,10 @@ def _bind_problem(subject: Subject, kind: str, name: str, tool: Any) -> str:
     if outcome.error is not None:
         return f"with {kind}, invoke raised {shown(outcome.error)}"
     if not subject.lacks("requests"):
-        asked = asked_in(last_exchange(subject))
-        if tool_names(asked) != [name]:
-            return f"of {kind}, the tools {tool_names(asked)} arrive instead of ['{name}']"
-        if "city" not in (_parameters(asked.tools[0]).get("properties") or {}):
+        request = last_request(subject)
+        if tool_names(request) != [name]:
+            return f"of {kind}, the tools {tool_names(request)} arrive instead of ['{name}']"
+        if "city" not in (_parameters(request.tools[0]).get("properties") or {}):
             return f"of {kind}, the argument 'city' does not arrive"
     return f"{kind} itself is changed" if given != tool else ""
 
@@ -132,7 +133,7 @@ def _side_effects(subject: Subject) -> Iterator[str]:
         outcome = subject.ask(runnable)
         if outcome.error is not None:
             yield f"{which} raised {shown(outcome.error)}"
-        elif not subject.lacks("requests") and (names := tool_names(asked_in(last_exchange(subject)))):
+        elif not subject.lacks("requests") and (names := tool_names(last_request(subject))):
             yield f"{which} offers the tools {names}"
 
 
@@ -170,7 +171,7 @@ def tools_arrive_whole(subject: Subject) -> str:
     """Bind a tool that has it all, and compare what arrives with what `convert_to_openai_tool` makes of it."""
     wanted = convert_to_openai_tool(Visit)["function"]
     subject.ask(subject.says(NO_CALL).bind_tools([Visit])).answer  # noqa: B018 - an error here is a failure
-    tools = asked_in(last_exchange(subject)).tools
+    tools = last_request(subject).tools
     if len(tools) != 1:
         raise Failed(f"{len(tools)} tools arrive", "1")
     found = function_of(tools[0])
@@ -188,7 +189,7 @@ def tools_arrive_whole(subject: Subject) -> str:
         except Exception as error:  # noqa: BLE001 - a refusal is an answer here
             return f"strict={strict} is refused: {shown(error)}"
         exchange = last_exchange(subject)
-        tool = asked_in(exchange).tools[0]
+        tool = request_in(exchange).tools[0]
         # OpenAI's API has it inside of "function", others beside the name, which is the same level there.
         if function_of(tool).get("strict", tool.get("strict")) is not strict:
             # `self.bind(tools=..., strict=strict)` puts it next to `tools` in the request.
@@ -235,6 +236,6 @@ def no_streaming_with_tools(subject: Subject) -> None:
         for tools in (False, True):
             model: Any = subject.says(NO_CALL, disable_streaming="tool_calling")
             subject.ask(model.bind_tools(list(OFFERED)) if tools else model, None, path).answer  # noqa: B018
-            if asked_in(last_exchange(subject)).streaming is tools:
+            if last_request(subject).streaming is tools:
                 fault = "is asked to stream" if tools else "is not asked to stream"
                 raise Failed(f"by {path} {'with' if tools else 'without'} tools, the backend {fault}")

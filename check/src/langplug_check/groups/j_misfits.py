@@ -36,12 +36,12 @@ class _Misfit:
     text: str
     said: bool = field(default=True)
 
-    def __call__(self, asked: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> Reply:
         """The answer to one request."""
-        if not asked.tools or asked.tool_choice == "none" or self.args is None:
+        if not request.tools or request.tool_choice == "none" or self.args is None:
             return Reply(text=self.text)
-        self.said = isinstance(self.args, Mapping) or asked.dialect not in ("anthropic", "cohere", "ollama")
-        name = str(function_of(asked.tools[0])["name"])
+        self.said = isinstance(self.args, Mapping) or request.dialect not in ("anthropic", "cohere", "ollama")
+        name = str(function_of(request.tools[0])["name"])
         return Reply(calls=(whole_call(name, self.args if self.said else BO),))
 
 

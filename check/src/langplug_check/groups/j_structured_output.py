@@ -22,7 +22,7 @@ from langplug_check.groups._schemas import (
     target_of,
 )
 from langplug_check.groups._streams import event_paths
-from langplug_check.groups._tools import asked_in
+from langplug_check.groups._tools import request_in
 from langplug_check.paths import BUGS, beta_allowed, shown
 from langplug_check.process.loop import on_one_loop
 from langplug_check.recorder import Recorder
@@ -167,15 +167,15 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
         value, error = None, raised
     # The request first: the backend gives the object however it is asked, so that the object proves nothing.
     if subject.exchanges:
-        asked = asked_in(subject.exchanges[0])
-        params = json.dumps(dict(asked.params), default=str)
+        request = request_in(subject.exchanges[0])
+        params = json.dumps(dict(request.params), default=str)
         # A model in this process may ask in the prompt. It does so in its own words, so only what it cannot do without
         # is looked for: the schema, by its mark, or the word JSON.
-        prompt = " ".join(said.text for said in asked.messages) if subject.lacks("backend") else ""
-        used: set[Method] = {"function_calling"} if asked.tools else set()
-        if MARK in params or (MARK in prompt and not asked.tools):
+        prompt = " ".join(said.text for said in request.messages) if subject.lacks("backend") else ""
+        used: set[Method] = {"function_calling"} if request.tools else set()
+        if MARK in params or (MARK in prompt and not request.tools):
             used.add("json_schema")
-        if ("json" in params.lower() and MARK not in params) or ("JSON" in prompt and not asked.tools):
+        if ("json" in params.lower() and MARK not in params) or ("JSON" in prompt and not request.tools):
             used.add("json_mode")
         if method not in used:
             return f"is swapped: the request uses {' and '.join(sorted(used)) or 'a plain question'}"

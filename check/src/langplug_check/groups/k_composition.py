@@ -188,11 +188,11 @@ def keeps_order(subject: Subject) -> None:
     without_retries = {"max_retries": 0} if subject.takes("max_retries") else {}
     refusal = Fault.status(400)
 
-    def refuse_two(asked: ChatRequest) -> str | Reply:
-        return Reply(text=asked.text, faults=(refusal,)) if asked.text == "two" else asked.text
+    def refuse_two(request: ChatRequest) -> str | Reply:
+        return Reply(text=request.text, faults=(refusal,)) if request.text == "two" else request.text
 
     prompts = ["one", "two", "three"]
-    _check_order(lambda: subject.says(lambda asked: asked.text), prompts)
+    _check_order(lambda: subject.says(lambda request: request.text), prompts)
     _check_order(lambda: subject.says(refuse_two, **without_retries), prompts, failing=1)
 
 

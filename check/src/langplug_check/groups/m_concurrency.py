@@ -63,9 +63,9 @@ class _Crowd:
 def _crowd(subject: Subject, count: int) -> _Crowd:
     texts = [f"This is text number {number}." for number in range(count)]
 
-    def repeat(asked: ChatRequest) -> Reply:
+    def repeat(request: ChatRequest) -> Reply:
         # With pauses, in which other calls have their turn: an answer at once would never overlap with another.
-        return Reply(text=asked.text, first=0.01, pace=0.002)
+        return Reply(text=request.text, first=0.01, pace=0.002)
 
     if not subject.lacks("replies"):
         return _Crowd(model=subject.says(repeat), expected={text: text for text in texts}, prompts=texts)

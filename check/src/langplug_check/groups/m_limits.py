@@ -166,11 +166,11 @@ def _held_model(subject: Subject) -> tuple[Any, str, str, Callable[[], Awaitable
         model, seconds = _slow_model(subject, _HELD_S)
         return model, subject.prompt, subject.answer(), partial(asyncio.sleep, seconds / 3)
 
-    def hold(asked: ChatRequest) -> Reply:
-        if asked.text != _HOLD:
+    def hold(request: ChatRequest) -> Reply:
+        if request.text != _HOLD:
             return Reply(text=SAID)
         # In a stream the first word comes at once: the hard case is to be cancelled between two chunks.
-        if asked.streaming:
+        if request.streaming:
             return Reply(text=" ".join(["word"] * 50), pace=_HELD_S / 50)
         return Reply(text="word", first=_HELD_S)
 
