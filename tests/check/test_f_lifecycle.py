@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
-from langplug_check.groups.f_lifecycle import broken_rule, finished_blocks, text_deltas
+from langplug_check.groups._lifecycle import broken_rule, finished_blocks, text_deltas
 
 START, END = {"event": "message-start", "role": "ai"}, {"event": "message-finish", "metadata": {}}
 

@@ -63,7 +63,7 @@ def test_a_hint_is_shown_once() -> None:
     """Where two failures are mended alike, the second names the first."""
     twins = replace(REPORT, found=[found(name, verdict="fail", observed="?") for name in ("C07", "C12")])
     text = twins.to_text()
-    assert (1, 1) == (text.count("def _checked"), text.count("mend      as for C07"))
+    assert (1, 1) == (text.count("def _check_messages"), text.count("mend      as for C07"))
 
 
 def test_a_model_of_which_nothing_is_known_is_advised() -> None:

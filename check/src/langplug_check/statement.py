@@ -153,7 +153,8 @@ def all_checks() -> Mapping[str, Check]:
     """Every check by its id, group after group."""
     groups = importlib.import_module("langplug_check.groups")
     for module in pkgutil.iter_modules(groups.__path__):
-        importlib.import_module(f"{groups.__name__}.{module.name}")
+        if not module.name.startswith("_"):  # what groups share has no check
+            importlib.import_module(f"{groups.__name__}.{module.name}")
     return {name: _registered[name] for name in sorted(_registered, key=_place)}
 
 

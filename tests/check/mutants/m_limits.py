@@ -8,7 +8,7 @@ from langchain_core.exceptions import ModelRateLimitError, ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, field_validator
 from tests.check.bench import Reference, mutant
 
 from langplug.models.endpoint import ChatEndpoint
@@ -123,7 +123,12 @@ class PatientOnLoops(Reference):
 
 @mutant("M07", "takes whole seconds alone")
 class WholeSeconds(Reference):
-    timeout: int | None = None  # type: ignore[assignment]
+    @field_validator("timeout")
+    @classmethod
+    def _is_whole(cls, value: float | None) -> float | None:
+        if value is not None and value != int(value):
+            raise ValueError("a whole number of seconds is needed")
+        return value
 
 
 @mutant("M07", "raises an error of its own at a timeout")

@@ -2,35 +2,18 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from langchain_core.exceptions import ContextOverflowError, ModelError
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 
 from langplug_backend import Fault, Reply
-from langplug_check.paths import BUGS, PATHS, PathName, shown
+from langplug_check.paths import PATHS, PathName, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotObserved
 
 _MESSAGES = "https://docs.langchain.com/oss/python/langchain/messages"
-
-CHECK_HINT = """
-def _checked(self, messages: list[BaseMessage]) -> list[BaseMessage]:   # first thing in `_generate` and `_stream`
-    known = (SystemMessage, HumanMessage, AIMessage, ToolMessage, FunctionMessage, ChatMessage)
-    sendable = ("text", "reasoning", "thinking", "tool_call", "tool_use")   # and "image", ... where you send them on
-    if not messages:
-        raise ValueError("AcmeChat was given no message: give it at least one.")
-    for n, message in enumerate(messages):
-        if not isinstance(message, known):
-            raise ValueError(f"AcmeChat cannot take messages[{n}], a {type(message).__name__}.")
-        for block in message.content if isinstance(message.content, list) else []:
-            if isinstance(block, dict) and block.get("type") not in sendable:
-                raise ValueError(f"AcmeChat cannot take the {block.get('type')!r} block in messages[{n}].")
-    return messages
-"""
-"""Lines that mend C07, C12 and C13."""
 
 # --- forms of input ---
 
@@ -38,30 +21,16 @@ def _checked(self, messages: list[BaseMessage]) -> list[BaseMessage]:   # first 
 @statement(
     "C05",
     "Every form of input works: text, messages, tuples, dicts, and prompt values.",
-    why="They are what LangChain calls `LanguageModelInput`; chains, agents and users each give another of them.",
+    why="They make up LangChain's type `LanguageModelInput`; chains, agents and users each pass a different one.",
     hint="Leave `invoke` and `stream` to langchain-core, and work on the messages that `_generate` gets.",
     link=_MESSAGES,
     needs=("answer",),
 )
 def forms_of_input(subject: Subject) -> None:
-    """Say the same in each form, and compare what arrives or, where that cannot be seen, what is answered."""
-    expected = subject.answer()
-    model, problems = subject.model(), []
-    for name, given in _forms(subject.prompt).items():
-        outcome = subject.ask(model, given)
-        if outcome.error is not None:
-            problems.append(f"{name} raised {shown(outcome.error)}")
-        elif outcome.text != expected:
-            problems.append(f"{name} was answered with {outcome.text!r:.60}")
-        elif not subject.lacks("requests") and subject.exchanges[-1].text != subject.prompt:
-            problems.append(f"of {name} arrived {subject.exchanges[-1].text!r:.60}")
-    if problems:
-        raise Failed("; ".join(problems), f"the same as for text, {expected!r:.60}")
-
-
-def _forms(prompt: str) -> Mapping[str, Any]:
-    message = HumanMessage(prompt)
-    return {
+    """Say the same in each form, and compare what arrives or, where that cannot be seen, the answers."""
+    prompt, message = subject.prompt, HumanMessage(subject.prompt)
+    # What `BaseChatModel._convert_input` and `convert_to_messages` take: a class that overrides `invoke` loses some.
+    forms = {
         "text": prompt,
         "a list of messages": [message],
         "a tuple of messages": (message,),
@@ -71,11 +40,23 @@ def _forms(prompt: str) -> Mapping[str, Any]:
         "a StringPromptValue": StringPromptValue(text=prompt),
         "a ChatPromptValue": ChatPromptValue(messages=[message]),
     }
+    expected = subject.answer()
+    model, problems = subject.model(), []
+    for name, given in forms.items():
+        outcome = subject.ask(model, given)
+        if outcome.error is not None:
+            problems.append(f"{name} raised {shown(outcome.error)}")
+        elif outcome.text != expected:
+            problems.append(f"{name} was answered with {outcome.text!r:.60}")
+        elif not subject.lacks("requests") and subject.exchanges[-1].text != prompt:
+            problems.append(f"{name} arrived as {subject.exchanges[-1].text!r:.60}")
+    if problems:
+        raise Failed("; ".join(problems), f"the same as for text, {expected!r:.60}")
 
 
 @statement(
     "C06",
-    "The messages that a call is given are never changed.",
+    "The messages passed to a call are never changed.",
     why="Callers keep their history, and share it between calls and threads.",
     hint="""
     messages = [message.model_copy() for message in messages]   # before anything in them is set
@@ -85,42 +66,36 @@ def _forms(prompt: str) -> Mapping[str, Any]:
 )
 def input_unchanged(subject: Subject) -> str:
     """Copy a history, ask by each path, and compare."""
+    # Everything in these that can be changed in place: lists, nested dicts, and text that somebody may strip.
+    talk = [
+        SystemMessage("Be kind.", name="root"),
+        HumanMessage(["Good ", {"type": "text", "text": "morning."}]),
+        AIMessage(" Good morning. ", response_metadata={"a": [1]}, additional_kwargs={"b": {"c": "d"}}),
+        HumanMessage(subject.prompt),
+    ]
+    call = {"name": "add", "args": {"a": 1}, "id": "call_1"}
+    tool_talk = [
+        HumanMessage("Add."),
+        AIMessage("", tool_calls=[call], additional_kwargs={"b": {"c": "d"}}),
+        ToolMessage("3", tool_call_id="call_1", artifact={"e": [1]}),
+        AIMessage("It is three."),
+        HumanMessage(subject.prompt),
+    ]
     model, answered = subject.model(), 0
-    for history in (_talk(subject.prompt), _tool_talk(subject.prompt)):
+    for history in (talk, tool_talk):
         for path in PATHS:
-            given = list(history)
+            given: list[BaseMessage] = list(history)
             before = copy.deepcopy(given)
             outcome = subject.ask(model, given, path)
             answered += outcome.error is None
             if given != before:
-                raise Failed(f"{path} changed what it was given: {_changed(before, given)}", "the same as before")
+                raise Failed(f"{path} changed its input: {_difference(before, given)}", "the same as before")
     if not answered:
         raise NotObserved("no history was answered: see C11")
     return f"unchanged by {answered} calls"
 
 
-def _talk(prompt: str) -> list[BaseMessage]:
-    return [
-        SystemMessage("Be kind.", name="root"),
-        HumanMessage(["Good ", {"type": "text", "text": "morning."}]),
-        AIMessage(" Good morning. ", response_metadata={"a": [1]}, additional_kwargs={"b": {"c": "d"}}),
-        HumanMessage(prompt),
-    ]
-
-
-def _tool_talk(prompt: str) -> list[BaseMessage]:
-    return [
-        HumanMessage("Add."),
-        AIMessage(
-            "", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "call_1"}], additional_kwargs={"b": {"c": "d"}}
-        ),
-        ToolMessage("3", tool_call_id="call_1", artifact={"e": [1]}),
-        AIMessage("It is three."),
-        HumanMessage(prompt),
-    ]
-
-
-def _changed(before: Sequence[BaseMessage], after: Sequence[BaseMessage]) -> str:
+def _difference(before: Sequence[BaseMessage], after: Sequence[BaseMessage]) -> str:
     if len(before) != len(after):
         return f"{len(after)} messages instead of {len(before)}"
     for number, (one, other) in enumerate(zip(before, after, strict=True)):
@@ -132,41 +107,18 @@ def _changed(before: Sequence[BaseMessage], after: Sequence[BaseMessage]) -> str
 
 
 @statement(
-    "C07",
-    "An empty list of messages is a clear error, of which `on_llm_error` is told.",
-    why="Agents that trim their history too far get there, and an `IndexError` tells nobody why.",
-    hint=CHECK_HINT,
-    link=_MESSAGES,
-)
-def no_messages(subject: Subject) -> str:
-    """Give it no message, on each path."""
-    model, errors = subject.model(), []
-    for outcome in subject.each_path(lambda: model, []):
-        call = f"{outcome.path} of no messages"
-        if outcome.error is None:
-            raise Failed(f"{call} was answered with {outcome.text!r:.60}", "an error")
-        if isinstance(outcome.error, (*BUGS, TypeError)) or not str(outcome.error).strip():
-            raise Failed(f"{call} raised {shown(outcome.error)}", "a ValueError, say, that tells what is missing")
-        if outcome.recorder.kinds != ["start", "error"]:
-            raise Failed(
-                f"{call} raised {type(outcome.error).__name__}, and callbacks saw {outcome.recorder.kinds}",
-                "['start', 'error']",
-            )
-        errors.append(shown(outcome.error))
-    return errors[0]
-
-
-@statement(
     "C08",
     "An empty prompt works on each path.",
     why="A user presses Enter; it must not crash on one path where it works on another.",
     hint="""
-    token = ""   # before a loop over pieces: with an empty prompt or answer it may have no round
+    token = ""   # before a loop over pieces: with an empty prompt or answer the loop may not run at all
     """,
     needs=("answer",),
 )
 def empty_prompt(subject: Subject) -> None:
     """Ask with an empty text."""
+    # The model class of LangChain's how-to page, which people copy, crashes here in version 3 of the events alone:
+    # UnboundLocalError, since the loop that binds `token` never runs.
     model = subject.model()
     problems = [
         f"{outcome.path} raised {shown(outcome.error)}"
@@ -183,20 +135,24 @@ TEXTS: Mapping[str, str] = {
     "ZWJ emoji": "👩\u200d👩\u200d👧\u200d👦 👍🏽",
     "right to left": "שלום \u202bعليكم\u202c",
     "CJK": "你好\uff0c世界 こんにちは",
+    # NFC normalisation would join these.
     "combining marks": "e\u0301 a\u0308\u0323",
+    # C code ends strings here.
     "NUL": "a\x00b",
+    # `str.splitlines` splits at each of these; JSON and SSE do not.
     "line separators": "a\u2028b\u2029c\x85d\x0be\x1cf",
 }
 
 
 @statement(
     "C09",
-    "Unicode survives: joined emoji, right to left, CJK, combining marks, NUL, line separators; in one piece and "
+    "Unicode survives: joined emoji, right-to-left text, CJK, combining marks, NUL, line separators; in one piece and "
     "across the borders of chunks.",
-    why="Who decodes bytes piece by piece, splits at `str.splitlines` or normalises, spoils other people's languages.",
+    why="Code that decodes bytes piece by piece, uses `str.splitlines` or normalises text corrupts other people's "
+    "languages.",
     hint="""
     decoder = codecs.getincrementaldecoder("utf-8")()   # text = decoder.decode(piece), for bytes that come in pieces
-    lines = body.split("\\n")                            # and no splitlines(), which also splits inside of JSON text
+    lines = body.split("\\n")                            # not splitlines(), which also splits inside JSON strings
     """,
     needs=("text",),
 )
@@ -204,19 +160,24 @@ def unicode_survives(subject: Subject) -> None:
     """Have it say them, cut between any two characters and, on a wire, anywhere; look at what arrives, too."""
     everything = " | ".join(TEXTS.values())
     for path in PATHS:
-        if _spoilt(subject, path, everything):
-            alone = {name: _spoilt(subject, path, text) for name, text in TEXTS.items()}
-            spoilt = {name: how for name, how in alone.items() if how} or {
-                "all of them": "spoilt together, though not alone"
-            }
-            told = "; ".join(f"{name}: {how}" for name, how in spoilt.items())
-            raise Failed(f"by {path}, {told}", "the text as it is")
+        # All at once, which is one call for each path; one by one only to name the culprit.
+        if _corruption(subject, path, everything):
+            found = {name: how for name, text in TEXTS.items() if (how := _corruption(subject, path, text))}
+            found = found or {"all of them": "corrupted together, though not alone"}
+            raise Failed(
+                f"by {path}, {'; '.join(f'{name}: {how}' for name, how in found.items())}", "the text as it is"
+            )
 
 
-def _spoilt(subject: Subject, path: PathName, text: str) -> str:
-    """What becomes of a text that is said, and of one that is asked; nothing if it stays as it is."""
+def _corruption(subject: Subject, path: PathName, text: str) -> str:
+    """How a text is corrupted on its way to the caller or to the backend; empty if it is not."""
     sees = not subject.lacks("requests")
-    outcome = subject.ask(subject.says(_cut_up(subject, text)), text if sees else None, path)
+    reply: str | Reply = text
+    if not subject.lacks("replies"):
+        # Pieces of one character, in writes of three bytes: characters are cut apart, and so are JSON escapes.
+        faults = () if subject.lacks("backend") else (Fault(kind="split", size=3),)
+        reply = Reply(pieces=tuple(text), faults=faults)
+    outcome = subject.ask(subject.says(reply), text if sees else None, path)
     if outcome.error is not None:
         return f"{text!a} raised {shown(outcome.error)}"
     if outcome.text != text:
@@ -226,51 +187,44 @@ def _spoilt(subject: Subject, path: PathName, text: str) -> str:
     return ""
 
 
-def _cut_up(subject: Subject, text: str) -> Any:
-    if subject.lacks("replies"):
-        return text
-    faults = () if subject.lacks("backend") else (Fault(kind="split", size=3),)
-    return Reply(pieces=tuple(text), faults=faults)
-
-
 @statement(
     "C09b",
-    "A lone surrogate is taken, or refused with a `ModelError` or a `ValueError` that says why, and no bare "
+    "A lone surrogate is taken, or refused with a `ModelError` or a `ValueError` that says why, not a bare "
     "`UnicodeEncodeError`.",
-    why="Names of files and text from JavaScript hold them; the encoder's error names a position, not the message.",
+    why="File names and text from JavaScript contain them; the encoder's error names a position, not the message.",
     hint="""
     for n, message in enumerate(messages):
         if any("\\ud800" <= one <= "\\udfff" for one in message.text):
-            raise ValueError(f"messages[{n}] holds a lone surrogate, which cannot be sent.")
+            raise ValueError(f"messages[{n}] has a lone surrogate, which cannot be sent.")
     """,
     needs=("answer",),
 )
 def lone_surrogate(subject: Subject) -> str:
     """Ask with one in the prompt."""
-    refused = ""
+    refusal = ""
     for path in ("invoke", "ainvoke", "stream", "astream"):
         error = subject.ask(subject.model(), "a\ud800b", path).error
-        if error is not None and not _is_told(error):
+        # UnicodeEncodeError is a ValueError itself.
+        explains = isinstance(error, ModelError) or (
+            isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+        )
+        if error is not None and not explains:
             raise Failed(f"{path} raised {shown(error)}", "an answer, or a ModelError or ValueError that says why not")
-        refused = refused or (f"refused: {shown(error)}" if error else "")
-    return refused or "taken"
-
-
-def _is_told(error: BaseException) -> bool:
-    return isinstance(error, ModelError) or (isinstance(error, ValueError) and not isinstance(error, UnicodeError))
+        refusal = refusal or (f"refused: {shown(error)}" if error else "")
+    return refusal or "taken"
 
 
 LONG = "word " * 200_000
 """A megabyte of words."""
 
 PROMPT_S = 10.0
-"""Seconds within which a long prompt must be answered or refused: most take a tenth of one."""
+"""Seconds within which a long prompt must be answered or refused. Most models take a tenth of a second."""
 
 
 @statement(
     "C10",
     "A prompt of a megabyte works or raises `ContextOverflowError`, promptly.",
-    why="Agents' histories overflow, and the middleware that shortens them waits for this type.",
+    why="Agents' histories overflow, and the middleware that shortens them catches this type.",
     hint="""
     raise ContextOverflowError(str(error)) from error   # langchain_core.exceptions; and nothing quadratic in the text
     """,
@@ -278,10 +232,11 @@ PROMPT_S = 10.0
     limit_s=60.0,
 )
 def long_prompt(subject: Subject) -> str:
-    """Ask with one, with a clock."""
+    """Ask with one, and measure the time."""
     slowest = 0.0
     for path in ("invoke", "ainvoke"):
         outcome = subject.ask(subject.model(), LONG, path)
+        # langchain's SummarizationMiddleware catches this type, shortens the history and tries once more.
         if outcome.error is not None and not isinstance(outcome.error, ContextOverflowError):
             raise Failed(f"{path} of 1 MB raised {shown(outcome.error)}", "an answer, or ContextOverflowError")
         if outcome.seconds > PROMPT_S:

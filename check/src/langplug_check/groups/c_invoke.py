@@ -1,7 +1,7 @@
-"""Group C: invoke and generate. What comes back of a call; what goes into one is in `c_messages`."""
+"""Group C: invoke and generate. What a call returns; what goes into one is in `c_messages`."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.load import dumps, loads
@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.messages.block_translators import get_translator
 
 from langplug_backend import Reply, Tokens
+from langplug_check.groups._runs import WHOLE
 from langplug_check.paths import Outcome, PathName, beta_allowed, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -18,16 +19,13 @@ _THOUGHT, _SPOKEN = "Let me see.", "One two three."
 
 _MESSAGES = "https://docs.langchain.com/oss/python/langchain/messages"
 
-WHOLE: Sequence[PathName] = ("invoke", "ainvoke")
-"""The paths that give an answer as a whole."""
-
 # --- the message ---
 
 
 @statement(
     "C01",
     "`invoke` returns a fresh `AIMessage`, neither a chunk nor the input, with an id that no other message has.",
-    why="LangGraph's `add_messages` goes by the id: a message takes the place of another with the same id.",
+    why="LangGraph's `add_messages` goes by the id: a message replaces another message with the same id.",
     hint="""
     message = AIMessage(content=text)   # a new one for each answer; leave `id` out, and langchain-core fills it in
     return ChatResult(generations=[ChatGeneration(message=message)])
@@ -36,27 +34,25 @@ WHOLE: Sequence[PathName] = ("invoke", "ainvoke")
     needs=("answer",),
 )
 def message_of_its_own(subject: Subject) -> None:
-    """Ask twice, synchronously and asynchronously, with a message that has an id; compare what comes back."""
+    """Ask twice, synchronously and asynchronously, with a message that has an id; compare the messages."""
     for path in WHOLE:
+        # The input has an id: langchain-core's own ParrotFakeChatModel returns the caller's message, and writes an id
+        # into one that has none.
         model, given = subject.model(), HumanMessage(subject.prompt, id="the-id-of-the-input")
-        answers = [subject.ask(model, [given], path).answer for _ in range(2)]
+        answers: list[Any] = [subject.ask(model, [given], path).answer for _ in range(2)]
         for answer in answers:
-            _check_fresh(path, answer, given)
+            if answer is given:
+                raise Failed(f"{path} gave back the very message that it was given", "a new AIMessage")
+            if not isinstance(answer, AIMessage) or isinstance(answer, AIMessageChunk):
+                raise Failed(f"{path} gave a message of type {type(answer).__name__}", "AIMessage")
+            if not answer.id or answer.id == given.id:
+                raise Failed(f"the answer of {path} has the id {answer.id!r}", "an id of its own")
         if answers[0].id == answers[1].id:
             raise Failed(f"two answers of {path} have the same id, {answers[0].id!r}", "an id for each")
 
 
-def _check_fresh(path: PathName, answer: Any, given: HumanMessage) -> None:
-    if answer is given:
-        raise Failed(f"{path} gave back the very message that it was given", "a new AIMessage")
-    if not isinstance(answer, AIMessage) or isinstance(answer, AIMessageChunk):
-        raise Failed(f"{path} gave a message of type {type(answer).__name__}", "AIMessage")
-    if not answer.id or answer.id == given.id:
-        raise Failed(f"the answer of {path} has the id {answer.id!r}", "an id of its own")
-
-
 _USED = Tokens(input=11, output=7, cached=3)
-"""No reasoning: some servers count it among the output, and others beside it."""
+"""Usage without reasoning: some servers count reasoning among the output, others beside it."""
 
 _NULL_USAGE: Mapping[str, Any] = {
     "prompt_tokens": _USED.input,
@@ -65,14 +61,14 @@ _NULL_USAGE: Mapping[str, Any] = {
     "prompt_tokens_details": {"cached_tokens": None},
     "completion_tokens_details": None,
 }
-"""Usage as some servers of OpenAI's wire report it: with null where they know nothing."""
+"""Usage as some OpenAI-compatible servers report it: null where they know nothing."""
 
 _USAGE_HINT = """
 AIMessage(
     content=text,
     usage_metadata=UsageMetadata(
         input_tokens=int(read), output_tokens=int(written), total_tokens=int(read) + int(written),
-        # only details that are known: None is no number
+        # only details that are known: None is not a number
         input_token_details=InputTokenDetails(**{k: v for k, v in details.items() if v is not None}),
     ),
 )
@@ -82,36 +78,32 @@ AIMessage(
 @statement(
     "C02",
     "`usage_metadata` holds what was reported: integers, details included, and a total that is input plus output.",
-    why="Costs are counted by it, and adding two usages up raises an error where a detail is None.",
+    why="Costs are counted by it, and adding two usages raises an error if a detail is None.",
     hint=_USAGE_HINT,
     link=f"{_MESSAGES}#token-usage",
     needs=("answer",),
 )
 def usage_adds_up(subject: Subject) -> str:
-    """Have it report usage, where that can be had, with and without nulls; read what the message says of it."""
+    """Have it report usage, where that can be chosen, with and without nulls; read the message's `usage_metadata`."""
     if subject.lacks("replies"):
-        return _own_usage(subject)
+        usage = subject.ask(subject.model()).answer.usage_metadata
+        if usage is None:
+            raise NotApplicable("it reports no usage")
+        _check_sum("invoke", usage)
+        return f"{usage['input_tokens']} and {usage['output_tokens']} tokens"
     for path in WHOLE:
-        reported = Reply(text="Hello.", usage=_USED)
-        _check_reported(subject.ask(subject.says(reported), None, path))
+        _check_reported(subject.ask(subject.says(Reply(text="Hello.", usage=_USED)), None, path))
     if _speaks_openai(subject):
         nulls = Reply(text="Hello.", usage_mode="none", extra={"usage": _NULL_USAGE})
         outcome = subject.ask(subject.says(nulls))
         if outcome.error is not None:
-            raise Failed(f"with a null in the usage that the server reports, invoke raised {shown(outcome.error)}")
+            raise Failed(f"the server reports null for part of the usage, and invoke raised {shown(outcome.error)}")
         _check_reported(outcome)
     return f"{_USED.input} and {_USED.output} tokens, as reported"
 
 
-def _own_usage(subject: Subject) -> str:
-    usage = subject.ask(subject.model()).answer.usage_metadata
-    if usage is None:
-        raise NotApplicable("it reports no usage")
-    _check_sum("invoke", usage)
-    return f"{usage['input_tokens']} and {usage['output_tokens']} tokens"
-
-
 def _check_reported(outcome: Outcome) -> None:
+    """Fail unless the message reports `_USED`."""
     usage = outcome.answer.usage_metadata
     expected = f"input_tokens={_USED.input}, output_tokens={_USED.output}"
     if usage is None:
@@ -122,79 +114,74 @@ def _check_reported(outcome: Outcome) -> None:
 
 
 def _check_sum(path: PathName, usage: Mapping[str, Any]) -> None:
-    odd = [f"{name}={value!r}" for name, value in _numbers(usage) if type(value) is not int]
+    """Fail unless usage is integers throughout, and the total is the sum of input and output."""
+    numbers = {name: usage.get(name) for name in ("input_tokens", "output_tokens", "total_tokens")}
+    # The details too: `add_usage`, by which chunks and cost counters add up, raises ValueError for a None in them.
+    for details in ("input_token_details", "output_token_details"):
+        numbers |= {f"{details}[{name!r}]": value for name, value in (usage.get(details) or {}).items()}
+    odd = [f"{name}={value!r}" for name, value in numbers.items() if type(value) is not int]
     if odd:
-        raise Failed(f"{path}: usage_metadata has {', '.join(odd)}", "integers alone; what is not known is left out")
+        raise Failed(f"{path}: usage_metadata has {', '.join(odd)}", "integers only; what is unknown is left out")
     if usage["total_tokens"] != usage["input_tokens"] + usage["output_tokens"]:
         raise Failed(f"{path}: usage_metadata is {usage}", "total_tokens = input_tokens + output_tokens")
 
 
-def _numbers(usage: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in ("input_tokens", "output_tokens", "total_tokens"):
-        yield name, usage.get(name)
-    for details in ("input_token_details", "output_token_details"):
-        if details in usage:
-            yield from ((f"{details}[{name!r}]", value) for name, value in (usage[details] or {}).items())
-
-
 def _speaks_openai(subject: Subject) -> bool:
-    """Whether the last request that was seen came over OpenAI's wire."""
+    """Whether the last request was in the dialect of OpenAI's API."""
     if subject.lacks("backend") or not subject.exchanges:
         return False
-    asked = subject.exchanges[-1].request
-    return asked is not None and asked.dialect == "openai"
-
-
-_WHY_ENDED = ("finish_reason", "stop_reason")
+    request = subject.exchanges[-1].request
+    return request is not None and request.dialect == "openai"
 
 
 @statement(
     "C03",
     "`response_metadata` has `model_name`, `model_provider`, and `finish_reason` or `stop_reason`.",
-    why="Usage is counted by model name, content is read by provider, and whoever must know whether an answer was cut "
-    "off looks for the reason of its end.",
+    why="Usage is counted by model name, content is parsed by provider, and the finish reason says whether an answer "
+    "was cut off.",
     hint="""
     AIMessage(content=text, response_metadata={
         "model_name": self.model_name, "model_provider": "acme", "finish_reason": "stop",
     })
-    # in a stream: on ONE chunk, since langchain-core puts equal strings one behind the other
+    # in a stream: on ONE chunk, since langchain-core concatenates strings
     """,
     link=_MESSAGES,
     needs=("answer",),
 )
-def tells_who_answered(subject: Subject) -> str:
+def names_in_metadata(subject: Subject) -> str:
     """Read them from an answer, synchronously and asynchronously."""
-    metadata: Mapping[str, Any] = {}
+
+    def has(metadata: Mapping[str, Any], name: str) -> bool:
+        return isinstance(metadata.get(name), str) and bool(metadata[name])
+
+    # `UsageMetadataCallbackHandler` ignores usage without a `model_name`; `AIMessage.content_blocks` looks for a
+    # translator by `model_provider`.
+    found: Mapping[str, Any] = {}
     for path in WHOLE:
-        metadata = subject.ask(subject.model(), None, path).answer.response_metadata
-        missing = [name for name in ("model_name", "model_provider") if not _is_text(metadata.get(name))]
-        if not any(_is_text(metadata.get(name)) for name in _WHY_ENDED):
+        found = subject.ask(subject.model(), None, path).answer.response_metadata
+        missing = [name for name in ("model_name", "model_provider") if not has(found, name)]
+        if not has(found, "finish_reason") and not has(found, "stop_reason"):
             missing.append("finish_reason")
         if missing:
             raise Failed(
-                f"{path}: response_metadata has no {', '.join(missing)}; its keys: {', '.join(metadata) or 'none'}"
+                f"{path}: response_metadata has no {', '.join(missing)}; its keys: {', '.join(found) or 'none'}"
             )
-    return ", ".join(
-        f"{name}={metadata[name]!r}" for name in ("model_name", "model_provider", *_WHY_ENDED) if name in metadata
-    )
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    names = ("model_name", "model_provider", "finish_reason", "stop_reason")
+    return ", ".join(f"{name}={found[name]!r}" for name in names if name in found)
 
 
 @statement(
     "C21",
     "`model_provider` names a provider only if langchain-core's translator for it fits the content.",
-    why="`content_blocks` hands the content to the translator of that name: one that does not fit loses what was said.",
+    why="`content_blocks` hands the content to the translator of that name: one that does not fit loses content.",
     hint="""
-    response_metadata={"model_provider": "acme"}   # your own name, and not that of whose format you do not send
+    response_metadata={"model_provider": "acme"}   # your own name, not that of a provider whose format you do not send
     """,
     link=_MESSAGES,
     needs=("answer",),
 )
 def provider_fits(subject: Subject) -> str:
-    """Compare `content_blocks` with the message's text, and with those that are read without the provider."""
+    """Compare `content_blocks` with the message's text, and with the blocks of the same message without a provider."""
     makers: list[Callable[[], Any]] = [subject.model]
     if not subject.lacks("replies"):
         makers.append(lambda: subject.says(Reply(thinking=_THOUGHT, text=_SPOKEN)))
@@ -205,48 +192,47 @@ def provider_fits(subject: Subject) -> str:
         if not provider:
             raise NotApplicable("its messages name no provider: see C03")
         if get_translator(provider) is None:
+            # Without a translator, langchain-core parses the content as well as it can.
             return f"{provider!r} is a name of its own"
-        _check_translated(message, provider)
+        unnamed = message.model_copy(update={"response_metadata": {}})
+        try:
+            named, plain = _texts_by_kind(message), _texts_by_kind(unnamed)
+        except Exception as error:
+            raise Failed(f"with model_provider={provider!r}, content_blocks raises {shown(error)}") from error
+        with_it = f"with model_provider={provider!r}, content_blocks"
+        if named["text"] != str(message.text):
+            raise Failed(f"{with_it} say {named['text']!r}", repr(str(message.text)))
+        for kind in ("reasoning", "tool_call"):
+            if plain[kind] and not named[kind]:
+                raise Failed(f"{with_it} have no {kind}", f"{plain[kind]!r}, as without")
     return f"the translator for {provider!r} fits"
 
 
-def _check_translated(message: AIMessage, provider: str) -> None:
-    unnamed = message.model_copy(update={"response_metadata": {}})
-    try:
-        named, plain = _told(message), _told(unnamed)
-    except Exception as error:
-        raise Failed(f"with model_provider={provider!r}, content_blocks raises {shown(error)}") from error
-    if named["text"] != str(message.text):
-        raise Failed(f"with model_provider={provider!r}, content_blocks say {named['text']!r}", repr(str(message.text)))
-    for kind in ("reasoning", "tool_call"):
-        if plain[kind] and not named[kind]:
-            raise Failed(
-                f"with model_provider={provider!r}, content_blocks have no {kind}", f"{plain[kind]!r}, as without"
-            )
-
-
-def _told(message: AIMessage) -> dict[str, Any]:
+def _texts_by_kind(message: AIMessage) -> dict[str, Any]:
+    """The message's content blocks, by type, as text."""
     blocks: Sequence[Mapping[str, Any]] = message.content_blocks
     return {
         "text": "".join(str(block["text"]) for block in blocks if block["type"] == "text"),
-        "reasoning": "".join(str(block.get("reasoning", "")) for block in blocks if block["type"] == "reasoning"),
+        "reasoning": "".join(str(block.get("reasoning") or "") for block in blocks if block["type"] == "reasoning"),
         "tool_call": [block["name"] for block in blocks if block["type"] == "tool_call"],
     }
 
 
 @statement(
     "C04",
-    "A message is the same after `loads(dumps(message))`, and its `response_metadata` are JSON.",
-    why="Caches in SQLite or Redis, checkpoints and LangServe keep messages as JSON.",
+    "A message is the same after `loads(dumps(message))`, and its `response_metadata` is JSON data.",
+    why="Caches in SQLite or Redis, checkpoints and LangServe store messages as JSON.",
     hint="""
-    response_metadata={"token_usage": usage.model_dump(mode="json")}   # plain data, and no object of the client's
+    response_metadata={"token_usage": usage.model_dump(mode="json")}   # plain data, no objects of the client's
     """,
     link=_MESSAGES,
     needs=("answer",),
 )
 def survives_json(subject: Subject) -> None:
     """Dump and load the message that each of three paths gives."""
-    for outcome in subject.each_path(subject.model, paths=("invoke", "stream", "v3")):
+    # ChatLiteLLM puts its client's `Usage` object into `token_usage`: such messages can be neither dumped nor loaded.
+    kinds: tuple[PathName, ...] = ("invoke", "stream", "v3")
+    for outcome in subject.each_path(subject.model, paths=[path for path in kinds if path in subject.paths]):
         message = outcome.answer
         try:
             json.dumps(message.response_metadata)
@@ -257,23 +243,20 @@ def survives_json(subject: Subject) -> None:
                 f"the message of {outcome.path} does not survive: {shown(error)}", "plain JSON data"
             ) from error
         if loaded != message:
-            raise Failed(f"the message of {outcome.path} came back with another {_difference(message, loaded)}")
-
-
-def _difference(message: AIMessage, loaded: Any) -> str:
-    before = message.model_dump()
-    after: Mapping[str, Any] = loaded.model_dump() if isinstance(loaded, AIMessage) else {}
-    differing = [
-        f"{name}: {after.get(name)!r} for {value!r}" for name, value in before.items() if after.get(name) != value
-    ]
-    return "; ".join(differing)[:200] or f"type, {type(loaded).__name__}"
+            before = message.model_dump()
+            after: Mapping[str, Any] = loaded.model_dump() if isinstance(loaded, AIMessage) else {}
+            changed = [
+                f"{name}: {after.get(name)!r} for {old!r}" for name, old in before.items() if after.get(name) != old
+            ]
+            what = "; ".join(changed)[:200] or f"type, {type(loaded).__name__}"
+            raise Failed(f"the message of {outcome.path} came back with another {what}")
 
 
 @statement(
     "C19",
     "An answer without text is an `AIMessage('')`, and its stream has at least one chunk.",
-    why="Refusals and answers that end at once are such; langchain-core raises 'No generation chunks were "
-    "returned' for a stream of nothing.",
+    why="Refusals, and answers that end at once, have no text; langchain-core raises 'No generation chunks were "
+    "returned' for a stream without chunks.",
     hint="""
     # at the end of `_stream`, whatever came before it
     yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata={"finish_reason": reason}))
@@ -299,55 +282,50 @@ def empty_answer(subject: Subject) -> None:
     "C22",
     "Reasoning is a `reasoning` block or `additional_kwargs['reasoning_content']`, never part of `.text`, and the same "
     "on each path.",
-    why="Thoughts in the text are read to users, and parsed as the answer; those on one path are lost on others.",
+    why="Reasoning in the text is read to users, and parsed as the answer; reasoning on one path only is lost on the "
+    "others.",
     hint="""
     AIMessageChunk(content=delta.get("content") or "",
-                   additional_kwargs={"reasoning_content": delta["reasoning_content"]})   # in `_generate` just so
+                   additional_kwargs={"reasoning_content": delta["reasoning_content"]})   # the same in `_generate`
     """,
     link=f"{_MESSAGES}#content-block-reference",
     needs=("replies",),
 )
 def reasoning_apart(subject: Subject) -> str:
     """Have it think and speak, and read both on each path; then the same with `<think>` tags in the text."""
-    seen = _thoughts(subject, Reply(thinking=_THOUGHT, text=_SPOKEN))
+    seen = _common_reasoning(subject, Reply(thinking=_THOUGHT, text=_SPOKEN))
     if not seen and _speaks_openai(subject):
-        seen = _thoughts(subject, Reply(thinking=_THOUGHT, text=_SPOKEN, thoughts="reasoning"))
+        # vLLM renamed the field from `reasoning_content` to `reasoning` (vllm#27755): either will do.
+        seen = _common_reasoning(subject, Reply(thinking=_THOUGHT, text=_SPOKEN, thoughts="reasoning"))
+    # Not a failure: ChatOpenAI's documentation says that it does not read these fields, lc#35059 and lc#34706.
     if not seen:
-        raise Advisory("what the server says the model thought is dropped, on each path alike")
-    if _speaks_openai(subject) and not _untagged(subject):
-        raise Advisory(
-            "reasoning in a field is kept apart; in <think> tags, as some servers send it, it stays in the text"
-        )
-    return "kept apart"
-
-
-def _thoughts(subject: Subject, reply: Reply) -> str:
-    """The thoughts that every path shows; nothing where they are dropped by all."""
-    shown_by: dict[PathName, str] = {}
-    for outcome in subject.each_path(lambda: subject.says(reply)):
-        if str(outcome.answer.text) != _SPOKEN or outcome.text != _SPOKEN:
-            raise Failed(f"{outcome.path}: the text is {outcome.text!r}, after the thought {_THOUGHT!r}", repr(_SPOKEN))
-        shown_by[outcome.path] = _reasoning(outcome.answer)
-    if len(set(shown_by.values())) > 1:
-        told = ", ".join(f"{path}: {thought!r}" for path, thought in shown_by.items())
-        raise Failed(f"the paths show different thoughts: {told}", "the same on each path")
-    thought = shown_by["invoke"]
-    if thought not in ("", _THOUGHT):
-        raise Failed(f"the thought came as {thought!r}", repr(_THOUGHT))
-    return thought
-
-
-def _reasoning(message: AIMessage) -> str:
-    blocks: Sequence[Mapping[str, Any]] = message.content_blocks
-    thought = "".join(str(block.get("reasoning") or "") for block in blocks if block["type"] == "reasoning")
-    return thought or str(message.additional_kwargs.get("reasoning_content") or "")
-
-
-def _untagged(subject: Subject) -> bool:
-    """Whether thoughts between tags are taken out of the text."""
+        raise Advisory("the server's reasoning is dropped, on each path alike")
+    if not _speaks_openai(subject):
+        return "kept apart"
     tagged = Reply(thinking=_THOUGHT, text=_SPOKEN, thoughts="tags")
     apart = {outcome.path: "<think>" not in outcome.text for outcome in subject.each_path(lambda: subject.says(tagged))}
     if len(set(apart.values())) > 1:
         left_in = ", ".join(path for path, is_apart in apart.items() if not is_apart)
-        raise Failed(f"<think> tags are taken out of the text, but not on {left_in}", "the same on each path")
-    return all(apart.values())
+        raise Failed(f"<think> tags are removed from the text, but not by {left_in}", "the same on each path")
+    if not all(apart.values()):
+        raise Advisory("reasoning in a field is kept apart; <think> tags, as some servers send them, stay in the text")
+    return "kept apart"
+
+
+def _common_reasoning(subject: Subject, reply: Reply) -> str:
+    """The reasoning that every path shows; empty where all of them drop it."""
+    shown_by: dict[PathName, str] = {}
+    for outcome in subject.each_path(lambda: subject.says(reply)):
+        message = outcome.answer
+        if str(message.text) != _SPOKEN or outcome.text != _SPOKEN:
+            raise Failed(f"{outcome.path}: the text is {outcome.text!r}, after the thought {_THOUGHT!r}", repr(_SPOKEN))
+        # langchain-core turns `reasoning_content` into a block itself, but for providers that have a translator.
+        in_kwargs = str(message.additional_kwargs.get("reasoning_content") or "")
+        shown_by[outcome.path] = _texts_by_kind(message)["reasoning"] or in_kwargs
+    if len(set(shown_by.values())) > 1:
+        thoughts = ", ".join(f"{path}: {thought!r}" for path, thought in shown_by.items())
+        raise Failed(f"the paths show different reasoning: {thoughts}", "the same on each path")
+    thought = shown_by["invoke"]
+    if thought not in ("", _THOUGHT):
+        raise Failed(f"the reasoning arrived as {thought!r}", repr(_THOUGHT))
+    return thought

@@ -7,7 +7,7 @@ from re import finditer
 from typing import Any
 
 from langplug_backend import Reply
-from langplug_check.groups.e_streaming import streaming
+from langplug_check.groups._streams import streaming_paths
 from langplug_check.paths import Outcome, PathName, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -20,37 +20,42 @@ class Case:
 
     Attributes:
         text: The whole answer.
-        stop: A string in it, with text before it and behind it.
-        earlier: Another one, before `stop`; None where there is none.
-        said: How it is had; None where the model says it by itself.
+        stop: A string in it, with text before and after it.
+        earlier: Another such string, before `stop`; None if there is none.
+        reply: What makes the model give this answer; None if it does so by itself.
     """
 
     text: str
     stop: str
     earlier: str | None
-    said: Any = None
+    reply: Any = None
 
     def cut(self, stop: str) -> list[str]:
-        """What an answer may be that is stopped: the text before the stop string, or right behind it."""
+        """The two texts that a stopped answer may have: up to the stop string, and including it.
+
+        langchain-core's `generate` documents that output is cut off at the first stop string, LangChain's template of a
+        custom model that the stop string "SHOULD BE INCLUDED": either is right.
+        """
         at = self.text.index(stop)
         return [self.text[:at], self.text[: at + len(stop)]]
 
     def model(self, subject: Subject, **overrides: Any) -> Any:
-        """A model that says it."""
-        return subject.model(**overrides) if self.said is None else subject.says(self.said, **overrides)
+        """A model that gives this answer."""
+        return subject.model(**overrides) if self.reply is None else subject.says(self.reply, **overrides)
 
 
 _STOP = "<|end|>"
 _TEXT = f"one < two {_STOP} > three"
 _PIECES = ("one < tw", "o <", "|e", "nd|>", " > thr", "ee")
+"""`_TEXT`, cut in the middle of the stop string; its first `<` begins like one and is none."""
 
 _NEVER_COMES = "<|never|>"
 
 _HINT = """
 def _generate(self, messages, stop=None, run_manager=None, **kwargs):
     stops = self.stop or [] if stop is None else stop
-    text = self._ask(messages, stop=stops)      # what answers may end there by itself
-    # where it does not, cut here: the one that comes first in the text counts
+    text = self._ask(messages, stop=stops)      # the backend may stop there by itself
+    # if it does not, cut here: at the stop string that comes first in the text
     hits = [at for one in stops if (at := text.find(one)) >= 0]
     text = text[:min(hits)] if hits else text
 """
@@ -58,25 +63,27 @@ def _generate(self, messages, stop=None, run_manager=None, **kwargs):
 
 @statement(
     "D01",
-    "`invoke(stop=[...])` ends the text at the first of the stop strings that comes.",
-    why="Parsers and ReAct agents read an answer up to their own marker; what a model says behind it is made up.",
+    "`invoke(stop=[...])` ends the text at the first of the stop strings that occurs.",
+    why="Parsers and ReAct agents read an answer up to their own marker; what a model says after it is made up.",
     hint=_HINT,
     needs=("answer",),
 )
 def stops(subject: Subject) -> None:
-    """Have it say a text with a stop string in it; give that as the second of two, synchronously and asynchronously."""
+    """Have it give a text with a stop string in it; pass that as the second of two, to `invoke` and `ainvoke`."""
+    # The second: a cut at `stop[0]` alone would pass otherwise. And literal text with characters that mean something in
+    # a regex: lc#13397 cuts at any `<`, since `|` is an alternative there.
     case = _case(subject)
     for path in ("invoke", "ainvoke"):
         outcome = subject.ask(case.model(subject), None, path, stop=[_NEVER_COMES, case.stop])
-        _expect(outcome, f"stop=['{_NEVER_COMES}', {case.stop!r}]", case.cut(case.stop))
-        _left_out(subject, case, path)
+        _check_text(outcome, f"with stop=['{_NEVER_COMES}', {case.stop!r}]", case.cut(case.stop))
+        _check_left_out(subject, case, path)
 
 
 @statement(
     "D02",
-    "A stream ends at the stop string too, even where that spans chunks; nothing behind it is given, and no text that "
-    "only began like it is lost.",
-    why="What was shown to a user, or parsed, as it came cannot be taken back.",
+    "A stream ends at the stop string too, even if that spans chunks; nothing after it is yielded, and no text that "
+    "only begins like it is lost.",
+    why="Text that was shown to a user, or parsed, as it arrived cannot be taken back.",
     hint="""
     # in `_stream` and `_astream`: hold back what may be the beginning of a stop string
     held = ""
@@ -97,25 +104,24 @@ def stops(subject: Subject) -> None:
     needs=("answer",),
 )
 def streams_stop(subject: Subject) -> None:
-    """Have it say a text with a stop string that is cut over chunks, by each streaming path; then such as begin so."""
+    """Stream a text whose stop string spans chunks, by each streaming path; then texts that only begin like it."""
     case = _case(subject, spread=True)
-    for path in streaming(subject):
+    for path in streaming_paths(subject):
         outcome = subject.ask(case.model(subject), None, path, stop=[case.stop])
-        _expect(outcome, f"stop=[{case.stop!r}]", case.cut(case.stop))
-        _left_out(subject, case, path)
-    if not subject.lacks("text"):
-        _check_beginnings(subject)
-
-
-def _check_beginnings(subject: Subject) -> None:
+        _check_text(outcome, f"with stop=[{case.stop!r}]", case.cut(case.stop))
+        _check_left_out(subject, case, path)
+    if subject.lacks("text"):
+        return
+    # What is held back must come out: where the text goes on otherwise, and where it ends.
     for text in ("one <|en two", "one two <|en"):
-        for outcome in subject.each_path(partial(subject.says, text), paths=streaming(subject), stop=[_STOP]):
-            _expect(outcome, f"stop=[{_STOP!r}]", [text])
+        for outcome in subject.each_path(partial(subject.says, text), paths=streaming_paths(subject), stop=[_STOP]):
+            _check_text(outcome, f"with stop=[{_STOP!r}]", [text])
 
 
 @statement(
     "D03",
-    "Stop strings of the constructor count; those of a call take their place or are added, and `stop=[]` is harmless.",
+    "Stop strings of the constructor take effect; those of a call replace them or are added to them, and `stop=[]` is "
+    "harmless.",
     why="Applications set their stop strings once, and agents add their own at each call.",
     hint="""
     stop: list[str] | None = None
@@ -128,105 +134,100 @@ def constructor_stop(subject: Subject) -> str:
     """Make a model with a stop string, and ask it with none, with others, and with an empty list."""
     case = _case(subject)
     for path in ("invoke", "stream"):
-        _expect(subject.ask(case.model(subject), None, path, stop=[]), "stop=[]", [case.text])
-        for told, outcome, allowed in _asked_again(subject, case, path):
-            _expect(outcome, told, allowed)
-    return "" if case.earlier else f"with one stop string alone: the answer, {case.text!r}, is short"
+        _check_text(subject.ask(case.model(subject), None, path, stop=[]), "with stop=[]", [case.text])
+        for call, outcome, allowed in _calls_with_constructor_stop(subject, case, path):
+            _check_text(outcome, call, allowed)
+    return "" if case.earlier else f"with one stop string only: the answer, {case.text!r}, is short"
 
 
-def _asked_again(subject: Subject, case: Case, path: PathName) -> Iterator[tuple[str, Outcome, list[str]]]:
-    """Calls of models with a stop string, told in words; what came of each; what it may be."""
-    name, at_stop = subject.cls.__name__, case.cut(case.stop)
-    model = _made_with(subject, case, case.stop)
-    told = f"of {name}(stop=[{case.stop!r}])"
-    yield told, subject.ask(model, None, path), at_stop
-    yield f"{told}, with stop=[]", subject.ask(model, None, path, stop=[]), [*at_stop, case.text]
+def _calls_with_constructor_stop(
+    subject: Subject, case: Case, path: PathName
+) -> Iterator[tuple[str, Outcome, list[str]]]:
+    """Calls of models that have a stop string: each in words, its outcome, and the texts that are allowed."""
+
+    def made_with(stop: str) -> tuple[str, Any]:
+        try:
+            return f"of {subject.cls.__name__}(stop=[{stop!r}])", case.model(subject, stop=[stop])
+        except NotObserved:
+            raise
+        except Exception as error:
+            raise NotApplicable(f"its constructor takes no stop strings, see A02: {shown(error)}") from error
+
+    at_stop = case.cut(case.stop)
+    of_model, model = made_with(case.stop)
+    yield of_model, subject.ask(model, None, path), at_stop
+    # Whether an empty list overrides the constructor's is the class's choice.
+    yield f"{of_model}, with stop=[]", subject.ask(model, None, path, stop=[]), [*at_stop, case.text]
     if case.earlier is None:
         return
     at_earlier = case.cut(case.earlier)
-    yield f"{told}, with stop=[{case.earlier!r}]", subject.ask(model, None, path, stop=[case.earlier]), at_earlier
-    yield f"{told}, behind a call with stop=[{case.earlier!r}]", subject.ask(model, None, path), at_stop
-    model = _made_with(subject, case, case.earlier)
-    told = f"of {name}(stop=[{case.earlier!r}])"
+    yield f"{of_model}, with stop=[{case.earlier!r}]", subject.ask(model, None, path, stop=[case.earlier]), at_earlier
+    yield f"{of_model}, after a call with stop=[{case.earlier!r}]", subject.ask(model, None, path), at_stop
+    # The other way round both are right: the later string replaces the earlier one, or is added to it.
+    of_model, model = made_with(case.earlier)
     later = subject.ask(model, None, path, stop=[case.stop])
-    yield f"{told}, with stop=[{case.stop!r}]", later, [*at_stop, *at_earlier]
-
-
-def _made_with(subject: Subject, case: Case, stop: str) -> Any:
-    try:
-        return case.model(subject, stop=[stop])
-    except NotObserved:
-        raise
-    except Exception as error:
-        raise NotApplicable(f"its constructor takes no stop strings, see A02: {shown(error)}") from error
+    yield f"{of_model}, with stop=[{case.stop!r}]", later, [*at_stop, *at_earlier]
 
 
 @statement(
     "D04",
     "`bind(stop=[...])` works, and leaves the model itself as it was.",
-    why="Chains bind their stop strings so, and share the model with others.",
+    why="Chains bind their stop strings this way, and share the model with others.",
     hint=_HINT,
     needs=("answer",),
 )
 def bound_stop(subject: Subject) -> None:
-    """Bind a stop string, ask what is bound by four paths, and then the model itself."""
+    """Bind a stop string, ask the bound model by four paths, and then the model itself."""
     case = _case(subject)
     for path in ("invoke", "ainvoke", "stream", "astream"):
         model = case.model(subject)
         outcome = subject.ask(model.bind(stop=[case.stop]), None, path)
-        _expect(outcome, f"of bind(stop=[{case.stop!r}])", case.cut(case.stop))
-        _expect(subject.ask(model, None, path), "of the model that it was bound to", [case.text])
+        _check_text(outcome, f"of bind(stop=[{case.stop!r}])", case.cut(case.stop))
+        _check_text(subject.ask(model, None, path), "of the model that it was bound to", [case.text])
 
 
-# --- what is said ---
+# --- answers to cut ---
 
 
 def _case(subject: Subject, *, spread: bool = False) -> Case:
-    """A text of ours, its stop string cut over pieces where that can be had; else the model's own answer."""
-    if subject.lacks("text"):
-        return _own_case(subject.answer())
-    pieces = spread and not subject.lacks("replies")
-    return Case(text=_TEXT, stop=_STOP, earlier="two", said=Reply(pieces=_PIECES) if pieces else _TEXT)
-
-
-def _own_case(answer: str) -> Case:
-    """Words of the model's own answer as stop strings; characters, where it has too few.
+    """A text of ours, its stop string spread over pieces where that is possible; otherwise the model's own answer.
 
     Raises:
-        NotObserved: If it is too short to be cut.
+        NotObserved: If the model's own answer is too short to be cut.
     """
-    found = list(_inside(answer, r"\S+")) or list(_inside(answer, r"\S"))
+    if not subject.lacks("text"):
+        in_pieces = spread and not subject.lacks("replies")
+        return Case(text=_TEXT, stop=_STOP, earlier="two", reply=Reply(pieces=_PIECES) if in_pieces else _TEXT)
+    answer = subject.answer()
+    # Words of the answer as stop strings; characters, if it has too few words.
+    found = _inner_matches(answer, r"\S+") or _inner_matches(answer, r"\S")
     if not found:
         raise NotObserved(f"the model's own answer, {answer[:40]!r}, has nothing in it to stop at")
     first, *more = found
     return Case(text=answer, stop=more[0] if more else first, earlier=first if more else None)
 
 
-def _inside(answer: str, pattern: str) -> Iterator[str]:
-    """What in an answer fits the pattern, with text before it and behind it, where it first comes."""
-    for hit in finditer(pattern, answer):
-        if 0 < answer.find(hit[0]) == hit.start() and hit.end() < len(answer):
-            yield hit[0]
+def _inner_matches(answer: str, pattern: str) -> list[str]:
+    """What matches the pattern with text before and after it, each where it first occurs in the answer."""
+    hits = finditer(pattern, answer)
+    return [hit[0] for hit in hits if 0 < answer.find(hit[0]) == hit.start() and hit.end() < len(answer)]
 
 
-# --- what comes of it ---
+# --- verdicts ---
 
 
-def _expect(outcome: Outcome, told: str, allowed: Collection[str]) -> None:
-    """The answer, as it came and as a whole, is one of those that are allowed."""
+def _check_text(outcome: Outcome, call: str, allowed: Collection[str]) -> None:
+    """Fail unless the answer, both as it arrived and as a whole, is one of the allowed texts."""
+    expected = " or ".join(repr(text) for text in dict.fromkeys(allowed))
     if outcome.error is not None:
-        raise Failed(f"{outcome.path} {told} raised {shown(outcome.error)}", _either(allowed))
+        raise Failed(f"{outcome.path} {call} raised {shown(outcome.error)}", expected)
     for text in (outcome.text, str(outcome.answer.text)):
         if text not in allowed:
-            raise Failed(f"{outcome.path} {told} gave {text!r}", _either(allowed))
+            raise Failed(f"{outcome.path} {call} gave {text!r}", expected)
 
 
-def _either(allowed: Collection[str]) -> str:
-    return " or ".join(repr(text) for text in dict.fromkeys(allowed))
-
-
-def _left_out(subject: Subject, case: Case, path: PathName) -> None:
-    """With `include_stop=False`, for a model that knows it, the stop string itself is not part of the text."""
+def _check_left_out(subject: Subject, case: Case, path: PathName) -> None:
+    """With `include_stop=False`, for a model that has it (langplug's do), the text ends before the stop string."""
     if subject.takes("include_stop"):
         outcome = subject.ask(case.model(subject, include_stop=False), None, path, stop=[case.stop])
-        _expect(outcome, f"include_stop=False, stop=[{case.stop!r}]", case.cut(case.stop)[:1])
+        _check_text(outcome, f"with include_stop=False, stop=[{case.stop!r}]", case.cut(case.stop)[:1])

@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGeneration
 
 from langplug_backend import Fault, Reply
-from langplug_check.groups.e_streaming import first_text, first_text_async, streaming
+from langplug_check.groups._streams import first_text, first_text_async, streaming_paths
 from langplug_check.paths import PathName, shown
-from langplug_check.recorder import Event, Recorder
+from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Failed, NotApplicable
@@ -21,10 +21,10 @@ _API = "https://reference.langchain.com/python/langchain-core/language_models/ch
 # --- leaving early ---
 
 _LONG = Reply(text=" ".join(["word"] * 80), pace=0.05)
-"""Four seconds of talk."""
+"""Four seconds of speech."""
 
 _PROMPT_S = 2.0
-"""Seconds that may pass until what was told to stop has stopped: half of the talk, for a machine may be busy."""
+"""Seconds within which what was closed must be over: half of the speech, since the machine may be busy."""
 
 _CLOSE_HINT = """
 def _stream(self, messages, stop=None, run_manager=None, **kwargs):
@@ -39,67 +39,72 @@ def _stream(self, messages, stop=None, run_manager=None, **kwargs):
 
 @statement(
     "E08",
-    "`close()` of a stream returns promptly, ends the run in callbacks, and stops what answers.",
+    "`close()` of a stream returns promptly, ends the run in callbacks, and stops the backend.",
     why="When a user presses Stop, nobody wants to wait for the rest, nor to pay for it.",
     hint=_CLOSE_HINT,
     needs=("answer", "streaming"),
 )
 def closes(subject: Subject) -> str:
-    """Close a stream of four seconds behind its first text; look at the clock, at callbacks, and at what answers."""
+    """Close a stream of four seconds after its first text; look at the clock, at callbacks, and at the backend."""
     if "stream" not in subject.streams:
-        raise NotApplicable("it streams asynchronously only: see E09")
-    model, recorder = _talking(subject), Recorder()
+        raise NotApplicable("it streams only asynchronously: see E09")
+    model, recorder = _talking_model(subject), Recorder()
     with closing(model.stream(subject.prompt, {"callbacks": [recorder]})) as stream:
         first_text(stream)
         began = time.monotonic()
-    _check_left("close()", time.monotonic() - began, recorder)
-    return _check_stopped("close()", subject)
+    _check_run_ended("close()", time.monotonic() - began, recorder)
+    return _check_backend_stopped("close()", subject)
 
 
 @statement(
     "E09",
-    "`aclose()` of an asynchronous stream returns promptly, ends the run in callbacks, and stops what answers.",
+    "`aclose()` of an asynchronous stream returns promptly, ends the run in callbacks, and stops the backend.",
     why="When a client disconnects, nobody wants to wait for the rest, nor to pay for it.",
     hint=_CLOSE_HINT,
     needs=("answer", "streaming"),
 )
 async def closes_async(subject: Subject) -> str:
-    """Close an asynchronous stream of four seconds behind its first text; look at the same three."""
-    model, recorder = _talking(subject), Recorder()
+    """Close an asynchronous stream of four seconds after its first text; look at the same three."""
+    model, recorder = _talking_model(subject), Recorder()
+    # Closing while the model waits for the next word is the hard case: langchain-core's own `_astream` sits in a thread
+    # then, which nothing interrupts; an upstream was seen to close 2.7 s later, only when the next token came.
     async with aclosing(model.astream(subject.prompt, {"callbacks": [recorder]})) as stream:
         await first_text_async(stream)
         began = time.monotonic()
-    _check_left("aclose()", time.monotonic() - began, recorder)
-    return await asyncio.to_thread(_check_stopped, "aclose()", subject)
+    _check_run_ended("aclose()", time.monotonic() - began, recorder)
+    return await asyncio.to_thread(_check_backend_stopped, "aclose()", subject)
 
 
-def _talking(subject: Subject) -> Any:
+def _talking_model(subject: Subject) -> Any:
     return subject.model() if subject.lacks("pace") else subject.says(_LONG)
 
 
-def _check_left(call: str, seconds: float, recorder: Recorder) -> None:
+def _check_run_ended(call: str, seconds: float, recorder: Recorder) -> None:
     if seconds > _PROMPT_S:
         raise Failed(f"{call} returned after {seconds:.1f} s, in which nobody listened", "at once")
+    # langchain-core reports a closed generator to `on_llm_error`, as GeneratorExit; a model may also end it well.
     if len(recorder.kinds) != 2:
         seen = ", ".join(recorder.kinds) or "nothing"
-        raise Failed(f"after {call}, callbacks had heard of: {seen}", "a start, and one end or error")
+        raise Failed(f"after {call}, callbacks had seen: {seen}", "a start, and one end or error")
 
 
-def _check_stopped(call: str, subject: Subject) -> str:
+def _check_backend_stopped(call: str, subject: Subject) -> str:
     if subject.lacks("pace") or subject.lacks("requests"):
-        return "the run ends at once; what becomes of that which answers cannot be seen"
+        return "the run ends at once; what becomes of the request cannot be seen"
     (exchange,) = subject.exchanges
     subject.wait_for(lambda: exchange.outcome, _PROMPT_S)
     if exchange.outcome != "client_gone":
-        what = "the answer was still open" if exchange.outcome is None else "the answer had been said to its end"
-        raise Failed(f"{_PROMPT_S:g} s after {call}, {what}", "what answers is told that nobody listens")
-    return f"stopped when {exchange.pieces_sent} of {len(_LONG.in_pieces())} words were out"
+        what = "the answer was still being sent" if exchange.outcome is None else "the whole answer had been sent"
+        raise Failed(f"{_PROMPT_S:g} s after {call}, {what}", "the backend is told that nobody listens")
+    return f"stopped when {exchange.pieces_sent} of {len(_LONG.in_pieces())} words were sent"
 
 
-# --- trouble ---
+# --- breaking off ---
 
 _SIX = "One two three four five six."
 
+# Three, since another part has to notice each: the socket, the HTTP client and, where the body ends well and only the
+# API's own end marker is missing, the class itself.
 _SILENT: dict[str, Fault] = {
     "the connection is reset": Fault.reset(after=3),
     "the body breaks off": Fault.cut(after=3),
@@ -109,9 +114,9 @@ _SILENT: dict[str, Fault] = {
 
 @statement(
     "E10",
-    "An answer that breaks off is an error: it is raised, `on_llm_error` comes once and with what was said before, and "
-    "half an answer is never taken for a whole one.",
-    why="Half a summary, half a JSON or half a decision looks like a whole one to all that comes after.",
+    "An answer that breaks off is an error: it is raised, `on_llm_error` is called once and with the text so far, and "
+    "half an answer never passes for a whole one.",
+    why="Half a summary, half a JSON document or half a decision looks whole to everything that comes after.",
     hint="""
     finish = None
     for event in events:
@@ -124,36 +129,41 @@ _SILENT: dict[str, Fault] = {
     needs=("faults", "streaming"),
 )
 def breaks_off(subject: Subject) -> None:
-    """Break an answer off behind three words in each way that there is, and read it by every streaming path."""
-    for told, fault in _SILENT.items():
-        over_a_wire = not subject.lacks("backend")
+    """Break an answer off after three words, in each way that there is, and read it by every streaming path."""
+    over_a_wire = not subject.lacks("backend")
+    for how, fault in _SILENT.items():
         if fault.kind != "reset" and not over_a_wire:
-            continue  # to a function in this process, they are one
-        for path in streaming(subject) if fault.kind == "reset" else subject.streams:
-            _check_raised(subject, f"{path}: {told} behind three words" if over_a_wire else path, fault, path)
+            continue  # to a function in this process, all of them are one
+        for path in streaming_paths(subject) if fault.kind == "reset" else subject.streams:
+            which = f"{path}: {how} after three words" if over_a_wire else path
+            model = subject.suffers(fault, Reply(text=_SIX, pace=0.02))
+            if path in ("v3", "av3"):
+                outcome = subject.ask(model, None, path)
+                _check_error(which, outcome.error, outcome.text, outcome.recorder)
+                continue
+            recorder, chunks = Recorder(), list[Any]()
+            error = _read_to_error(subject, model, path, recorder, chunks)
+            text = "".join(str(chunk.text) for chunk in chunks)
+            _check_error(which, error, text, recorder)
+            # langchain-core passes the sum of the chunks so far as `response`, and after it what the error's own HTTP
+            # response says: traces and resumption rely on it.
+            response = recorder.of("error")[0].more.get("response")
+            generations = [one for several in getattr(response, "generations", []) for one in several]
+            partial = "".join(one.text for one in generations if isinstance(one, ChatGeneration) and one.text)
+            if partial != text:
+                raise Failed(
+                    f"{which}: the stream gave {text!r} until the error, and on_llm_error got {partial!r}", "the same"
+                )
 
 
-def _check_raised(subject: Subject, told: str, fault: Fault, path: PathName) -> None:
-    model = subject.suffers(fault, Reply(text=_SIX, pace=0.02))
-    if path in ("v3", "av3"):
-        outcome = subject.ask(model, None, path)
-        _check_error(told, outcome.error, outcome.text, outcome.recorder)
-        return
-    recorder, chunks = Recorder(), list[Any]()
-    error = _read(subject, model, path, recorder, chunks)
-    text = "".join(str(chunk.text) for chunk in chunks)
-    _check_error(told, error, text, recorder)
-    partial = _partial(recorder.of("error")[0])
-    if partial != text:
-        raise Failed(f"{told}: the stream gave {text!r} until the error, and on_llm_error has {partial!r}", "the same")
-
-
-def _read(subject: Subject, model: Any, path: PathName, recorder: Recorder, chunks: list[Any]) -> Exception | None:
-    """Read a stream into `chunks`; the error in which it ends."""
+def _read_to_error(
+    subject: Subject, model: Any, path: PathName, recorder: Recorder, chunks: list[Any]
+) -> Exception | None:
+    """Read a stream into `chunks`, which keeps those before an error; the error, if there is one."""
 
     async def read() -> None:
         async for chunk in model.astream(subject.prompt, {"callbacks": [recorder]}):
-            chunks.append(chunk)  # noqa: PERF401 - those before an error are to be kept
+            chunks.append(chunk)  # noqa: PERF401 - a comprehension would lose those before the error
 
     try:
         if path == "astream":
@@ -167,29 +177,22 @@ def _read(subject: Subject, model: Any, path: PathName, recorder: Recorder, chun
     return None
 
 
-def _check_error(told: str, error: BaseException | None, text: str, recorder: Recorder) -> None:
+def _check_error(which: str, error: BaseException | None, text: str, recorder: Recorder) -> None:
     if error is None:
-        raise Failed(f"{told}: no error, and {text!r} is given as the whole answer", "an error")
+        raise Failed(f"{which}: no error, and {text!r} is given as the whole answer", "an error")
     if recorder.kinds != ["start", "error"]:
-        raise Failed(f"{told}: {shown(error)}; callbacks heard of {', '.join(recorder.kinds)}", "start, error")
+        raise Failed(f"{which}: {shown(error)}; callbacks saw {', '.join(recorder.kinds)}", "start, error")
 
 
-def _partial(event: Event) -> str:
-    """The text of what is handed to `on_llm_error` as generated so far."""
-    response = event.more.get("response")
-    generations = [one for several in getattr(response, "generations", []) for one in several]
-    return "".join(one.text for one in generations if isinstance(one, ChatGeneration) and one.text)
-
-
-# --- off ---
+# --- switched off ---
 
 
 @statement(
     "E11",
-    "With `disable_streaming=True` a stream is one message, and what answers is not asked to stream.",
-    why="It is there for servers and gateways whose streaming is broken.",
+    "With `disable_streaming=True` a stream is one message, and the backend is not asked to stream.",
+    why="The switch is there for servers and gateways whose streaming is broken.",
     hint="""
-    # ask for a stream in `_stream` and `_astream` alone; `_generate` and `_agenerate` ask for a whole answer
+    # ask for a stream in `_stream` and `_astream` only; `_generate` and `_agenerate` ask for a whole answer
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         answer = self._client.chat(..., stream=False)
     """,
@@ -197,7 +200,7 @@ def _partial(event: Event) -> str:
     needs=("answer", "streaming"),
 )
 def not_streamed(subject: Subject) -> str:
-    """Stream with a model that is told not to; count what comes, and look at what was asked for."""
+    """Stream with a model whose streaming is disabled; count the chunks, and look at the request."""
     for path in subject.streams:
         outcome = subject.ask(subject.model(disable_streaming=True), None, path)
         outcome.answer  # noqa: B018 - an error here is a failure
@@ -205,20 +208,20 @@ def not_streamed(subject: Subject) -> str:
             raise Failed(f"{path} gave {len(outcome.chunks)} chunks", "one message")
         if not subject.lacks("requests") and any(exchange.streaming for exchange in subject.exchanges):
             raise Failed(f"{path} gave one message, and asked for a stream to get it", "a request for a whole answer")
-    return "one message; what was asked for cannot be seen" if subject.lacks("requests") else "not asked to stream"
+    return "one message; the request cannot be seen" if subject.lacks("requests") else "not asked to stream"
 
 
 @statement(
     "E11b",
-    "What `stream` gives where nothing is streamed is an `AIMessageChunk` all the same.",
-    why="Code that adds chunks up gets a `ChatPromptTemplate` of the sum of two messages, and no error.",
+    "What `stream` yields where nothing is streamed is an `AIMessageChunk` all the same.",
+    why="Code that adds chunks gets a `ChatPromptTemplate` as the sum of two messages, and no error.",
     hint="""
-    # langchain-core hands on what `invoke` gives; it takes `stream` and `astream` to mend it
+    # langchain-core yields what `invoke` returns: overriding `stream` and `astream` is the only cure
     def stream(self, input, config=None, *, stop=None, **kwargs):
         for chunk in super().stream(input, config, stop=stop, **kwargs):
             yield chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(
                 **chunk.model_dump(exclude={"type"}), chunk_position="last")
-    # in `astream` so that the stream inside is closed with it, see E09:
+    # in `astream`, so that the inner stream is closed with the outer one, see E09:
         async with aclosing(super().astream(input, config, stop=stop, **kwargs)) as chunks:
             async for chunk in chunks: ...
     """,
@@ -227,7 +230,8 @@ def not_streamed(subject: Subject) -> str:
     blame="langchain-core",
 )
 def still_a_chunk(subject: Subject) -> None:
-    """Stream with a model that is told not to, by `stream` and `astream`, and look at the type of what comes."""
+    """Stream with a model whose streaming is disabled, by `stream` and `astream`; look at the types."""
+    # `BaseChatModel.stream` casts the message of `invoke` to AIMessageChunk for the type checker alone.
     for path in ("stream", "astream"):
         outcome = subject.ask(subject.model(disable_streaming=True), None, path)
         outcome.answer  # noqa: B018 - an error here is a failure

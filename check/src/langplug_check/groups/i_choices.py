@@ -1,24 +1,24 @@
 """Group I: which tool is called: `tool_choice`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.exceptions import ModelError
 
-from langplug_backend import ChatRequest, Exchange, Reply
-from langplug_check.groups.i_tools import (
+from langplug_backend import Exchange
+from langplug_check.groups._tools import (
     BIND_TOOLS,
     OFFERED,
-    asked_in,
+    call_if_allowed,
+    call_if_forced,
     function_of,
-    if_allowed,
-    if_forced,
     last_exchange,
-    names_of,
-    speaker,
+    request_in,
+    tool_model,
+    tool_names,
 )
-from langplug_check.paths import BUGS, Outcome, PathName, shown
+from langplug_check.paths import BUGS, PathName, shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -41,9 +41,6 @@ def bind_tools(self, tools, *, tool_choice=None, **kwargs):
     return self.bind(tools=formatted, tool_choice=tool_choice, **kwargs)
 """
 
-_NAMED: Mapping[str, Any] = {"type": "function", "function": {"name": "clock"}}
-_NAMED_ELSEWHERE: Mapping[str, Any] = {"type": "tool", "name": "clock"}
-
 _FORCED = ("required", "any")
 
 _CHOICES: Sequence[tuple[Any, Sequence[Any], Sequence[str]]] = (
@@ -54,95 +51,92 @@ _CHOICES: Sequence[tuple[Any, Sequence[Any], Sequence[str]]] = (
     ("clock", OFFERED, ("clock",)),
     (True, [OFFERED[1]], (*_FORCED, "clock")),
 )
-"""Choices, the tools that are bound, and the words that may arrive for it."""
+"""Choices, the tools that are bound, and the words in which the choice may arrive."""
+
+_DICT: Mapping[str, Any] = {"type": "function", "function": {"name": "clock"}}
+_DICT_ELSEWHERE: Mapping[str, Any] = {"type": "tool", "name": "clock"}
+"""A dict that chooses `clock`: as OpenAI's API has it, and as Anthropic's has it."""
 
 UNBOUND = "no_such_tool"
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What became of a choice: the word for it that arrived, or the error that was raised instead."""
+    """What became of a choice: the word in which it arrived, or the error that was raised instead."""
 
     word: str = ""
     error: BaseException | None = None
 
-    def told(self) -> str:
+    @property
+    def is_refused(self) -> bool:
+        return self.error is not None and not isinstance(self.error, BUGS)
+
+    @property
+    def text(self) -> str:
         return f"arrives as {self.word}" if self.error is None else f"ends in {shown(self.error)}"
 
 
 @statement(
     "I02",
-    "`tool_choice` takes any, required, auto, none, a name, True and a dict, and what is chosen reaches what answers "
-    "or is refused; a name that is not bound is refused.",
-    why="Where a choice is dropped in silence, the model chats instead of acting.",
+    "`tool_choice` takes any, required, auto, none, a name, True and a dict, and each choice reaches the backend or is "
+    "refused; a name that is not bound is refused.",
+    why="If a choice is dropped in silence, the model chats instead of acting.",
     hint=_CHOICE_HINT,
     link=BIND_TOOLS,
     needs=("tools", "answer"),
 )
 def choices_arrive(subject: Subject) -> str:
-    """Bind three tools with each choice and look at the request; then with the name of a tool that there is not."""
-    sent = _sent(subject, UNBOUND, OFFERED)
-    problems = [f"tool_choice={UNBOUND!r}, which is not bound, {sent.told()}"] if _is_no_refusal(sent) else []
+    """Bind three tools with each choice and look at the request; then with the name of an unknown tool."""
+    # Of the known integrations only ChatLiteLLM refuses such a name, and ChatOllama ignores `tool_choice` altogether.
+    unbound = _send(subject, UNBOUND, OFFERED)
     if subject.lacks("requests"):
-        return _without_requests(problems)
-    refused: list[str] = []
+        if not unbound.is_refused:
+            raise Failed(
+                f"tool_choice={UNBOUND!r}, which is not bound, is accepted", "an error that names the bound tools"
+            )
+        raise NotObserved(
+            f"tool_choice={UNBOUND!r} is refused as it should be; whether other choices arrive cannot be seen"
+        )
+    problems = [] if unbound.is_refused else [f"tool_choice={UNBOUND!r}, which is not bound, {unbound.text}"]
+    refused = []
     for choice, tools, words in _CHOICES:
-        sent = _sent(subject, choice, tools)
-        if sent.error is None and sent.word not in words:
-            problems.append(f"tool_choice={choice!r} {sent.told()}")
-        elif sent.error is not None:
-            (problems if isinstance(sent.error, BUGS) else refused).append(f"tool_choice={choice!r} {sent.told()}")
-    problems += _dict_lost(subject)
+        sent = _send(subject, choice, tools)
+        if sent.is_refused:
+            refused.append(f"tool_choice={choice!r} {sent.text}")
+        elif sent.word not in words:
+            problems.append(f"tool_choice={choice!r} {sent.text}")
+    # A dict is in the API's own words, so either will do.
+    first, second = (_send(subject, dict(choice), OFFERED) for choice in (_DICT, _DICT_ELSEWHERE))
+    if "clock" not in (first.word, second.word) and not first.is_refused:
+        problems.append(f"tool_choice={_DICT!r} {first.text}")
     if problems:
         raise Failed("; ".join(problems))
     return "; ".join(refused)
 
 
-def _is_no_refusal(sent: _Sent) -> bool:
-    return sent.error is None or isinstance(sent.error, BUGS)
-
-
-def _without_requests(problems: Sequence[str]) -> str:
-    if problems:
-        raise Failed(f"tool_choice={UNBOUND!r}, which is not bound, is accepted", "an error that names the bound tools")
-    raise NotObserved(
-        f"tool_choice={UNBOUND!r} is refused as it should be; whether other choices arrive cannot be seen"
-    )
-
-
-def _dict_lost(subject: Subject) -> Iterator[str]:
-    """A dict in OpenAI's words or, where an API has its own, in those."""
-    first, second = (_sent(subject, dict(choice), OFFERED) for choice in (_NAMED, _NAMED_ELSEWHERE))
-    if "clock" not in (first.word, second.word) and _is_no_refusal(first):
-        yield f"tool_choice={_NAMED!r} {first.told()}"
-
-
-def _sent(subject: Subject, choice: Any, tools: Sequence[Any]) -> _Sent:
+def _send(subject: Subject, choice: Any, tools: Sequence[Any]) -> _Sent:
+    """Bind the tools with this choice, ask, and read the choice in the request, in OpenAI's words."""
     try:
-        bound: Any = speaker(subject).bind_tools(list(tools), tool_choice=choice)
+        bound: Any = tool_model(subject).bind_tools(list(tools), tool_choice=choice)
     except Exception as error:  # noqa: BLE001 - a refusal is an answer here
         return _Sent(error=error)
     outcome = subject.ask(bound)
     if subject.lacks("requests") or outcome.error is not None:
         return _Sent(error=outcome.error)
-    return _Sent(_word(subject.exchanges[0], len(tools)))
-
-
-def _word(exchange: Exchange, bound: int) -> str:
-    """The choice that arrived, in OpenAI's words. To offer one tool of several and force a call is to name it."""
-    asked = asked_in(exchange)
-    choice, names = asked.tool_choice, names_of(asked)
+    request = request_in(subject.exchanges[0])
+    word, names = request.tool_choice, tool_names(request)
     if not names:
-        return "none"
-    if forces_a_tool_named_none(exchange):
-        return "the forced call of a tool named 'none'"
-    if choice in _FORCED and len(names) == 1 < bound:
-        return names[0]
-    return choice or "nothing"
+        return _Sent("none")
+    if _forces_a_tool_named_none(subject.exchanges[0]):
+        return _Sent("the forced call of a tool named 'none'")
+    # An API that knows no names is understood: to offer one tool of several, and force a call, is to name it.
+    if word in _FORCED and len(names) == 1 < len(tools):
+        return _Sent(names[0])
+    return _Sent(word or "nothing")
 
 
-def forces_a_tool_named_none(exchange: Exchange) -> bool:
-    """Whether `"none"` arrived as the name of a tool, which forces a call instead of forbidding it."""
+def _forces_a_tool_named_none(exchange: Exchange) -> bool:
+    """Whether `"none"` arrived as the name of a tool, which forces a call instead of forbidding it: ChatAnthropic."""
     raw = exchange.body.get("tool_choice") if isinstance(exchange.body, Mapping) else None
     return isinstance(raw, Mapping) and function_of(raw).get("name") == "none"
 
@@ -155,61 +149,45 @@ def forces_a_tool_named_none(exchange: Exchange) -> bool:
     def bind_tools(self, tools, *, tool_choice=None, **kwargs):
         if tool_choice == "none":
             return self.bind(**kwargs)   # no tools, no calls, whatever the backend knows of choices
-        # "any", "required", a name: into the request, in the backend's own words; else raise ValueError
+        # "any", "required", a name: into the request, in the backend's own words; otherwise raise ValueError
     """,
     link=BIND_TOOLS,
     needs=("tools", "replies"),
 )
 def choices_take_effect(subject: Subject) -> str:
     """Forbid calls to a model that calls wherever it may; force them from one that calls only where it must."""
-    refused = [
-        problem
-        for choice, says in _EFFECTS
-        for path in _TWO_PATHS
-        if (problem := _without_effect(subject, choice, says, path))
-    ]
-    if len(refused) == len(_EFFECTS) * len(_TWO_PATHS):
+    paths: Sequence[PathName] = ("invoke", "astream")
+    choices = ("none", "any", "clock")
+    refused = [text for choice in choices for path in paths if (text := _check_effect(subject, choice, path))]
+    if len(refused) == len(choices) * len(paths):
         raise NotApplicable(f"it refuses to choose: {refused[0]}")
     return "; ".join(dict.fromkeys(refused))
 
 
-_EFFECTS: Sequence[tuple[str, Callable[[ChatRequest], Reply]]] = (
-    ("none", if_allowed),
-    ("any", if_forced),
-    ("clock", if_forced),
-)
-_TWO_PATHS: Sequence[PathName] = ("invoke", "astream")
-
-
-def _without_effect(subject: Subject, choice: str, says: Callable[[ChatRequest], Reply], path: PathName) -> str:
-    """Why a choice was refused, with several tools and with one; empty where it took effect."""
+def _check_effect(subject: Subject, choice: str, path: PathName) -> str:
+    """Fail if a choice has no effect; why it is refused, empty if it is not."""
     refusal = ""
+    # With one tool, too: a model that cannot choose among several may be able to force the only one.
     for tools in (OFFERED, OFFERED[1:2]):
+        model: Any = subject.says(call_if_allowed if choice == "none" else call_if_forced)
         try:
-            bound: Any = subject.says(says).bind_tools(list(tools), tool_choice=choice)
+            bound = model.bind_tools(list(tools), tool_choice=choice)
         except BUGS:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal is an answer here
             refusal = refusal or f"tool_choice={choice!r} is refused: {shown(error)}"
-        else:
-            outcome = subject.ask(bound, None, path)
-            if choice != "none" and _is_refusal(outcome.error):
-                return f"tool_choice={choice!r} is not got, and an error says so: {shown(outcome.error)}"
-            _expect_effect(subject, outcome, choice, tools)
-            return ""
+            continue
+        outcome = subject.ask(bound, None, path)
+        # An error at the call is a refusal if it means to be one: a forced call that did not come, and says so.
+        types = ModelError | ValueError | NotImplementedError
+        if choice != "none" and isinstance(outcome.error, types) and "tool" in str(outcome.error):
+            return f"tool_choice={choice!r} has no effect, and an error says so: {shown(outcome.error)}"
+        called = [str(call["name"]) for call in outcome.answer.tool_calls]
+        first = str(function_of(tools[0])["name"])
+        expected = {"none": [], "any": [first]}.get(choice, [choice])
+        if called != expected:
+            raise Failed(f"{outcome.path} with tool_choice={choice!r} gave the calls {called}", f"the calls {expected}")
+        if choice == "none" and _forces_a_tool_named_none(last_exchange(subject)):
+            raise Failed("tool_choice='none' is sent as the forced call of a tool named 'none'", "no call")
+        return ""
     return refusal
-
-
-def _is_refusal(error: BaseException | None) -> bool:
-    """Whether it is said, and not by accident, that a call which is to be forced did not come."""
-    return isinstance(error, ModelError | ValueError | NotImplementedError) and "tool" in str(error)
-
-
-def _expect_effect(subject: Subject, outcome: Outcome, choice: str, tools: Sequence[Any]) -> None:
-    called = [str(call["name"]) for call in outcome.answer.tool_calls]
-    first = str(function_of(tools[0])["name"])
-    expected = {"none": [], "any": [first]}.get(choice, [choice])
-    if called != expected:
-        raise Failed(f"{outcome.path} with tool_choice={choice!r} gave the calls {called}", f"the calls {expected}")
-    if choice == "none" and forces_a_tool_named_none(last_exchange(subject)):
-        raise Failed("tool_choice='none' is sent as the forced call of a tool named 'none'", "no call")

@@ -8,8 +8,8 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from langplug_backend import ChatRequest, Reply
-from langplug_check.groups.i_tools import function_of, whole_call
-from langplug_check.groups.j_structured_output import BO, METHODS, PROMPT, WITH, Person, Target, target_of
+from langplug_check.groups._schemas import BO, METHODS, PROMPT, WITH_STRUCTURED_OUTPUT, Person, Target, target_of
+from langplug_check.groups._tools import function_of, whole_call
 from langplug_check.paths import shown
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -21,14 +21,14 @@ _PROSE = "I would rather not say."
 
 
 @dataclass(slots=True)
-class _Broken:
-    """A way in which an answer is no object that was asked for.
+class _Misfit:
+    """An answer that is not the object that was asked for.
 
     Attributes:
-        name: It in words.
-        args: What is said as arguments of a call; None where no call is made.
-        text: What is said where no tools are offered.
-        said: Whether it could be said: on some wires, arguments are objects and never broken.
+        name: What is wrong with it.
+        args: The arguments of the call; None: it makes no call.
+        text: The text, if no tools are offered.
+        said: Whether it could be given: in some APIs arguments are objects, and never broken.
     """
 
     name: str
@@ -36,26 +36,27 @@ class _Broken:
     text: str
     said: bool = field(default=True)
 
-    def __call__(self, asked: ChatRequest) -> Reply:
+    def __call__(self, request: ChatRequest) -> Reply:
         """The answer to one request."""
-        if not asked.tools or asked.tool_choice == "none" or self.args is None:
+        if not request.tools or request.tool_choice == "none" or self.args is None:
             return Reply(text=self.text)
-        self.said = isinstance(self.args, Mapping) or asked.dialect not in ("anthropic", "cohere", "ollama")
-        name = str(function_of(asked.tools[0])["name"])
+        self.said = isinstance(self.args, Mapping) or request.dialect not in ("anthropic", "cohere", "ollama")
+        name = str(function_of(request.tools[0])["name"])
         return Reply(calls=(whole_call(name, self.args if self.said else BO),))
 
 
-def _misfits(target: Target) -> Sequence[_Broken]:
-    misfit = _Broken("an object that does not fit", _AGE_IN_WORDS, json.dumps(_AGE_IN_WORDS))
-    cut = _Broken("broken JSON", _CUT, _CUT)
-    return (misfit, cut) if target.schema is Person else (cut,)  # nobody promised to compare a dict with its schema
+def _misfits(target: Target) -> Sequence[_Misfit]:
+    wrong_type = _Misfit("an object that does not fit", _AGE_IN_WORDS, json.dumps(_AGE_IN_WORDS))
+    broken = _Misfit("broken JSON", _CUT, _CUT)
+    # langchain-core's docstring: with a schema other than a Pydantic class the output "will not be validated".
+    return (wrong_type, broken) if target.schema is Person else (broken,)
 
 
-def _ways_to_build(subject: Subject, target: Target, broken: _Broken, **kwargs: Any) -> Iterator[tuple[str, Any]]:
-    """The chain of the default method, and those of the others that are not refused."""
-    yield "by default", target.built(subject.says(broken), **kwargs)
+def _chains(subject: Subject, target: Target, misfit: _Misfit, **kwargs: Any) -> Iterator[tuple[str, Any]]:
+    """The chain with the default method, and those with the others that are not refused."""
+    yield "by default", target.chain(subject.says(misfit), **kwargs)
     for method in METHODS:
-        chain = target.built(subject.says(broken), method=method, **kwargs)
+        chain = target.chain(subject.says(misfit), method=method, **kwargs)
         if chain is not None:
             yield f"with method={method!r}", chain
 
@@ -64,49 +65,52 @@ def _ways_to_build(subject: Subject, target: Target, broken: _Broken, **kwargs: 
     "J03",
     "`include_raw=True` gives a dict of raw, parsed and parsing_error, and an answer that cannot be parsed leaves its "
     "error there.",
-    why="It is asked for to look at what failed: an exception, or a None without an error, leaves nothing to look at.",
+    why="Users ask for it to see what failed: an exception, or a None without an error, leaves nothing to look at.",
     hint="""
-    def _checked(message):
-        if message.invalid_tool_calls:   # langchain-core's parsers pass over them
-            raise OutputParserException(f"The call is no JSON: {message.invalid_tool_calls[0]['args']}")
+    def check_calls(message):
+        if message.invalid_tool_calls:   # langchain-core's parsers ignore them
+            raise OutputParserException(f"The call is not JSON: {message.invalid_tool_calls[0]['args']}")
         return message
 
     if include_raw:   # in with_structured_output; `parser` is PydanticToolsParser or JsonOutputKeyToolsParser
         parsed = RunnablePassthrough.assign(
-            parsed=itemgetter("raw") | RunnableLambda(_checked) | parser, parsing_error=lambda _: None
+            parsed=itemgetter("raw") | RunnableLambda(check_calls) | parser, parsing_error=lambda _: None
         )
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
     """,
-    link=WITH,
+    link=WITH_STRUCTURED_OUTPUT,
     needs=("structured", "replies"),
 )
 def raw_comes_along(subject: Subject) -> None:
     """Ask with `include_raw` for an object that fits, one that does not, and one of broken JSON, with each method."""
     target = target_of(subject)
-    good = _raw(target.built(subject.gives(BO), include_raw=True), "an object that fits")
+    good = _raw(target.chain(subject.gives(BO), include_raw=True), "an object that fits")
     if good["parsed"] != target.expected or good["parsing_error"] is not None:
         raise Failed(f"parsed is {good['parsed']!r}, parsing_error {good['parsing_error']!r}", repr(target.expected))
-    for broken in _misfits(target):
-        for told, chain in _ways_to_build(subject, target, broken, include_raw=True):
-            given = _raw(chain, f"{told}, {broken.name}")
-            if broken.said and not (given["parsed"] is None and isinstance(given["parsing_error"], BaseException)):
+    # Broken JSON is an invalid call, which core's parsers do not see: they find no call, and return None without an
+    # error. ChatOpenAI, ChatDeepSeek and ChatOpenRouter hand that on.
+    for misfit in _misfits(target):
+        for which, chain in _chains(subject, target, misfit, include_raw=True):
+            given = _raw(chain, f"{which}, {misfit.name}")
+            if misfit.said and not (given["parsed"] is None and isinstance(given["parsing_error"], BaseException)):
                 raise Failed(
-                    f"{told}, {broken.name} gives parsed={given['parsed']!r} and "
+                    f"{which}, {misfit.name} gives parsed={given['parsed']!r} and "
                     f"parsing_error={given['parsing_error']!r}",
                     "parsed=None, and the error",
                 )
 
 
-def _raw(chain: Any, told: str) -> Mapping[str, Any]:
+def _raw(chain: Any, which: str) -> Mapping[str, Any]:
+    """The dict of raw, parsed and parsing_error that the chain gives; fail if it gives anything else."""
     try:
         given = chain.invoke(PROMPT)
     except Exception as error:
-        raise Failed(f"with include_raw=True, {told} raised {shown(error)}", "the error in parsing_error") from error
+        raise Failed(f"with include_raw=True, {which} raised {shown(error)}", "the error in parsing_error") from error
     if not isinstance(given, Mapping) or set(given) != {"raw", "parsed", "parsing_error"}:
-        raise Failed(f"with include_raw=True, {told} gives {given!r}", "a dict of raw, parsed and parsing_error")
+        raise Failed(f"with include_raw=True, {which} gives {given!r}", "a dict of raw, parsed and parsing_error")
     if not isinstance(given["raw"], AIMessage):
-        raise Failed(f"with include_raw=True, {told} gives raw={given['raw']!r}", "an AIMessage")
+        raise Failed(f"with include_raw=True, {which} gives raw={given['raw']!r}", "an AIMessage")
     return given
 
 
@@ -115,34 +119,30 @@ def _raw(chain: Any, told: str) -> Mapping[str, Any]:
     "Without `include_raw`, an answer that is missing or does not fit raises; it is never None.",
     why="A None goes unnoticed until something reads a field of it, far away.",
     hint="""
-    def _checked(message):
+    def check_calls(message):
         if not message.tool_calls:   # none at all, or an invalid one: langchain-core's parsers make None of it
             raise OutputParserException(f"The model gave no object, but: {message.text}", llm_output=message.text)
         return message
 
     def with_structured_output(self, schema, *, include_raw=False, **kwargs):
         chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
-        return chain if include_raw else chain.first | RunnableLambda(_checked) | chain.last
+        return chain if include_raw else chain.first | RunnableLambda(check_calls) | chain.last
     """,
-    link=WITH,
+    link=WITH_STRUCTURED_OUTPUT,
     needs=("structured", "replies"),
 )
 def never_none(subject: Subject) -> None:
-    """Have prose said, an object given that does not fit, and broken JSON, with each method."""
+    """Have it answer in prose, with an object that does not fit, and with broken JSON, with each method."""
     problems: dict[str, list[str]] = {}
     target = target_of(subject)
-    for broken in (_Broken("prose", None, _PROSE), *_misfits(target)):
-        for told, chain in _ways_to_build(subject, target, broken):
-            problem = _no_error(chain, broken)
-            if problem:
-                problems.setdefault(problem, []).append(told)
+    # Prose is the common case: seven of seven integrations that were measured return None for it.
+    for misfit in (_Misfit("prose", None, _PROSE), *_misfits(target)):
+        for which, chain in _chains(subject, target, misfit):
+            try:
+                value = chain.invoke(PROMPT)
+            except Exception:  # noqa: BLE001, S112 - as it should be
+                continue
+            if misfit.said:
+                problems.setdefault(f"{misfit.name} gives {value!r}", []).append(which)
     if problems:
-        raise Failed("; ".join(f"{', '.join(told)}, {problem}" for problem, told in problems.items()), "an error")
-
-
-def _no_error(chain: Any, broken: _Broken) -> str:
-    try:
-        value = chain.invoke(PROMPT)
-    except Exception:  # noqa: BLE001 - as it should be
-        return ""
-    return f"{broken.name} gives {value!r}" if broken.said else ""
+        raise Failed("; ".join(f"{', '.join(which)}, {problem}" for problem, which in problems.items()), "an error")
