@@ -18,6 +18,7 @@ import asyncio
 import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
@@ -81,6 +82,13 @@ def llm_string(model: BaseChatModel) -> str | None:
         return model._get_llm_string()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - for `identity`
     except Exception:  # noqa: BLE001 - anybody's model, and a cache key is never worth an error
         return None
+
+
+@cache
+def _are_langplugs(cls: type, methods: tuple[str, ...]) -> bool:
+    """Whether a class has these methods from langplug, and none of its author's own."""
+    opener = next(base for base in cls.__mro__ if "__langplug_open__" in vars(base))
+    return all(getattr(cls, name) is getattr(opener, name) for name in methods)
 
 
 def with_signature(method: F) -> F:
@@ -251,9 +259,7 @@ class PatchedChatModel(BaseChatModel):
     def __is_plain(self, methods: tuple[str, ...], kwargs: dict[str, Any]) -> bool:
         """Whether langchain-core's `methods` are those of langplug, and a call with `kwargs` may do without them."""
         # An author who overrides `generate` or `_stream` expects langchain-core to go through it.
-        cls = type(self)
-        opener = next(base for base in cls.__mro__ if "__langplug_open__" in vars(base))
-        return CORES_OWN.isdisjoint(kwargs) and all(getattr(cls, name) is getattr(opener, name) for name in methods)
+        return CORES_OWN.isdisjoint(kwargs) and _are_langplugs(type(self), methods)
 
     def __answers_itself(self, kwargs: dict[str, Any], *, async_api: bool) -> bool:
         """Whether `invoke` would neither look into a cache nor read a stream."""
@@ -275,8 +281,10 @@ class PatchedChatModel(BaseChatModel):
 
     def __read_input(self, input: LanguageModelInput) -> list[BaseMessage]:
         messages = self._convert_input(input).to_messages()
-        if any(isinstance(message.content, list) for message in messages):
-            _format_for_tracing(messages)  # refuses content that no trace can show, heard or not
+        for message in messages:
+            if isinstance(message.content, list):
+                _format_for_tracing(messages)  # refuses content that no trace can show, traced or not
+                break
         return messages
 
     # --- identity ---

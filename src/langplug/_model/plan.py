@@ -45,6 +45,12 @@ class Plan:
         UnsupportedError: If it cannot do what is asked and must not be helped.
     """
 
+    # What a call without tools and without a schema asks for, as most calls do.
+    _box = _NO_TOOLS
+    _callable: tuple[dict[str, Any], ...] = ()
+    _schema: Any = None
+    _prompts_tools = _constrains_calls = _prompts_schema = False
+
     def __init__(
         self,
         model: ModelFields,
@@ -62,13 +68,15 @@ class Plan:
         in_force = model.stop if stop is None else stop
         self.live = given.get(FOR_A_PARSER) == "live"
         self.requirement: Requirement | None = None
-        self._read_tooling(tooling)
-        self.adaptations = self._note_adaptations([*ignored, *model.ignored_params])
+        if tooling:
+            self._read_tooling(tooling)
+        ignored += model.ignored_params
+        self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
         request = Request(
             messages=check_messages(messages, model.accepts, owner),
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
-            params={name: getattr(model, name) for name in overrides},
+            params={name: getattr(model, name) for name in overrides} if overrides else {},
             keep_reasoning=model.keep_reasoning,
         )
         if model.adaptations == "refuse":
