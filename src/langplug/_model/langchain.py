@@ -59,13 +59,7 @@ CORES_OWN = frozenset(
 """Keywords of a call of which langchain-core makes something of its own, or an error: they go by its way."""
 
 TO_AN_ANSWER = ("generate_prompt", "generate", "_generate_with_cache", "_generate")
-TO_AN_ANSWER_ASYNC = (
-    "agenerate_prompt",
-    "agenerate",
-    "_agenerate_with_cache",
-    "_PatchedChatModel__answer_of_run",
-    "_agenerate",
-)
+TO_AN_ANSWER_ASYNC = ("agenerate_prompt", "agenerate", "_agenerate_with_cache", "_agenerate")
 TO_A_STREAM = ("_stream",)
 TO_A_STREAM_ASYNC = ("_astream",)
 """Methods by way of which langchain-core comes to a call. The short way is none for a model that has its own."""
