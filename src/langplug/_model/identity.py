@@ -154,12 +154,17 @@ def _fingerprint_of_compound(value: Any, kind: type, inside: set[int]) -> Any:  
     if isinstance(value, functools.partial):
         return ["partial", *follow((value.func, value.args, value.keywords))]
     if isinstance(value, types.MethodType):
-        return ["method", *follow((value.__func__, value.__self__))]
+        # Not by its state, which a method may change as it is used: the key would never be met again.
+        owner = value.__self__
+        return ["method", *follow([value.__func__]), type_name(owner) if isinstance(owner, type) else _identity(owner)]
     if isinstance(value, types.FunctionType):
-        if type_name(value).startswith("langplug.") and not value.__closure__:
-            return type_name(value)  # a cache may outlive an upgrade that changes no answer
-        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
-        return [type_name(value), _code(value.__code__), *follow((value.__defaults__, value.__kwdefaults__, cells))]
+        if value not in _functions:
+            cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
+            held = follow((value.__defaults__, value.__kwdefaults__, cells))
+            # A cache may outlive an upgrade of langplug that changes no answer.
+            is_ours = type_name(value).startswith("langplug.")
+            _functions[value] = [type_name(value), *([] if is_ours else [_code(value.__code__)]), *held]
+        return _functions[value]
     if isinstance(value, types.BuiltinFunctionType):
         owner = value.__self__  # of `len` its module, of `"a".join` the text
         return [type_name(value), *follow([] if isinstance(owner, types.ModuleType) else [owner])]
@@ -178,6 +183,10 @@ def _fingerprint_of_compound(value: Any, kind: type, inside: set[int]) -> Any:  
         fields = [field.name for field in dataclasses.fields(value)]
         return [type_name(kind), *follow((name, getattr(value, name, None)) for name in fields)]
     return _identity(value)
+
+
+_functions: weakref.WeakKeyDictionary[types.FunctionType, Any] = weakref.WeakKeyDictionary()
+"""The fingerprint of each function when its key was first asked for: what it closes over may change as it is used."""
 
 
 def _describe_class(cls: type) -> Any:
