@@ -126,8 +126,8 @@ def typed_errors(subject: Subject) -> None:
             if not fits:
                 wrong[outcome.path] = type(error)
         if wrong:
-            wanted = f"{expected.__name__} that is {'' if expected.is_retryable else 'not '}retryable"
-            problems.append(f"{code} raises {_types_text(wrong, len(_ONE_OF_EACH))}, not a {wanted}")
+            wanted = f"{'' if expected.is_retryable else 'non-'}retryable {expected.__name__}"
+            problems.append(f"{code} raises {_types_text(wrong, len(_ONE_OF_EACH))} instead of a {wanted}")
     if problems:
         raise Failed("; ".join(problems))
 
