@@ -83,7 +83,7 @@ class ChatCommand(ChatModel):
 
     command: list[Argument] = Field(min_length=1)
     """The program and its arguments. `{prompt}`, `{text}`, `{system}`, `{messages}`, `{tools}`, `{schema}`, `{stop}`
-    and `{model}` stand for what the call brings, and so do the names in `params` and the fields of a subclass; `{{` and
+    and `{model}` stand for what the call contains, and so do the names in `params` and the fields of a subclass; `{{` and
     `}}` are braces. Arguments in a list of their own, `["--model", "{model}"]`, are left out where one has no value."""
 
     model: str | None = None
@@ -226,7 +226,7 @@ class ChatCommand(ChatModel):
         if kind == "auto":
             kind = None if _CONVERSATION.intersection(self._placeholders) else "prompt"
         seen = {*self._placeholders, kind}
-        # langplug tells of tools and schemas in a system message. A program that is shown the last message alone would
+        # langplug describes tools and schemas in a system message. A program that is shown the last message alone would
         # answer without them, and nobody would know why.
         shows_text_alone = "text" in seen and not seen & {"prompt", "messages", "request", "system"}
         if shows_text_alone and any(map(_is_system, request.messages)):
