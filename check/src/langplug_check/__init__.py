@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langplug_check.subject import Subject, run
 
 # What needs langchain-core, which takes a second, or pytest, is imported when it is first used: `langplug check --help`
-# comes at once. The other modules are light, and the function `statement` must not be hidden by its module of that name.
+# comes at once. The other modules are light, and the function `statement` must not be hidden by its own module.
 _LAZY = {
     "ContractTests": "in_pytest",
     "Found": "report",
