@@ -5,11 +5,12 @@ imported when the model is first used, because it may need packages that are not
 """
 
 import re
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from langplug._suggest import did_you_mean
 
 if TYPE_CHECKING:  # for type checkers alone; tests/models/test_discovery.py says when a model is missing here
     from langplug.models.command.model import ChatCommand as ChatCommand
@@ -42,8 +43,7 @@ def __getattr__(name: str) -> Any:
     if name == "__all__":
         return list(modules)
     if name not in modules:
-        near = get_close_matches(name, modules, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(modules)}"
+        hint = did_you_mean(name, modules, inline=True) or f"; there are {', '.join(modules)}"
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}", name=name)
     model = globals()[name] = getattr(import_module(modules[name]), name)
     return model
