@@ -226,7 +226,7 @@ def test_a_parameter_out_of_bounds_is_an_error(capsys: pytest.CaptureFixture[str
     ("assignment", "message"),
     [
         pytest.param("temperature", "'temperature' is not NAME=VALUE, such as temperature=0", id="no value"),
-        pytest.param("a.b=1", "'a.b' cannot be a parameter of a model, expected a name such as temperature", id="name"),
+        pytest.param("a.b=1", "'a.b=1' is not NAME=VALUE, such as temperature=0", id="name"),
         pytest.param(
             "config=1", "'config' cannot be a parameter of a model, expected a name such as temperature", id="reserved"
         ),

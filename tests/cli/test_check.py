@@ -113,7 +113,7 @@ def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
         ([FOREIGN, "--only", "A01", "--skip", "A"], "no check is left: of A01, A is skipped"),
         ([FOREIGN, "--set", "base_url={url}"], "--set wants --dialect"),
         ([FOREIGN, "--dialect", "openai"], "--dialect wants to know where the URL goes"),
-        ([FOREIGN, "--dialect", "openai", "--set", "{url}"], "--set '{url}' is no NAME=VALUE"),
+        ([FOREIGN, "--dialect", "openai", "--set", "{url}"], "'{url}' is not NAME=VALUE, such as base_url={url}"),
         ([FOREIGN, "--dialect", "french"], "invalid choice: 'french'"),
         ([FOREIGN, "--with", "no_such_module"], "cannot import 'no_such_module' (--with)"),
         (["--list", "--only", "T"], "are found as they are run"),
@@ -134,6 +134,14 @@ def test_a_model_that_cannot_be_had(capsys: pytest.CaptureFixture[str], referenc
     assert (2, "", 1) == (code, out, err.count("\n"))
     code, out, err = run(capsys, "explain", reference)
     assert (2, "", 1) == (code, out, err.count("\n"))
+
+
+def test_a_sentence_of_the_kit_stands_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What the test kit says is shown as it is, as langplug's own sentences are: no class of an error before it."""
+    (tmp_path / "leaves.py").write_text("import os; os._exit(3)")
+    code, out, err = run(capsys, "check", f"{tmp_path}/leaves.py:model")
+    assert (2, "") == (code, out)
+    assert err.startswith("langplug: importing or making the model ended badly: ")
 
 
 def test_the_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from tests.callers import add
 from langplug import IncompleteAnswerError, MissingSecretError, Request, UnsupportedError, env
 from langplug._stream.paths import UnreadableAnswerError
 from langplug.models import ChatCommand
-from langplug.models.command.input import scrubbed
+from langplug.models.command.input import scrub
 from langplug.models.command.model import (
     CommandBrokeOffError,
     CommandFailedError,
@@ -29,7 +29,7 @@ from langplug.models.command.model import (
     CommandNotFoundError,
     InvalidInputError,
 )
-from langplug.models.command.output import JsonReader, OutputReader, TextReader, paths_of
+from langplug.models.command.output import JsonOutputReader, OutputReader, TextOutputReader, read_paths
 
 CONVERSATION = [SystemMessage("Be brief."), HumanMessage("Hi"), AIMessage("Hello."), HumanMessage("And now?")]
 
@@ -140,11 +140,11 @@ def test_fields_of_a_subclass_are_placeholders_and_parameters_of_a_call() -> Non
         ({"command": []}, "at least 1"),
         ({"command": [["cat"]]}, "begins with the list"),
         ({"command": ["cat", "{promt}"]}, r"placeholder \{promt\}; there are .*prompt"),
-        ({"command": ["cat", "{prompt.__class__}"]}, "more than a name"),
-        ({"command": ["cat", "{text!r}"]}, "more than a name"),
-        ({"command": ["cat", "{text:>9}"]}, "more than a name"),
-        ({"command": ["cat", "{}"]}, "more than a name"),
-        ({"command": ["cat", '{"a": 1']}, "cannot be read.*{{ and }}"),
+        ({"command": ["cat", "{prompt.__class__}"]}, "plain name in its braces"),
+        ({"command": ["cat", "{text!r}"]}, "plain name in its braces"),
+        ({"command": ["cat", "{text:>9}"]}, "plain name in its braces"),
+        ({"command": ["cat", "{}"]}, "plain name in its braces"),
+        ({"command": ["cat", '{"a": 1']}, "An argument of `command` is .*Write {{ and }}"),
         ({"command": ["cat"], "output": "jsonl"}, "needs `paths`"),
         ({"command": ["cat"], "paths": {"text": "a"}}, "Set output='jsonl'"),
         ({"command": ["cat"], "output": "jsonl", "paths": {"txt": "a"}}, "Did you mean 'text'"),
@@ -228,6 +228,18 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, call: ways.Path) ->
         assert SECRET not in one
 
 
+@pytest.mark.parametrize("place", ["field", "params"])
+def test_a_secret_placeholder_is_shown_to_the_program_alone(place: str) -> None:
+    """A secret that fills a placeholder, a field's or one of `params`, reaches the program and shows in no error."""
+    command = ["sh", "-c", f'test "$0" = {SECRET} && echo "$0" >&2; exit 1', "{api_key}"]
+    given: dict[str, Any] = {"api_key": SecretStr(SECRET)}
+    settings = given if place == "field" else {"params": given}
+    with pytest.raises(CommandFailedError) as caught:
+        said(Native(command=command, input="text", **settings))
+    assert "*****" == caught.value.stderr
+    assert SECRET not in str(caught.value)
+
+
 def test_a_pickle_looks_its_secrets_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is loaded from a pickle has its secret from the environment, by the variable's own name; a copy keeps it."""
     model = ChatCommand(command=["env"], environment={"MY_KEY": SECRET, "PLAIN": "p"})
@@ -245,7 +257,7 @@ def test_a_pickle_looks_its_secrets_up_again(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_rest_of_a_secret_is_scrubbed_too(secret: str, text: str, at: int) -> None:
     """However a text that ends with a secret is cut off in front, not even the rest of the secret is left in it."""
     whole = f"{text}-{secret}"
-    left = scrubbed(whole[min(at, len(whole) - 1) :], [secret], was_cut=True)
+    left = scrub(whole[min(at, len(whole) - 1) :], [secret], was_cut=True)
     assert secret not in left
     assert left.endswith("*****")
 
@@ -391,7 +403,12 @@ def test_one_json_value() -> None:
 
 
 BROKEN: dict[str, tuple[ChatCommand, type[ModelError], str, str | None]] = {
-    "no JSON": (lines({"delta": "a"}, "Loading"), UnreadableAnswerError, "line 2 .* is no JSON .*'Loading'", "a"),
+    "no JSON": (
+        lines({"delta": "a"}, "Loading"),
+        UnreadableAnswerError,
+        "line 2 .* is not valid JSON .*'Loading'",
+        "a",
+    ),
     "half a line": (shell("""printf '{"delta": "a"}\\n{"delta": "b'""", **JSONL), UnreadableAnswerError, "line 2", "a"),
     "half a line, and failed": (
         shell("""printf '{"delta": "a"}\\n{"delta": "b'; exit 4""", **JSONL),
@@ -457,17 +474,17 @@ def test_the_stderr_that_is_shown_is_bounded() -> None:
 
 
 def text_reader() -> OutputReader:
-    return TextReader(lines=False, strip_ansi=True, strip_newlines=True)
+    return TextOutputReader(lines=False, strip_ansi=True, strip_newlines=True)
 
 
 def line_reader() -> OutputReader:
-    return TextReader(lines=True, strip_ansi=True, strip_newlines=True)
+    return TextOutputReader(lines=True, strip_ansi=True, strip_newlines=True)
 
 
 def json_reader() -> OutputReader:
-    paths = paths_of({"text": "t", "finish": "f"})
+    paths = read_paths({"text": "t", "finish": "f"})
     assert paths is not None
-    return JsonReader(paths, whole=False, owner="It", scrub=str)
+    return JsonOutputReader(paths, whole=False, owner="It", scrub=str)
 
 
 OUTPUTS = {

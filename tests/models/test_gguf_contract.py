@@ -86,7 +86,7 @@ def test_a_cached_answer_needs_no_engine(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_key_of_its_port_shows_nowhere(model: ChatGGUF) -> None:
     """The key that closes llama.cpp's port is in no repr, pickle, serialized model, parameter or error."""
-    key = model.engine._loaded()._key
+    key = model.engine.load()._key
     shown = (repr(model), str(model), dumps(model), repr(pickle.dumps(model)), repr(model._identifying_params))
     more = (repr(model.model_dump()), repr(model._get_ls_params()), repr(vars(model)), repr(model.engine))
     assert len(key) >= 32

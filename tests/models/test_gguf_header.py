@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langplug.models import ChatGGUF
 from langplug.models.gguf.header import BadWeightsError, Header, WeightsNotFoundError, check_file, read_header
 
 NUMBER = {"B": 0, "b": 1, "H": 2, "h": 3, "I": 4, "i": 5, "f": 6, "?": 7, "Q": 10, "q": 11, "d": 12}
@@ -86,6 +87,15 @@ def test_a_changed_file_is_read_again(file: Path) -> None:
     assert Header(name="other") == read_header(file)
 
 
+def test_a_template_is_found_as_soon_as_the_file_is_there(file: Path) -> None:
+    """A model made before its file was there reads the chat template once the file is, and anew when it changes."""
+    model = ChatGGUF(path=str(file))
+    assert "" == model.tool_format_hints[0]
+    for template in ("{{ tools }}", "{{ tools }} and more"):
+        file.write_bytes(gguf({**MODEL, "tokenizer.chat_template": template}))
+        assert template == model.tool_format_hints[0]
+
+
 def test_missing(file: Path) -> None:
     """A file that is not there is a `FileNotFoundError` that names it."""
     with pytest.raises(WeightsNotFoundError, match=r"There is no file '.*model\.gguf'") as caught:
@@ -97,13 +107,13 @@ def test_missing(file: Path) -> None:
 def test_no_gguf(file: Path, content: bytes) -> None:
     """A file of another kind is named, with what it begins with."""
     file.write_bytes(content)
-    with pytest.raises(BadWeightsError, match="is no GGUF file: it begins with b'"):
+    with pytest.raises(BadWeightsError, match="is not a GGUF file: it begins with b'"):
         check_file(file)
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    """A folder is no file."""
-    with pytest.raises(BadWeightsError, match="is no file"):
+    """A folder is not a file."""
+    with pytest.raises(BadWeightsError, match="is not a file"):
         check_file(tmp_path)
 
 

@@ -1,16 +1,31 @@
 """The whole contract of a LangChain chat model, checked on any of them, statement by statement."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langplug_check.recipes import Recipe
-from langplug_check.report import Found, Report
-from langplug_check.session import Progress, Step, check
 from langplug_check.statement import GROUPS, Check, all_checks, statement
-from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, Result, Verdict
 
 if TYPE_CHECKING:
     from langplug_check.in_pytest import ContractTests
+    from langplug_check.recipes import Recipe
+    from langplug_check.report import Found, Report
+    from langplug_check.session import Progress, Step, check
+    from langplug_check.subject import Subject, run
+
+# What needs langchain-core, which takes a second, or pytest, is imported when it is first used: `langplug check --help`
+# comes at once. The other modules are light, and the function `statement` must not be hidden by its own module.
+_LAZY = {
+    "ContractTests": "in_pytest",
+    "Found": "report",
+    "Progress": "session",
+    "Recipe": "recipes",
+    "Report": "report",
+    "Step": "session",
+    "Subject": "subject",
+    "check": "session",
+    "run": "subject",
+}
 
 __all__ = [
     "GROUPS",
@@ -36,9 +51,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `ContractTests` when it is first used: it needs pytest, which a check does not."""
-    if name != "ContractTests":
+    """Import a name of `_LAZY` when it is first used."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'langplug_check' has no attribute {name!r}")
-    from langplug_check.in_pytest import ContractTests
-
-    return ContractTests
+    value = globals()[name] = getattr(import_module(f"langplug_check.{_LAZY[name]}"), name)
+    return value

@@ -22,9 +22,9 @@ class Stats:
     """Figures of one answer.
 
     Attributes:
-        input_tokens: Tokens of the prompt as the model reported them, or None. Pieces are never counted as tokens.
+        input_tokens: Tokens of the prompt as the model reported them, or None. Chunks are never counted as tokens.
         output_tokens: Tokens of the answer as the model reported them, or None.
-        first_s: Seconds from the call to the first piece with anything in it, reasoning included.
+        first_s: Seconds from the call to the first chunk with anything in it, reasoning included.
         total_s: Seconds from the call to the end.
         finish_reason: Why the answer ended, in the model's word, or None.
         whole: Whether the answer came to its end.
@@ -41,31 +41,28 @@ class Stats:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Output tokens over the whole time, the wait for the first one included."""
+        """Output tokens over the whole time, including the wait for the first one."""
         return self.output_tokens / self.total_s if self.output_tokens and self.total_s else None
 
     def line(self) -> str:
-        """The figures on one line; what was not reported is said not to be."""
-        finish = self.finish_reason or ("not reported" if self.whole else "cut short")
-        figures = [self._tokens(), f"total {self.total_s:.2f} s", f"finish: {finish}"]
+        """The figures on one line. A figure that the model did not report is said to be missing."""
+        rate = f" ({self.tokens_per_s:.1f} tokens/s)" if self.tokens_per_s else ""
+        counted = f"{self.input_tokens} tokens in, {self.output_tokens} out{rate}"
+        figures = ["tokens not reported" if self.output_tokens is None else counted]
         if self.first_s is not None:
-            figures.insert(1, f"first after {self.first_s:.2f} s")
+            figures.append(f"first after {self.first_s:.2f} s")
+        figures.append(f"total {self.total_s:.2f} s")
+        figures.append(f"finish: {self.finish_reason or ('not reported' if self.whole else 'cut short')}")
         if self.adaptations:
             figures.append(f"adapted: {', '.join(self.adaptations)}")
         return " · ".join(figures)
 
-    def _tokens(self) -> str:
-        if self.output_tokens is None:
-            return "tokens not reported"
-        rate = f" ({self.tokens_per_s:.1f} tokens/s)" if self.tokens_per_s else ""
-        return f"{self.input_tokens} tokens in, {self.output_tokens} out{rate}"
-
 
 class ShownAnswer:
-    """One answer, whole or as far as it came, and when its pieces came."""
+    """One answer, whole or as far as it came, and when its chunks came."""
 
     def __init__(self) -> None:
-        self._pieces: list[AIMessage] = []
+        self._chunks: list[AIMessage] = []
         self._first_s: float | None = None
         self._total_s = 0.0
         self._whole = False
@@ -75,32 +72,31 @@ class ShownAnswer:
         model: BaseChatModel,
         messages: Sequence[BaseMessage],
         parameters: Mapping[str, Any],
-        show: Callable[[AIMessage], None],
+        show: Callable[[AIMessage], None] | None = None,
     ) -> None:
-        """Ask, and hand each piece to `show` as it comes. However this ends, the model's stream is closed."""
+        """Ask, and give each chunk to `show` as it comes. However this ends, the model's stream is closed."""
         started = perf_counter()
         stream = model.stream(list(messages), **parameters)
         try:
-            for piece in stream:
-                self._note(piece, perf_counter() - started)
-                show(piece)
+            for chunk in stream:
+                self._chunks.append(chunk)
+                # Servers open a stream with an empty chunk that names the role: not what the reader waits for.
+                if self._first_s is None and chunk.content_blocks:
+                    self._first_s = perf_counter() - started
+                if show is not None:
+                    show(chunk)
             self._whole = True
         finally:
             self._total_s = perf_counter() - started
-            close = getattr(stream, "close", None)  # a model of anybody's may return an iterator that has none
+            close = getattr(stream, "close", None)  # anybody's model may return an iterator that has none
             if close is not None:
                 close()
 
-    def _note(self, piece: AIMessage, since_start_s: float) -> None:
-        self._pieces.append(piece)
-        if self._first_s is None and piece.content_blocks:
-            self._first_s = since_start_s
-
     def message(self) -> AIMessage | None:
-        """The pieces put together; None if nothing came."""
-        chunks = [piece for piece in self._pieces if isinstance(piece, AIMessageChunk)]
-        if not chunks:  # without a `_stream` of its own a model streams one whole AIMessage
-            return self._pieces[-1] if self._pieces else None
+        """The chunks put together; None if nothing came."""
+        chunks = [chunk for chunk in self._chunks if isinstance(chunk, AIMessageChunk)]
+        if not chunks:  # a model without a `_stream` of its own streams one whole AIMessage
+            return self._chunks[-1] if self._chunks else None
         whole = message_chunk_to_message(chunks[0] + chunks[1:] if chunks[1:] else chunks[0])
         return whole if isinstance(whole, AIMessage) else None
 
@@ -109,7 +105,7 @@ class ShownAnswer:
         message = self.message()
         usage = message.usage_metadata if message else None
         metadata = message.response_metadata if message else {}
-        # the word of OpenAI, of Anthropic, of Ollama
+        # the words of OpenAI, of Anthropic, of Ollama
         reasons = [metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason")]
         return Stats(
             input_tokens=usage and usage.get("input_tokens"),
@@ -135,6 +131,7 @@ class ShownAnswer:
             "total_s": stats.total_s,
             "error": error,
         }
+        # A block of somebody else's model may hold anything; printed as text, it does not lose the rest.
         return json.dumps(report, ensure_ascii=False, default=str)
 
 
@@ -145,41 +142,34 @@ class Display:
         self._terminal = terminal
         self._open: str | None = None  # the kind of block whose line is not ended yet
 
-    def show(self, piece: AIMessage) -> None:
-        """Show the next piece."""
-        for block in piece.content_blocks:
-            if block["type"] == "text":
-                self._text(block["text"])
-            elif block["type"] == "reasoning":
-                self._reasoning(block.get("reasoning", ""))
+    def show(self, chunk: AIMessage) -> None:
+        """Show the next chunk."""
+        for block in chunk.content_blocks:
+            if block["type"] == "text" and (text := block["text"]):
+                if self._open == "reasoning":
+                    self._end_line()
+                # Noted before it is written: Ctrl-C may come as soon as it stands there.
+                self._open = None if text.endswith("\n") else "text"
+                self._terminal.answer(text)
+            elif block["type"] == "reasoning" and (thought := block.get("reasoning")):
+                if self._open != "reasoning":
+                    self._end_line()
+                    self._terminal.note("thinking: ", end="", dim=True)
+                self._open = "reasoning"
+                self._terminal.note(thought, end="", dim=True)
 
     def end(self, message: AIMessage | None) -> None:
         """End the line, and show what cannot be shown in pieces: tool calls, images."""
         self._end_line()
-        for call in message.tool_calls if message else ():
+        if message is None:
+            return
+        for call in message.tool_calls:
             self._terminal.note(f"→ {call['name']}({json.dumps(call['args'], ensure_ascii=False, default=str)})")
-        for broken in message.invalid_tool_calls if message else ():
+        for broken in message.invalid_tool_calls:
             self._terminal.note(f"→ {broken['name']}({broken['args']}) – not a valid call")
-        for block in message.content_blocks if message else ():
+        for block in message.content_blocks:
             if block["type"] not in _SHOWN_AS_THEY_COME:
                 self._terminal.note(f"[{block['type']}: not shown here; --json holds it]", dim=True)
-
-    def _text(self, text: str) -> None:
-        if not text:
-            return
-        if self._open == "reasoning":
-            self._end_line()
-        self._open = None if text.endswith("\n") else "text"  # first: Ctrl-C may come as soon as it is written
-        self._terminal.answer(text)
-
-    def _reasoning(self, text: str) -> None:
-        if not text:
-            return
-        if self._open != "reasoning":
-            self._end_line()
-            self._terminal.note("thinking: ", end="", dim=True)
-        self._open = "reasoning"
-        self._terminal.note(text, end="", dim=True)
 
     def _end_line(self) -> None:
         if self._open == "text":

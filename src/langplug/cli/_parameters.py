@@ -1,7 +1,7 @@
-"""Parameters of a model as a person writes them: names, and values that are JSON or plain text."""
+"""Parameters as a person writes them: names, and values that are JSON or plain text."""
 
 import json
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from langplug.cli._exit import UsageError
 
@@ -21,24 +21,29 @@ def check_name(name: str) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """`text` as JSON where it is JSON, else as it is."""
+    """`text` as JSON if it is JSON, and as it is otherwise."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
     try:
-        return json.loads(text, parse_constant=_no_number)
+        # NaN and Infinity are not JSON, but Python's parser takes them for numbers unless it is told otherwise.
+        return json.loads(text, parse_constant=refuse)
     except ValueError:
         return text
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """Name and value of `NAME=VALUE`.
+def split_assignment(text: str, *, example: str) -> tuple[str, str]:
+    """Name and value of `NAME=VALUE`, both as they were written.
+
+    Args:
+        text: What was written.
+        example: A right one, for the error.
 
     Raises:
         UsageError: If it is not of that form.
     """
     name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{text!r} is not NAME=VALUE, such as temperature=0")
-    return check_name(name), parse_value(value)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(name)  # Python's json takes NaN and Infinity, which are not JSON, for numbers
+    if not equals or not name.isidentifier():
+        raise UsageError(f"{text!r} is not NAME=VALUE, such as {example}")
+    return name, value

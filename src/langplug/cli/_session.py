@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from langplug.cli import _exit
 from langplug.cli._answer import Display, ShownAnswer
-from langplug.cli._conversation import Conversation
+from langplug.cli._history import ChatHistory
 from langplug.cli._terminal import Terminal
 
 
@@ -16,12 +16,12 @@ class Session:
     """A model, the conversation with it, and how it is asked.
 
     Attributes:
-        terminal: Where it takes place.
-        conversation: What has been said.
+        terminal: Where the conversation takes place.
+        history: What has been said.
         parameters: The parameters of the next call, by name.
         shows_stats: Whether each answer is followed by its figures.
         last: The answer to the last prompt, as far as it came; None before the first prompt.
-        unanswered: A prompt that got no answer, and so is in no turn; None if the last one did.
+        unanswered: The last prompt, if it got no answer and so is not in `history`; None otherwise.
     """
 
     def __init__(
@@ -29,33 +29,33 @@ class Session:
         model: BaseChatModel,
         terminal: Terminal,
         *,
-        conversation: Conversation,
+        history: ChatHistory,
         parameters: Mapping[str, Any],
         shows_stats: bool = False,
     ) -> None:
         self._model = model
         self.terminal = terminal
-        self.conversation = conversation
+        self.history = history
         self.parameters = dict(parameters)
         self.shows_stats = shows_stats
         self.last: ShownAnswer | None = None
         self.unanswered: str | None = None
 
     def answer(self, prompt: str) -> None:
-        """Show the answer to `prompt` as it comes, and remember the turn: the part that came, if Ctrl-C stops it.
+        """Show the answer to `prompt` as it comes, and remember both. If Ctrl-C stops it, what came is remembered.
 
         Raises:
             KeyboardInterrupt: At Ctrl-C; the model's stream is closed by then.
-            Exception: What the model raised; the turn is not remembered.
+            Exception: What the model raised; prompt and answer are not remembered.
         """
         answer = self.last = ShownAnswer()
         self.unanswered = prompt
         display = Display(self.terminal)
         try:
-            self._follow(prompt, answer, display)
-            self._remember(prompt, answer)
+            self._ask(prompt, answer, display)
+            self._remember(prompt, answer.message())
         except KeyboardInterrupt:
-            self._remember(prompt, answer)
+            self._remember(prompt, answer.message())
             raise
         finally:
             display.end(answer.message())
@@ -63,29 +63,26 @@ class Session:
                 self.terminal.note(answer.stats().line(), dim=True)
 
     def answer_as_json(self, prompt: str) -> None:
-        """Print the answer to `prompt` as one line of JSON; what came of it, too, where something is then raised."""
+        """Print the answer to `prompt` as one line of JSON. If something is raised, what came before is printed too."""
         answer = ShownAnswer()
         error: str | None = None
         try:
-            self._follow(prompt, answer)
+            self._ask(prompt, answer)
         except BaseException as raised:
-            error = _exit.sentence(raised)
+            error = _exit.error_text(raised)
             raise
         finally:
             self.terminal.answer(answer.as_json(error) + "\n")
 
-    def _follow(self, prompt: str, answer: ShownAnswer, display: Display | None = None) -> None:
+    def _ask(self, prompt: str, answer: ShownAnswer, display: Display | None = None) -> None:
         stop = self.parameters.get("stop")
+        # LangChain takes a list; whoever types `--set stop=END` means one string, and not its letters.
         parameters = {**self.parameters, "stop": [stop]} if isinstance(stop, str) else self.parameters
-        show = display.show if display else _show_nothing
-        answer.follow(self._model, self.conversation.asking(prompt), parameters, show)
+        messages = [*self.history.with_system(), HumanMessage(prompt)]
+        answer.follow(self._model, messages, parameters, display.show if display else None)
 
-    def _remember(self, prompt: str, answer: ShownAnswer) -> None:
-        message = answer.message()
+    def _remember(self, prompt: str, message: AIMessage | None) -> None:
+        # An empty answer is not remembered: many servers refuse a history with an empty message in it.
         if message is not None and message.content_blocks:
-            self.conversation.add_turn(prompt, message)
+            self.history.add(prompt, message)
             self.unanswered = None
-
-
-def _show_nothing(_: AIMessage) -> None:
-    return

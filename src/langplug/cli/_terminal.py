@@ -1,7 +1,4 @@
-"""The one place of the command line that reads and writes.
-
-stdout holds the answer and nothing else; everything else goes to stderr.
-"""
+"""What the command line reads and writes: stdout holds the answer and nothing else, everything else goes to stderr."""
 
 import atexit
 import errno
@@ -42,6 +39,7 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 def use_utf8() -> None:
     """Read and write UTF-8, whatever the locale says."""
+    # A container's locale is often "C", in which Python would write "?" for every letter that is not ASCII.
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             piped_in = stream is sys.stdin and not stream.isatty()
@@ -49,10 +47,13 @@ def use_utf8() -> None:
 
 
 def abandon_stdout() -> None:
-    """Let what stdout still holds go nowhere, so that the interpreter does not fail on it as it leaves."""
+    """Discard what stdout still holds, so that the interpreter does not fail when it flushes it at exit.
+
+    Source: https://docs.python.org/3/library/signal.html#note-on-sigpipe.
+    """
     try:
         descriptor = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # no stdout, or one that is no file
+    except (AttributeError, OSError, ValueError):  # no stdout, or one without a file descriptor
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
@@ -88,7 +89,10 @@ class Terminal:
             self._out.flush()
         except OSError as error:
             abandon_stdout()
-            raise _why_unwritten(error) from error
+            # Windows reports a pipe without a reader as EINVAL: https://bugs.python.org/issue35754
+            if error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL):
+                raise ReaderGone from error
+            raise OutputError(f"the answer cannot be written to stdout: {error.strerror or error}") from error
 
     def note(self, text: str, *, end: str = "\n", dim: bool = False) -> None:
         """Write to stderr, at once."""
@@ -99,7 +103,7 @@ class Terminal:
         self._write_note(f"{self._styled('langplug:', _RED)} {self._shown(text)}\n")
 
     def read_all(self) -> str:
-        """All of stdin, without the newline at its end.
+        """All of stdin, without the newlines at its end.
 
         Raises:
             UsageError: If it is not UTF-8 text.
@@ -107,6 +111,7 @@ class Terminal:
         if self._in is None:  # pyright: ignore[reportUnnecessaryComparison] (it is, after `<&-`)
             return ""
         try:
+            # Windows editors put a byte order mark in front of UTF-8, which a model would take for a character.
             return self._in.read().removeprefix("\ufeff").rstrip("\n")
         except UnicodeDecodeError as error:
             raise UsageError(
@@ -122,7 +127,7 @@ class Terminal:
         """
         if self.interactive and self._out_is_terminal:
             return input(prompt)
-        self.note(prompt, end="")  # `input` would write it to stdout, which holds only the answer
+        self.note(prompt, end="")  # `input` would write the prompt to stdout, which holds only the answer
         line = self._in.readline()
         if not line:
             raise EOFError
@@ -143,10 +148,10 @@ class Terminal:
 
 
 def remember_lines(file: str | None) -> None:
-    """Let the arrow keys bring back earlier lines, of earlier sessions too where `file` names a place to keep them."""
+    """Let the arrow keys bring back earlier lines; with a `file` to keep them in, those of earlier sessions too."""
     try:
         import readline
-    except ImportError:  # Windows, and Pythons built without it: lines are read all the same
+    except ImportError:  # on Windows, and in Pythons built without it: lines are read all the same
         return
     readline.parse_and_bind("set enable-bracketed-paste on")  # a pasted text of several lines is one message
     if not file:
@@ -160,10 +165,3 @@ def remember_lines(file: str | None) -> None:
 
 def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
-
-
-def _why_unwritten(error: OSError) -> ReaderGone | OutputError:
-    # Windows reports a pipe without a reader as EINVAL: https://bugs.python.org/issue35754
-    if error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL):
-        return ReaderGone()
-    return OutputError(f"the answer cannot be written to stdout: {error.strerror or error}")

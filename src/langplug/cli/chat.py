@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from langplug.cli import _exit
 from langplug.cli._exit import UsageError
-from langplug.cli._parameters import parse_assignment
+from langplug.cli._parameters import check_name, parse_value, split_assignment
 from langplug.cli._terminal import Terminal, remember_lines
 
-if TYPE_CHECKING:  # at run time these are imported by `run`: langchain-core alone takes a second
-    from langchain_core.language_models import BaseChatModel
-
+if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone takes a second
     from langplug.cli._session import Session
 
 HELP: Final = "talk to a model in the terminal"
 
-DEFAULT_MODEL: Final = "langplug.models.gguf.model:ChatGGUF"
+DEFAULT_MODEL: Final = "langplug.models:ChatGGUF"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +26,7 @@ Talk to a model in the terminal: one question with -p or on stdin, else a conver
 The answer, and nothing else, goes to stdout as it comes; everything else goes to stderr.
 Ctrl-C stops the answer, and the model with it; Ctrl-D leaves."""
     parser.epilog = """\
-A flag goes before its environment variable, and that before the default.
+A flag takes precedence over its environment variable, and that over the default.
 More variables: LANGPLUG_HISTORY, a file that keeps the lines you type for the arrow keys (default: kept
 for the session only); NO_COLOR and FORCE_COLOR.
 
@@ -55,18 +53,25 @@ exit codes: 0 answered, or left · 1 no answer, or not all of it · 2 wrong use 
         metavar="FILE",
         dest="saved",
         type=Path,
-        help="go on with a conversation that /save wrote as .json",
+        help="continue a conversation that /save wrote as .json",
     )
     parser.add_argument("--stats", action="store_true", help="show tokens, speed and finish reason on stderr")
     parser.add_argument("--json", action="store_true", help="print the answer and its figures as one line of JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer one question, or hold a conversation. Returns the exit code; whatever is raised means another one."""
+    """Answer one question, or hold a conversation. Returns the exit code; an exception means another one."""
     terminal = Terminal()
-    prompt = _prompt(args, terminal)
+    prompt: str | None = args.prompt
+    if prompt is None and not terminal.interactive:
+        prompt = terminal.read_all()
+    # Looked at before the model is loaded, which may take long: wrong use is said at once.
+    if prompt is None and args.json:
+        raise UsageError("--json needs one question: give it with -p TEXT or on stdin")
+    if prompt is not None and not prompt.strip():
+        raise UsageError("the prompt is empty: give one with -p TEXT or on stdin")
     reference = args.ref or os.environ.get("LANGPLUG_MODEL") or DEFAULT_MODEL
-    session = _session(args, terminal, reference)
+    session = _open_session(args, terminal, reference)
     if prompt is None:
         from langplug.cli._repl import hold_conversation
 
@@ -79,33 +84,20 @@ def run(args: argparse.Namespace) -> int:
     return _exit.OK
 
 
-def _prompt(args: argparse.Namespace, terminal: Terminal) -> str | None:
-    if args.prompt is None and terminal.interactive:
-        if args.json:
-            raise UsageError("--json needs one question: give it with -p TEXT or on stdin")
-        return None
-    prompt: str = terminal.read_all() if args.prompt is None else args.prompt
-    if not prompt.strip():
-        raise UsageError("the prompt is empty: give one with -p TEXT or on stdin")
-    return prompt
-
-
-def _session(args: argparse.Namespace, terminal: Terminal, reference: str) -> "Session":
-    from langplug.cli._conversation import Conversation
+def _open_session(args: argparse.Namespace, terminal: Terminal, reference: str) -> "Session":
+    from langplug import load
+    from langplug.cli._history import ChatHistory
     from langplug.cli._session import Session
 
-    parameters = dict(parse_assignment(assignment) for assignment in args.parameters)
-    conversation = Conversation.load(args.saved) if args.saved else Conversation()
-    systems = (args.system, conversation.system, os.environ.get("LANGPLUG_SYSTEM"))
-    conversation.system = next((system for system in systems if system is not None), None)
-    return Session(_load(reference), terminal, conversation=conversation, parameters=parameters, shows_stats=args.stats)
-
-
-def _load(reference: str) -> "BaseChatModel":
-    from langplug import load
-
+    assignments = [split_assignment(text, example="temperature=0") for text in args.parameters]
+    parameters = {check_name(name): parse_value(value) for name, value in assignments}
+    history = ChatHistory.load(args.saved) if args.saved else ChatHistory()
+    # Not the first that is true: `--system ""` asks without the system prompt of the saved conversation.
+    systems = (args.system, history.system, os.environ.get("LANGPLUG_SYSTEM"))
+    history.system = next((system for system in systems if system is not None), None)
     try:
-        return load(reference)
+        model = load(reference)
     except Exception as error:
         hint = "" if ":" in reference else " (a question goes with -p)"
-        raise UsageError(_exit.sentence(error) + hint) from error
+        raise UsageError(_exit.error_text(error) + hint) from error
+    return Session(model, terminal, history=history, parameters=parameters, shows_stats=args.stats)

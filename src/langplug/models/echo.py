@@ -10,7 +10,7 @@ from langplug import ChatModel, Finish, Part, Request, Usage
 class CustomChatModelAdvanced(ChatModel):
     """Echoes the first `n` characters of the last message, one character a chunk.
 
-    It behaves as the page shows. Being deterministic, it is also the plainest test double there is.
+    It behaves as the page shows. Because it is deterministic, it is also a simple test double.
 
     Example:
         >>> CustomChatModelAdvanced(model_name="my_custom_model", n=3).invoke("Meow!").content
@@ -36,5 +36,6 @@ class CustomChatModelAdvanced(ChatModel):
         """Yield the characters, then what the page puts into the metadata: three seconds, under both its names."""
         echoed = request.text[: self.n]
         yield from echoed
+        # Characters stand for tokens, as on the page.
         yield Usage(input_tokens=len(request.text), output_tokens=len(echoed))
         yield Finish(metadata={"time_in_sec": 3, "time_in_seconds": 3})

@@ -1,4 +1,4 @@
-"""A model that says what it is told to, for tests of applications: offline, at once, and wrong on demand."""
+"""A model with scripted answers, for tests of applications: offline, immediate, and wrong on demand."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The connection breaks here: the answer ends without its end, as an `IncompleteAnswerError`."""
+    """The connection breaks here: the answer ends half-way, with an `IncompleteAnswerError`."""
 
     message: str = "The scripted answer was cut off."
 
@@ -47,22 +47,32 @@ class ChatScripted(ChatModel):
     """What to say, call by call."""
 
     when_exhausted: Literal["error", "repeat", "cycle"] = "error"
-    """After the last reply: raise `ScriptExhausted`, give the last one again, or begin anew."""
+    """After the last reply: raise `ScriptExhausted`, give the last one again, or start again with the first."""
 
     reasoning_tags: tuple[str, str] | None = None
-    """None: what is scripted as text stays text. Script `Reasoning` parts, or set the tags to try the splitter."""
+    """None: scripted text stays text. Script `Reasoning` parts, or set the tags to have reasoning read out of text."""
 
-    _taken: "_Taken" = PrivateAttr(default_factory=lambda: _Taken())  # noqa: PLW0108 - the class comes below
+    _log: "_RequestLog" = PrivateAttr(default_factory=lambda: _RequestLog())  # noqa: PLW0108 - the class comes below
 
     @property
     def requests(self) -> list[Request]:
         """The requests answered so far, oldest first."""
-        return list(self._taken.requests)
+        return list(self._log.requests)
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
         """Play the next reply."""
-        reply = self._reply_to(self._taken.number(request))
-        for step in _steps(reply(request) if callable(reply) else reply):
+        number = self._log.add(request)
+        if number >= len(self.replies) and (self.when_exhausted == "error" or not self.replies):
+            raise ScriptExhausted(
+                f"This is call {number + 1}, but ChatScripted has {len(self.replies)} replies. "
+                "Add replies, or set when_exhausted='repeat' or 'cycle'."
+            )
+        last = len(self.replies) - 1
+        reply = self.replies[min(number, last) if self.when_exhausted != "cycle" else number % (last + 1)]
+        if callable(reply):
+            reply = reply(request)
+        steps: Iterable[Any] = reply if isinstance(reply, list | tuple) else [reply]
+        for step in steps:
             if isinstance(step, Delay):
                 await asyncio.sleep(step.seconds)
             elif isinstance(step, Cut):
@@ -72,35 +82,25 @@ class ChatScripted(ChatModel):
             else:
                 yield step
 
-    def _reply_to(self, number: int) -> Any:
-        if number < len(self.replies):
-            return self.replies[number]
-        if self.when_exhausted == "error" or not self.replies:
-            raise ScriptExhausted(
-                f"This is call {number + 1}, but ChatScripted has {len(self.replies)} replies. "
-                "Add replies, or set when_exhausted='repeat' or 'cycle'."
-            )
-        return self.replies[-1 if self.when_exhausted == "repeat" else number % len(self.replies)]
 
-
-class _Taken:
-    """Which replies are taken; copies of the model made for one call count together, other copies anew."""
+class _RequestLog:
+    """The requests answered so far."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self._lock = threading.Lock()
 
-    def number(self, request: Request) -> int:
-        with self._lock:
+    def add(self, request: Request) -> int:
+        """Add a request; return how many came before it."""
+        with self._lock:  # `batch` calls from several threads, and each must get a reply of its own
             self.requests.append(request)
             return len(self.requests) - 1
 
-    def __reduce__(self) -> tuple[Callable[[], "_Taken"], tuple[()]]:
-        return _Taken, ()
+    # A copy of the model by `bind` or for one call's parameters is shallow and shares this log: the script goes on. A
+    # deep copy or a pickle is another model, and begins with the first reply.
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Taken":
-        return _Taken()
+    def __reduce__(self) -> tuple[Callable[[], "_RequestLog"], tuple[()]]:
+        return _RequestLog, ()
 
-
-def _steps(reply: Any) -> Iterable[Any]:
-    return reply if isinstance(reply, list | tuple) else [reply]
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_RequestLog":
+        return _RequestLog()

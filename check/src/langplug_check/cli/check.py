@@ -17,8 +17,9 @@ from langplug.cli import (
     Terminal,
     UsageError,
     abandon_stdout,
+    error_text,
     parse_value,
-    sentence,
+    split_assignment,
     wants_colour,
 )
 from langplug_check.cli.progress import Progress
@@ -124,7 +125,7 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(path.stem if is_file else module)
     except Exception as error:
-        raise UsageError(f"cannot import {module!r} (--with): {sentence(error)}") from error
+        raise UsageError(f"cannot import {module!r} (--with): {error_text(error)}") from error
 
 
 def _recipe(args: argparse.Namespace) -> "Recipe | None":
@@ -141,9 +142,7 @@ def _recipe(args: argparse.Namespace) -> "Recipe | None":
         return None
     arguments: dict[str, Any] = {}
     for text in args.set:
-        name, is_set, value = text.partition("=")
-        if not is_set or not name.isidentifier():
-            raise UsageError(f"--set {text!r} is no NAME=VALUE, such as base_url={{url}}")
+        name, value = split_assignment(text, example="base_url={url}")
         arguments[name] = parse_value(value) if "{" not in value else value
     if not any("{url}" in str(value) or "{root}" in str(value) for value in arguments.values()):
         raise UsageError("--dialect wants to know where the URL goes: name the argument, as in --set base_url={url}")
@@ -172,7 +171,7 @@ def _checked(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
         progress.stopped()
         raise
     except Exception as error:  # whatever happens in a check is part of the report: it is the model that is not had
-        raise UsageError(sentence(error)) from error
+        raise UsageError(error_text(error)) from error
     finally:
         progress.end()
 

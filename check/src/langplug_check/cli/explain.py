@@ -3,7 +3,7 @@
 import argparse
 from typing import Final
 
-from langplug.cli import OK, Terminal, UsageError, sentence
+from langplug.cli import OK, Terminal, UsageError, error_text
 
 HELP: Final = "say in plain words what a chat model will do, and why"
 
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         explanation = explained(args.ref)
     except Exception as error:
-        raise UsageError(sentence(error)) from error
+        raise UsageError(error_text(error)) from error
     Terminal().answer(explanation.to_json() if args.json else explanation.to_text())
     return OK

@@ -1,1 +1,5 @@
-"""`ChatCommand`: any program as a chat model. Its input, its output, its process; `model.py` holds the class."""
+"""`ChatCommand`: any program as a chat model.
+
+`model.py` holds the class; the rest is what it gives the program (`input.py`), what it reads (`output.py`, `ansi.py`),
+how the program runs (`process.py`, `process_group.py`) and what can go wrong (`errors.py`).
+"""

@@ -12,11 +12,11 @@ class _State(Enum):
     """What the next character belongs to."""
 
     TEXT = auto()
-    ESCAPE = auto()
-    DESIGNATION = auto()
-    CSI = auto()
-    STRING = auto()
-    STRING_ESCAPE = auto()
+    ESCAPE = auto()  # after ESC: the next character says what kind of sequence this is
+    DESIGNATION = auto()  # ESC ( B and its like, which choose a character set
+    CSI = auto()  # ESC [ 31 m and its like: colours, cursor movements
+    STRING = auto()  # ESC ] 0 ; title BEL and its like: titles, links, answers of the terminal
+    STRING_ESCAPE = auto()  # ESC in a string: its end, if a backslash follows
 
 
 class AnsiStripper:
@@ -33,65 +33,59 @@ class AnsiStripper:
         self._state = _State.TEXT
 
     def feed(self, text: str) -> str:
-        """Take the next piece; return the text in it. Nothing is held back, so there is nothing to flush."""
+        """Take the next piece and return the text in it. Nothing is held back, so there is nothing to flush."""
         if self._state is _State.TEXT and not _OPENER.search(text):
             return text
         kept: list[str] = []
         at = 0
         while at < len(text):
-            at = self._text(text, at, kept) if self._state is _State.TEXT else self._sequence(text, at)
+            if self._state is not _State.TEXT:
+                at = self._skip(text, at)
+            elif opener := _OPENER.search(text, at):
+                kept.append(text[at : opener.start()])
+                self._state = _State.ESCAPE if opener.group() == "\x1b" else _State.CSI
+                at = opener.end()
+            else:
+                kept.append(text[at:])
+                break
         return "".join(kept)
 
-    def _text(self, text: str, at: int, kept: list[str]) -> int:
-        opener = _OPENER.search(text, at)
-        if opener is None:
-            kept.append(text[at:])
-            return len(text)
-        kept.append(text[at : opener.start()])
-        self._state = _State.ESCAPE if opener.group() == "\x1b" else _State.CSI
-        return opener.end()
+    def _skip(self, text: str, at: int) -> int:
+        """Skip what belongs to the sequence, and return where to go on.
 
-    def _sequence(self, text: str, at: int) -> int:
-        """Go through a sequence; return where to go on."""
+        What cannot be in the sequence is not skipped: it is text, or begins the next sequence.
+        """
         match self._state:
-            case _State.ESCAPE:
-                return self._escape(text[at], at)
-            case _State.DESIGNATION:
-                return self._final(text[at], at, stays="\x20" <= text[at] <= "\x2f", first="\x30")
+            case _State.ESCAPE if text[at] == "[":
+                self._state = _State.CSI
+            case _State.ESCAPE if text[at] in "]PX^_":
+                self._state = _State.STRING
+            case _State.ESCAPE | _State.DESIGNATION if "\x20" <= text[at] <= "\x2f":
+                self._state = _State.DESIGNATION
+            case _State.ESCAPE | _State.DESIGNATION:
+                return self._end(at, is_final="\x30" <= text[at] <= "\x7e")
             case _State.CSI:
-                body = _CSI_BODY.match(text, at)
-                at = body.end() if body else at
-                return at if at == len(text) else self._final(text[at], at, stays=False, first="\x40")
+                at = _end_of(_CSI_BODY, text, at)
+                return at if at == len(text) else self._end(at, is_final="\x40" <= text[at] <= "\x7e")
             case _State.STRING:
-                body = _STRING_BODY.match(text, at)
-                at = body.end() if body else at
-                return at if at == len(text) else self._string_end(text[at], at)
+                at = _end_of(_STRING_BODY, text, at)
+                if at == len(text):
+                    return at
+                if text[at] != "\x1b":
+                    return self._end(at, is_final=text[at] in "\x07\x9c")
+                self._state = _State.STRING_ESCAPE
             case _:
-                self._state = _State.TEXT if text[at] == "\\" else _State.ESCAPE
-                return at + 1 if text[at] == "\\" else at
-
-    def _escape(self, mark: str, at: int) -> int:
-        """The character after ESC, which says what kind of sequence this is."""
-        if mark == "[":
-            self._state = _State.CSI
-        elif mark in "]PX^_":
-            self._state = _State.STRING
-        elif "\x20" <= mark <= "\x2f":
-            self._state = _State.DESIGNATION
-        else:
-            return self._final(mark, at, stays=False, first="\x30")
+                if text[at] == "\\":
+                    return self._end(at, is_final=True)
+                self._state = _State.ESCAPE  # the ESC before it did not end the string: it begins another sequence
+                return at
         return at + 1
 
-    def _final(self, mark: str, at: int, *, stays: bool, first: str) -> int:
-        """The last character of a sequence, or one that cannot be in it and so is text, or begins the next."""
-        if stays:
-            return at + 1
+    def _end(self, at: int, *, is_final: bool) -> int:
         self._state = _State.TEXT
-        return at + 1 if first <= mark <= "\x7e" else at
+        return at + 1 if is_final else at
 
-    def _string_end(self, mark: str, at: int) -> int:
-        if mark == "\x1b":
-            self._state = _State.STRING_ESCAPE
-            return at + 1
-        self._state = _State.TEXT
-        return at + 1 if mark in "\x07\x9c" else at
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at

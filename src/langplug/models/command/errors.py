@@ -1,4 +1,4 @@
-"""What can go wrong with a command, and what is said of it."""
+"""What can go wrong with a command, and what its error says."""
 
 import errno
 import signal
@@ -19,7 +19,7 @@ class CommandNotFoundError(ModelNotFoundError, FileNotFoundError):
 
 
 class CommandNotExecutableError(ModelNotFoundError, PermissionError):
-    """The file is there, but may or can not be run."""
+    """The file exists, but it may not or cannot be run."""
 
 
 class CommandFailedError(ModelError):
@@ -43,16 +43,23 @@ class CommandBrokeOffError(CommandFailedError, IncompleteAnswerError):
     """As `CommandFailedError`, after the answer had begun; `partial` holds the beginning."""
 
 
-def not_started(owner: str, error: OSError, directory: str | None) -> ModelError:
-    """The error for a program that the system did not start."""
+def start_error(owner: str, error: OSError, directory: str | None) -> ModelError:
+    """The error for a program that the system did not start.
+
+    Args:
+        owner: What the message calls the program.
+        error: The system's own error.
+        directory: Where the program was to run.
+    """
+    # The system reports a missing directory and a missing program alike: only the name tells them apart.
     if directory is not None and error.filename == directory:
         return CommandNotFoundError(
-            f"{owner} cannot run in cwd={directory!r}: {error.strerror}. Name a directory that is there."
+            f"{owner} cannot run in cwd={directory!r}: {error.strerror}. Name an existing directory."
         )
     if error.errno == errno.ENOENT:
         return CommandNotFoundError(
             f"{owner} was not found: there is no such program on the PATH, or its first line names an interpreter that "
-            "is not there. Install it, or give the whole path to it."
+            "does not exist. Install it, or give the whole path to it."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.ENOEXEC):
         return CommandNotExecutableError(
@@ -68,28 +75,27 @@ def not_started(owner: str, error: OSError, directory: str | None) -> ModelError
         return ModelConnectionError(
             f"{owner} was not started: {error.strerror}. Lower `max_parallel`, or raise the system's limits."
         )
-    return ModelInvalidRequestError(f"{owner} was not started: {error.strerror or error}. Look into `command`.")
+    return ModelInvalidRequestError(f"{owner} was not started: {error.strerror or error}. Check `command`.")
 
 
-def failed(owner: str, status: int, stderr: str, *, begun: bool) -> CommandFailedError:
+def exit_error(owner: str, status: int, stderr: str, *, begun: bool) -> CommandFailedError:
     """The error for an exit status other than 0, before or after the answer has `begun`."""
-    how = f"ended with status {status}" if status > 0 else f"was ended by {_signal_name(-status)}"
+    if status > 0:
+        how = f"ended with status {status}"
+    else:
+        try:
+            how = f"was ended by {signal.Signals(-status).name}"
+        except ValueError:  # most real-time signals have no name in Python
+            how = f"was ended by signal {-status}"
     when = "in the middle of its answer; what had come is this error's `partial`" if begun else "without an answer"
     kind = CommandBrokeOffError if begun else CommandFailedError
     return kind(
-        f"{owner} {how}, {when}.{said_on_stderr(stderr)}\nSee what it complains of, or run it by hand.",
+        f"{owner} {how}, {when}.{quote_stderr(stderr)}\nSee what it complains about, or run it by hand.",
         status=status,
         stderr=stderr,
     )
 
 
-def said_on_stderr(stderr: str) -> str:
-    """What an error says of the program's own words."""
+def quote_stderr(stderr: str) -> str:
+    """The program's own words, as a sentence of an error."""
     return f" Its stderr ends with:\n{stderr}" if stderr else " It wrote nothing to its stderr."
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -3,8 +3,7 @@
 import fnmatch
 import os
 import re
-import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -15,105 +14,58 @@ from pydantic.fields import FieldInfo
 
 from langplug import MissingSecretError
 from langplug._env import EnvironmentValue
-
-Values = Mapping[str, Callable[[], Any]]
-"""What each placeholder stands for, made when it is asked for. None: nothing."""
+from langplug._http.templates import interpolate
 
 Argument = str | list[str]
-"""An argument, or several that are left out together where a placeholder in them has no value."""
+"""An argument, or several that are left out together if a placeholder in them has no value."""
 
 
 class InvalidInputError(ModelInvalidRequestError, ValueError):
-    """What was asked cannot be given to the program: a NUL in an argument, half a surrogate pair, no value."""
+    """What was asked cannot be given to the program: a NUL in an argument, half a surrogate pair, a missing value."""
 
 
-# --- arguments ---
+# --- arguments and stdin ---
 
 
-def placeholders(argument: str) -> list[str]:
-    """The names in braces in `argument`.
-
-    Raises:
-        ValueError: If a brace stands alone, or has more than a name in it.
-    """
-    return [name for _, name in _pieces(argument) if name is not None]
-
-
-def filled(command: Sequence[Argument], values: Values) -> tuple[str, ...]:
+def fill_arguments(command: Sequence[Argument], values: Mapping[str, Any]) -> tuple[str, ...]:
     """The arguments with values for their placeholders.
 
     Raises:
-        InvalidInputError: If a value is missing outside of a list, or cannot stand in an argument.
+        InvalidInputError: If a value is missing outside of a list, or cannot be in an argument.
     """
     arguments: list[str] = []
     for argument in command:
-        together = [argument] if isinstance(argument, str) else argument
-        filled_in = [_fill(one, values) for one in together]
-        if None not in filled_in:
-            arguments += [_checked(one) for one in filled_in if one is not None]
+        group = [argument] if isinstance(argument, str) else argument
+        filled = [interpolate(one, values) for one in group]
+        present = [one for one in filled if one is not None]
+        if len(present) == len(group):
+            arguments += present
         elif isinstance(argument, str):
             raise InvalidInputError(
                 f"A placeholder in the argument {argument!r} has no value in this call. Give it one, or put the "
-                f"argument into a list of its own, [{argument!r}], which is left out where there is none."
+                f"argument into a list of its own, [{argument!r}]: it is then left out when there is no value."
             )
+    for one in arguments:
+        if (at := one.find("\0")) >= 0:  # the system ends an argument there: the program would see half of it
+            raise InvalidInputError(
+                f"An argument has a NUL character in it, which no program can be given there: {_around(one, at)}. "
+                "Remove it, or give the prompt on stdin."
+            )
+        encode(one)
     return tuple(arguments)
 
 
-def _pieces(argument: str) -> list[tuple[str, str | None]]:
-    hint = "Write {{ and }} for braces that are meant as they are."
-    try:
-        parsed = list(string.Formatter().parse(argument))
-    except ValueError as error:
-        raise ValueError(f"The argument {argument!r} cannot be read: {error}. {hint}") from None
-    for _, name, spec, conversion in parsed:
-        if name is not None and (not name.isidentifier() or spec or conversion):
-            raise ValueError(f"The argument {argument!r} has more than a name in its braces. {hint}")
-    return [(text, name) for text, name, _, _ in parsed]
-
-
-def _fill(argument: str, values: Values) -> str | None:
-    """The argument with its values; None if one is missing."""
-    text = ""
-    for literal, name in _pieces(argument):
-        text += literal
-        if name is not None:
-            value = values[name]()
-            if value is None:
-                return None
-            text += shown(value)
-    return text
-
-
-def shown(value: Any) -> str:
-    """A value as it stands in an argument."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _checked(argument: str) -> str:
-    if "\0" in argument:
-        raise InvalidInputError(
-            f"An argument has a NUL character in it, which no program can be given there: {_around(argument, 0)}. "
-            "Take it out, or give the prompt on stdin."
-        )
-    encoded(argument)
-    return argument
-
-
-def encoded(text: str) -> bytes:
+def encode(text: str) -> bytes:
     """`text` as UTF-8.
 
     Raises:
-        InvalidInputError: If half a surrogate pair stands alone in it, which is no character.
+        InvalidInputError: If half a surrogate pair stands alone in it, which is not a character.
     """
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInputError(
-            f"The input has a lone surrogate at position {error.start}, which is no character: "
+            f"The input has a lone surrogate at position {error.start}, which is not a character: "
             f"{_around(text, error.start)}. Replace it, for instance by text.encode('utf-8', 'replace').decode()."
         ) from None
 
@@ -137,7 +89,7 @@ _SECRET_NAME = re.compile(
 """Names of variables that hold secrets, more likely than not."""
 
 _SHORTEST_SECRET = 6
-"""What is shorter is no key, and would be struck out of any text."""
+"""A shorter value is hardly a key (`AUTH=no`), and would be struck out wherever it occurs in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +107,18 @@ class FromEnvironment:
         return found
 
 
-def declared(name: str, value: Any) -> str | SecretStr | FromEnvironment:
-    """A value of `environment=` as it is kept: what is secret by its name is kept as a secret.
+def read_variable(name: str, value: Any) -> str | SecretStr | FromEnvironment:
+    """A value of `environment=` as it is kept: it is kept as a secret if its name says that it is one.
 
     Raises:
-        ValueError: If it is no value that a variable can have.
+        ValueError: If a variable cannot have such a value.
     """
     if isinstance(value, FieldInfo) and isinstance(declaration := value.default_factory, EnvironmentValue):
         default = declaration.default
         return FromEnvironment(declaration.name, default if isinstance(default, str) else None)
     if isinstance(value, SecretStr | FromEnvironment):
         return value
+    # A bool is refused although it is an int: programs differ in whether they read "True", "true" or "1".
     if isinstance(value, str | int | float | PathLike) and not isinstance(value, bool):
         text = os.fspath(value) if isinstance(value, PathLike) else str(value)
         return SecretStr(text) if _SECRET_NAME.search(name) else text
@@ -174,12 +127,16 @@ def declared(name: str, value: Any) -> str | SecretStr | FromEnvironment:
     )
 
 
-def environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+def build_environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
     """The program's whole environment, and the secrets in it.
 
     Args:
         inherited: Names of this process's variables to pass on besides the `MINIMAL` ones; `*` stands for any letters.
-        given: Further ones, as `declared`.
+        given: Further ones, as `read_variable` returns them.
+
+    Raises:
+        MissingSecretError: If a variable that is to be looked up is not set.
+        InvalidInputError: If a name or a value cannot be in an environment.
     """
     patterns = [*MINIMAL, *inherited]
     passed = {
@@ -200,18 +157,22 @@ def environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tuple[dic
     return passed, secrets
 
 
-# --- what is not to be seen ---
+# --- what must not be seen ---
 
 
-def scrubbed(text: str, secrets: Iterable[str], *, was_cut: bool = False) -> str:
-    """`text` with stars for secrets; where its beginning `was_cut` off, for the rest of one there, too."""
+def scrub(text: str, secrets: Iterable[str], *, was_cut: bool = False) -> str:
+    """`text` with stars in place of secrets.
+
+    Args:
+        text: What is to be shown.
+        secrets: What must not be seen.
+        was_cut: Whether the beginning of `text` was cut off. If so, the end of a secret may be left there.
+    """
+    # The longest first: a secret that holds a shorter one would else be struck out in part.
     for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
         text = text.replace(secret, "*****")
         if was_cut:
-            text = _without_rest_of(secret, text)
+            rests = (secret[at:] for at in range(1, len(secret)))
+            rest = next((rest for rest in rests if text.startswith(rest)), "")
+            text = "*****" + text[len(rest) :] if rest else text
     return text
-
-
-def _without_rest_of(secret: str, text: str) -> str:
-    rests = (secret[at:] for at in range(1, len(secret)))
-    return next(("*****" + text[len(rest) :] for rest in rests if text.startswith(rest)), text)

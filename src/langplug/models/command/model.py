@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, Self
 
@@ -13,33 +13,31 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 
 from langplug import ChatModel, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
+from langplug._http.templates import Lazy, placeholders
 from langplug._messages.prompt import PromptTemplate
-from langplug._stream.paths import Paths, UnreadableAnswerError
+from langplug._stream.paths import Paths
 from langplug.models.command.ansi import AnsiStripper
 from langplug.models.command.errors import (
     CommandBrokeOffError,
     CommandFailedError,
     CommandNotExecutableError,
     CommandNotFoundError,
-    failed,
-    not_started,
-    said_on_stderr,
+    exit_error,
+    quote_stderr,
+    start_error,
 )
 from langplug.models.command.input import (
     Argument,
     FromEnvironment,
     InvalidInputError,
-    Values,
-    declared,
-    encoded,
-    environment,
-    filled,
-    placeholders,
-    scrubbed,
-    shown,
+    build_environment,
+    encode,
+    fill_arguments,
+    read_variable,
+    scrub,
 )
-from langplug.models.command.output import JsonReader, Output, OutputReader, TextReader, paths_of
-from langplug.models.command.process import Launch, Program
+from langplug.models.command.output import JsonOutputReader, Output, OutputReader, TextOutputReader, read_paths
+from langplug.models.command.process import Launch, Process
 
 __all__ = [
     "ChatCommand",
@@ -54,6 +52,7 @@ _STDERR_SHOWN = 2000
 """Characters of the program's stderr that an error shows, the last ones."""
 
 _CONVERSATION = frozenset({"prompt", "text", "messages", "request"})
+"""The placeholders, and kinds of input, that hold what was said last."""
 
 
 def _usable_cores() -> int:
@@ -64,7 +63,7 @@ class ChatCommand(ChatModel):
     """A command-line program as a model: the conversation goes in, and what the program writes to its stdout comes out.
 
     Each call starts the program anew, without a shell, in a process group of its own. The group is ended when the
-    answer is not wanted any more: on a stop string, a timeout, a cancelled task, a closed stream, at interpreter exit.
+    answer is no longer wanted: on a stop string, a timeout, a cancelled task, a closed stream, at interpreter exit.
 
     Example:
         >>> ChatCommand(command=["tr", "a-z", "A-Z"], input="text").invoke("hello").content
@@ -74,18 +73,19 @@ class ChatCommand(ChatModel):
         CommandNotFoundError: There is no such program or directory. Also a `FileNotFoundError`.
         CommandNotExecutableError: It cannot be run. Also a `PermissionError`.
         CommandFailedError: Its exit status is not 0; after the answer had begun, a `CommandBrokeOffError`.
-        UnreadableAnswerError: It was to write JSON and did not, or the paths find nothing in it.
-        InvalidInputError: What it is to be given cannot be given to a program. Also a `ValueError`.
+        UnreadableAnswerError: Its output is not the JSON that was announced, or the paths find nothing in it.
+        InvalidInputError: Something cannot be given to a program, such as a NUL in an argument. Also a `ValueError`.
         ContextOverflowError: The arguments are longer than the system allows.
-        ModelTimeoutError: It took too long, in one of the ways that have a limit.
+        ModelTimeoutError: One of the time limits was reached.
     """
 
     model_config = ConfigDict(validate_default=True)  # a subclass gives paths and variables as simply as a caller does
 
     command: list[Argument] = Field(min_length=1)
     """The program and its arguments. `{prompt}`, `{text}`, `{system}`, `{messages}`, `{tools}`, `{schema}`, `{stop}`
-    and `{model}` stand for what the call brings, and so do the names in `params` and the fields of a subclass; `{{` and
-    `}}` are braces. Arguments in a list of their own, `["--model", "{model}"]`, are left out where one has no value."""
+    and `{model}` stand for what the call contains, the names in `params` and the fields of a subclass for their values;
+    `{{` and `}}` are braces. Arguments in a list of their own, `["--model", "{model}"]`, are left out if one has no
+    value."""
 
     model: str | None = None
     """The model's name: for `{model}`, metadata and traces. Default: the program's."""
@@ -110,11 +110,11 @@ class ChatCommand(ChatModel):
     """Whether terminal control codes, such as colours, are taken out of text."""
 
     strip_newlines: bool = True
-    """Whether newlines at the very end of text are left out, as a shell's `$(...)` leaves them out."""
+    """Whether newlines at the very end of text are left out, as a shell's `$(...)` does."""
 
     inherit: list[str] = Field(default_factory=list)
     """Which variables of this process's environment the program gets, besides `PATH`, `HOME`, the language and a few
-    more that name no secrets. `ACME_*` stands for all that begin so, `*` for all that there are."""
+    more that hold no secrets. `ACME_*` stands for all that begin so, `*` for all variables."""
 
     environment: dict[str, Any] = Field(default_factory=dict)
     """Further variables: strings, `SecretStr`s, or `env("NAME")`, which is looked up at each start. What is secret by
@@ -127,17 +127,17 @@ class ChatCommand(ChatModel):
     """Values for placeholders of your own, and for the parameters in `input="request"`."""
 
     first_output_timeout: float | None = Field(default=None, gt=0)
-    """Seconds from the start to the first output. Default: for ever."""
+    """Seconds from the start to the first output. Default: no limit."""
 
     idle_timeout: float | None = Field(default=None, gt=0)
-    """Seconds between one output and the next. Default: for ever."""
+    """Seconds between one output and the next. Default: no limit."""
 
     linger: float = Field(default=2.0, ge=0)
-    """Seconds that may lie between the end of the output and the program's own end. A program that goes on for longer
-    is ended, and its answer counts; so is what holds the output open after the program has ended."""
+    """Seconds that may pass between the end of the output and the program's own end. A program that runs for longer is
+    ended, and its answer counts; so is what holds the output open after the program has ended."""
 
     kill_after: float = Field(default=0.5, ge=0)
-    """Seconds from SIGTERM to SIGKILL, when it is ended."""
+    """Seconds from SIGTERM to SIGKILL when the program is ended."""
 
     max_parallel: int = Field(default_factory=lambda: max(4, _usable_cores()), ge=1)
     """How many programs of this model run at once; more calls wait their turn. Default: as many as there are cores,
@@ -150,10 +150,10 @@ class ChatCommand(ChatModel):
 
     @field_validator("command", mode="before")
     @classmethod
-    def _listed_command(cls, command: Any) -> Any:
+    def _check_is_list(cls, command: Any) -> Any:
         if isinstance(command, str):
             raise ValueError(
-                f"command is the string {command!r}; expected a list of arguments, as no shell takes it apart. "
+                f"command is the string {command!r}; expected a list of arguments, because no shell splits it. "
                 "`shlex.split` does."
             )
         if not isinstance(command, Sequence):
@@ -163,7 +163,7 @@ class ChatCommand(ChatModel):
     @field_validator("paths", mode="before")
     @classmethod
     def _read_paths(cls, given: Any) -> Any:
-        return paths_of(given)
+        return read_paths(given)
 
     @field_validator("cwd", mode="before")
     @classmethod
@@ -172,8 +172,8 @@ class ChatCommand(ChatModel):
 
     @field_validator("environment")
     @classmethod
-    def _declared_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {name: declared(name, value) for name, value in given.items()}
+    def _hide_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: read_variable(name, value) for name, value in given.items()}
 
     @model_validator(mode="after")
     def _check_command(self) -> Self:
@@ -184,7 +184,7 @@ class ChatCommand(ChatModel):
             if name not in known:
                 raise ValueError(
                     f"command has the placeholder {{{name}}}; there are {', '.join(sorted(known))}. "
-                    "Add it to `params`, or write {{ and }} for braces that are meant as they are."
+                    "Add it to `params`, or write {{ and }} for braces that stand for themselves."
                 )
         return self
 
@@ -209,84 +209,152 @@ class ChatCommand(ChatModel):
         """The program's name, without the directories before it."""
         return os.path.basename(str(self.command[0]))  # noqa: PTH119 - what stands there need not be a path
 
-    @resource(uses=("max_parallel",))
-    def slots(self) -> Slots:
-        """The queue for the places that there are."""
-        return Slots(self.max_parallel)
-
-    # --- answering ---
-
-    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
-        """Start the program, hand it the conversation, and read its answer."""
-        launch, secrets = self._launch(request)
-        slots = self.slots
-        await slots.acquire()
-        try:
-            async with aclosing(_Run(self, launch, secrets).parts()) as parts:
-                async for part in parts:
-                    yield part
-        finally:
-            slots.release()
-
-    def _launch(self, request: Request) -> tuple[Launch, list[str]]:
-        """What to start for `request`, and the secrets that it is given."""
-        self._check_seen(request)
-        values = self._values(request)
-        variables, secrets = environment(self.inherit, self.environment)
-        own = (getattr(self, name) for name in self._own_values() if name not in self.params)
-        secrets += [value.get_secret_value() for value in own if isinstance(value, SecretStr)]
-        kind = self._stdin_kind
-        launch = Launch(
-            arguments=filled(self.command, values),
-            environment=variables,
-            directory=self.cwd,
-            stdin=None if kind is None else encoded(shown(values[kind]())),
-            linger=self.linger,
-            kill_after=self.kill_after,
-            stderr_limit=2 * _STDERR_SHOWN + max(map(len, secrets), default=0),
-        )
-        return launch, secrets
-
     @property
     def _placeholders(self) -> list[str]:
-        together = ([one] if isinstance(one, str) else one for one in self.command)
-        return [name for arguments in together for argument in arguments for name in placeholders(argument)]
-
-    @property
-    def _stdin_kind(self) -> str | None:
-        if self.input == "auto":
-            return None if _CONVERSATION.intersection(self._placeholders) else "prompt"
-        return self.input
-
-    def _check_seen(self, request: Request) -> None:
-        """See to it that instructions are not lost, among which tools and schemas are."""
-        seen = {*self._placeholders, self._stdin_kind}
-        shows_text_alone = "text" in seen and not seen & {"prompt", "messages", "request", "system"}
-        if shows_text_alone and any(map(_is_system, request.messages)):
-            raise UnsupportedError(
-                f"{type(self).__name__} gives its program the last message alone, so the system message, with all that "
-                "it says of tools and schemas, would be lost. Put {system} into an argument, or set input='prompt'."
-            )
+        groups = ([one] if isinstance(one, str) else one for one in self.command)
+        return [name for group in groups for one in group for name in placeholders(one, "An argument of `command`")]
 
     def _own_values(self) -> dict[str, Any]:
         """The values that the model itself has for placeholders: those of subclasses' fields, and `params`."""
         fields = type(self).model_fields.keys() - ChatCommand.model_fields.keys() | {"model"}
         return {name: getattr(self, name) for name in sorted(fields)} | self.params
 
-    def _values(self, request: Request) -> Values:
-        """What stands for each placeholder, and for each kind of input."""
+    # --- what the program is given ---
+
+    def _launch(self, request: Request) -> tuple[Launch, list[str]]:
+        """What to start for `request`, and the secrets that it is given."""
+        kind: str | None = self.input
+        if kind == "auto":
+            kind = None if _CONVERSATION.intersection(self._placeholders) else "prompt"
+        seen = {*self._placeholders, kind}
+        # langplug describes tools and schemas in a system message. A program that is shown the last message alone would
+        # answer without them, and nobody would know why.
+        shows_text_alone = "text" in seen and not seen & {"prompt", "messages", "request", "system"}
+        if shows_text_alone and any(map(_is_system, request.messages)):
+            raise UnsupportedError(
+                f"{type(self).__name__} gives its program the last message alone, so the system message, with all that "
+                "it says of tools and schemas, would be lost. Put {system} into an argument, or set input='prompt'."
+            )
+        values = self._values(request)
+        variables, secrets = build_environment(self.inherit, self.environment)
+        own = self._own_values().values()
+        secrets += [value.get_secret_value() for value in own if isinstance(value, SecretStr)]
+        launch = Launch(
+            arguments=fill_arguments(self.command, values),
+            environment=variables,
+            directory=self.cwd,
+            stdin=None if kind is None else encode(values[kind]),
+            linger=self.linger,
+            kill_after=self.kill_after,
+            # Enough to show the end of it whole once secrets are replaced by stars, one of them cut off in front.
+            stderr_limit=2 * _STDERR_SHOWN + max(map(len, secrets), default=0),
+        )
+        return launch, secrets
+
+    def _values(self, request: Request) -> Lazy:
+        """What stands for each placeholder, and for each kind of input; made only if it is asked for."""
         own = self._own_values()
-        return {
-            **{name: (lambda value=value: value) for name, value in own.items()},  # type: ignore[misc]
-            "prompt": lambda: request.prompt(self.template),
-            "text": lambda: request.text,
-            "system": lambda: "\n\n".join(str(one.text) for one in request.messages if _is_system(one)) or None,
-            "messages": lambda: _json(request.openai_messages()),
-            "tools": lambda: _json(request.openai_tools()) if request.tools else None,
-            "schema": lambda: _json(request.schema) if request.schema else None,
-            "stop": lambda: _json(request.stop) if request.stop else None,
-            "request": lambda: _json(_request_object(request, own)) + "\n",
-        }
+        hidden = {name: value.get_secret_value() for name, value in own.items() if isinstance(value, SecretStr)}
+
+        def request_object() -> dict[str, Any]:
+            """All that a request holds; what it does not hold is left out, and so are secrets."""
+            body: dict[str, Any] = {
+                "model": own["model"],
+                "tools": request.openai_tools(),
+                "tool_choice": request.tool_choice,
+                "parallel_tool_calls": request.parallel_tool_calls,
+                "schema": request.schema,
+                "stop": request.stop,
+                "params": {k: v for k, v in own.items() if k != "model" and v is not None and k not in hidden},
+            }
+            kept = {name: value for name, value in body.items() if value not in (None, [], (), {})}
+            return {"messages": request.openai_messages(), "stream": request.streaming, **kept}
+
+        return Lazy(
+            {
+                # The values as they are now, one function each; mypy cannot infer a lambda with a default.
+                **{name: (lambda value=value: value) for name, value in (own | hidden).items()},  # type: ignore[misc]
+                "prompt": lambda: request.prompt(self.template),
+                "text": lambda: request.text,
+                "system": lambda: "\n\n".join(str(one.text) for one in request.messages if _is_system(one)) or None,
+                "messages": lambda: _json(request.openai_messages()),
+                "tools": lambda: _json(request.openai_tools()) if request.tools else None,
+                "schema": lambda: _json(request.schema) if request.schema else None,
+                "stop": lambda: _json(request.stop) if request.stop else None,
+                "request": lambda: _json(request_object()) + "\n",
+            }
+        )
+
+    # --- answering ---
+
+    @resource(uses=("max_parallel",))
+    def slots(self) -> Slots:
+        """The queue for the `max_parallel` places."""
+        return Slots(self.max_parallel)
+
+    async def respond(self, request: Request, /) -> AsyncIterator[Part]:
+        """Start the program, give it the conversation, and read its answer."""
+        launch, secrets = self._launch(request)
+        slots = self.slots
+        await slots.acquire()
+        try:
+            async with aclosing(self._run(launch, secrets)) as parts:
+                async for part in parts:
+                    yield part
+        finally:
+            slots.release()
+
+    async def _run(self, launch: Launch, secrets: list[str]) -> AsyncGenerator[Part, None]:
+        """Run the program once, and yield the parts of its answer as they come."""
+        owner = f"The command {self.program_name!r}"
+        reader = self._output_reader(owner, secrets)
+        try:
+            process = await Process.start(launch)
+        except OSError as error:
+            raise start_error(owner, error, launch.directory) from error
+
+        def stderr() -> str:
+            text = AnsiStripper().feed(process.stderr.decode(errors="replace"))
+            return scrub(text, secrets, was_cut=process.stderr_was_cut).strip()[-_STDERR_SHOWN:]
+
+        begun = False
+        try:
+            limit, seconds = "first_output_timeout", self.first_output_timeout
+            while not reader.finished:
+                try:
+                    async with asyncio.timeout(seconds):
+                        data = await process.read()
+                except TimeoutError:
+                    raise ModelTimeoutError(
+                        f"{owner} wrote nothing for {limit}={seconds!r} seconds, and was ended. Raise `{limit}`, or "
+                        f"set it to None for no limit.{quote_stderr(stderr())}"
+                    ) from None
+                if not data:
+                    break
+                for part in reader.feed(data):
+                    begun = True
+                    yield part
+                limit, seconds = "idle_timeout", self.idle_timeout
+            status = await process.exit_status()
+            for part in reader.rest(failed=bool(status)):
+                begun = True
+                yield part
+            if status:
+                failure = exit_error(owner, status, stderr(), begun=begun)
+                failure.is_retryable = status in self.retry_on
+                raise failure
+            reader.end()
+        finally:
+            await process.stop()
+
+    def _output_reader(self, owner: str, secrets: list[str]) -> OutputReader:
+        if self.paths is None:
+            return TextOutputReader(
+                lines=self.output == "lines", strip_ansi=self.strip_ansi, strip_newlines=self.strip_newlines
+            )
+        return JsonOutputReader(
+            self.paths, whole=self.output == "json", owner=owner, scrub=lambda text: scrub(text, secrets)
+        )
 
     # --- pickles ---
 
@@ -306,103 +374,3 @@ def _is_system(message: BaseMessage) -> bool:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _request_object(request: Request, own: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a request holds; what it does not hold is left out."""
-    public = {name: value for name, value in own.items() if name != "model" and not isinstance(value, SecretStr)}
-    body: dict[str, Any] = {
-        "model": own["model"],
-        "tools": request.openai_tools(),
-        "tool_choice": request.tool_choice,
-        "parallel_tool_calls": request.parallel_tool_calls,
-        "schema": request.schema,
-        "stop": request.stop,
-        "params": {name: value for name, value in public.items() if value is not None},
-    }
-    kept = {name: value for name, value in body.items() if value not in (None, [], (), {})}
-    return {"messages": request.openai_messages(), "stream": request.streaming, **kept}
-
-
-class _Run:
-    """One run of the program for one answer."""
-
-    def __init__(self, model: ChatCommand, launch: Launch, secrets: list[str]) -> None:
-        self._model = model
-        self._launch = launch
-        self._secrets = secrets
-        self._owner = f"The command {model.program_name!r}"
-        self._begun = False
-
-    async def parts(self) -> AsyncGenerator[Part, None]:
-        """The parts of the answer, as they come."""
-        reader = self._reader()
-        program = await self._started()
-        try:
-            limit = self._model.first_output_timeout, "first_output_timeout"
-            while not reader.finished and (data := await self._read(program, *limit)):
-                for part in reader.feed(data):
-                    self._begun = True
-                    yield part
-                limit = self._model.idle_timeout, "idle_timeout"
-            status = await program.exit_status()
-            for part in self._rest(reader, status):
-                self._begun = True
-                yield part
-            if status:
-                raise self._failure(status, program)
-            reader.end()
-        finally:
-            await program.stop()
-
-    def _reader(self) -> OutputReader:
-        model = self._model
-        if model.paths is not None:
-            return JsonReader(
-                model.paths,
-                whole=model.output == "json",
-                owner=self._owner,
-                scrub=lambda text: scrubbed(text, self._secrets),
-            )
-        return TextReader(
-            lines=model.output == "lines", strip_ansi=model.strip_ansi, strip_newlines=model.strip_newlines
-        )
-
-    async def _read(self, program: Program, seconds: float | None, name: str) -> bytes:
-        try:
-            async with asyncio.timeout(seconds):
-                return await program.read()
-        except TimeoutError:
-            raise ModelTimeoutError(
-                f"{self._owner} wrote nothing for {name}={seconds!r} seconds, and was ended. Raise `{name}`, or set it "
-                f"to None to wait for ever.{said_on_stderr(self._stderr(program))}"
-            ) from None
-
-    def _rest(self, reader: OutputReader, status: int | None) -> list[Part]:
-        """What was held back. Of a program that failed, half a line of JSON is no error of its own."""
-        if reader.finished:
-            return []
-        try:
-            return list(reader.rest())
-        except UnreadableAnswerError:
-            if status:
-                return []
-            raise
-
-    # --- errors ---
-
-    async def _started(self) -> Program:
-        try:
-            return await Program.start(self._launch)
-        except OSError as error:
-            raise not_started(self._owner, error, self._launch.directory) from error
-
-    def _failure(self, status: int, program: Program) -> CommandFailedError:
-        error = failed(self._owner, status, self._stderr(program), begun=self._begun)
-        error.is_retryable = status in self._model.retry_on
-        return error
-
-    def _stderr(self, program: Program) -> str:
-        text = AnsiStripper().feed(program.stderr.decode(errors="replace"))
-        clean = scrubbed(text, self._secrets, was_cut=program.stderr_was_cut)
-        return clean.strip()[-_STDERR_SHOWN:]

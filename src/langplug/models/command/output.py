@@ -13,21 +13,24 @@ from langplug.models.command.ansi import AnsiStripper
 
 Output: TypeAlias = Literal["text", "lines", "jsonl", "json"]
 
+_SHOWN = 200
+"""Characters that an error shows of what cannot be read."""
+
 
 class OutputReader(Protocol):
     """Bytes in, parts out; the same however the bytes are cut."""
 
     @property
     def finished(self) -> bool:
-        """Whether the answer has said that it is over. What comes after that is not looked at."""
+        """Whether the answer has said that it is over. What comes after that is ignored."""
         ...
 
     def feed(self, data: bytes) -> Iterable[Part]:
-        """Take the next bytes; give the parts that they complete, and those before an error before it."""
+        """Take the next bytes, and return the parts that they complete. Parts before an error come before it."""
         ...
 
-    def rest(self) -> Iterable[Part]:
-        """The output has ended: give what was held back."""
+    def rest(self, *, failed: bool = False) -> Iterable[Part]:
+        """The output has ended: return what was held back, as far as it can be read if the program `failed`."""
         ...
 
     def end(self) -> None:
@@ -35,11 +38,11 @@ class OutputReader(Protocol):
         ...
 
 
-class TextReader:
+class TextOutputReader:
     """Text, as it comes or line by line.
 
     Args:
-        lines: Whether each line is a piece by itself.
+        lines: Whether each line is a part by itself.
         strip_ansi: Whether terminal control codes are taken out.
         strip_newlines: Whether the newlines at the very end are left out, as a shell's `$(...)` does.
     """
@@ -54,33 +57,34 @@ class TextReader:
         self._newlines = ""
 
     def feed(self, data: bytes) -> list[Part]:
-        """Take the next bytes; return the text that they complete."""
-        return self._pieces("".join(str(frame.data) for frame in self._decoder.feed(data)))
+        """Take the next bytes, and return the text that they complete."""
+        return self._read("".join(str(frame.data) for frame in self._decoder.feed(data)))
 
-    def rest(self) -> list[Part]:
+    def rest(self, *, failed: bool = False) -> list[Part]:
         """Return the last line, or the rest of a character that was cut off."""
-        pieces = self._pieces("".join(str(frame.data) for frame in self._decoder.flush()))
+        parts = self._read("".join(str(frame.data) for frame in self._decoder.flush()))
         line, self._line = "".join(self._line), []
-        return [*pieces, *self._shown(line)]
+        return [*parts, *self._without_last_newlines(line)]
 
     def end(self) -> None:
         """Text never says that it is complete."""
 
-    def _pieces(self, text: str) -> list[Part]:
+    def _read(self, text: str) -> list[Part]:
         if self._ansi is not None:
             text = self._ansi.feed(text)
         if not self._lines:
-            return self._shown(text)
+            return self._without_last_newlines(text)
         *whole, last = text.split("\n")
-        pieces: list[Part] = []
+        parts: list[Part] = []
         for line in whole:
-            pieces += self._shown("".join([*self._line, line, "\n"]))
+            parts += self._without_last_newlines("".join([*self._line, line, "\n"]))
             self._line = []
+        # Kept as a list: adding to one string would copy a line without end again and again.
         self._line.append(last)
-        return pieces
+        return parts
 
-    def _shown(self, text: str) -> list[Part]:
-        """What may be shown: newlines may still turn out to be the last."""
+    def _without_last_newlines(self, text: str) -> list[Part]:
+        """What of `text` can be shown now. Newlines at its end may turn out to be the last: they wait for more text."""
         if not self._strips:
             return [text] if text else []
         text = self._newlines + text
@@ -89,8 +93,15 @@ class TextReader:
         return [body] if body else []
 
 
-class JsonReader:
-    """JSON values, one a line (`jsonl`) or one that is the whole output (`json`), read by paths."""
+class JsonOutputReader:
+    """JSON values, one per line (`jsonl`) or one that is the whole output (`json`), read by paths.
+
+    Args:
+        paths: Where the parts of the answer are in a value.
+        whole: Whether the whole output is one value.
+        owner: What an error calls the program.
+        scrub: Takes secrets out of what an error shows.
+    """
 
     def __init__(self, paths: Paths, *, whole: bool, owner: str, scrub: Callable[[str], str]) -> None:
         self._frames = FRAMINGS["json" if whole else "ndjson"]()
@@ -102,27 +113,37 @@ class JsonReader:
 
     @property
     def finished(self) -> bool:
-        """Whether `paths.done` was there."""
+        """Whether a value matched `paths.done`."""
         return self._extractor.finished
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """Take the next bytes; give the parts of the values that they complete, each before the next is read.
+        """Take the next bytes, and yield the parts of the values that they complete, each before the next is read.
 
         Raises:
-            UnreadableAnswerError: If a line is no JSON; it is shown.
+            UnreadableAnswerError: If a line is not valid JSON; the message shows it.
             ModelError: If the value says that there was an error.
         """
         for frame in self._frames.feed(data):
             if not self.finished:  # what comes after the end need not be JSON
                 yield from self._read(frame.data)
 
-    def rest(self) -> Iterator[Part]:
-        """Give the parts of the last line, if its end never came."""
-        for frame in self._frames.flush():
-            yield from self._read(frame.data)
+    def rest(self, *, failed: bool = False) -> list[Part]:
+        """Return the parts of the last line, if it was not ended.
+
+        Raises:
+            UnreadableAnswerError: If it is not valid JSON, unless the program `failed`: then this is what a failure
+                looks like, and not an error of its own.
+        """
+        frames = [] if self.finished else self._frames.flush()
+        try:
+            return [part for frame in frames for part in self._read(frame.data)]
+        except UnreadableAnswerError:
+            if failed:
+                return []
+            raise
 
     def end(self) -> None:
-        """Check that the answer said that it is complete, where it should."""
+        """Check that the answer said that it is complete, if the paths tell how it does."""
         self._extractor.end()
 
     def _read(self, frame: bytes | str) -> list[Part]:
@@ -130,27 +151,24 @@ class JsonReader:
         try:
             value = json.loads(frame)
         except (ValueError, RecursionError) as error:
-            raise self._unreadable(frame, error) from None
+            text = self._scrub(frame.decode(errors="replace") if isinstance(frame, bytes) else frame)
+            where = "the output" if self._whole else f"line {self._number} of the output"
+            raise UnreadableAnswerError(
+                f"{self._owner}: {where} is not valid JSON ({error}): "
+                f"{text if len(text) <= _SHOWN else text[:_SHOWN] + '…'!r}. "
+                "Have the program write JSON alone to its stdout, or set output='text'."
+            ) from None
         try:
             return self._extractor.feed(value)
-        except ModelError as error:
+        except ModelError as error:  # it quotes the value, and a program may print the key that it was given
             error.args = tuple(self._scrub(one) if isinstance(one, str) else one for one in error.args)
             raise
 
-    def _unreadable(self, frame: bytes | str, error: Exception) -> UnreadableAnswerError:
-        text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
-        shown = self._scrub(text)
-        where = "the output" if self._whole else f"line {self._number} of the output"
-        return UnreadableAnswerError(
-            f"{self._owner}: {where} is no JSON ({error}): {shown if len(shown) <= 200 else shown[:200] + '…'!r}. "
-            "Have the program write JSON alone to its stdout, or set output='text'."
-        )
 
-
-def paths_of(given: object) -> Paths | None:
-    """Paths from a mapping of their names.
+def read_paths(given: object) -> Paths | None:
+    """Paths from a mapping of their names; anything else is left to pydantic, which refuses it.
 
     Raises:
-        ValueError: If they are none.
+        ValueError: If a name is unknown or a path cannot be read.
     """
-    return Paths.read(given) if isinstance(given, Mapping) else given  # type: ignore[return-value]
+    return Paths.read(given) if isinstance(given, Mapping) else given  # type: ignore[return-value] # see above

@@ -1,15 +1,23 @@
-"""One run of a program: a process group of its own, three pipes, and an end in good order whatever happens."""
+"""One run of a program: a process group of its own, three pipes, and an orderly end whatever happens."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any, Protocol, Self, cast
 
-from langplug._bridge.threads import spawn
-from langplug.models.command.process_group import EXIT_S, REAP_S, SIGKILL, SIGTERM, Child, Launch, close_pipes, settle
+from langplug._bridge.threads import in_thread
+from langplug.models.command.process_group import (
+    EXIT_S,
+    REAP_S,
+    SIGKILL,
+    SIGTERM,
+    Launch,
+    ProcessGroup,
+    close_pipes,
+    settle,
+)
 
-__all__ = ["Launch", "Program"]
+__all__ = ["Launch", "Process"]
 
 _MOST_HELD = 256 * 1024
 """Bytes of output that are read ahead before the program has to wait for its reader."""
@@ -17,7 +25,7 @@ _MOST_HELD = 256 * 1024
 # --- its pipes ---
 
 
-class _Output(asyncio.Protocol):
+class _Stdout(asyncio.Protocol):
     """What the program writes to its stdout, held until it is taken; a program too fast for its reader has to wait."""
 
     def __init__(self) -> None:
@@ -47,8 +55,8 @@ class _Output(asyncio.Protocol):
         self._dropping = True
         self.take()
 
-    def changed(self) -> "asyncio.Future[None]":
-        """What is done as soon as more is there, or the end is."""
+    def change(self) -> "asyncio.Future[None]":
+        """Done as soon as more has come, or the end has."""
         if self._changed is None or self._changed.done():
             self._changed = asyncio.get_running_loop().create_future()
         return self._changed
@@ -81,7 +89,7 @@ class _Output(asyncio.Protocol):
             settle(self._changed, None)
 
 
-class _Input(asyncio.BaseProtocol):
+class _Stdin(asyncio.BaseProtocol):
     """What the program can read from its stdin. It need not read it."""
 
     def __init__(self) -> None:
@@ -107,12 +115,12 @@ class _Input(asyncio.BaseProtocol):
             self._transport.abort()
 
 
-class _Tail(asyncio.Protocol):
+class _Stderr(asyncio.Protocol):
     """The end of what the program writes to its stderr, read as fast as it comes."""
 
     def __init__(self, limit: int) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.cut = False
+        self.was_cut = False
         self._limit = limit
         self._held = bytearray()
 
@@ -120,7 +128,7 @@ class _Tail(asyncio.Protocol):
         """More has come."""
         self._held += data
         if len(self._held) > self._limit:
-            self.cut = True
+            self.was_cut = True
             del self._held[: -self._limit]
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -144,142 +152,126 @@ class _Closable(Protocol):
 # --- the run ---
 
 
-class Program:
-    """A running program. Whoever starts it stops it.
-
-    Raises, when it starts:
-        OSError: If the system cannot start it.
-        ValueError: If an argument cannot be one.
-    """
+class Process:
+    """A running program. Whoever starts it stops it."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._child = Child(launch)
-        self._output = _Output()
-        self._errors = _Tail(launch.stderr_limit)
+        self._group = ProcessGroup(launch)
+        self._stdout = _Stdout()
+        self._stderr = _Stderr(launch.stderr_limit)
         self._connected: list[_Closable] = []
 
     @classmethod
     async def start(cls, launch: Launch) -> Self:
-        """Start it and hand it its stdin."""
-        program = cls(launch)
+        """Start a program and write to its stdin.
+
+        Raises:
+            OSError: If the system cannot start it.
+            ValueError: If an argument cannot be one.
+        """
+        process = cls(launch)
         try:
-            await program._open()
+            await process._connect()
         except BaseException:
-            await program.stop()
+            await process.stop()
             raise
-        return program
+        return process
 
     async def read(self) -> bytes:
         """What it has written to its stdout since the last time, waiting for more; empty at the end.
 
-        When the program has ended but something that it started still holds its output, and has been silent for
-        `linger` seconds, that is ended, too.
+        If the program has ended, but something that it started still holds its output and has been silent for `linger`
+        seconds, then that is ended, too.
         """
-        output, exited = self._output, self._child.exited
-        while not output.ready:
-            if not exited.done():
-                either: set[asyncio.Future[Any]] = {output.changed(), exited}
+        stdout, group = self._stdout, self._group
+        while not stdout.ready:
+            change = stdout.change()
+            if not group.exited.done():
+                either: set[asyncio.Future[Any]] = {change, group.exited}
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            elif not await _done(output.changed(), self._launch.linger):
-                await self._end_rest()
-        return output.take()
+            elif not await _wait_for(change, self._launch.linger):
+                group.signal(SIGTERM)
+                if not await _wait_for(change, self._launch.kill_after):
+                    group.signal(SIGKILL)
+                    # Whoever has left the group (`setsid`) is out of reach: give its output up.
+                    if not await _wait_for(change, EXIT_S):
+                        stdout.end()
+        return stdout.take()
 
     async def exit_status(self) -> int | None:
         """Its exit status, negative for a signal. None if it goes on for more than `linger` seconds."""
-        self._output.drop()
-        exited = self._child.exited
-        if not await _done(exited, self._launch.linger):
+        self._stdout.drop()
+        exited = self._group.exited
+        if not await _wait_for(exited, self._launch.linger):
             return None
-        await _done(self._errors.ended, EXIT_S)  # what it said last may still be on its way
+        await _wait_for(self._stderr.ended, EXIT_S)  # what it said last may still be on its way
         return exited.result()
 
     @property
     def stderr(self) -> bytes:
         """The end of what it has written to its stderr."""
-        return self._errors.data
+        return self._stderr.data
 
     @property
     def stderr_was_cut(self) -> bool:
-        """Whether there was more of it."""
-        return self._errors.cut
+        """Whether there was more before `stderr`."""
+        return self._stderr.was_cut
 
     async def stop(self) -> None:
         """End it and all that it started, unless it has ended by itself, and wait until they are gone.
 
-        SIGTERM first, and SIGKILL after `kill_after` seconds, or at once if whoever waits is cancelled, or cannot wait
-        because the event loop is closed.
+        SIGTERM comes first, and SIGKILL after `kill_after` seconds, or at once if whoever waits is cancelled, or cannot
+        wait because the event loop is closed.
         """
-        child = self._child
+        group = self._group
         try:
-            if not (child.exited.done() and self._output.ended) and child.signal(SIGTERM) and _has_loop():
-                await self._gone(self._launch.kill_after)
+            if not self._has_ended() and group.signal(SIGTERM) and _has_loop():
+                until = time.monotonic() + self._launch.kill_after
+                await _wait_for(group.exited, self._launch.kill_after)
+                # Nothing tells when the children of the program end: look again and again, less and less often.
+                pause = 0.002
+                while group.signal(0) and await in_thread(group.is_inhabited) and time.monotonic() < until:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, 0.05)
         finally:
-            if not (child.exited.done() and self._output.ended):
-                child.kill()
-            self._close_pipes()
-        if _has_loop() and child.error is None:
-            await _done(child.exited, REAP_S)
+            if not self._has_ended():
+                group.kill()
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and so are they
+                for pipe in self._connected:
+                    pipe.close()
+            if group.process is not None:
+                close_pipes(group.process, len(self._connected))
+        if _has_loop() and group.error is None:
+            await _wait_for(group.exited, REAP_S)
 
-    async def _open(self) -> None:
-        await asyncio.wait({self._child.started})
-        if self._child.error is not None:
-            raise self._child.error
-        process, loop = self._child.process, asyncio.get_running_loop()
-        assert process is not None
-        reading, _ = await loop.connect_read_pipe(lambda: self._output, process.stdout)
-        self._connected.append(reading)
-        complaints, _ = await loop.connect_read_pipe(lambda: self._errors, process.stderr)
-        self._connected.append(complaints)
+    async def _connect(self) -> None:
+        """Wait until it runs, and connect its pipes to the event loop."""
+        group, loop = self._group, asyncio.get_running_loop()
+        await asyncio.wait({group.started})
+        if group.error is not None:
+            raise group.error
+        assert group.process is not None
+        # One after the other, each noted at once: if this is cancelled in between, `stop` closes the others itself.
+        stdout, _ = await loop.connect_read_pipe(lambda: self._stdout, group.process.stdout)
+        self._connected.append(stdout)
+        stderr, _ = await loop.connect_read_pipe(lambda: self._stderr, group.process.stderr)
+        self._connected.append(stderr)
         if self._launch.stdin is not None:
-            _, stdin = await loop.connect_write_pipe(_Input, process.stdin)
+            _, stdin = await loop.connect_write_pipe(_Stdin, group.process.stdin)
             self._connected.append(stdin)
             stdin.write(self._launch.stdin)
 
-    async def _end_rest(self) -> None:
-        """End what the program left running with its output in hand; if even that does not help, give the output up."""
-        ended = self._output.changed()
-        self._child.signal(SIGTERM)
-        if not await _done(ended, self._launch.kill_after):
-            self._child.signal(SIGKILL)
-            if not await _done(ended, EXIT_S):
-                self._output.end()
-
-    async def _gone(self, seconds: float) -> None:
-        """Wait until nobody is left in the group, for at most `seconds`."""
-        until = time.monotonic() + seconds
-        await _done(self._child.exited, seconds)
-        pause = 0.002
-        while self._child.signal(0) and await _in_thread(self._child.is_inhabited) and time.monotonic() < until:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.05)
-
-    def _close_pipes(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and so are they
-            for pipe in self._connected:
-                pipe.close()
-        if self._child.process is not None:
-            close_pipes(self._child.process, len(self._connected))
+    def _has_ended(self) -> bool:
+        """Whether the program has ended, and nothing that it started holds its output."""
+        return self._group.exited.done() and self._stdout.ended
 
 
-async def _done(future: "asyncio.Future[Any]", timeout: float) -> bool:
+async def _wait_for(future: "asyncio.Future[Any]", timeout: float) -> bool:
     """Whether it is done within `timeout` seconds. It is not cancelled when whoever waits here is."""
     return future in (await asyncio.wait({future}, timeout=timeout))[0]
 
 
-async def _in_thread(function: Callable[[], bool]) -> bool:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
-
-    def work() -> None:
-        found = function()
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, answer, found)
-
-    spawn(work)
-    return await answer
-
-
 def _has_loop() -> bool:
-    """Whether one can wait: not where a forgotten answer is closed after its loop."""
+    """Whether one can wait: not if an abandoned answer is closed after its loop."""
     return asyncio._get_running_loop() is not None  # noqa: SLF001 - as documented: get_running_loop without an exception

@@ -1,4 +1,4 @@
-"""A process and its group: started, signalled and buried, whatever becomes of the event loop that asked for it.
+"""A process and its group: started, signalled and waited for, whatever becomes of the event loop that asked for it.
 
 A thread of langplug's pool starts the process and waits for it. So no event loop is blocked by a slow start, no child
 watcher is needed, and the process is reaped even if its loop is closed by then.
@@ -23,7 +23,7 @@ REAP_S = 1.0
 """Seconds that a killed process gets to be gone. Only one that hangs in the kernel takes longer."""
 
 EXIT_S = 0.5
-"""Seconds that programs get to end by themselves when the interpreter does."""
+"""Seconds that programs get to end by themselves when the interpreter exits."""
 
 SIGTERM = signal.SIGTERM
 SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
@@ -40,7 +40,7 @@ class Launch:
         stdin: What it can read from its stdin. None: it is empty.
         linger: Seconds between the end of its output and its own end, whichever comes first, after which it is ended.
         kill_after: Seconds between SIGTERM and SIGKILL.
-        stderr_limit: Bytes of its stderr that are kept; of more, the last.
+        stderr_limit: Bytes of its stderr that are kept: the last ones.
     """
 
     arguments: tuple[str, ...]
@@ -52,10 +52,7 @@ class Launch:
     stderr_limit: int = 4096
 
 
-# --- the process ---
-
-
-class Child:
+class ProcessGroup:
     """A process and its group, started and waited for by a thread. Signals may be sent from any thread.
 
     Attributes:
@@ -63,6 +60,7 @@ class Child:
         exited: Its exit status, once it has ended; negative for a signal.
         error: Why it could not be started.
         process: The process, once it is started.
+        gone: Set when it has ended, or could not be started.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -82,22 +80,43 @@ class Child:
         """Send a signal to the whole group; return whether anybody got it. Number 0 only looks.
 
         The group's number stays taken while anybody is in it, so nobody else can be hit. When it is empty, the system
-        gives numbers away in turn: long after we have stopped asking.
+        gives numbers away in turn, and comes back to this one long after we have stopped asking.
         """
-        if self.process is None or self._parent != os.getpid():  # in a fork, it is not ours
+        if self.process is None or self._parent != os.getpid():  # in a fork, it belongs to the parent
             return False
         try:
-            _signal_group(self.process, number)
-        except (ProcessLookupError, PermissionError):  # macOS: nobody there but the dead
+            if sys.platform != "win32":
+                os.killpg(self.process.pid, number)
+            elif self.process.poll() is not None:
+                return False
+            elif number:  # Windows has neither groups nor signals; this ends the process and its children
+                subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(self.process.pid)])  # noqa: S603, S607
+        except (ProcessLookupError, PermissionError):  # the latter on macOS, where only the dead are left
             return False
         return True
 
     def is_inhabited(self) -> bool:
-        """Whether anybody in the group lives; reads all of /proc, where there is one.
+        """Whether anybody in the group lives; reads all of /proc, if there is one.
 
-        A signal goes to the dead, too, as long as nobody has buried them; some containers have nobody to.
+        A signal also reaches processes that have ended, as long as nobody has waited for them; some containers have no
+        init process that does. Source: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html.
         """
-        return self.process is not None and _has_living(self.process.pid)
+        if self.process is None:
+            return False
+        try:
+            folders = [entry.path for entry in os.scandir("/proc") if entry.name.isdigit()]
+        except OSError:  # not Linux: assume that whoever gets signals lives
+            return True
+        for folder in folders:
+            try:
+                with open(f"{folder}/stat", "rb") as file:  # noqa: PTH123 - thousands of these
+                    # The program's name comes before, in parentheses, and may itself hold spaces and parentheses.
+                    state, _, group = file.read().rpartition(b")")[2].split()[:3]
+            except (OSError, ValueError):  # gone by now
+                continue
+            if int(group) == self.process.pid and state not in (b"Z", b"X"):
+                return True
+        return False
 
     def kill(self) -> None:
         """Kill the whole group, now or as soon as it is there."""
@@ -105,9 +124,10 @@ class Child:
         self.signal(SIGKILL)
 
     def _live(self) -> None:
+        """Start the process and wait for it. It must not raise: it runs in a thread of the pool."""
         try:
             self.process = process = _start(self._launch)
-        except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
+        except Exception as error:  # noqa: BLE001 - whoever waits for `started` raises it
             self.error = error
             self._end()
             self._tell(self.started, None)
@@ -139,7 +159,7 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
     pipe = subprocess.PIPE
     stdin = subprocess.DEVNULL if launch.stdin is None else pipe
     if sys.platform == "win32":
-        from asyncio.windows_utils import Popen  # its pipes can be read by an event loop
+        from asyncio.windows_utils import Popen  # an event loop can read its pipes, unlike those of `subprocess`
 
         return Popen(
             list(launch.arguments),
@@ -151,6 +171,7 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
         )
     return subprocess.Popen(  # noqa: S603 - running a given program is what this is for; no shell is
+        # As UTF-8 whatever the locale says: in a container's "C" locale Python would refuse what is not ASCII.
         [argument.encode() for argument in launch.arguments],
         env=dict(launch.environment),
         cwd=launch.directory,
@@ -158,40 +179,13 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
         stdout=pipe,
         stderr=pipe,
         bufsize=0,
+        # A group of its own, so that Ctrl-C at the terminal reaches us alone, and we can end it with all its children.
         start_new_session=True,
     )
 
 
-def _signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
-    if sys.platform == "win32":
-        if process.poll() is not None:
-            raise ProcessLookupError
-        if number:
-            subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(process.pid)])  # noqa: S603, S607
-    else:
-        os.killpg(process.pid, number)
-
-
-def _has_living(group: int) -> bool:
-    """Whether a process group has a living member, by https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html."""
-    try:
-        entries = [entry.path for entry in os.scandir("/proc") if entry.name.isdigit()]
-    except OSError:  # no Linux: take the dead for living
-        return True
-    return any(_lives_in(group, f"{entry}/stat") for entry in entries)
-
-
-def _lives_in(group: int, stat: str) -> bool:
-    try:
-        with open(stat, "rb") as file:  # noqa: PTH123 - thousands of these
-            state, _, its_group = file.read().rpartition(b")")[2].split()[:3]
-    except (OSError, ValueError):  # gone by now
-        return False
-    return int(its_group) == group and state not in (b"Z", b"X")
-
-
 def close_pipes(process: "subprocess.Popen[bytes]", connected: int = 0) -> None:
-    """Close its pipes but those that are `connected` to a loop, in the order in which they would be."""
+    """Close its pipes except those that are `connected` to a loop, in the order in which they would be."""
     for pipe in [process.stdout, process.stderr, process.stdin][connected:]:
         if pipe is not None:
             pipe.close()
@@ -199,7 +193,7 @@ def close_pipes(process: "subprocess.Popen[bytes]", connected: int = 0) -> None:
 
 # --- the ends of this process ---
 
-_alive: set[Child] = set()
+_alive: set[ProcessGroup] = set()
 """What runs. A set's `add` and `discard` are atomic."""
 
 _exiting = False
@@ -207,25 +201,20 @@ _exiting = False
 
 @atexit.register
 def _end_all() -> None:
-    """No program outlives the interpreter that asked it."""
+    """End all programs: none may outlive the interpreter that started it."""
     global _exiting  # noqa: PLW0603 - an interpreter ends once
     _exiting = True
     left = list(_alive)
-    for child in left:
-        child.signal(SIGTERM)
+    for group in left:
+        group.signal(SIGTERM)
     until = time.monotonic() + EXIT_S
-    for child in left:
-        child.gone.wait(max(0.0, until - time.monotonic()))
-    for child in left:
-        child.kill()
-    for child in left:
-        child.gone.wait(REAP_S)
-
-
-def _forget_all() -> None:
-    """What a forked child's parent runs is the parent's."""
-    _alive.clear()
+    for group in left:
+        group.gone.wait(max(0.0, until - time.monotonic()))
+    for group in left:
+        group.kill()
+    for group in left:
+        group.gone.wait(REAP_S)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_alive.clear)  # what a forked child's parent runs belongs to the parent

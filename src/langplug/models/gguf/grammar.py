@@ -1,6 +1,6 @@
 """JSON schemas as grammars that llama.cpp keeps its answers to.
 
-llama.cpp's own way from a schema to a grammar forgets bounds and counts without a word. The wheels of xllamacpp hold
+llama.cpp's own conversion of a schema to a grammar drops bounds and counts without a word. The wheels of xllamacpp hold
 llguidance, whose `%json` keeps nearly all of JSON schema; but a grammar that does not compile is dropped by llama.cpp,
 again without a word, so each is compiled once beforehand.
 """
@@ -8,11 +8,12 @@ again without a word, so each is compiled once beforehand.
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
+from langplug.models.gguf.compiled import import_compiled
+
 _GUIDANCE = {"lenient": True, "whitespace_flexible": False}
-"""Pass over keywords that llguidance does not know (langplug checks the answer); write compact JSON, or small models
+"""Ignore keywords that llguidance does not know (langplug checks the answer); write compact JSON, or small models
 never stop writing spaces."""
 
 
@@ -20,34 +21,31 @@ def grammar_of(schema: Mapping[str, Any]) -> str:
     """The grammar of JSON that fits `schema`, in llguidance's Lark form.
 
     Raises:
-        ValueError: If llguidance cannot make one of it.
-        ImportError: If llguidance is not installed.
+        ValueError: If llguidance cannot turn it into a grammar.
+        ImportError: If llguidance is not installed, or cannot be imported.
     """
-    return _checked(json.dumps({**_closed(schema), "x-guidance": _GUIDANCE}, ensure_ascii=False))
+    return _compile(json.dumps({**_close_objects(schema), "x-guidance": _GUIDANCE}, ensure_ascii=False))
 
 
-def _closed(schema: Any) -> Any:
-    """The schema with no properties but those that it names, unless it says otherwise: small models invent more."""
+def _close_objects(schema: Any) -> Any:
+    """The schema, in which objects have the properties that it names and no others, unless it says otherwise.
+
+    By JSON schema's own default, any further property is allowed, and small models invent some.
+    """
     if isinstance(schema, list):
-        return [_closed(item) for item in schema]
+        return [_close_objects(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    closed = {key: _closed(value) for key, value in schema.items()}
+    closed = {key: _close_objects(value) for key, value in schema.items()}
+    # Only beside a `type`: else this may be a mapping of properties, one of which is itself called "properties".
     if isinstance(schema.get("properties"), Mapping) and "type" in schema:
         closed.setdefault("additionalProperties", False)
     return closed
 
 
 @lru_cache(maxsize=128)
-def _checked(schema: str) -> str:
+def _compile(schema: str) -> str:
     grammar = f"%llguidance {{}}\nstart: %json {schema}"
-    if problem := _matcher().validate_grammar(grammar):
-        raise ValueError(f"No grammar can be made of the JSON schema {schema}: {problem}. Simplify the schema.")
+    if problem := import_compiled("llguidance").LLMatcher.validate_grammar(grammar):
+        raise ValueError(f"The JSON schema {schema} cannot be turned into a grammar: {problem}. Simplify the schema.")
     return grammar
-
-
-def _matcher() -> Any:
-    try:
-        return import_module("llguidance").LLMatcher
-    except ModuleNotFoundError:
-        raise ImportError("Schemas need llguidance. Install it with: pip install 'langplug[gguf]'") from None

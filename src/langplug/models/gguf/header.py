@@ -1,15 +1,16 @@
-"""The header of a GGUF file: what the model says of itself, and whether the file is whole.
+"""The header of a GGUF file: what the model says about itself, and whether the file is complete.
 
 Read without llama.cpp, which gives no reason when it cannot load a file. The format is described at
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. All numbers are little-endian.
 """
 
 import mmap
+import os
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _MAGIC: Final = b"GGUF"
 _NUMBERS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+"""The format's types of numbers, as `struct` writes them."""
 _STRING: Final = 8
 _ARRAY: Final = 9
 _DEFAULT_ALIGNMENT: Final = 32
@@ -26,16 +28,16 @@ _VERSIONS: Final = (2, 3)
 
 
 class WeightsNotFoundError(ModelNotFoundError, FileNotFoundError):
-    """There are no weights where they were looked for. The message says how to get some."""
+    """There is no weights file in the given place. The message says how to get one."""
 
 
 class BadWeightsError(ModelInvalidRequestError, ValueError):
-    """The weights cannot be used: no GGUF file, a damaged one, or one that llama.cpp refuses."""
+    """The weights cannot be used: not a GGUF file, a damaged one, or one that llama.cpp refuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a model says of itself. Each is None where the file does not say.
+    """What a model says about itself. Each is None if the file does not say.
 
     Attributes:
         architecture: llama.cpp's name of the architecture, such as `"llama"`.
@@ -50,27 +52,58 @@ class Header:
     context_length: int | None = None
 
 
+def _cache_until_changed(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Remember what `read` found in a file for as long as the file stays the same. A missing file is not remembered."""
+
+    @lru_cache(maxsize=32)
+    def read_version(path: Path, _modified_ns: int, _size: int) -> T:
+        return read(path)
+
+    @wraps(read)
+    def look_up(path: Path) -> T:
+        stat = _stat(path)
+        return read_version(path, stat.st_mtime_ns, stat.st_size)
+
+    return look_up
+
+
+@_cache_until_changed
 def read_header(path: Path) -> Header:
-    """What the model in `path` says of itself. Cheap: only the pages that hold it are read, and only once.
+    """What the model in `path` says about itself. Cheap: only the pages that hold it are read, and only once.
 
     Raises:
         WeightsNotFoundError: If there is no such file.
-        BadWeightsError: If it is no GGUF file, or a damaged one.
+        BadWeightsError: If it is not a GGUF file, or a damaged one.
     """
-    stat = _regular_file(path)
-    return _read_header(path, stat.st_mtime_ns, stat.st_size)
+    found: dict[str, Any] = {}
+
+    def context_key() -> str:
+        return f"{found.get('general.architecture')}.context_length"
+
+    with _open_header(path) as header:
+        for key, value in header.metadata():
+            # The vocabulary is by far the longest part. What is wanted usually comes before it, but need not.
+            if key.startswith("tokenizer.") and context_key() in found:
+                break
+            found[key] = value
+    return Header(
+        architecture=_of_type(str, found.get("general.architecture")),
+        name=_of_type(str, found.get("general.name")),
+        license=_of_type(str, found.get("general.license")),
+        context_length=_of_type(int, found.get(context_key())),
+    )
 
 
+@_cache_until_changed
 def read_chat_template(path: Path) -> str | None:
-    """The Jinja template of the model in `path`, if it has one. It lies behind the vocabulary: some 0.1 s.
+    """The Jinja template of the model in `path`, if it has one. It comes after the vocabulary: this takes some 0.1 s.
 
     Raises:
         WeightsNotFoundError: If there is no such file.
-        BadWeightsError: If it is no GGUF file, or a damaged one.
+        BadWeightsError: If it is not a GGUF file, or a damaged one.
     """
-    _regular_file(path)
-    with _opened(path) as data, _damage_named(path):
-        return _of_type(str, dict(_HeaderReader(data).metadata()).get("tokenizer.chat_template"))
+    with _open_header(path) as header:
+        return _of_type(str, dict(header.metadata()).get("tokenizer.chat_template"))
 
 
 def check_file(path: Path) -> None:
@@ -78,40 +111,16 @@ def check_file(path: Path) -> None:
 
     Raises:
         WeightsNotFoundError: If there is no such file.
-        BadWeightsError: If it is no GGUF file, or a damaged one.
+        BadWeightsError: If it is not a GGUF file, or a damaged one.
     """
-    size = _regular_file(path).st_size
-    with _opened(path) as data, _damage_named(path):
-        needed = _HeaderReader(data).first_byte_of_last_tensor() + 1
-    if size < needed:
+    size = _stat(path).st_size
+    with _open_header(path) as header:
+        last_tensor = header.first_byte_of_last_tensor()
+    if size <= last_tensor:
         raise BadWeightsError(
-            f"{str(path)!r} is cut off: it has {size:,} bytes, and its tensors begin as late as byte {needed:,}. "
+            f"{str(path)!r} is cut off: it has {size:,} bytes, and its last tensor begins at byte {last_tensor:,}. "
             "Download it again."
         )
-
-
-@lru_cache(maxsize=32)
-def _read_header(path: Path, _modified_ns: int, _size: int) -> Header:
-    with _opened(path) as data, _damage_named(path):
-        return _wanted(_HeaderReader(data).metadata())
-
-
-def _wanted(entries: Iterator[tuple[str, Any]]) -> Header:
-    found: dict[str, Any] = {}
-    for key, value in entries:
-        if key.startswith("tokenizer.") and _context_key(found) in found:  # what is wanted is behind us
-            break
-        found[key] = value
-    return Header(
-        architecture=_of_type(str, found.get("general.architecture")),
-        name=_of_type(str, found.get("general.name")),
-        license=_of_type(str, found.get("general.license")),
-        context_length=_of_type(int, found.get(_context_key(found))),
-    )
-
-
-def _context_key(found: dict[str, Any]) -> str:
-    return f"{found.get('general.architecture')}.context_length"
 
 
 def _of_type(kind: type[T], value: object) -> T | None:
@@ -119,7 +128,7 @@ def _of_type(kind: type[T], value: object) -> T | None:
 
 
 class _HeaderReader:
-    """Walks through a header from its first byte on."""
+    """Reads a header from its first byte on."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -136,48 +145,42 @@ class _HeaderReader:
     def metadata(self) -> Iterator[tuple[str, Any]]:
         """Each key with its value; None stands for an array, which is skipped."""
         for _ in range(self._entries):
-            key, value = self._string(), self._value(self._number("I"))
+            key, kind = self._string(), self._number("I")
+            value: Any = None
+            if kind == _STRING:
+                value = self._string()
+            elif kind in _NUMBERS:
+                value = self._number(_NUMBERS[kind])
+            elif kind != _ARRAY:
+                raise _DamageError(f"a value has the unknown type {kind}")
+            else:
+                item_kind, length = self._number("I"), self._number("Q")
+                if item_kind in _NUMBERS:
+                    self._skip(length * struct.calcsize(_NUMBERS[item_kind]))
+                elif item_kind == _STRING:
+                    for _ in range(length):
+                        self._skip(self._number("Q"))
+                else:  # arrays of arrays are in the format, but llama.cpp does not read them either
+                    raise _DamageError(f"an array has items of the type {item_kind}")
             if key == "general.alignment":
-                self._alignment = self._checked_alignment(value)
+                if not isinstance(value, int) or value < 1:
+                    raise _DamageError(f"its alignment is {value!r}")
+                self._alignment = value
             yield key, value
 
     def first_byte_of_last_tensor(self) -> int:
-        for _ in self.metadata():
+        """Where the last tensor begins in the file; where tensors would begin minus one, if there are none."""
+        for _ in self.metadata():  # tensors come after it, and the alignment is in it
             pass
-        last = max((self._tensor_offset() for _ in range(self._tensors)), default=-1)
+        last = -1
+        for _ in range(self._tensors):
+            self._string()  # the name
+            for _ in range(self._number("I")):
+                self._number("Q")  # a dimension
+            self._number("I")  # the type
+            last = max(last, self._number("Q"))  # the offset
+        # Offsets count from the end of the header, rounded up to the alignment.
         return -(-self._at // self._alignment) * self._alignment + last
-
-    def _checked_alignment(self, value: Any) -> int:
-        if not isinstance(value, int) or value < 1:
-            raise _DamageError(f"its alignment is {value!r}")
-        return value
-
-    def _tensor_offset(self) -> int:
-        self._string()
-        for _ in range(self._number("I")):
-            self._number("Q")  # a dimension
-        self._number("I")  # the type
-        offset: int = self._number("Q")
-        return offset
-
-    def _value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self._string()
-        if kind == _ARRAY:
-            return self._skip_array()
-        if kind not in _NUMBERS:
-            raise _DamageError(f"a value has the unknown type {kind}")
-        return self._number(_NUMBERS[kind])
-
-    def _skip_array(self) -> None:
-        kind, length = self._number("I"), self._number("Q")
-        if kind in _NUMBERS:
-            self._skip(length * struct.calcsize(_NUMBERS[kind]))
-            return
-        if kind != _STRING:  # arrays of arrays are no good to llama.cpp either
-            raise _DamageError(f"an array has items of the type {kind}")
-        for _ in range(length):
-            self._skip(self._number("Q"))
 
     def _string(self) -> str:
         length = self._number("Q")
@@ -191,6 +194,7 @@ class _HeaderReader:
         return struct.unpack_from("<" + code, self._data, start)[0]
 
     def _skip(self, length: int) -> None:
+        # Checked at each step: in a damaged file a length may be any number up to 2**64.
         self._at += length
         if self._at > len(self._data):
             raise _DamageError("it ends within its header")
@@ -201,30 +205,28 @@ class _DamageError(Exception):
 
 
 @contextmanager
-def _damage_named(path: Path) -> Generator[None]:
-    """Say of which file the header cannot be read."""
+def _open_header(path: Path) -> Generator[_HeaderReader]:
+    """A reader of the file's header. What it finds damaged is raised with the file's name."""
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+        if start != _MAGIC:
+            raise BadWeightsError(
+                f"{str(path)!r} is not a GGUF file: it begins with {start!r}, not with {_MAGIC!r}. "
+                "llama.cpp reads GGUF only; many models are published in that format too."
+            )
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        yield
+        with data:
+            yield _HeaderReader(data)
     except _DamageError as error:
         raise BadWeightsError(
             f"{str(path)!r} is damaged: {error}. Download it again, as a GGUF file of version 3."
         ) from None
 
 
-def _regular_file(path: Path) -> Any:
+def _stat(path: Path) -> os.stat_result:
     if not path.exists():
         raise WeightsNotFoundError(f"There is no file {str(path)!r}. Give the `path` of a GGUF file.")
     if not path.is_file():
-        raise BadWeightsError(f"{str(path)!r} is no file. Give the `path` of the GGUF file itself.")
+        raise BadWeightsError(f"{str(path)!r} is not a file. Give the `path` of the GGUF file itself.")
     return path.stat()
-
-
-def _opened(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-        if start != _MAGIC:
-            raise BadWeightsError(
-                f"{str(path)!r} is no GGUF file: it begins with {start!r}, not with {_MAGIC!r}. "
-                "llama.cpp reads GGUF only; many models are published in that format too."
-            )
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

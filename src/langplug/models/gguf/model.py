@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from langplug._messages.openai import to_openai_messages
 from langplug.models.gguf import weights
 from langplug.models.gguf.engine import Engine, Settings, locate, request_tokens
 from langplug.models.gguf.grammar import grammar_of
-from langplug.models.gguf.header import BadWeightsError, Header, WeightsNotFoundError, read_chat_template, read_header
+from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError, read_chat_template, read_header
 
 __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
 
@@ -31,7 +30,7 @@ class ChatGGUF(ChatModel):
     The file is loaded when the model is first used, and all `ChatGGUF`s with the same file and the same engine
     settings share it. Requests run side by side, up to `parallel` of them; more wait their turn.
 
-    Without a `path` it is SmolLM2-135M-Instruct (Apache-2.0), which `langplug pull smollm2` brings: small enough for
+    Without a `path` it is SmolLM2-135M-Instruct (Apache-2.0), which `langplug pull smollm2` downloads: small enough for
     any machine, and good for demos and tests only.
 
     Example:
@@ -43,13 +42,13 @@ class ChatGGUF(ChatModel):
         WeightsNotFoundError: There is no such file. Also a `FileNotFoundError`.
         BadWeightsError: It cannot be loaded. Also a `ValueError`.
         ContextOverflowError: The prompt does not fit into `n_ctx`.
-        ImportError: llama.cpp is not installed.
+        ImportError: llama.cpp is not installed, or lacks a library of the system. The message says what to do.
     """
 
     structured_output = "native"
 
     path: str | None = None
-    """The GGUF file; of a split one, the first part. Default: the weights that `langplug pull smollm2` brought."""
+    """The GGUF file; of a split one, the first part. Default: the weights that `langplug pull smollm2` downloads."""
 
     # --- sampling: each can be given for one call ---
 
@@ -136,16 +135,15 @@ class ChatGGUF(ChatModel):
                 yield chunk
 
     def _body(self, request: Request) -> dict[str, Any]:
-        """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server.
-
-        Stop strings are left to langplug, which passes the stop text on; llama.cpp would swallow it.
-        """
+        """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server."""
+        # Stop strings are left to langplug, which passes the stop text on; llama.cpp would swallow it.
         body: dict[str, Any] = {
             "messages": request.openai_messages(),
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_progress": True,
-            "timings_per_token": bool(request.stop),  # as the chunk with the usage is not read any more
+            # langplug leaves at the stop string, and so never reads the chunk with the usage, which comes last.
+            "timings_per_token": bool(request.stop),
             "logprobs": self.logprobs or self.top_logprobs is not None,
         }
         if request.schema is not None:
@@ -168,20 +166,20 @@ class ChatGGUF(ChatModel):
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
         """The chat template, in which calls stand as the model has learned to write them, and the file's name."""
-        return (self.chat_template or _template_of(self.path), self.reported_name)
+        template = self.chat_template
+        if not template:
+            # Without a file there is no answer either; whoever asks for one is told what is missing.
+            with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+                template = read_chat_template(locate(self.path))
+        return (template or "", self.reported_name)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
-        if profile is not None and "max_input_tokens" not in profile and (header := self._header()) is not None:
-            profile["max_input_tokens"] = request_tokens(self.n_ctx, header)
+        if profile is not None and "max_input_tokens" not in profile:
+            # A profile is made with the model, and weights may be downloaded later: then it simply does not say.
+            with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+                profile["max_input_tokens"] = request_tokens(self.n_ctx, read_header(locate(self.path)))
         return profile
-
-    def _header(self) -> Header | None:
-        """What the file says of itself; None as long as there is none to read."""
-        try:
-            return read_header(locate(self.path))
-        except (WeightsNotFoundError, BadWeightsError, OSError):
-            return None
 
     # --- tokens ---
 
@@ -194,12 +192,3 @@ class ChatGGUF(ChatModel):
         if tools or self.token_counter or self.custom_get_token_ids:
             return super().get_num_tokens_from_messages(messages, tools)
         return self.engine.count_tokens(to_openai_messages(messages))
-
-
-@cache
-def _template_of(path: str | None) -> str:
-    """The chat template in the file; empty if there is none, or no such file yet to read."""
-    try:
-        return read_chat_template(locate(path)) or ""
-    except (WeightsNotFoundError, BadWeightsError, OSError):
-        return ""
