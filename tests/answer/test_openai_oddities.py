@@ -16,6 +16,8 @@ from langchain_core.exceptions import (
 )
 
 from langplug import IncompleteAnswerError, Part
+from langplug._answer.chunks import Closing, MessageBuilder
+from langplug._answer.parser import AnswerParser
 from langplug._answer.server_errors import error_of
 from langplug._stream.completion_reader import CompletionReader
 
@@ -86,7 +88,7 @@ def test_a_completion_may_say_that_it_is_none(finish: dict[str, Any], is_whole: 
 
 WORDS = (
     "choices delta message content tool_calls function name arguments usage finish_reason error index reasoning "
-    "reasoning_details logprobs type timings"
+    "reasoning_details logprobs type timings id text thinking extras prompt_tokens completion_tokens predicted_n"
 )
 
 JSON = st.recursive(
@@ -96,14 +98,22 @@ JSON = st.recursive(
 )
 
 
-@given(values=st.lists(st.fixed_dictionaries({"choices": st.lists(JSON, max_size=2) | JSON}, optional={"usage": JSON})))
+CHOICES = st.lists(
+    st.fixed_dictionaries({}, optional={"delta": JSON, "message": JSON, "index": JSON, "finish_reason": JSON}),
+    max_size=2,
+)
+
+
+@given(values=st.lists(st.fixed_dictionaries({"choices": CHOICES | JSON}, optional={"usage": JSON, "timings": JSON})))
 def test_whatever_json_comes_it_is_an_answer_or_a_typed_error(values: list[Any]) -> None:
     """JSON of any shape is read as an answer, or is a `ModelError`; never an error of Python's own."""
-    reader = CompletionReader()
+    reader, parser, builder = CompletionReader(), AnswerParser(owner="ChatTest.respond"), MessageBuilder()
     try:
-        for value in values:
-            reader.feed(event(value))
-        reader.end()
+        parts = [part for value in values for part in reader.feed(event(value))]
+        pieces = [piece for part in [*parts, *reader.end()] for piece in parser.feed(part)]
+        for piece in [*pieces, *parser.end()]:
+            builder.add(piece)
+        builder.message(Closing(parser.usage.result(), parser.metadata))
     except ModelError:
         pass
 
