@@ -144,6 +144,16 @@ def test_arguments_are_the_same_streamed_and_whole() -> None:
         assert [{"1": [2, 3]}] == [called["args"] for called in message.tool_calls]
 
 
+@pytest.mark.parametrize("args", ["9" * 5000, '{"a": ' + "9" * 5000, "[" * 100_000, '{"a": "\\ud8"}'])
+def test_arguments_that_no_reader_can_read_are_invalid(args: str) -> None:
+    """Arguments beyond what Python reads (digits, nesting, escapes) make an invalid call, streamed and whole."""
+    for streamed in (False, True):
+        message = outcome(ToolCall(name="f", args=args), streamed=streamed)
+        assert isinstance(message, AIMessage)
+        assert [] == message.tool_calls
+        assert ["f"] == [call["name"] for call in message.invalid_tool_calls]
+
+
 def test_reasoning_of_mistral() -> None:
     """A block of reasoning may hold a list of text blocks."""
     block = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}]}
