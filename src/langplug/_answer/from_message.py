@@ -16,7 +16,10 @@ def parts_of(message: AIMessage) -> Iterator[Part]:
     reasoning = message.additional_kwargs.get("reasoning_content")
     if isinstance(reasoning, str) and reasoning:
         yield Reasoning(reasoning)
-    calls = _calls_of(message)
+    found: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
+    if isinstance(message, AIMessageChunk):
+        found = [*message.tool_call_chunks]  # its `tool_calls` are what core makes of each fragment by itself
+    calls = [ToolCall(name=call["name"], args=call["args"], id=call["id"], index=call.get("index")) for call in found]
     for block in [message.content] if isinstance(message.content, str) else message.content:
         if isinstance(block, str):
             yield from (block,) if block else ()
@@ -68,15 +71,3 @@ def part_of_block(block: Mapping[str, Any]) -> Part:
         call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
         return check_fields(call)
     return {str(key): value for key, value in block.items() if key != "index"}  # langplug numbers blocks itself
-
-
-def _calls_of(message: AIMessage) -> list[ToolCall]:
-    if isinstance(message, AIMessageChunk):
-        return [
-            ToolCall(name=piece["name"], args=piece["args"], id=piece["id"], index=piece["index"])
-            for piece in message.tool_call_chunks
-        ]
-    return [
-        *(ToolCall(name=call["name"], args=call["args"], id=call["id"]) for call in message.tool_calls),
-        *(ToolCall(name=call["name"], args=call["args"] or "", id=call["id"]) for call in message.invalid_tool_calls),
-    ]

@@ -227,7 +227,12 @@ class AnswerParser:
         for name, value in finish.metadata.items():
             known = self.metadata.get(name)
             if name == "logprobs" and isinstance(known, Mapping) and isinstance(value, Mapping):
-                self.metadata[name] = _append_lists(known, value)  # they come with each piece of the text
+                # They come with each piece of the text, as {"content": [...], "refusal": None}.
+                joined = dict(known)
+                for key, more in value.items():
+                    both_lists = isinstance(joined.get(key), list) and isinstance(more, list)
+                    joined[key] = [*joined[key], *more] if both_lists else more or joined.get(key)
+                self.metadata[name] = joined
             else:
                 self.metadata[name] = value
 
@@ -278,12 +283,3 @@ class AnswerParser:
         elif hasattr(part, "__await__"):
             sentences.append("To pass on an awaitable, make the function `async def` and `await` it.")
         return TypeError(" ".join(filter(None, sentences)))
-
-
-def _append_lists(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings of lists as one, such as `{"content": [...], "refusal": None}`."""
-    joined = dict(known)
-    for key, value in more.items():
-        before = joined.get(key)
-        joined[key] = [*before, *value] if isinstance(before, list) and isinstance(value, list) else value or before
-    return joined

@@ -7,11 +7,12 @@ woken, so a fast producer pays for one wake-up a batch rather than one a token.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from queue import Empty
 from typing import Generic, TypeVar
 
+from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.futures import settle_from_thread
 
 T = TypeVar("T")
@@ -67,6 +68,35 @@ class Channel(Generic[T]):
             wake, self._wake_consumer = self._wake_consumer, None
         if wake:
             wake()
+
+    def fill(self, stream: Generator[T, None, None]) -> None:
+        """Put all that `stream` yields, and finish, with the error that it raises if it does. It is closed."""
+        try:
+            for item in stream:
+                if not self.put(item):
+                    break
+            stream.close()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer must see it
+            self.finish(error)
+        else:
+            self.finish()
+
+    async def afill(self, stream: DetachedAsyncGenerator[T]) -> None:
+        """As `fill`, from a coroutine."""
+        try:
+            try:
+                async for item in stream:
+                    if not await self.aput(item):
+                        break
+            finally:
+                await stream.aclose()
+        except asyncio.CancelledError as error:
+            self.finish(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer must see it
+            self.finish(error)
+        else:
+            self.finish()
 
     def _offer(self, item: T) -> bool | None:
         """Whether the consumer is still there to have got it; None if there is no room."""

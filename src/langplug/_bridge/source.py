@@ -105,7 +105,7 @@ def _parts_from_elsewhere(
     running = None
     if shape.is_async:
         stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
-        running = long_lived_loop().submit(_aproduce(stream, channel), contextvars.copy_context())
+        running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
     else:
         _start_thread(respond, shape, request, channel)
     try:
@@ -156,38 +156,11 @@ def _start_thread(respond: Respond, shape: Shape, request: Request, channel: Cha
     """Answer into `channel` in a thread, in the caller's context."""
 
     def produce() -> None:
-        if channel.closed:  # the caller left while this waited for a thread
-            return
-        stream = _own_parts(respond, shape, request)
-        try:
-            for part in stream:
-                if not channel.put(part):
-                    break
-            stream.close()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the reader must see it
-            channel.finish(error)
-        else:
-            channel.finish()
+        if not channel.closed:  # else the caller left while this waited for a thread
+            channel.fill(_own_parts(respond, shape, request))
 
     context = contextvars.copy_context()
     spawn(lambda: context.run(produce))
-
-
-async def _aproduce(stream: DetachedAsyncGenerator[Any], channel: Channel[Any]) -> None:
-    try:
-        try:
-            async for part in stream:
-                if not await channel.aput(part):
-                    break
-        finally:
-            await stream.aclose()
-    except asyncio.CancelledError as error:
-        channel.finish(error)
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the reader must see it
-        channel.finish(error)
-    else:
-        channel.finish()
 
 
 class _Deadline:
