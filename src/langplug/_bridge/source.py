@@ -39,8 +39,24 @@ def aparts(
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
     if not shape.is_async:
         return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
-    own = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
-    return own if timeout is None else DetachedAsyncGenerator(_in_time(own, timeout))
+    stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
+    if timeout is None:
+        return stream
+
+    async def aparts_in_time() -> AsyncGenerator[Any, None]:
+        deadline = _Deadline(timeout)
+        try:
+            while True:
+                try:
+                    part = await deadline.wait_for(anext(stream))
+                except StopAsyncIteration:
+                    return
+                deadline.check()
+                yield part
+        finally:
+            await stream.aclose()
+
+    return DetachedAsyncGenerator(aparts_in_time())
 
 
 # --- in the caller's own thread or task ---
@@ -77,20 +93,6 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
         request.cancellation.set()  # first: what the author's `finally` waits for may be watching it
         if stream is not None:
             await stream.aclose()
-
-
-async def _in_time(stream: DetachedAsyncGenerator[Any], timeout: float) -> AsyncGenerator[Any, None]:
-    deadline = _Deadline(timeout)
-    try:
-        while True:
-            try:
-                part = await deadline.wait_for(anext(stream))
-            except StopAsyncIteration:
-                return
-            deadline.check()
-            yield part
-    finally:
-        await stream.aclose()
 
 
 # --- from elsewhere, through a channel ---
