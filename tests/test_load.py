@@ -185,7 +185,7 @@ def test_a_package(tmp_path: Path) -> None:
     "reference", ["", "module", "module:", ":attribute", "mo dule:a", "module:a b", "a..b:c", "a:b."]
 )
 def test_a_reference_of_the_wrong_form(reference: str) -> None:
-    """What is no reference is refused, with what one looks like."""
+    """What is not a reference is refused; the error shows one."""
     with pytest.raises(
         ValueError, match=r"is not a reference to a model: expected 'package\.module:attribute' or"
     ) as raised:

@@ -30,7 +30,7 @@ _EXPECTED_MODEL = (
 
 
 def load(reference: str) -> BaseChatModel:
-    """The chat model that `reference` leads to, langplug's or anybody else's.
+    """The chat model that `reference` leads to, langplug's own or another package's.
 
     Args:
         reference: `package.module:attribute` or `./file.py:attribute`, where the attribute may be dotted. Modules
@@ -45,9 +45,10 @@ def load(reference: str) -> BaseChatModel:
 
     Raises:
         ValueError: If `reference` is not of that form.
-        ModuleNotFoundError: If there is no such module; `FileNotFoundError`, if there is no such file.
+        ModuleNotFoundError: If the module does not exist.
+        FileNotFoundError: If the file does not exist.
         ImportError: If the module is there and fails as it is imported. The cause is its own error.
-        AttributeError: If the module has no such attribute.
+        AttributeError: If the module does not have the attribute.
         TypeError: If the attribute is not a model and does not lead to one.
         Exception: What the class or the factory raises, with a note that names the reference.
     """

@@ -3,7 +3,7 @@
 A part is one of
 
 * `str`: text of the answer;
-* `Reasoning`: text that the model thought but did not say;
+* `Reasoning`: what the model thought before its answer;
 * `ToolCall`: a call, whole or a fragment of one;
 * `Usage`: tokens read and written; the last report counts;
 * `Finish`: why the answer ended;
@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Text that the model thought before or between what it said.
+    """What the model thought before or between the parts of its answer.
 
     Attributes:
         text: The reasoning, or the next piece of it. Consecutive pieces make one block.

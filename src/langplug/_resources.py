@@ -233,7 +233,7 @@ class _LoopResources:
 async def _open_stack() -> AsyncGenerator[AsyncExitStack, None]:
     """A stack that is unwound when this generator is closed: by us, or by its loop at the latest.
 
-    Only an async generator can have its loop's attention as that ends; there is no hook for anything else.
+    An event loop closes the async generators that it knows when it ends, and offers no other hook for its end.
     """
     async with AsyncExitStack() as stack:
         yield stack

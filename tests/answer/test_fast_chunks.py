@@ -171,7 +171,7 @@ def test_joined_pieces_are_the_same_answer(pieces: list[Any], cut: int, v1: bool
 
 
 def test_joined_pieces_are_few() -> None:
-    """Text in a row becomes one piece, and so do thoughts; extras, calls and blocks stay as they are."""
+    """Adjacent text becomes one piece, and so does adjacent reasoning; extras, calls and blocks stay as they are."""
     signed, block = Reasoning("c", {"signature": "s"}), {"type": "image", "url": "u"}
     given_pieces = [*"ab", Reasoning("a"), Reasoning("b"), signed, signed, *"cd", block, block, "e"]
     assert ["ab", Reasoning("ab"), signed, signed, "cd", block, block, "e"] == join_pieces(given_pieces)  # type: ignore[arg-type]

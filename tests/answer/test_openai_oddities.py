@@ -1,4 +1,4 @@
-"""What stands behind an answer's last good part, and JSON that only resembles a completion."""
+"""What follows an answer's last good part, and JSON that only resembles a completion."""
 
 import itertools
 import json
@@ -62,7 +62,7 @@ def test_what_came_before_an_error_is_given_first(error: bytes, cuts: set[int], 
 
 
 def test_an_error_is_the_end() -> None:
-    """Nothing is read behind an error, and it is raised once all before it is given."""
+    """Nothing is read after an error, and it is raised once all before it is given."""
     reader = CompletionReader()
     assert ["one"] == list(reader.feed(text("one") + ERRORS["an error"] + text("two", "stop")))
     assert reader.finished
@@ -120,7 +120,7 @@ def test_whatever_json_comes_it_is_an_answer_or_a_typed_error(values: list[Any])
 
 @pytest.mark.parametrize("cut", range(1, 5))
 def test_a_byte_order_mark_may_be_cut(cut: int) -> None:
-    """A byte order mark is none of the answer, wherever it is cut."""
+    """A byte order mark is not part of the answer, wherever it is cut."""
     body = b"\xef\xbb\xbf" + text("one", "stop")
     reader = CompletionReader()
     assert ["one"] == [part for part in [*reader.feed(body[:cut]), *reader.feed(body[cut:])] if isinstance(part, str)]

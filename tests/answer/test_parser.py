@@ -263,7 +263,7 @@ def test_chunks_of_messages_add_up() -> None:
     assert {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5} == one.usage.result()
 
 
-# --- what is no part ---
+# --- what is not a part ---
 
 
 async def coroutine() -> str:
@@ -284,13 +284,13 @@ class Bad:
         pytest.param((text for text in "x"), "yield from", id="generator"),
         pytest.param(3, "an int", id="number"),
         pytest.param({}, "a dict", id="empty dict"),
-        pytest.param({"type": 3}, "a dict", id="type that is no string"),
+        pytest.param({"type": 3}, "a dict", id="type that is not a string"),
         pytest.param(["x"], "a list", id="list"),
         pytest.param(HumanMessage("x"), "HumanMessage", id="another's message"),
         pytest.param(Bad(), "…", id="long repr"),
     ],
 )
-def test_what_is_no_part_is_an_error(part: Any, hint: str) -> None:
+def test_what_is_not_a_part_is_an_error(part: Any, hint: str) -> None:
     """Anything else is a `TypeError` that names the function, the value and what is allowed, in few words."""
     with pytest.raises(TypeError, match=r"ChatTest\.respond gave") as caught:
         turn().feed(part)

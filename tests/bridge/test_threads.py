@@ -1,4 +1,4 @@
-"""The thread pool: a thread for every job that blocks, none for long that has no job."""
+"""The thread pool: a thread for every job that blocks, and idle threads end soon."""
 
 import os
 import subprocess
@@ -123,7 +123,7 @@ def test_many_threads_may_spawn_at_once(alive: Threads) -> None:
 
 
 class Scarce:
-    """Threads of which the system grants only a few."""
+    """Threads that the system grants only a few of."""
 
     def __init__(self, granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.granted = granted

@@ -199,7 +199,7 @@ class MessageBuilder:
 
 
 def join_pieces(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same answer in as few pieces as may be: text in a row as one, and so reasoning that comes without extras."""
+    """The same answer in as few pieces as possible: adjacent text is joined, and so is reasoning without extras."""
 
     def kind(piece: Piece) -> str:
         if type(piece) is str:

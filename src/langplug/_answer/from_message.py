@@ -50,7 +50,7 @@ def parts_of(message: AIMessage) -> Iterator[Part]:
 
 
 def part_of_block(block: Mapping[str, Any]) -> Part:
-    """The part that a content block is; one of a kind that has no part of its own stays a `dict`.
+    """The part that a content block is; one without a part type of its own stays a `dict`.
 
     Raises:
         TypeError: If it has no type, or a field that cannot be what it is called.

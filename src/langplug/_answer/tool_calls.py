@@ -33,7 +33,7 @@ class WholeCall:
 
 @dataclass(slots=True)
 class _OpenCall:
-    """A call of which more fragments may come."""
+    """A call that may still get fragments."""
 
     index: str | None = None
     name: str = ""
@@ -100,7 +100,7 @@ class CallAssembler:
         return []
 
     def flush(self) -> list[WholeCall]:
-        """The calls that are still open, taken to be whole; those of which nothing but an id came are left out."""
+        """The calls that are still open, taken to be whole; those that got nothing but an id are left out."""
         calls = [call for call in self._open if call.name or call.text or call.mapping]
         self._open.clear()
         return [self._assign_id(call.close()) for call in calls]
@@ -132,7 +132,7 @@ def _is_of_another(piece: ToolCall, call: _OpenCall) -> bool:
         # Under one index, only a call whose arguments are complete can be over; without one, a name begins a call.
         return call.has_all_args or call.index is None
     if isinstance(piece.args, str | None) and not (piece.args or "").strip():
-        # The same name without arguments: a repeated name; or, after a call of which only the name came, one more.
+        # The same name without arguments: repeated; or, after a call that got nothing but its name, one more call.
         return call.index is None and not (call.id or call.text or call.mapping)
     return call.has_all_args and bool(call.text or call.mapping)
 

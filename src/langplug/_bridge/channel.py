@@ -99,7 +99,7 @@ class Channel(Generic[T]):
             self.finish()
 
     def _offer(self, item: T) -> bool | None:
-        """Whether the consumer is still there to have got it; None if there is no room."""
+        """Hand `item` over if there is room. False: the consumer has gone. None: the channel is full."""
         with self._lock:
             if self.closed:
                 return False
@@ -112,7 +112,7 @@ class Channel(Generic[T]):
         return True
 
     def _await_room(self, wake: Callable[[], object]) -> bool:
-        """Have `wake` called once there is room; False if there is by now, so that nobody would call it."""
+        """Have `wake` called once there is room; False if there is room already, and `wake` will not be called."""
         with self._lock:
             if self.closed or len(self._items) < self._limit:
                 return False

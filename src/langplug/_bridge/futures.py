@@ -7,7 +7,7 @@ from typing import Any
 def settle_from_thread(future: "asyncio.Future[Any]", result: Any = None, error: BaseException | None = None) -> bool:
     """Give `future` its result, or `error`, from any thread.
 
-    A future whose waiter was cancelled stays as it is. False is returned if the loop is closed: nobody waits there.
+    A future whose waiter was cancelled stays as it is. Returns False if the loop is closed and nothing can wait.
     """
 
     def settle() -> None:

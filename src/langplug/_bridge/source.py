@@ -83,7 +83,7 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
                 yield part
     except asyncio.CancelledError as error:
         # Was this task cancelled, or only something that the author awaited? Let through, the latter would end the
-        # caller's task as if that had been cancelled, and nobody would hear of it.
+        # caller's task as if that had been cancelled, without an error.
         task = asyncio.current_task()
         if task is None or not task.cancelling():
             problem = "What the model waited for was cancelled, though its caller was not."
