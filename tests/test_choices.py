@@ -94,6 +94,20 @@ async def test_an_error_in_the_middle_holds_the_first_answer(answers: Any) -> No
     assert "one" == caught.value.partial.content  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("sent", [{"choices": [None]}, {"choices": "x"}, {"choices": [{"index": "first"}]}, None, 3])
+async def test_a_malformed_part_is_named(sent: Any, answers: Any) -> None:
+    """What is not a part is refused with the same sentence as where one answer is asked for."""
+    with pytest.raises(TypeError, match=r"ChatSeveral\.respond gave .* What it may return or yield: ") as caught:
+        await answers(ChatSeveral(sent=[chunk(0, "one"), sent]))
+    assert "one" == caught.value.partial.content  # type: ignore[attr-defined] # every error has it
+
+
+async def test_what_has_no_number_belongs_to_the_first(answers: Any) -> None:
+    """A part that is no completion, such as a content block, is one of the first answer."""
+    one, two = await answers(ChatSeveral(sent=[{"type": "text", "text": "zero "}, completion("one", "two")]))
+    assert ("zero one", "two") == (one.content, two.content)
+
+
 async def test_what_must_be_checked_comes_alone(answers: Any) -> None:
     """Several answers that must each hold a call are refused: nobody could say which to ask for again."""
     tools = [{"type": "function", "function": {"name": "add", "description": "", "parameters": {"type": "object"}}}]

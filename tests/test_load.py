@@ -185,9 +185,9 @@ def test_a_package(tmp_path: Path) -> None:
     "reference", ["", "module", "module:", ":attribute", "mo dule:a", "module:a b", "a..b:c", "a:b."]
 )
 def test_a_reference_of_the_wrong_form(reference: str) -> None:
-    """What is no reference is refused, with what one looks like."""
+    """What is not a reference is refused; the error shows one."""
     with pytest.raises(
-        ValueError, match=r"is no reference to a model: expected 'package\.module:attribute' or"
+        ValueError, match=r"is not a reference to a model: expected 'package\.module:attribute' or"
     ) as raised:
         load(reference)
     assert repr(reference) in str(raised.value)
@@ -259,7 +259,7 @@ def test_a_missing_attribute(attribute: str, message: str) -> None:
     [
         pytest.param("number", "is an instance of int", id="a value"),
         pytest.param("chain", "is an instance of RunnableSequence", id="a chain"),
-        pytest.param("Holder", "is the class Holder, which is no chat model", id="another class"),
+        pytest.param("Holder", "is the class Holder, which is not a chat model", id="another class"),
         pytest.param("other", "is a function of (prompt, history)", id="another function"),
         pytest.param("async_factory", "is an async function of ()", id="an async factory"),
         pytest.param("useless", "was called as a factory and returned an instance of RunnableLambda", id="its result"),
@@ -295,5 +295,5 @@ def test_langplug_and_others_alike() -> None:
     with pytest.raises(TypeError, match="messages: Field required"):
         load(f"{GenericFakeChatModel.__module__}:GenericFakeChatModel")
     assert isinstance(load("langplug.models.scripted:ChatScripted"), ChatModel)
-    with pytest.raises(TypeError, match="is the class RunnableLambda, which is no chat model"):
+    with pytest.raises(TypeError, match="is the class RunnableLambda, which is not a chat model"):
         load(f"{RunnableLambda.__module__}:RunnableLambda")

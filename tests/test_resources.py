@@ -66,7 +66,7 @@ class ChatSync(ChatModel):
 
 
 class ChatAsync(ChatModel):
-    """Has an async resource, torn down by what stands behind its `yield`."""
+    """Has an async resource, torn down by what follows its `yield`."""
 
     path: str = "a"
 
@@ -145,7 +145,7 @@ def test_an_async_one_is_made_once_for_each_loop(log: list[str]) -> None:
 
 
 def test_the_class_shows_what_is_declared() -> None:
-    """On the class, the name gives the declaration with its docstring; it is no field."""
+    """On the class, the name gives the declaration with its docstring; it is not a field."""
     assert "The client." == ChatSync.client.__doc__
     assert "client" not in ChatSync.model_fields
 
@@ -269,7 +269,7 @@ def test_classes_of_the_same_name_do_not_share() -> None:
 
 
 def test_it_goes_with_its_model(log: list[str]) -> None:
-    """When a model and its copies are gone, what stands behind the `yield` runs."""
+    """When a model and its copies are gone, what follows the `yield` runs."""
     model = ChatSync()
     model.invoke("x")
     copied = model.model_copy()

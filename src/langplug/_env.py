@@ -25,7 +25,7 @@ class EnvironmentValue:
 
     def __call__(self) -> Any:
         """The variable's value, else the default."""
-        if value := os.environ.get(self.name):
+        if value := os.environ.get(self.name):  # `KEY= python …` is how shells unset one for a run
             return value
         if self.default is PydanticUndefined:
             raise MissingSecretError(f"Set the environment variable {self.name!r}.")
@@ -43,4 +43,5 @@ def env(name: str, *, default: Any = PydanticUndefined, **field: Any) -> Any:
         default: What to take if it is not set. Without a default, making the model then raises `MissingSecretError`.
         field: More for pydantic's `Field`, such as `description`.
     """
+    # A factory, so that the environment is read when a model is made and not when its class is.
     return Field(default_factory=EnvironmentValue(name, default), validate_default=True, **field)

@@ -5,17 +5,17 @@ Each is one of langchain-core's `ModelError` family, so code written against tha
 
     langchain_core.exceptions.ModelError
     ├── ModelConnectionError          retryable
-    │   └── IncompleteAnswerError     the source ended before the answer did
-    ├── UnmetDemandError              asked again and again, the model did not call the tool that it had to
+    │   └── IncompleteAnswerError     the source ended before the answer was complete
+    ├── UnmetDemandError              after several attempts, the model has not called the tool that it must call
     ├── ModelAuthenticationError
-    │   └── MissingSecretError        no value for a secret, neither given nor in the environment (also a ValueError)
+    │   └── MissingSecretError        a secret is neither given nor in the environment (also a ValueError)
     ├── ModelInvalidRequestError
-    │   ├── RefusalError              the provider's rules forbid to answer this
-    │   └── UnsupportedError          the model cannot do this and may not be helped (also a NotImplementedError)
+    │   ├── RefusalError              the provider's rules forbid an answer
+    │   └── UnsupportedError          the model cannot do this, and langplug must not help (also a NotImplementedError)
     └── (core's own, raised as they are: ModelTimeoutError, ModelRateLimitError, ContextOverflowError, ...)
 
-Whatever error leaves a model in the middle of an answer, the author's own included, carries what had
-been said until then as `error.partial`, an `AIMessage` (None before the first part)::
+Every error that leaves a model in the middle of an answer, the author's own included, carries what had
+come by then as `error.partial`, an `AIMessage` (None before the first part)::
 
     try:
         model.invoke("Tell me a story.")
@@ -33,10 +33,10 @@ from langchain_core.messages import AIMessage
 
 
 class IncompleteAnswerError(ModelConnectionError):
-    """The source ended before the answer did: no finish reason, a reset, a cut body.
+    """The source ended before the answer was complete: no finish reason, a reset, a cut body.
 
     Attributes:
-        partial: What had been said until then, or None.
+        partial: What had come by then, or None.
     """
 
     partial: AIMessage | None = None
@@ -47,11 +47,11 @@ class MissingSecretError(ModelAuthenticationError, ValueError):
 
 
 class RefusalError(ModelInvalidRequestError):
-    """The provider refused the request by its rules on content. The message is the provider's own."""
+    """The provider refused the request because of its rules on content. The message is the provider's own."""
 
 
 class UnmetDemandError(ModelError):
-    """The model did not give what was demanded, such as a forced tool call, however often it was asked.
+    """The model did not give what was demanded, such as a forced tool call, in any of several attempts.
 
     Attributes:
         partial: Its last answer.
@@ -61,13 +61,13 @@ class UnmetDemandError(ModelError):
 
 
 class UnsupportedError(ModelInvalidRequestError, NotImplementedError):
-    """The model cannot do what was asked, and may not be helped with it. The message says what to write."""
+    """The model cannot do what was asked, and langplug must not do it in its place. The message says what to write."""
 
 
 def remember_partial(error: BaseException, partial: AIMessage | None) -> None:
-    """Give `error` what had been said before it. One that is raised again forgets what it knew of another answer."""
+    """Give `error` what had come before it. One that is raised again forgets the first answer."""
     if partial is not None or not hasattr(error, "partial"):
         try:
             error.partial = partial  # type: ignore[attr-defined]
-        except AttributeError:  # an exception class with slots: nothing to hang it on
+        except AttributeError:  # an exception class with slots, which has no room for it
             return

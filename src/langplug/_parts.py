@@ -3,7 +3,7 @@
 A part is one of
 
 * `str`: text of the answer;
-* `Reasoning`: text that the model thought but did not say;
+* `Reasoning`: what the model thought before its answer;
 * `ToolCall`: a call, whole or a fragment of one;
 * `Usage`: tokens read and written; the last report counts;
 * `Finish`: why the answer ended;
@@ -13,19 +13,20 @@ A part is one of
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Text that the model thought before or between what it said.
+    """What the model thought before or between the parts of its answer.
 
     Attributes:
-        text: The thought, or the next piece of it. Pieces in a row make one block.
-        extras: Provider data that has to come back on the next turn (a signature, an id).
+        text: The reasoning, or the next piece of it. Consecutive pieces make one block.
+        extras: Provider data that must be sent back with the reasoning on the next turn (a signature, an id).
     """
 
     text: str
@@ -36,13 +37,13 @@ class Reasoning:
 class ToolCall:
     """A tool call, whole or in fragments.
 
-    Ids and indices are assigned where they are missing. Fragments are put together by
-    `index`, else by `id`, else in the order in which they come.
+    Missing ids and indices are assigned. Fragments are put together by `index`, else by `id`, else in the order in
+    which they come.
 
     Attributes:
         name: The tool's name; may be left out, or repeated, after the first fragment.
         args: The arguments as a mapping (a whole call), or JSON text: all of it or the next piece.
-        id: The call's id, by which its result is linked to it.
+        id: The call's id, which links its result to it.
         index: The call's number within the answer.
     """
 
@@ -52,9 +53,10 @@ class ToolCall:
     index: int | str | None = None
 
 
+# The counts below default to None and not to 0: "not reported here" must not overwrite what an earlier report said.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens read and written so far. Each field's last report counts, so totals are never summed by accident.
+    """Tokens read and written so far. The last report of each field counts, so totals are never summed by accident.
 
     Attributes:
         input_tokens: Tokens of the prompt, cached ones included.
@@ -62,7 +64,7 @@ class Usage:
         total_tokens: Default: input plus output.
         input_token_details: Parts of the input, such as `{"cache_read": 12}`.
         output_token_details: Parts of the output, such as `{"reasoning": 34}`.
-        delta: True where this report counts only what came since the one before; such reports are added up.
+        delta: True if this report counts only what came since the previous one; such reports are added up.
     """
 
     input_tokens: int | None = None
@@ -75,15 +77,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """Why the answer ended. The last one counts.
+    """What is known of the answer's end. Several add up: the last statement about each thing counts.
 
     Attributes:
-        reason: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, or the model's own word.
-        stop_sequence: The stop string that ended it, if one did and the model knows which.
+        reason: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, or the model's own word. None says nothing
+            about it: a reason that was given before stays.
+        stop_sequence: The stop string that ended the answer, if one did and the model knows which.
         metadata: More for `response_metadata`, such as a fingerprint or logprobs. Must be plain JSON data.
     """
 
-    reason: str = "stop"
+    # Not "stop": `Finish(metadata=...)` after `Finish(reason="length")` would take the truncation back.
+    reason: str | None = None
     stop_sequence: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -92,4 +96,26 @@ Part: TypeAlias = str | Reasoning | ToolCall | Usage | Finish | AIMessage | dict
 """One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`)."""
 
 Answer: TypeAlias = Part | Iterator[Part] | Awaitable[Part] | AsyncIterator[Part]
-"""What `respond` may give back, one for each of the four shapes of a Python function."""
+"""What `respond` may return: one form for each of the four shapes of a Python function."""
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "text": str,
+    "extras": (Mapping, NoneType),
+    "name": (str, NoneType),
+    "id": (str, NoneType),
+    "reason": (str, NoneType),
+    "stop_sequence": (str, NoneType),
+    "metadata": Mapping,
+}
+# `index` and `args` are missing on purpose: any index serves to tell calls apart, and any JSON may stand for arguments.
+
+Checked = TypeVar("Checked", bound=Reasoning | ToolCall | Finish)
+
+
+def check_fields(part: Checked) -> Checked:
+    """Return `part`, or raise a `TypeError` that names the first of its fields with a value of the wrong type."""
+    for each in fields(part):
+        value = getattr(part, each.name)
+        if not isinstance(value, _TYPES.get(each.name, object)):
+            raise TypeError(f"its {each.name} is {value!r}")
+    return part

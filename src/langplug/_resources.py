@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from pydantic import SecretBytes, SecretStr
 
 from langplug._bridge.async_generators import DetachedAsyncGenerator
+from langplug._bridge.forks import in_forked_child
 
 T = TypeVar("T")
 S = TypeVar("S", bound="HasResources")
@@ -56,18 +57,19 @@ class Resource(Generic[T]):
 
     def key(self, instance: HasResources) -> Hashable:
         """Which of this resource's values belongs to `instance` as it is set up now."""
-        settings = tuple(_distinct(getattr(instance, name)) for name in self.uses)
+        settings = tuple(_key_of(getattr(instance, name)) for name in self.uses)
+        # The type itself and not its name: a class defined anew, as in a notebook, may make another value.
         return (type(instance), self.name, settings) if self.shared else (self.name, settings)
 
 
-def _distinct(value: Any) -> Hashable:
-    """What differs where `value` does. All secrets look the same, so theirs is looked up."""
+def _key_of(value: Any) -> Hashable:
+    """What differs where `value` does."""
     if isinstance(value, SecretStr | SecretBytes):
-        return (type(value), value.get_secret_value())
+        return (type(value), value.get_secret_value())  # their reprs are all '**********'
     if isinstance(value, Mapping):
-        return tuple((key, _distinct(item)) for key, item in value.items())
+        return tuple((key, _key_of(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
-        return (type(value), *(_distinct(item) for item in value))
+        return (type(value), *(_key_of(item) for item in value))
     return repr(value)
 
 
@@ -87,7 +89,7 @@ class AsyncResource(Resource[T]):
 
 
 class _Declaration:
-    """What `@resource(...)` returns before it meets its function; typed by what the function gives back."""
+    """What `@resource(...)` returns: the decorator itself, typed by what the function that it meets gives back."""
 
     def __init__(self, uses: tuple[str, ...], shared: bool) -> None:
         self._uses = uses
@@ -128,12 +130,25 @@ def resource(make: Callable[[Any], Any] | None = None, /, *, uses: tuple[str, ..
 
     Args:
         make: The method, for use as a bare decorator.
-        uses: The fields that the value depends on. Where one has another value (an assignment, a copy, a
-            parameter given for one call), another value is made.
+        uses: The fields that the value depends on. If one of them is set to something else (by an assignment, a copy,
+            or a parameter given for one call), another value is made.
         shared: Share the value between all instances of the class that agree in `uses`, as heavy weights should be.
     """
     declaration = _Declaration(uses, shared)
     return declaration if make is None else declaration(make)
+
+
+# --- values ---
+
+
+_suspended: set[Generator[Any, None, None]] = set()
+"""The generators that will tear down the sync values that exist."""
+
+_kept: set[DetachedAsyncGenerator[Any]] = set()
+"""The same for async values. Without it, garbage collection of a model would finalize all that hangs on it, in any
+order and on any thread, and not leave that to the loop."""
+
+_numbers = itertools.count(1)
 
 
 class _Entry:
@@ -150,48 +165,34 @@ class _Entry:
         self._finalizer: weakref.finalize[..., _Entry] | None = None
 
     def value(self, make: Callable[[Any], Any], owner: Callable[[], Any]) -> Any:
+        """The value, made by the first who asks; the others wait for it."""
         with self._lock:
-            if not self._made:
-                self._owner = owner()  # kept: it holds the other resources that this one uses
-                self._value, tear_down = _opened(make(self._owner))
-                self._made = True
-                self.number = next(_made)
-                if tear_down is not None:
-                    self._finalizer = weakref.finalize(self, tear_down)
-            return self._value
+            if self._made:
+                return self._value
+            self._owner = owner()  # kept: it holds the other resources that this one uses
+            made = value = make(self._owner)
+            if inspect.isgenerator(made):
+                generator = cast("Generator[Any, None, None]", made)
+                try:
+                    value = next(generator)
+                except StopIteration:
+                    raise _no_value_error(made) from None
+                _suspended.add(generator)
+                process = os.getpid()
+
+                def tear_down() -> None:  # must not hold `self`, which would then never be gone
+                    if os.getpid() == process:
+                        _suspended.discard(generator)
+                        next(generator, None)
+
+                self._finalizer = weakref.finalize(self, tear_down)
+            self._value, self._made = value, True
+            self.number = next(_numbers)
+            return value
 
     def close(self) -> None:
         if self._finalizer is not None:
             self._finalizer()
-
-
-_made = itertools.count(1)
-
-_suspended: set[Generator[Any, None, None]] = set()
-"""What will tear down the values that exist."""
-
-
-def _opened(made: Any) -> tuple[Any, Callable[[], object] | None]:
-    if not inspect.isgenerator(made):
-        return made, None
-    generator = cast("Generator[Any, None, None]", made)
-    try:
-        value = next(generator)
-    except StopIteration:
-        raise _without_value(made) from None
-    _suspended.add(generator)
-    process = os.getpid()
-
-    def tear_down() -> None:
-        if os.getpid() == process:
-            _suspended.discard(generator)
-            next(generator, None)
-
-    return value, tear_down
-
-
-def _without_value(made: Any) -> RuntimeError:
-    return RuntimeError(f"The resource {made.__name__!r} ended without a `yield` of its value.")
 
 
 class _LoopResources:
@@ -203,17 +204,26 @@ class _LoopResources:
         self._stack: AsyncExitStack | None = None
 
     async def make(self, made: Any) -> Any:
+        """The value that a resource's method gives, `made` being what calling it has returned."""
         if not inspect.isasyncgen(made):
             return await made
+        # Detached, as a loop that ends closes all generators that it knows at once, and not in reverse order.
         generator = DetachedAsyncGenerator(cast("AsyncGenerator[Any, None]", made))
         try:
             value = await anext(generator)
         except StopAsyncIteration:
-            raise _without_value(made) from None
+            raise _no_value_error(made) from None
+
+        async def tear_down() -> None:
+            try:
+                await anext(generator, None)
+            finally:
+                _kept.discard(generator)
+
         if self._stack is None:
             self._stack = await anext(self._open)
         _kept.add(generator)
-        self._stack.push_async_callback(_run_out, generator)
+        self._stack.push_async_callback(tear_down)
         return value
 
     async def aclose(self) -> None:
@@ -221,24 +231,22 @@ class _LoopResources:
 
 
 async def _open_stack() -> AsyncGenerator[AsyncExitStack, None]:
-    """A stack that is unwound when this generator is closed: by us, or by its loop at the latest."""
+    """A stack that is unwound when this generator is closed: by us, or by its loop at the latest.
+
+    An event loop closes the async generators that it knows when it ends, and offers no other hook for its end.
+    """
     async with AsyncExitStack() as stack:
         yield stack
 
 
-_kept: set[DetachedAsyncGenerator[Any]] = set()
-"""What will tear down the async values that exist: garbage collection of a model would else finalize all that hangs on
-it, in any order and on any thread, and not leave that to the loop."""
+def _no_value_error(made: Any) -> RuntimeError:
+    return RuntimeError(f"The resource {made.__name__!r} ended without a `yield` of its value.")
 
 
-async def _run_out(generator: DetachedAsyncGenerator[Any]) -> None:
-    try:
-        await anext(generator, None)
-    finally:
-        _kept.discard(generator)
+# --- stores ---
 
 
-_registry_lock = threading.RLock()
+_registry_lock = threading.RLock()  # one for all stores: they lend to each other and share
 _shared_entries: "weakref.WeakValueDictionary[Hashable, _Entry]" = weakref.WeakValueDictionary()
 
 
@@ -272,7 +280,9 @@ class ResourceStore:
             if lender is not None:
                 entry = lender._entry(declared, key)  # noqa: SLF001 - another of this class
             else:
-                entry = _shared_entry((self._pid, key)) if declared.shared else _Entry()
+                entry = _Entry()
+                if declared.shared:  # under the process, too: after a fork the child's are others
+                    entry = _shared_entries.setdefault((self._pid, key), entry)
             self._entries[key] = entry
         return entry
 
@@ -285,8 +295,10 @@ class ResourceStore:
         key = declared.key(instance)
         with _registry_lock:
             self._forget_parent()
-            self._forget_closed_loops()
+            for closed in [known for known in self._loops if known.is_closed()]:
+                del self._loops[closed]
             own = self._loops.setdefault(loop, _LoopResources())
+        # A task, so that it is made once for all who wait, and goes on if the first of them is cancelled.
         task = own.tasks.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = own.tasks[key] = loop.create_task(own.make(declared.make(instance.__langplug_resource_owner__())))
@@ -317,31 +329,23 @@ class ResourceStore:
         if self._pid != os.getpid():
             self._pid, self._entries, self._loops = os.getpid(), {}, {}
 
-    def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._loops if loop.is_closed()]:
-            self._loops.pop(loop)
 
-
-def _shared_entry(key: Hashable) -> _Entry:
-    entry = _shared_entries.get(key)
-    if entry is None:
-        entry = _shared_entries[key] = _Entry()
-    return entry
+_closing: set[asyncio.Task[None]] = set()
+"""Loops hold their tasks weakly: https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task."""
 
 
 def _aclose_soon(loop: asyncio.AbstractEventLoop, resources: _LoopResources) -> None:
-    loop.create_task(resources.aclose())  # the loop holds it until it has run
+    task = loop.create_task(resources.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
+@in_forked_child
 def _leave_to_parent() -> None:
-    """In a forked child: what exists is the parent's to tear down, and its lock may be held by a thread left there."""
+    """What exists is the parent's to tear down, and the lock may be held by a thread that was left there."""
     global _registry_lock, _suspended, _kept  # noqa: PLW0603 - one of each per process
     _registry_lock = threading.RLock()
     # Even an exit of the child must not run the `finally` of a generator, so these are never freed.
     for kept in filter(None, (_suspended, _kept)):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
     _suspended, _kept = set(), set()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)

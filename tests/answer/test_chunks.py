@@ -120,7 +120,7 @@ def without_numbers(blocks: list[Any]) -> list[Any]:
 
 @given(st.lists(TEXTS | st.builds(Reasoning, TEXTS, SIGNATURES), max_size=6), st.booleans())
 def test_signatures_are_the_same_streamed_and_whole(said: list[Any], v1: bool) -> None:
-    """What has to come back with a thought (a signature, an id) is the same, streamed and whole."""
+    """What has to be sent back with reasoning (a signature, an id) is the same, streamed and whole."""
     got, expected = streamed(said, v1=v1), whole(said, v1=v1)
     assert expected.additional_kwargs == got.additional_kwargs
     assert without_numbers(expected.content_blocks) == without_numbers(got.content_blocks)
@@ -128,7 +128,7 @@ def test_signatures_are_the_same_streamed_and_whole(said: list[Any], v1: bool) -
 
 @pytest.mark.parametrize("v1", [False, True])
 def test_a_signature_that_is_said_again_is_said_once(v1: bool) -> None:
-    """A source may repeat a signature with every piece of a thought; sent back, it must be as it was."""
+    """A source may repeat a signature with every piece of reasoning; sent back, it must be as it was."""
     said = [Reasoning("h", {"signature": "s", "id": "i"}), Reasoning("m", {"signature": "s", "id": "i"})]
     for message in (streamed([*said], v1=v1), whole([*said], v1=v1)):
         (block,) = [block for block in message.content_blocks if block["type"] == "reasoning"]
@@ -139,13 +139,13 @@ def test_a_signature_that_is_said_again_is_said_once(v1: bool) -> None:
 
 @given(SAID, st.booleans())
 def test_nothing_is_lost(said: list[Any], v1: bool) -> None:
-    """All text, thoughts, calls and blocks that came in are in the message."""
+    """All text, reasoning, calls and blocks that came in are in the message."""
     pieces = pieces_of(said)
     message = whole(pieces, v1=v1)
     assert "".join(piece for piece in pieces if isinstance(piece, str)) == message.text
-    thoughts = "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
+    reasoning = "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
     kept = "".join(block["reasoning"] for block in message.content_blocks if block["type"] == "reasoning")
-    assert thoughts == kept
+    assert reasoning == kept
     assert len(message.tool_calls) + len(message.invalid_tool_calls) == sum(isinstance(one, ToolCall) for one in said)
     images = [piece for piece in pieces if isinstance(piece, dict)]
     assert images == [
@@ -180,7 +180,7 @@ def test_text_and_calls_never_share_a_chunk(said: list[Any]) -> None:
 
 @given(SAID, st.booleans())
 def test_calls_have_numbers_of_their_own(said: list[Any], v1: bool) -> None:
-    """Each call has another `int` index, and none that a block has, with which langchain-core would merge it."""
+    """Each call has an `int` index of its own, which no block has: langchain-core would merge the two."""
     chunks = chunks_of(pieces_of(said), v1=v1)
     numbers = [piece["index"] for chunk in chunks for piece in chunk.tool_call_chunks]
     assert all(isinstance(number, int) for number in numbers)
@@ -236,7 +236,7 @@ def test_the_empty_answer() -> None:
 
 
 def test_v0_content_is_text_where_there_is_only_text() -> None:
-    """Plain content is a string, thoughts and calls beside it."""
+    """Plain content is a string, with reasoning and calls beside it."""
     pieces = pieces_of([Reasoning("hm"), "a", "b", ToolCall(name="f", args={})])
     for message in (streamed(pieces, v1=False), whole(pieces, v1=False)):
         assert "ab" == message.content

@@ -14,8 +14,9 @@ from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
 from langplug import Reasoning
-from langplug._answer import chunks
-from langplug._answer.chunks import Closing, MessageBuilder, generation_chunk, joined, plain_chunk
+from langplug._answer import fast_chunks
+from langplug._answer.chunks import Closing, MessageBuilder, join_pieces
+from langplug._answer.fast_chunks import generation_chunk, plain_chunk
 from langplug._answer.tool_calls import WholeCall
 
 TEXTS = ["", "text", "a\nb", "ação 漢字 \x00", "\ud800"]
@@ -69,10 +70,10 @@ def state(made: BaseModel) -> list[Any]:
     ],
 )
 def test_langchain_cores_chunks_have_the_fields_that_are_known(cls: type[BaseModel], fields: str) -> None:
-    """A langchain-core with one more field fails here: say in `_wire/chunks.py` what it is by default."""
+    """A langchain-core with one more field fails here: say in `_answer/fast_chunks.py` what it is by default."""
     assert fields.split() == list(cls.model_fields)
-    assert chunks._CHUNKS_ARE_AS_KNOWN
-    assert chunks._GENERATIONS_ARE_AS_KNOWN
+    assert fast_chunks._CHUNKS_ARE_AS_KNOWN
+    assert fast_chunks._GENERATIONS_ARE_AS_KNOWN
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -126,8 +127,8 @@ def test_no_two_share_a_list() -> None:
 @pytest.mark.parametrize("name", ["_CHUNKS_ARE_AS_KNOWN", "_GENERATIONS_ARE_AS_KNOWN"])
 def test_with_other_fields_the_constructor_is_used(monkeypatch: pytest.MonkeyPatch, pair: Pair, name: str) -> None:
     """If langchain-core's chunks are not as they are known, its own constructors build them."""
-    monkeypatch.setattr(chunks, name, False)
-    monkeypatch.setattr(chunks, "_plain_fields" if "CHUNKS" in name else "_generation_fields", None)
+    monkeypatch.setattr(fast_chunks, name, False)
+    monkeypatch.setattr(fast_chunks, "_build_chunk" if "CHUNKS" in name else "_build_generation", None)
     ours, pydantics = pair("text", "id")
     assert state(pydantics) == state(ours)
 
@@ -161,7 +162,7 @@ PIECES = st.lists(
 def test_joined_pieces_are_the_same_answer(pieces: list[Any], cut: int, v1: bool) -> None:
     """An answer whose pieces were put together, at any time, makes the message that its pieces make."""
     messages = []
-    for form in (pieces, joined(pieces), [*joined(pieces[:cut]), *joined(pieces[cut:])]):
+    for form in (pieces, join_pieces(pieces), [*join_pieces(pieces[:cut]), *join_pieces(pieces[cut:])]):
         builder = MessageBuilder(v1=v1)
         for piece in form:
             builder.add(piece)
@@ -170,7 +171,7 @@ def test_joined_pieces_are_the_same_answer(pieces: list[Any], cut: int, v1: bool
 
 
 def test_joined_pieces_are_few() -> None:
-    """Text in a row becomes one piece, and so do thoughts; extras, calls and blocks stay as they are."""
+    """Adjacent text becomes one piece, and so does adjacent reasoning; extras, calls and blocks stay as they are."""
     signed, block = Reasoning("c", {"signature": "s"}), {"type": "image", "url": "u"}
     given_pieces = [*"ab", Reasoning("a"), Reasoning("b"), signed, signed, *"cd", block, block, "e"]
-    assert ["ab", Reasoning("ab"), signed, signed, "cd", block, block, "e"] == joined(given_pieces)  # type: ignore[arg-type]
+    assert ["ab", Reasoning("ab"), signed, signed, "cd", block, block, "e"] == join_pieces(given_pieces)  # type: ignore[arg-type]

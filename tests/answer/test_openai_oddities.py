@@ -1,4 +1,4 @@
-"""What stands behind an answer's last good part, and JSON that only resembles a completion."""
+"""What follows an answer's last good part, and JSON that only resembles a completion."""
 
 import itertools
 import json
@@ -16,6 +16,8 @@ from langchain_core.exceptions import (
 )
 
 from langplug import IncompleteAnswerError, Part
+from langplug._answer.chunks import Closing, MessageBuilder
+from langplug._answer.parser import AnswerParser
 from langplug._answer.server_errors import error_of
 from langplug._stream.completion_reader import CompletionReader
 
@@ -60,7 +62,7 @@ def test_what_came_before_an_error_is_given_first(error: bytes, cuts: set[int], 
 
 
 def test_an_error_is_the_end() -> None:
-    """Nothing is read behind an error, and it is raised once all before it is given."""
+    """Nothing is read after an error, and it is raised once all before it is given."""
     reader = CompletionReader()
     assert ["one"] == list(reader.feed(text("one") + ERRORS["an error"] + text("two", "stop")))
     assert reader.finished
@@ -86,7 +88,7 @@ def test_a_completion_may_say_that_it_is_none(finish: dict[str, Any], is_whole: 
 
 WORDS = (
     "choices delta message content tool_calls function name arguments usage finish_reason error index reasoning "
-    "reasoning_details logprobs type timings"
+    "reasoning_details logprobs type timings id text thinking extras prompt_tokens completion_tokens predicted_n"
 )
 
 JSON = st.recursive(
@@ -96,21 +98,29 @@ JSON = st.recursive(
 )
 
 
-@given(values=st.lists(st.fixed_dictionaries({"choices": st.lists(JSON, max_size=2) | JSON}, optional={"usage": JSON})))
+CHOICES = st.lists(
+    st.fixed_dictionaries({}, optional={"delta": JSON, "message": JSON, "index": JSON, "finish_reason": JSON}),
+    max_size=2,
+)
+
+
+@given(values=st.lists(st.fixed_dictionaries({"choices": CHOICES | JSON}, optional={"usage": JSON, "timings": JSON})))
 def test_whatever_json_comes_it_is_an_answer_or_a_typed_error(values: list[Any]) -> None:
     """JSON of any shape is read as an answer, or is a `ModelError`; never an error of Python's own."""
-    reader = CompletionReader()
+    reader, parser, builder = CompletionReader(), AnswerParser(owner="ChatTest.respond"), MessageBuilder()
     try:
-        for value in values:
-            reader.feed(event(value))
-        reader.end()
+        parts = [part for value in values for part in reader.feed(event(value))]
+        pieces = [piece for part in [*parts, *reader.end()] for piece in parser.feed(part)]
+        for piece in [*pieces, *parser.end()]:
+            builder.add(piece)
+        builder.message(Closing(parser.usage.result(), parser.metadata))
     except ModelError:
         pass
 
 
 @pytest.mark.parametrize("cut", range(1, 5))
 def test_a_byte_order_mark_may_be_cut(cut: int) -> None:
-    """A byte order mark is none of the answer, wherever it is cut."""
+    """A byte order mark is not part of the answer, wherever it is cut."""
     body = b"\xef\xbb\xbf" + text("one", "stop")
     reader = CompletionReader()
     assert ["one"] == [part for part in [*reader.feed(body[:cut]), *reader.feed(body[cut:])] if isinstance(part, str)]

@@ -138,6 +138,14 @@ def test_a_stop_string_in_the_held_back_rest_stops() -> None:
     assert ("bc", "stop", True) == (one.stop_sequence, one.reason, one.stopped)
 
 
+@pytest.mark.parametrize("after", [Reasoning("x"), ToolCall(name="f", args={}), {"type": "image", "url": "u"}])
+def test_nothing_comes_after_a_stop_string_that_the_next_part_decides(after: Any) -> None:
+    """A stop string that could still have become a longer one ends the answer when something else than text follows."""
+    one = turn(("abcd", "bc"))
+    assert "abc" == "".join(map(str, run(one, ["abc", after])))
+    assert ("bc", True, True) == (one.stop_sequence, one.stopped, one.runs_on)
+
+
 # --- the end ---
 
 
@@ -148,7 +156,11 @@ def test_a_stop_string_in_the_held_back_rest_stops() -> None:
         pytest.param([], "stop", id="nothing at all"),
         pytest.param([Finish(reason="length")], "length", id="said"),
         pytest.param([Finish(reason="length"), Finish(reason="stop")], "stop", id="said twice"),
-        pytest.param([Finish(reason="length"), Finish(reason="")], "length", id="only metadata after it"),
+        pytest.param([Finish(reason="length"), Finish(reason="")], "length", id="an empty one after it"),
+        pytest.param([Finish(reason="length"), Finish(metadata={"a": 1})], "length", id="only metadata after it"),
+        pytest.param([Finish(metadata={"a": 1}), Finish(reason="length")], "length", id="only metadata before it"),
+        pytest.param([Finish(reason="length"), Finish(stop_sequence="x")], "length", id="only a stop string after it"),
+        pytest.param([Finish(), "x"], "stop", id="nothing said about it"),
         pytest.param([ToolCall(name="f", args={})], "tool_calls", id="a call"),
         pytest.param([ToolCall(name="f", args={}), Finish(reason="stop")], "tool_calls", id="a call, but said to stop"),
         pytest.param([ToolCall(name="f", args={}), Finish(reason="length")], "length", id="a call, cut off"),
@@ -163,11 +175,26 @@ def test_why_it_ended(parts: list[Any], reason: str) -> None:
     assert reason == one.reason
 
 
+@given(st.lists(st.builds(Finish, reason=st.sampled_from([None, "", "stop", "length", "other"]),
+                          stop_sequence=st.sampled_from([None, "a", "b"]),
+                          metadata=st.dictionaries(st.sampled_from("kl"), st.integers(0, 2)))))  # fmt: skip
+def test_a_finish_takes_back_nothing(finishes: list[Finish]) -> None:
+    """Of each thing that is known of the end, the last statement counts, and saying nothing is not a statement."""
+    one = turn()
+    run(one, finishes)
+    assert ([finish.reason for finish in finishes if finish.reason] or ["stop"])[-1] == one.reason
+    sequences: list[str | None] = [finish.stop_sequence for finish in finishes if finish.stop_sequence]
+    assert [None, *sequences][-1] == one.stop_sequence
+    assert {key: value for finish in finishes for key, value in finish.metadata.items()} == one.metadata
+
+
 def test_a_stream_without_its_end_is_incomplete() -> None:
     """A stream of OpenAI chunks that ends without a finish reason is an error; a whole completion owes none."""
     chunk = {"choices": [{"index": 0, "delta": {"content": "half"}}]}
     with pytest.raises(IncompleteAnswerError, match=r"ChatTest\.respond ended without a finish reason"):
         run(turn(), [chunk])
+    with pytest.raises(IncompleteAnswerError):
+        run(turn(), [chunk, Finish(metadata={"fingerprint": "a"})])
     assert ["half"] == run(turn(), [chunk, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}])
     assert ["whole"] == run(turn(), [{"choices": [{"index": 0, "message": {"content": "whole"}}]}])
 
@@ -236,7 +263,7 @@ def test_chunks_of_messages_add_up() -> None:
     assert {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5} == one.usage.result()
 
 
-# --- what is no part ---
+# --- what is not a part ---
 
 
 async def coroutine() -> str:
@@ -257,13 +284,13 @@ class Bad:
         pytest.param((text for text in "x"), "yield from", id="generator"),
         pytest.param(3, "an int", id="number"),
         pytest.param({}, "a dict", id="empty dict"),
-        pytest.param({"type": 3}, "a dict", id="type that is no string"),
+        pytest.param({"type": 3}, "a dict", id="type that is not a string"),
         pytest.param(["x"], "a list", id="list"),
         pytest.param(HumanMessage("x"), "HumanMessage", id="another's message"),
         pytest.param(Bad(), "…", id="long repr"),
     ],
 )
-def test_what_is_no_part_is_an_error(part: Any, hint: str) -> None:
+def test_what_is_not_a_part_is_an_error(part: Any, hint: str) -> None:
     """Anything else is a `TypeError` that names the function, the value and what is allowed, in few words."""
     with pytest.raises(TypeError, match=r"ChatTest\.respond gave") as caught:
         turn().feed(part)

@@ -17,26 +17,26 @@ ANSWERS = st.lists(st.sampled_from(TOKENS), max_size=14).map("".join)
 
 def split_whole(answer: str, *, opened: bool = False) -> tuple[str, str]:
     """The oracle: the whole answer by regular expressions; returns (text, reasoning)."""
-    text, thought = "", ""
+    text, reasoning = "", ""
     first = re.match(r"[ \t\r\n]*<think>", answer)
     if first or opened:
         answer, inside = answer[first.end() if first else 0 :].lstrip("\r\n"), True
     else:
         inside = False
-    behind_closer = not inside
+    after_closer = not inside
     while answer:
         if inside:
             body, closer, answer = answer.partition("</think>")
-            thought += body.rstrip("\r\n") if closer else body
+            reasoning += body.rstrip("\r\n") if closer else body
             answer = answer.lstrip("\r\n")
-            behind_closer, inside = True, False
+            after_closer, inside = True, False
             continue
-        anchor = r"(?:\A|(?<=\n))" if behind_closer else r"(?<=\n)"
+        anchor = r"(?:\A|(?<=\n))" if after_closer else r"(?<=\n)"
         opener = re.search(anchor + r"[ \t]*(<think>)", answer)
         text += answer[: opener.start(1)] if opener else answer
         answer = answer[opener.end() :].lstrip("\r\n") if opener else ""
         inside = True
-    return text, thought
+    return text, reasoning
 
 
 def split(splitter: ReasoningSplitter, pieces: list[str]) -> tuple[str, str]:
@@ -89,7 +89,7 @@ def test_loses_nothing_but_tags_and_blanks(answer: str, opened: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "text", "thought"),
+    ("answer", "text", "reasoning"),
     [
         pytest.param("<think>\nso\n</think>\n\nHi", "Hi", "so", id="usual"),
         pytest.param(" \n<think>so</think>  Hi", "  Hi", "so", id="blanks before the opener go, indentation stays"),
@@ -105,14 +105,14 @@ def test_loses_nothing_but_tags_and_blanks(answer: str, opened: bool) -> None:
         pytest.param(" \n", " \n", "", id="blanks only"),
     ],
 )
-def test_splits(answer: str, text: str, thought: str) -> None:
+def test_splits(answer: str, text: str, reasoning: str) -> None:
     """Tags and the newlines next to them go; all else is text or reasoning."""
-    assert (text, thought) == split(ReasoningSplitter(), [answer])
-    assert (text, thought) == split(ReasoningSplitter(), list(answer))
+    assert (text, reasoning) == split(ReasoningSplitter(), [answer])
+    assert (text, reasoning) == split(ReasoningSplitter(), list(answer))
 
 
 @pytest.mark.parametrize(
-    ("answer", "text", "thought"),
+    ("answer", "text", "reasoning"),
     [
         pytest.param("\nso\n</think>\n\nHi", "Hi", "so", id="missing opener"),
         pytest.param("\n<think>\nso</think>Hi", "Hi", "so", id="repeated opener"),
@@ -121,10 +121,10 @@ def test_splits(answer: str, text: str, thought: str) -> None:
         pytest.param("\n\n", "", "", id="newlines only"),
     ],
 )
-def test_begins_inside(answer: str, text: str, thought: str) -> None:
+def test_begins_inside(answer: str, text: str, reasoning: str) -> None:
     """With opened=True the answer begins inside; an opener repeated at the start is dropped."""
-    assert (text, thought) == split(ReasoningSplitter(opened=True), [answer])
-    assert (text, thought) == split(ReasoningSplitter(opened=True), list(answer))
+    assert (text, reasoning) == split(ReasoningSplitter(opened=True), [answer])
+    assert (text, reasoning) == split(ReasoningSplitter(opened=True), list(answer))
 
 
 def test_takes_other_tags() -> None:

@@ -67,7 +67,7 @@ def test_holds_back_only_what_can_become_a_stop_string(text: str, stops: list[st
     ],
 )
 def test_cuts(stops: list[str], pieces: list[str], expected: str, hit: str | None) -> None:
-    """The text ends right behind the stop string."""
+    """The text ends right after the stop string."""
     cutter = StopCutter(stops)
     assert expected == run(cutter, pieces)
     assert hit == cutter.hit
@@ -106,7 +106,7 @@ def test_cuts_nothing_without_stop_strings() -> None:
 
 @pytest.mark.parametrize("stops", [[""], ["a", ""], [None], [3], "END"])
 def test_refuses_what_is_no_stop_string(stops: list[str]) -> None:
-    """An empty stop string, or something that is none, is a ValueError that shows it."""
+    """An empty stop string, or something else than a string, is a ValueError that shows it."""
     with pytest.raises(ValueError, match="expected"):
         StopCutter(stops)
 

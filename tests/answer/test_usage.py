@@ -13,6 +13,9 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langplug._answer.usage import UsageMeter
 from langplug._parts import Usage
 
+COUNTS = st.none() | st.integers(0, 9)
+DETAILS = st.none() | st.dictionaries(st.sampled_from(["cache_read", "audio"]), st.integers(0, 9))
+
 
 def measure(*reports: Usage) -> UsageMetadata | None:
     meter = UsageMeter()
@@ -31,6 +34,7 @@ def counts(read: int, written: int) -> dict[str, int]:
         pytest.param([Usage(input_tokens=3, output_tokens=4)], counts(3, 4), id="one final report"),
         pytest.param([Usage(input_tokens=3, output_tokens=4)] * 3, counts(3, 4), id="a repeated final report"),
         pytest.param([Usage(input_tokens=3, output_tokens=n) for n in (1, 2, 9)], counts(3, 9), id="running totals"),
+        pytest.param([Usage(input_tokens=n, output_tokens=n) for n in (9, 4)], counts(4, 4), id="totals that fall"),
         pytest.param([Usage(input_tokens=3), Usage(output_tokens=4)], counts(3, 4), id="input first, output last"),
         pytest.param([Usage(output_tokens=2, delta=True)] * 3, counts(0, 6), id="deltas"),
         pytest.param(
@@ -74,6 +78,17 @@ def test_details_are_ints() -> None:
     assert usage is not None
     assert '"output_tokens": 5,' in json.dumps(usage)
     assert '{"cache_read": 4}' in json.dumps(usage)
+
+
+@given(st.lists(st.builds(Usage, input_tokens=COUNTS, output_tokens=COUNTS, input_token_details=DETAILS), min_size=1))
+def test_the_last_report_of_each_field_counts(reports: list[Usage]) -> None:
+    """Of totals, and of each key of the details, the last one counts, be it more or less than those before it."""
+    usage = measure(*reports)
+    for field in ("input_tokens", "output_tokens"):
+        reported = [count for report in reports if (count := getattr(report, field)) is not None]
+        assert reported[-1:] == ([usage[field]] if reported and usage else [])  # type: ignore[literal-required]
+    details = {key: count for report in reports for key, count in (report.input_token_details or {}).items()}
+    assert usage is None or details == usage.get("input_token_details", {})
 
 
 def test_core_can_add_it() -> None:

@@ -10,10 +10,11 @@ from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelTimeoutError
 from tests.bridge.witness import SHAPES, STREAMING, Stalls, Witness, WitnessAsyncGenerator, WitnessGenerator
 from tests.paths import beta_allowed
 
-from langplug import ChatModel, Request
+from langplug import ChatModel, Request, chat_model
 from langplug._request import Cancellation
 
 TIMES = 200
@@ -322,6 +323,84 @@ async def test_a_blocking_source_can_see_at_once_that_nobody_waits() -> None:
         await task
     assert SEEN[0].cancelled
     assert time.monotonic() - started < 0.4
+
+
+class Watched:
+    """A request that a helper thread of the author watches."""
+
+    def __init__(self) -> None:
+        self.saw_the_end = threading.Event()
+        self.answering = threading.Event()
+
+    def watch(self, request: Request) -> None:
+        """Start the helper; it ends as soon as nobody waits for the answer any more."""
+
+        def help_out() -> None:
+            if request.cancellation.wait(20):
+                self.saw_the_end.set()
+
+        threading.Thread(target=help_out, daemon=True).start()
+        self.answering.set()
+
+
+def function_shape(watched: Watched) -> Callable[[Request], Any]:
+    def respond(request: Request) -> str:
+        watched.watch(request)
+        request.cancellation.wait(20)
+        return "too late"
+
+    return respond
+
+
+def generator_shape(watched: Watched) -> Callable[[Request], Any]:
+    def respond(request: Request) -> Iterator[str]:
+        watched.watch(request)
+        request.cancellation.wait(20)
+        yield "too late"
+
+    return respond
+
+
+def coroutine_shape(watched: Watched) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> str:
+        watched.watch(request)
+        await asyncio.sleep(60)
+        return "too late"
+
+    return respond
+
+
+def async_generator_shape(watched: Watched) -> Callable[[Request], Any]:
+    async def respond(request: Request) -> AsyncIterator[str]:
+        watched.watch(request)
+        await asyncio.sleep(60)
+        yield "too late"
+
+    return respond
+
+
+@pytest.mark.parametrize("ask", ["ainvoke", "astream"])
+@pytest.mark.parametrize("shape", [function_shape, generator_shape, coroutine_shape, async_generator_shape])
+async def test_what_an_author_started_elsewhere_hears_of_a_cancellation(shape: Any, ask: str) -> None:
+    """`request.cancelled` becomes true in each of the four shapes, so that work in other threads can stop, too."""
+    watched = Watched()
+    model = chat_model(shape(watched))()
+    task = asyncio.ensure_future(model.ainvoke("x") if ask == "ainvoke" else read_all(model.astream("x")))
+    assert await asyncio.to_thread(watched.answering.wait, 20)
+    assert not watched.saw_the_end.is_set()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(watched.saw_the_end.wait, 20)
+
+
+@pytest.mark.parametrize("shape", [function_shape, generator_shape, coroutine_shape, async_generator_shape])
+def test_what_an_author_started_elsewhere_hears_of_a_timeout(shape: Any) -> None:
+    """It becomes true for a sync caller, too, whose `timeout` has passed."""
+    watched = Watched()
+    with pytest.raises(ModelTimeoutError):
+        chat_model(shape(watched))(timeout=0.05).invoke("x")
+    assert watched.saw_the_end.wait(20)
 
 
 def test_all_who_wait_for_a_cancellation_are_woken() -> None:

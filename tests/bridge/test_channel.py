@@ -145,7 +145,7 @@ def test_a_long_race_loses_nothing() -> None:
 
 
 def test_a_producer_waits_for_room() -> None:
-    """With nobody reading, a producer stops at the limit."""
+    """Without a reader, a producer stops at the limit."""
     channel: Channel[int] = Channel(3)
     put: list[int] = []
 
@@ -194,7 +194,7 @@ def test_the_end_comes_after_what_was_put() -> None:
 
 
 def test_an_error_comes_after_what_was_put() -> None:
-    """An error is raised once, behind the items that came before it."""
+    """An error is raised once, after the items that came before it."""
     channel: Channel[str] = Channel()
     channel.put("last")
     channel.finish(KeyError("broken"))

@@ -1,5 +1,6 @@
-"""The thread pool: a thread for every job that blocks, none for long that has no job."""
+"""The thread pool: a thread for every job that blocks, and idle threads end soon."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from langplug import chat_model
 from langplug._bridge import threads
 from langplug._bridge.threads import ThreadPool
 
@@ -121,7 +123,7 @@ def test_many_threads_may_spawn_at_once(alive: Threads) -> None:
 
 
 class Scarce:
-    """Threads of which the system grants only a few."""
+    """Threads that the system grants only a few of."""
 
     def __init__(self, granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.granted = granted
@@ -170,6 +172,37 @@ def test_where_no_thread_is_granted_the_caller_hears_of_it(alive: Threads, monke
     scarce.granted = 1
     pool.spawn(lambda: done.append("second"))
     assert wait_until(lambda: done == ["second"])
+
+
+# --- the limit that is set ---
+
+
+@pytest.mark.parametrize("given", ["many", "0", "-1", "1.5", "²"])
+async def test_a_limit_that_is_no_number_is_said_at_the_call(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong `LANGPLUG_MAX_THREADS` is an error of the first call that needs a thread; it says what is expected."""
+    monkeypatch.setenv("LANGPLUG_MAX_THREADS", given)
+    monkeypatch.setattr(threads, "_pool", ThreadPool())
+    model = chat_model(lambda request: "said")()
+    with pytest.raises(ValueError, match=rf"LANGPLUG_MAX_THREADS is {given!r}; expected a whole number of threads"):
+        await model.ainvoke("x")
+    assert "said" == model.invoke("x").text
+
+
+@pytest.mark.parametrize(("given", "limit"), [("", 1024), ("3", 3), (" 3 ", 3)])
+def test_the_limit_is_the_environments(given: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`LANGPLUG_MAX_THREADS` says how many threads there may be; empty, it counts as not set."""
+    monkeypatch.setenv("LANGPLUG_MAX_THREADS", given)
+    assert limit == threads.max_threads()
+
+
+def test_a_wrong_limit_does_not_keep_langplug_from_being_imported() -> None:
+    """A model that needs no thread works all the same."""
+    code = "from langplug.models import ChatScripted; print(ChatScripted(replies=['said']).invoke('x').text)"
+    environment = {**os.environ, "LANGPLUG_MAX_THREADS": "many"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False, env=environment
+    )
+    assert (0, "said\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 HANGING = """

@@ -268,7 +268,7 @@ def test_i06_no_fragments_raise(parts: list[ToolCall]) -> None:
 @pytest.mark.parametrize("args", [{"a": object()}, {"a": {1, 2}}])
 def test_i_arguments_that_are_no_json_are_an_error(call: Path, args: Any) -> None:
     """Arguments that JSON does not have are an error that names the call and what is wanted."""
-    with pytest.raises(TypeError, match=r"arguments of the call of 'add' are .* no JSON data.*Yield strings, numbers"):
+    with pytest.raises(TypeError, match=r"arguments of the call of 'add' are .* not JSON data.*Yield strings, numbers"):
         call(wire(parts=[ToolCall(name="add", args=args)]).bind_tools(TOOLS), "?")
 
 

@@ -5,26 +5,22 @@ Plain content (v0) is a string, with reasoning in `additional_kwargs["reasoning_
 `content_blocks` reads it. Standard content (`output_version="v1"`) is a list of typed blocks, in order.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import groupby
 from operator import add
-from typing import Any, TypeVar
+from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
-from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
-from pydantic import BaseModel
 
+from langplug._answer.fast_chunks import plain_chunk
 from langplug._answer.parser import Piece
 from langplug._answer.tool_calls import WholeCall
 from langplug._parts import Reasoning
-
-T = TypeVar("T")
 
 _V1 = {"output_version": "v1"}
 
@@ -54,86 +50,6 @@ class Closing:
     id: str | None = None
 
 
-# --- the ordinary chunk, without the cost of pydantic's constructor ---
-
-_new, _set = object.__new__, object.__setattr__
-
-
-def _plain_fields(text: str, message_id: str | None) -> dict[str, Any]:
-    return {
-        "content": text,
-        "additional_kwargs": {},
-        "response_metadata": {},
-        "type": "AIMessageChunk",
-        "name": None,
-        "id": message_id,
-        "tool_calls": [],
-        "invalid_tool_calls": [],
-        "usage_metadata": None,
-        "tool_call_chunks": [],
-        "chunk_position": None,
-    }
-
-
-def _generation_fields(message: AIMessageChunk) -> dict[str, Any]:
-    return {"text": message.text, "generation_info": None, "type": "ChatGenerationChunk", "message": message}
-
-
-def _constructed(text: str, message_id: str | None) -> AIMessageChunk:
-    return AIMessageChunk(content=text, response_metadata={}, id=message_id)
-
-
-def _prepared(cls: type[T], fields: dict[str, Any], given: set[str], extra: dict[str, Any] | None) -> T:
-    """What `cls(...)` makes of `fields`, of which `given` were set: a quarter of its cost.
-
-    pydantic's own short cut, `model_construct`, takes fifty times as long as the constructor for messages.
-    """
-    made = _new(cls)
-    _set(made, "__dict__", fields)
-    _set(made, "__pydantic_fields_set__", given)
-    _set(made, "__pydantic_extra__", extra)
-    _set(made, "__pydantic_private__", None)
-    return made
-
-
-def _prepared_chunk(text: str, message_id: str | None) -> AIMessageChunk:
-    return _prepared(AIMessageChunk, _plain_fields(text, message_id), {"content", "response_metadata", "id"}, {})
-
-
-def _prepared_generation(message: AIMessageChunk) -> ChatGenerationChunk:
-    return _prepared(ChatGenerationChunk, _generation_fields(message), {"message", "text"}, None)
-
-
-def _are_alike(one: BaseModel, other: BaseModel) -> bool:
-    """Whether two objects of pydantic are the same to the last field."""
-    return _state(one) == _state(other)
-
-
-def _state(made: BaseModel) -> list[Any]:
-    return [list(vars(made).items()), made.model_fields_set, made.model_extra, made.__pydantic_private__]
-
-
-_CHUNKS_ARE_AS_KNOWN = _are_alike(_constructed("a", "b"), _prepared_chunk("a", "b"))
-_GENERATIONS_ARE_AS_KNOWN = _CHUNKS_ARE_AS_KNOWN and _are_alike(
-    ChatGenerationChunk(message=_constructed("a", "b")), _prepared_generation(_constructed("a", "b"))
-)
-"""False with a langchain-core that has other fields: then its constructors are used."""
-
-
-def plain_chunk(text: str, message_id: str | None = None) -> AIMessageChunk:
-    """`AIMessageChunk(content=text, response_metadata={}, id=message_id)`, to the last field."""
-    if _CHUNKS_ARE_AS_KNOWN and type(text) is str:
-        return _prepared_chunk(text, message_id)
-    return _constructed(text, message_id)
-
-
-def generation_chunk(message: AIMessageChunk) -> ChatGenerationChunk:
-    """`ChatGenerationChunk(message=message)`, to the last field."""
-    if _GENERATIONS_ARE_AS_KNOWN and type(message.content) is str:
-        return _prepared_generation(message)
-    return ChatGenerationChunk(message=message)
-
-
 class _Numbering:
     """Block numbers: a new one when the kind of block changes, and for every call and whole block.
 
@@ -145,7 +61,7 @@ class _Numbering:
         self._kind = ""
         self._number = 0
 
-    def of(self, piece: Piece) -> int:
+    def number_of(self, piece: Piece) -> int:
         kind = type(piece).__name__
         if kind != self._kind or kind in ("WholeCall", "dict"):
             self._number += 1
@@ -153,16 +69,16 @@ class _Numbering:
         return self._number
 
 
-class _Extras:
-    """The extras of thoughts, where a source says them again: chunks that repeat a string would add up to it twice."""
+class _NewExtras:
+    """Drops extras of reasoning that a source repeats: chunks that repeat a string would add up to it twice."""
 
     def __init__(self, *, v1: bool) -> None:
         self._v1 = v1
         self._run = 0
         self._known: dict[str, Any] = {}
 
-    def new(self, piece: Reasoning, number: int) -> Reasoning:
-        """`piece` with what its run, or for plain content the whole answer, has not said yet."""
+    def strip(self, piece: Reasoning, number: int) -> Reasoning:
+        """`piece` without the extras that its run, or for plain content the whole answer, has had already."""
         if self._v1 and number != self._run:
             self._run, self._known = number, {}
         if not piece.extras:
@@ -186,50 +102,44 @@ class ChunkBuilder:
         self._id = message_id
         self._as_blocks = v1  # plain content too becomes a list once a block other than text has come
         self._numbering = _Numbering()
-        self._extras = _Extras(v1=v1)
+        self._new_extras = _NewExtras(v1=v1)
 
     def chunk(self, piece: Piece | Restart) -> AIMessageChunk:
         """The chunk that carries `piece`."""
         if isinstance(piece, Restart):
-            return self._made(self._nothing(), additional_kwargs={_RESTARTS: [1]})
-        number = self._numbering.of(piece)
+            return self._build(self._empty(), additional_kwargs={_RESTARTS: [1]})
+        number = self._numbering.number_of(piece)
         if isinstance(piece, str) and not self._as_blocks:
             return plain_chunk(piece, self._id)
         if isinstance(piece, Reasoning):
-            piece = self._extras.new(piece, number)
-        if isinstance(piece, Reasoning) and not self._v1:
-            return self._made(self._nothing(), additional_kwargs=_reasoning_kwargs(piece))
+            piece = self._new_extras.strip(piece, number)
+            if not self._v1:
+                return self._build(self._empty(), additional_kwargs=_reasoning_kwargs(piece))
         if isinstance(piece, WholeCall):
-            return self._call(piece, number)
+            call = tool_call_chunk(name=piece.name or None, args=_streamed_args(piece), id=piece.id, index=number)
+            # Broken arguments must not stand there as a fragment, or core takes it for the beginning of a good call.
+            block = dict(call) if piece.parsed is not None else _block_of(piece, number)
+            return self._build([block] if self._v1 else self._empty(), tool_call_chunks=[call])
         if isinstance(piece, dict):
             self._as_blocks = True
-        return self._made([_block(piece, number)])
+        return self._build([_block_of(piece, number)])
 
     def last(self, closing: Closing) -> AIMessageChunk:
         """The final chunk: no content, all that is known of the end."""
         return AIMessageChunk(
-            content=self._nothing(),
+            content=self._empty(),
             usage_metadata=closing.usage,
-            response_metadata={**closing.response_metadata, **self._flag()},
+            response_metadata={**closing.response_metadata, **(_V1 if self._v1 else {})},
             additional_kwargs=closing.additional_kwargs,
             id=self._id if closing.id is None else closing.id,
             chunk_position="last",
         )
 
-    def _made(self, content: Any, **fields: Any) -> AIMessageChunk:
-        return AIMessageChunk(content=content, response_metadata=self._flag(), id=self._id, **fields)
-
-    def _call(self, call: WholeCall, number: int) -> AIMessageChunk:
-        piece = tool_call_chunk(name=call.name or None, args=_streamed_args(call), id=call.id, index=number)
-        block = dict(piece) if call.parsed is not None else _block(call, number)
-        content: Any = [block] if self._v1 else self._nothing()
-        return self._made(content, tool_call_chunks=[piece])
-
-    def _nothing(self) -> Any:
+    def _empty(self) -> Any:
         return [] if self._as_blocks else ""
 
-    def _flag(self) -> dict[str, Any]:
-        return dict(_V1) if self._v1 else {}
+    def _build(self, content: Any, **fields: Any) -> AIMessageChunk:
+        return AIMessageChunk(content=content, response_metadata=dict(_V1) if self._v1 else {}, id=self._id, **fields)
 
 
 class MessageBuilder:
@@ -238,14 +148,14 @@ class MessageBuilder:
     def __init__(self, *, v1: bool = False) -> None:
         self._v1 = v1
         self._numbering = _Numbering()
-        self._extras = _Extras(v1=v1)
+        self._new_extras = _NewExtras(v1=v1)
         self._runs: list[tuple[int, list[Piece]]] = []
 
     def add(self, piece: Piece) -> None:
         """Take one more piece."""
-        number = self._numbering.of(piece)
+        number = self._numbering.number_of(piece)
         if isinstance(piece, Reasoning):
-            piece = self._extras.new(piece, number)
+            piece = self._new_extras.strip(piece, number)
         if self._runs and self._runs[-1][0] == number:
             self._runs[-1][1].append(piece)
         else:
@@ -253,14 +163,14 @@ class MessageBuilder:
 
     def message(self, closing: Closing) -> AIMessage:
         """The message of all pieces so far."""
-        runs = [(number, _joined(pieces)) for number, pieces in self._runs]
+        runs = [(number, _join_run(pieces)) for number, pieces in self._runs]
         calls = [piece for _, piece in runs if isinstance(piece, WholeCall)]
-        thoughts = [piece for _, pieces in self._runs for piece in pieces if isinstance(piece, Reasoning)]
+        reasoning: list[Piece] = [piece for _, pieces in self._runs for piece in pieces if isinstance(piece, Reasoning)]
         kwargs = dict(closing.additional_kwargs)
-        if thoughts and not self._v1:
-            kwargs.update(_reasoning_kwargs(_joined(list(thoughts))))
+        if reasoning and not self._v1:
+            kwargs.update(_reasoning_kwargs(_join_run(reasoning)))
         return AIMessage(
-            content=_standard_content(runs) if self._v1 else _plain_content(runs),
+            content=self._content(runs),
             tool_calls=[tool_call(name=c.name, args=c.parsed, id=c.id) for c in calls if c.parsed is not None],
             invalid_tool_calls=[
                 invalid_tool_call(name=c.name or None, args=_streamed_args(c), id=c.id, error=None)
@@ -273,77 +183,65 @@ class MessageBuilder:
             id=closing.id,
         )
 
-    @property
-    def empty(self) -> bool:
-        """Whether no piece has come yet."""
-        return not self._runs
+    def _content(self, runs: list[tuple[int, Piece]]) -> Any:
+        if self._v1:  # calls without a number: only chunks need it, to be added up
+            return [_call_block(piece) if isinstance(piece, WholeCall) else _block_of(piece, n) for n, piece in runs]
+        text, blocks = "", list[Any]()
+        for number, piece in runs:
+            # As the chunks add up: one string up to the first block, and blocks of text from there on.
+            if isinstance(piece, dict) or (isinstance(piece, str) and blocks):
+                blocks.append(_block_of(piece, number))
+            elif isinstance(piece, str):
+                text += piece
+        if not blocks:
+            return text
+        return [text, *blocks] if text else blocks
 
 
-def joined(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same answer in as few pieces as may be: text in a row as one, and so thoughts that come without extras."""
+def join_pieces(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same answer in as few pieces as possible: adjacent text is joined, and so is reasoning without extras."""
+
+    def kind(piece: Piece) -> str:
+        if type(piece) is str:
+            return "text"
+        return "reasoning" if isinstance(piece, Reasoning) and not piece.extras else ""
+
     fewer: list[Piece] = []
-    for joins, group in groupby(pieces, _joins):
+    for joins, group in groupby(pieces, kind):
         run = list(group)
-        fewer.extend([_joined(run)] if joins else run)
+        fewer.extend([_join_run(run)] if joins else run)
     return fewer
 
 
-def _joins(piece: Piece) -> str:
-    """Which pieces in a row are one: those for which this is the same, and not empty."""
-    if type(piece) is str:
-        return "text"
-    return "reasoning" if isinstance(piece, Reasoning) and not piece.extras else ""
-
-
-def _joined(pieces: list[Piece]) -> Piece:
-    """The pieces of one run as one piece."""
+def _join_run(pieces: list[Piece]) -> Piece:
+    """The pieces of one run, which are all of a kind, as one piece."""
     first = pieces[0]
     if isinstance(first, str):
         return "".join(str(piece) for piece in pieces)
-    if isinstance(first, Reasoning):
-        thoughts = [piece for piece in pieces if isinstance(piece, Reasoning)]
-        return Reasoning("".join(thought.text for thought in thoughts), _added_up(thoughts))
-    return first
+    if not isinstance(first, Reasoning):
+        return first
+    run = [piece for piece in pieces if isinstance(piece, Reasoning)]
+    # Extras are added up as langchain-core adds up those of chunks, so that both ways give the same.
+    extras = [AIMessageChunk(content="", additional_kwargs=dict(piece.extras)) for piece in run if piece.extras]
+    text = "".join(piece.text for piece in run)
+    return Reasoning(text, reduce(add, extras).additional_kwargs if extras else None)
 
 
-def _added_up(thoughts: list[Reasoning]) -> dict[str, Any] | None:
-    """Their extras, as langchain-core adds up those of chunks."""
-    given = [AIMessageChunk(content="", additional_kwargs=dict(one.extras)) for one in thoughts if one.extras]
-    return reduce(add, given).additional_kwargs if given else None
-
-
-def _plain_content(runs: list[tuple[int, Piece]]) -> Any:
-    if not any(isinstance(piece, dict) for _, piece in runs):
-        return "".join(piece for _, piece in runs if isinstance(piece, str))
-    content: list[Any] = []
-    for number, piece in runs:
-        seen_block = any(isinstance(block, dict) for block in content)
-        if isinstance(piece, dict) or (isinstance(piece, str) and seen_block):
-            content.append(_block(piece, number))
-        elif isinstance(piece, str):
-            content[:] = ["".join([*content, piece])]
-    return content
-
-
-def _standard_content(runs: list[tuple[int, Piece]]) -> Any:
-    return [_finished_call(piece) if isinstance(piece, WholeCall) else _block(piece, number) for number, piece in runs]
-
-
-def _finished_call(call: WholeCall) -> dict[str, Any]:
+def _call_block(call: WholeCall) -> dict[str, Any]:
     if call.parsed is not None:
         return {"type": "tool_call", "name": call.name, "args": call.parsed, "id": call.id}
     name = call.name or None
     return {"type": "invalid_tool_call", "name": name, "args": _streamed_args(call), "id": call.id, "error": None}
 
 
-def _block(piece: Piece, number: int) -> dict[str, Any]:
+def _block_of(piece: Piece, number: int) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece, "index": number}
     if isinstance(piece, Reasoning):
         extras = {"extras": dict(piece.extras)} if piece.extras else {}
         return {"type": "reasoning", "reasoning": piece.text, "index": number, **extras}
     if isinstance(piece, WholeCall):
-        return {**_finished_call(piece), "index": number}
+        return {**_call_block(piece), "index": number}
     return {**piece, "index": number}
 
 
@@ -357,19 +255,18 @@ def _reasoning_kwargs(piece: Piece) -> dict[str, Any]:
 def _streamed_args(call: WholeCall) -> str:
     """The arguments so that langchain-core reads them as we do.
 
-    It completes JSON that was cut off (langchain #39275), and its event bridge fails at JSON that is no object. So
-    behind arguments that are no object a bracket follows that closes nothing, which no reader mends.
+    It completes JSON that was cut off (langchain #39275), and its event bridge fails at JSON that is not an object. So
+    arguments that are not an object are followed by a bracket that closes nothing, which no reader repairs.
     """
     if call.parsed is not None:
         return call.args
-    broken = (call.args + tail for tail in ("", "]", "}", '"]', '"}'))
-    return next((text for text in broken if _is_beyond_mending(text)), f"]{call.args}")
-
-
-def _is_beyond_mending(text: str) -> bool:
-    try:
-        return parse_partial_json(text) is None
-    except json.JSONDecodeError:
-        return True
-    except RecursionError:
-        return False
+    for tail in ("", "]", "}", '"]', '"}'):  # whichever is out of place where the text broke off
+        text = call.args + tail
+        try:
+            if parse_partial_json(text) is None:
+                return text
+        except ValueError:
+            return text
+        except RecursionError:  # core may fare better in a shallower stack
+            continue
+    return f"]{call.args}"

@@ -1,71 +1,73 @@
-"""LangChain messages that an author hands on, read as parts."""
+"""LangChain messages and content blocks that an author passes on, read as parts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
+from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
 
-CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"})
-"""Blocks that are calls; in a message they mostly say again what its own `tool_calls` say."""
+_CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"})
+"""Blocks that are calls; in a message they mostly repeat what its own `tool_calls` say."""
 
 
 def parts_of(message: AIMessage) -> Iterator[Part]:
     """The parts of `message`, in order: reasoning, content, calls, usage, and what is known of its end."""
-    yield from _kept_reasoning(message)
-    calls = list(_calls(message))
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    for block in blocks:
-        yield from _content(block, with_calls=not calls)
-    yield from calls
-    if message.usage_metadata is not None:
-        yield _usage(message.usage_metadata, delta=isinstance(message, AIMessageChunk))
-    if message.response_metadata:
-        yield _finish(message.response_metadata)
-
-
-def _kept_reasoning(message: AIMessage) -> Iterator[Reasoning]:
-    text = message.additional_kwargs.get("reasoning_content")
-    if isinstance(text, str) and text:
-        yield Reasoning(text)
-
-
-def _content(block: str | dict[Any, Any], *, with_calls: bool) -> Iterator[Part]:
-    if isinstance(block, str):
-        if block:
-            yield block
-    elif block.get("type") == "text" and not block.get("annotations"):
-        yield str(block.get("text") or "")
-    elif block.get("type") == "reasoning":
-        yield Reasoning(str(block.get("reasoning") or ""), block.get("extras"))
-    elif block.get("type") != "input_json_delta" and (with_calls or block.get("type") not in CALLS):
-        yield {str(key): value for key, value in block.items()}
-
-
-def _calls(message: AIMessage) -> Iterator[ToolCall]:
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    if isinstance(reasoning, str) and reasoning:
+        yield Reasoning(reasoning)
+    found: list[Any] = [*message.tool_calls, *message.invalid_tool_calls]
     if isinstance(message, AIMessageChunk):
-        for piece in message.tool_call_chunks:
-            yield ToolCall(name=piece["name"], args=piece["args"], id=piece["id"], index=piece["index"])
-        return
-    for call in message.tool_calls:
-        yield ToolCall(name=call["name"], args=call["args"], id=call["id"])
-    for broken in message.invalid_tool_calls:
-        yield ToolCall(name=broken["name"], args=broken["args"] or "", id=broken["id"])
+        found = [*message.tool_call_chunks]  # its `tool_calls` are what core makes of each fragment by itself
+    calls = [ToolCall(name=call["name"], args=call["args"], id=call["id"], index=call.get("index")) for call in found]
+    for block in [message.content] if isinstance(message.content, str) else message.content:
+        if isinstance(block, str):
+            yield from (block,) if block else ()
+        elif block.get("type") == "text" and not block.get("annotations"):
+            yield str(block.get("text") or "")
+        # Anthropic streams arguments as `input_json_delta` blocks beside the `tool_call_chunks` that hold the same.
+        elif block.get("type") != "input_json_delta" and not (calls and block.get("type") in _CALLS):
+            yield part_of_block(block)
+    yield from calls
+    if (usage := message.usage_metadata) is not None:
+        yield Usage(
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+            total_tokens=usage.get("total_tokens"),
+            input_token_details=usage.get("input_token_details"),  # type: ignore[arg-type] # a TypedDict of ints
+            output_token_details=usage.get("output_token_details"),  # type: ignore[arg-type] # a TypedDict of ints
+            # langchain-core adds up the usage of chunks, so whoever makes chunks for it reports what each has added.
+            delta=isinstance(message, AIMessageChunk),
+        )
+    if message.response_metadata:
+        metadata = dict(message.response_metadata)
+        metadata.pop("output_version", None)  # how its content is written, which langplug decides anew
+        reason, stop = metadata.pop("finish_reason", None), metadata.pop("stop_sequence", None)
+        reason = reason or metadata.get("stop_reason")  # as Anthropic and Bedrock call it
+        yield Finish(
+            reason=str(reason) if reason else None, stop_sequence=str(stop) if stop else None, metadata=metadata
+        )
 
 
-def _usage(usage: Mapping[str, Any], *, delta: bool) -> Usage:
-    return Usage(
-        input_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
-        total_tokens=usage.get("total_tokens"),
-        input_token_details=usage.get("input_token_details"),
-        output_token_details=usage.get("output_token_details"),
-        delta=delta,
-    )
+def part_of_block(block: Mapping[str, Any]) -> Part:
+    """The part that a content block is; one without a part type of its own stays a `dict`.
 
-
-def _finish(metadata: Mapping[str, Any]) -> Finish:
-    rest = {key: value for key, value in metadata.items() if key not in ("finish_reason", "output_version")}
-    reason = metadata.get("finish_reason") or metadata.get("stop_reason") or ""
-    return Finish(reason=str(reason), stop_sequence=rest.pop("stop_sequence", None), metadata=rest)
+    Raises:
+        TypeError: If it has no type, or a field that cannot be what it is called.
+    """
+    kind = block.get("type")
+    if not isinstance(kind, str):
+        raise TypeError(f"a content block has the type {kind!r}")
+    if kind == "text" and block.keys() <= {"type", "text", "index", "id"}:
+        return str(block.get("text") or "")
+    if kind == "reasoning":
+        return check_fields(Reasoning(str(block.get("reasoning") or ""), block.get("extras")))
+    if kind == "thinking":
+        said = block.get("thinking") or ""  # of Anthropic a string, of Mistral a list of text blocks
+        text = "".join(str(one["text"]) for one in said) if isinstance(said, list) else str(said)
+        return Reasoning(text, {"signature": block["signature"]} if block.get("signature") else None)
+    if kind in _CALLS:
+        args = block.get("input" if kind == "tool_use" else "args")
+        call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
+        return check_fields(call)
+    return {str(key): value for key, value in block.items() if key != "index"}  # langplug numbers blocks itself

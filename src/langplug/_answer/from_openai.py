@@ -1,13 +1,18 @@
 """OpenAI-shaped completions and chunks, as dicts, read as parts.
 
 The shape is that of the OpenAI chat-completions API (`choices[].message` whole, `choices[].delta` in a stream),
-read leniently, since the servers that speak it deviate.
+read leniently, since the servers that speak it deviate: https://platform.openai.com/docs/api-reference/chat.
+
+Whoever calls this turns an `AttributeError`, `LookupError`, `TypeError` or `ValueError` into an error of its own: the
+data do not have that shape. What is yielded has fields of the right types.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from langplug._answer.from_message import part_of_block
 from langplug._answer.server_errors import error_of
+from langplug._answer.usage import count_of
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
@@ -24,6 +29,15 @@ def is_chunk(value: Mapping[str, Any]) -> bool:
     return any("delta" in choice for choice in value.get("choices") or ())
 
 
+def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The choices of `value`, each with the number of the answer that it belongs to."""
+    for choice in value.get("choices") or ():
+        number = choice.get("index") or 0  # some servers leave it out, or send null, where there is one answer
+        if not isinstance(number, int):
+            raise TypeError(f"a choice has the index {number!r}")
+        yield number, choice
+
+
 def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
     """The parts that a completion or chunk holds of the answer number `index`; of several, one is read at a time.
 
@@ -32,20 +46,36 @@ def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
     """
     if value.get("error"):
         raise error_of(value["error"])
-    for choice in value.get("choices") or ():
-        if (choice.get("index") or 0) == index:
-            yield from _choice(choice)
+    for number, choice in numbered_choices(value):
+        if number == index:
+            yield from _parts_of_choice(choice)
     if reason := value.get("finish_reason"):  # where some gateways have it
         yield Finish(reason=str(reason))
     if isinstance(usage := value.get("usage"), Mapping):
-        yield _usage(usage)
+        read = usage.get("prompt_tokens_details") or {}
+        wrote = usage.get("completion_tokens_details") or {}
+        yield Usage(
+            input_tokens=_count(usage, "prompt_tokens"),
+            output_tokens=_count(usage, "completion_tokens"),
+            total_tokens=_count(usage, "total_tokens"),
+            input_token_details=_details(cache_read=_count(read, "cached_tokens"), audio=_count(read, "audio_tokens")),
+            output_token_details=_details(
+                reasoning=_count(wrote, "reasoning_tokens"), audio=_count(wrote, "audio_tokens")
+            ),
+        )
     elif isinstance(timings := value.get("timings"), Mapping):
-        yield _usage_so_far(timings)
+        # What llama.cpp reports with each chunk under `timings_per_token`: `prompt_n` counts without the cached ones.
+        cached = _count(timings, "cache_n") or 0
+        yield Usage(
+            input_tokens=cached + (_count(timings, "prompt_n") or 0),
+            output_tokens=_count(timings, "predicted_n"),
+            input_token_details={"cache_read": cached},
+        )
     metadata = {name: value[name] for name in ("system_fingerprint", "service_tier") if value.get(name)}
     if model := value.get("model"):
         metadata["model_name"] = model
     if metadata:
-        yield Finish(reason="", metadata=metadata)
+        yield Finish(metadata=metadata)
 
 
 def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -53,90 +83,75 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
 
     The usage, which is that of all together, goes with the first.
     """
-    choices = [{**one, "index": 0} for one in value.get("choices") or () if (one.get("index") or 0) == index]
+    choices = [{**choice, "index": 0} for number, choice in numbered_choices(value) if number == index]
     shared = () if index == 0 else ("usage", "timings")
     return {name: item for name, item in value.items() if name not in shared} | {"choices": choices}
 
 
-def _choice(choice: Mapping[str, Any]) -> Iterator[Part]:
+def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
     body = choice.get("delta") or choice.get("message") or {}
-    yield from _reasoning(body)
-    yield from _content(body.get("content"))
+    yield from _reasoning_in(body)
+    content = body.get("content")
+    if isinstance(content, str):
+        yield from (content,) if content else ()
+    elif content:
+        yield from _parts_of_blocks(content)
     if refusal := body.get("refusal"):
         yield str(refusal)
     for call in body.get("tool_calls") or ():
         yield _tool_call(call)
-    if function := body.get("function_call"):  # as OpenAI had it before it had tools, and older servers have it still
+    if function := body.get("function_call"):  # OpenAI's own before it had tools; older servers still send it
         yield _tool_call({"function": function})
     if logprobs := choice.get("logprobs"):
-        yield Finish(reason="", metadata={"logprobs": logprobs})
+        yield Finish(metadata={"logprobs": logprobs})
     if reason := choice.get("finish_reason") or body.get("finish_reason"):
-        yield Finish(reason=str(reason), stop_sequence=_stop_sequence(choice))
+        # The stop string that was met, where the server says: vLLM's and SGLang's names for it. Both put the number
+        # of a token there if it was that.
+        stops = (choice.get(name) for name in ("stop_reason", "matched_stop"))
+        yield Finish(reason=str(reason), stop_sequence=next((stop for stop in stops if isinstance(stop, str)), None))
 
 
-def _stop_sequence(choice: Mapping[str, Any]) -> str | None:
-    """The stop string that was met, where the server tells: vLLM's and SGLang's names for it."""
-    told = (choice.get(name) for name in ("stop_reason", "matched_stop"))
-    return next((stop for stop in told if isinstance(stop, str)), None)
-
-
-def _content(content: Any) -> Iterator[Part]:
-    if isinstance(content, str):
-        if content:
-            yield content
-        return
-    for block in content or ():
-        if isinstance(block, str):
-            yield block
-        elif block.get("type") == "text":
-            yield str(block.get("text") or "")
-        else:
-            yield dict(block)
-
-
-def _reasoning(body: Mapping[str, Any]) -> Iterator[Reasoning]:
+def _reasoning_in(body: Mapping[str, Any]) -> Iterator[Reasoning]:
     said = next((text for name in REASONING_FIELDS if isinstance(text := body.get(name), str)), None)
     if said:
         yield Reasoning(said)
     for detail in body.get("reasoning_details") or ():
+        # OpenRouter's details repeat the text of `reasoning`, and add what has to be sent back with it.
         text = "" if said is not None else detail.get("text") or detail.get("summary") or ""
         extras = {key: detail[key] for key in ("signature", "id", "data") if detail.get(key)}
         if text or extras.keys() - {"id"}:
             yield Reasoning(str(text), extras or None)
 
 
+def _parts_of_blocks(content: Any) -> Iterator[Part]:
+    if not isinstance(content, list | tuple):  # of a mapping, the keys would be taken for text
+        raise TypeError(f"the content is {content!r}")
+    for block in content:
+        if isinstance(block, str):
+            yield block
+        elif block.get("type") == "text":
+            yield str(block.get("text") or "")
+        else:
+            yield part_of_block(block)
+
+
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:
     function = call.get("function") or {}
+    name, call_id = function.get("name") or None, call.get("id")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"a tool call has the name {name!r}")
     return ToolCall(
-        name=function.get("name") or None,
+        name=name,
         args=function.get("arguments"),
-        id=call.get("id") or None,
+        id=str(call_id) if call_id else None,  # a number, from some servers
         index=call.get("index"),
     )
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    """OpenAI's names, and its details under the names of `UsageMetadata`."""
-    read = usage.get("prompt_tokens_details") or {}
-    wrote = usage.get("completion_tokens_details") or {}
-    return Usage(
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        total_tokens=usage.get("total_tokens"),
-        input_token_details=_known(cache_read=read.get("cached_tokens"), audio=read.get("audio_tokens")),
-        output_token_details=_known(reasoning=wrote.get("reasoning_tokens"), audio=wrote.get("audio_tokens")),
-    )
+def _count(counts: Mapping[str, Any], name: str) -> int | None:
+    count = counts.get(name)
+    return count if count is None or (type(count) is int and count >= 0) else count_of(name, count)
 
 
-def _usage_so_far(timings: Mapping[str, int]) -> Usage:
-    """What llama.cpp says with each chunk under `timings_per_token`."""
-    cached = timings.get("cache_n") or 0
-    return Usage(
-        input_tokens=cached + (timings.get("prompt_n") or 0),
-        output_tokens=timings.get("predicted_n"),
-        input_token_details={"cache_read": cached},
-    )
-
-
-def _known(**counts: int | None) -> dict[str, int | None] | None:
+def _details(**counts: int | None) -> dict[str, int | None] | None:
     return {name: count for name, count in counts.items() if count is not None} or None

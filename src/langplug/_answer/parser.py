@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import AIMessage
 
 from langplug._answer import from_message, from_openai
 from langplug._answer.reasoning import ReasoningSplitter
@@ -11,7 +12,7 @@ from langplug._answer.stop import StopCutter
 from langplug._answer.tool_calls import CallAssembler, WholeCall
 from langplug._answer.usage import UsageMeter
 from langplug._errors import IncompleteAnswerError
-from langplug._parts import Finish, Reasoning, ToolCall, Usage
+from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
 from langplug._tools import CallParser
 
 Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
@@ -21,11 +22,15 @@ ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with
 
 
 class AnswerParser:
-    """Parts in, clean pieces out; what is known of the answer's end is kept for it.
+    """Parts in, clean pieces out; what is known of the answer's end is kept until then.
+
+    Text passes through three filters, in this order: reasoning is split off, the rest is cut at a stop string, and
+    calls are read out of what remains. Each holds text back while it cannot tell yet, and is flushed before anything
+    but text goes on, so that the order of the answer stays.
 
     Attributes:
         stopped: True once a stop string was met; the source is to be closed, and all but its usage is dropped.
-        runs_on: True once the source has gone on to speak behind it.
+        runs_on: True once the source has gone on to speak after the stop string.
         reason: Why the answer ended, as the source or the stop string says; empty while unknown.
         stop_sequence: The stop string that ended it.
         metadata: More for `response_metadata`.
@@ -55,36 +60,49 @@ class AnswerParser:
         self.usage = UsageMeter()
         self.dropped_calls = 0
         self._owner = owner
-        self._cutter = StopCutter(stop, include=include_stop) if stop else None
         self._splitter = reasoning
-        self._calls = CallAssembler()
-        self._parser = calls_in_text
+        self._cutter = StopCutter(stop, include=include_stop) if stop else None
+        self._call_parser = calls_in_text
+        self._assembler = CallAssembler()
         self._calls_left = most_calls
         self._called = False
         self._owes_finish = False
 
-    def feed(self, part: Any) -> Sequence[Piece]:
+    def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:
         """Take one more part; return what is certain now.
 
+        Args:
+            part: The part.
+            inside: The message or dict that the part was found in, if any: the one to name in errors.
+
         Raises:
-            TypeError: If it is none of the parts there are.
+            TypeError: If it is not a part, or a malformed one.
+            ValueError: If it reports a number of tokens that cannot be one.
             ModelError: If it is an OpenAI-shaped error.
         """
         if self.stopped:
-            return self._drop(part)
+            # A source that ends at the stop string by itself still reports its usage after it, and its reason.
+            if isinstance(part, Usage):
+                self.usage.add(part)
+            elif not isinstance(part, Finish):
+                self.runs_on = True
+            return ()
         if isinstance(part, str):
-            return self._text(part)
-        if isinstance(part, Reasoning):
-            return [*self._flushed_text(), part]
-        if isinstance(part, ToolCall):
-            return [*self._flushed_text(), *self._admitted(self._calls.feed(part))]
+            return self._feed_text(part)
+        if isinstance(part, Reasoning | ToolCall):
+            return self._feed_whole(part, inside)
         if isinstance(part, Usage):
             self.usage.add(part)
             return ()
         if isinstance(part, Finish):
-            self._finish(part)
+            if inside is None:
+                self._check(part, inside)
+            self._note_finish(part)
             return ()
-        return self._compound(part)
+        pieces: list[Piece] = []
+        for one in self._split(part):
+            pieces += self._feed_whole(one, part) if isinstance(one, dict) else self.feed(one, part)
+        return pieces
 
     def end(self) -> list[Piece]:
         """The source has ended: return what was held back.
@@ -100,50 +118,17 @@ class AnswerParser:
             )
         if self._called and self.reason in ("", "stop", "tool_call", "function_call") and self.stop_sequence is None:
             self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
+        # A function that returned has said all that it had to say; only a stream can break off unnoticed.
         self.reason = self.reason or "stop"
         return pieces
 
     def rest(self) -> list[Piece]:
         """What is held back, for when the answer breaks off."""
-        return [*self._flushed_text(), *self._admitted(self._calls.flush())]
+        return [*self._flush_text(), *self._admit(self._assembler.flush())]
 
-    def _drop(self, part: Any) -> Sequence[Piece]:
-        """Behind the stop string: sources that end there by themselves still say what they used."""
-        if isinstance(part, Usage):
-            self.usage.add(part)
-        elif not isinstance(part, Finish):
-            self.runs_on = True
-        return ()
+    # --- text ---
 
-    def _compound(self, part: Any) -> list[Piece]:
-        if isinstance(part, AIMessage):
-            self._keep_message(part)
-            return self._feed_all(from_message.parts_of(part))
-        if isinstance(part, Mapping) and from_openai.is_openai_shaped(part):
-            self._owes_finish = self._owes_finish or from_openai.is_chunk(part)
-            return self._feed_all(from_openai.parts_of(part))
-        if isinstance(part, Mapping) and isinstance(part.get("type"), str):
-            return self._block(part)
-        raise TypeError(f"{self._owner} gave {_shown(part)}. What it may return or yield: {ALLOWED}.{_hint(part)}")
-
-    def _feed_all(self, parts: Iterable[Any]) -> list[Piece]:
-        return [piece for part in parts for piece in self.feed(part)]
-
-    def _block(self, block: Mapping[str, Any]) -> list[Piece]:
-        if block["type"] == "text" and set(block) <= {"type", "text", "index", "id"}:
-            return list(self._text(str(block.get("text") or "")))
-        if block["type"] == "reasoning":
-            return [*self._flushed_text(), Reasoning(str(block.get("reasoning") or ""), block.get("extras"))]
-        if block["type"] == "thinking":  # as Anthropic has it
-            extras = {"signature": block["signature"]} if block.get("signature") else None
-            return [*self._flushed_text(), Reasoning(str(block.get("thinking") or ""), extras)]
-        if block["type"] in from_message.CALLS:
-            args = block.get("input") if block["type"] == "tool_use" else block.get("args")
-            call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
-            return list(self.feed(call))
-        return [*self._flushed_text(), {key: value for key, value in block.items() if key != "index"}]
-
-    def _text(self, text: str) -> Sequence[Piece]:
+    def _feed_text(self, text: str) -> Sequence[Piece]:
         if self._splitter is None:
             return self._cut(text)
         splits = self._splitter.feed(text)
@@ -151,98 +136,150 @@ class AnswerParser:
             return self._cut(splits[0])
         return [piece for split in splits for piece in self._cut(split)]
 
-    def _cut(self, piece: str | Reasoning) -> Sequence[Piece]:
-        """Stop strings count in what is said, not in what is thought; and so do calls."""
+    def _cut(self, split: str | Reasoning) -> Sequence[Piece]:
+        """Stop strings count in what the model says, not in its reasoning; and so do calls."""
         if self.stopped:
             return ()
-        if isinstance(piece, Reasoning):
-            return [*self._flushed_cutter(), *self._flushed_parser(), piece]
+        if isinstance(split, Reasoning):
+            return [*self._flush_cutter(), split]
         if self._cutter is not None:
-            piece = self._cutter.feed(piece)
-            self._note_hit()
-        return self._parsed(piece)
+            split = self._cutter.feed(split)
+            self._note_stop()
+        return self._read_calls(split)
 
-    def _parsed(self, text: str) -> Sequence[Piece]:
-        """Calls that stand in the text, taken out of it."""
-        if self._parser is None or not text:
-            return (text,) if text else ()
-        return self._sorted(self._parser.feed(text))
-
-    def _sorted(self, found: Iterable[str | ToolCall]) -> list[Piece]:
-        pieces: list[Piece] = []
-        for one in found:
-            pieces.extend([one] if isinstance(one, str) else self._admitted(self._calls.feed(one)))
-        return [piece for piece in pieces if piece != ""]
-
-    def _admitted(self, calls: Iterable[WholeCall]) -> list[WholeCall]:
-        """Those of `calls` that the request still allows."""
-        admitted = list(calls)
-        if self._calls_left is not None:
-            self.dropped_calls += max(0, len(admitted) - self._calls_left)
-            admitted = admitted[: self._calls_left]
-            self._calls_left -= len(admitted)
-        self._called = self._called or bool(admitted)
-        return admitted
-
-    def _flushed_text(self) -> list[Piece]:
+    def _flush_text(self) -> list[Piece]:
+        """What all three filters hold back. Without any text held back this is cheap, as each part pays for it."""
         pieces: list[Piece] = []
         if self._splitter is not None and not self.stopped:
-            pieces.extend(piece for split in self._splitter.flush() for piece in self._cut(split))
-        pieces.extend(self._flushed_cutter())
-        pieces.extend(self._flushed_parser())
+            for split in self._splitter.flush():
+                pieces += self._cut(split)
+        pieces += self._flush_cutter()
         return pieces
 
-    def _flushed_cutter(self) -> list[Piece]:
-        if self._cutter is None or self.stopped:
-            return []
-        text = self._cutter.flush()
-        self._note_hit()
-        return list(self._parsed(text))
+    def _flush_cutter(self) -> list[Piece]:
+        """What the filters after the splitter hold back."""
+        pieces: list[Piece] = []
+        if self._cutter is not None and not self.stopped:
+            text = self._cutter.flush()
+            self._note_stop()
+            pieces += self._read_calls(text)
+        if self._call_parser is not None:
+            pieces += self._gather(self._call_parser.flush())
+        return pieces
 
-    def _flushed_parser(self) -> list[Piece]:
-        return [] if self._parser is None else self._sorted(self._parser.flush())
-
-    def _note_hit(self) -> None:
+    def _note_stop(self) -> None:
         if self._cutter is not None and self._cutter.hit is not None:
             self.stopped = True
             self.reason = "stop"
             self.stop_sequence = self._cutter.hit
 
-    def _finish(self, finish: Finish) -> None:
+    # --- what is not text ---
+
+    def _feed_whole(self, part: Reasoning | ToolCall | dict[str, Any], inside: Any) -> list[Piece]:
+        """Take reasoning, a call or a content block: it goes after the text that was held back."""
+        pieces = self._flush_text()
+        if self.stopped:  # at a stop string that could have been a longer one until now
+            self.runs_on = True
+        elif isinstance(part, ToolCall):
+            if part.name or part.id:  # most fragments have neither, and so nothing to check
+                self._check(part, inside)
+            try:
+                pieces += self._admit(self._assembler.feed(part))
+            except TypeError as error:
+                raise self._refusal(part, inside, str(error)) from error
+        else:
+            if isinstance(part, Reasoning) and (type(part.text) is not str or part.extras is not None):
+                self._check(part, inside)
+            pieces.append(part)
+        return pieces
+
+    def _read_calls(self, text: str) -> Sequence[Piece]:
+        """Calls that are written in the text, taken out of it."""
+        if self._call_parser is None or not text:
+            return (text,) if text else ()
+        return self._gather(self._call_parser.feed(text))
+
+    def _gather(self, found: Iterable[str | ToolCall]) -> list[Piece]:
+        """The text and the calls that were found in the text, as pieces."""
+        pieces: list[Piece] = []
+        for one in found:
+            if isinstance(one, ToolCall):
+                pieces += self._admit(self._assembler.feed(one))
+            elif one:
+                pieces.append(one)
+        return pieces
+
+    def _admit(self, calls: list[WholeCall]) -> list[WholeCall]:
+        """Those of `calls` that the request still allows."""
+        admitted = calls
+        if self._calls_left is not None:
+            admitted = calls[: self._calls_left]
+            self.dropped_calls += len(calls) - len(admitted)
+            self._calls_left -= len(admitted)
+        self._called = self._called or bool(admitted)
+        return admitted
+
+    # --- the end ---
+
+    def _note_finish(self, finish: Finish) -> None:
         self.reason = finish.reason or self.reason
         self.stop_sequence = finish.stop_sequence or self.stop_sequence
         for name, value in finish.metadata.items():
             known = self.metadata.get(name)
-            if name == "logprobs" and isinstance(known, Mapping):  # these come piece by piece
-                self.metadata[name] = _appended(known, value)
+            if name == "logprobs" and isinstance(known, Mapping) and isinstance(value, Mapping):
+                # They come with each piece of the text, as {"content": [...], "refusal": None}.
+                joined = dict(known)
+                for key, more in value.items():
+                    both_lists = isinstance(joined.get(key), list) and isinstance(more, list)
+                    joined[key] = [*joined[key], *more] if both_lists else more or joined.get(key)
+                self.metadata[name] = joined
             else:
                 self.metadata[name] = value
 
-    def _keep_message(self, message: AIMessage) -> None:
-        extra = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
-        self.additional_kwargs.update(extra)
-        self.id = self.id or message.id
-        if isinstance(message, AIMessageChunk) and message.chunk_position == "last" and not self.reason:
-            self.reason = str(message.response_metadata.get("finish_reason") or "")
+    # --- messages, completions and blocks ---
 
+    def _split(self, part: Any) -> Iterable[Part]:
+        """The parts that `part` holds; those that are a `dict` are content blocks without a part of their own."""
+        try:
+            if isinstance(part, AIMessage):
+                more = {key: value for key, value in part.additional_kwargs.items() if key != "reasoning_content"}
+                self.additional_kwargs.update(more)
+                self.id = self.id or part.id
+                return list(from_message.parts_of(part))
+            if isinstance(part, Mapping) and from_openai.is_openai_shaped(part):
+                parts = list(from_openai.parts_of(part))
+                self._owes_finish = self._owes_finish or from_openai.is_chunk(part)
+                return parts
+            if isinstance(part, Mapping) and isinstance(part.get("type"), str):
+                return (from_message.part_of_block(part),)
+        except ModelError:  # an error object of the OpenAI wire, which is raised as what it is
+            raise
+        # The readers index as if all were well-formed. Checking every level would cost each chunk of a stream as much
+        # as reading it does.
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise self._refusal(part, None, f"It is malformed: {error}.") from error
+        raise self._refusal(part)
 
-def _appended(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings of lists as one."""
-    return {**known, **{name: [*(known.get(name) or []), *(items or [])] for name, items in more.items()}}
+    # --- what is not a part ---
 
+    def _check(self, part: Finish | Reasoning | ToolCall, inside: Any) -> None:
+        try:
+            check_fields(part)
+        except TypeError as error:
+            raise self._refusal(part, inside, f"It is malformed: {error}.") from None
 
-def _shown(part: Any) -> str:
-    text = repr(part)
-    return f"{text if len(text) <= 200 else text[:200] + '…'} (a {type(part).__name__})"
-
-
-def _hint(part: Any) -> str:
-    if part is None:
-        return " Is a `return` or a `yield` missing?"
-    if isinstance(part, bytes | bytearray):
-        return " Decode the bytes first; an incremental decoder keeps characters whole."
-    if hasattr(part, "__anext__") or hasattr(part, "__next__"):
-        return " To pass on an iterator, yield its items: `yield from …`, or `async for … : yield …`."
-    if hasattr(part, "__await__"):
-        return " To pass on an awaitable, make the function `async def` and `await` it."
-    return ""
+    def _refusal(self, part: Any, inside: Any = None, why: str = "") -> TypeError:
+        part = part if inside is None else inside
+        shown = repr(part)
+        shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
+        sentences = [f"{self._owner} gave {shown} (a {type(part).__name__}).", why]
+        sentences.append(f"What it may return or yield: {ALLOWED}.")
+        if part is None:
+            sentences.append("Is a `return` or a `yield` missing?")
+        elif isinstance(part, bytes | bytearray):
+            sentences.append("Decode the bytes first; an incremental decoder keeps characters whole.")
+        elif hasattr(part, "__anext__") or hasattr(part, "__next__"):
+            sentences.append("To pass on an iterator, yield its items: `yield from …`, or `async for … : yield …`.")
+        elif hasattr(part, "__await__"):
+            sentences.append("To pass on an awaitable, make the function `async def` and `await` it.")
+        return TypeError(" ".join(filter(None, sentences)))

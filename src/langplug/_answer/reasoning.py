@@ -20,21 +20,21 @@ class ReasoningSplitter:
     What comes out, joined by kind, does not depend on how the answer is cut. Tags may be cut anywhere; text is held
     back only while it can still become a tag, or is a blank that goes with one.
 
-    The opener counts only at the start of a line, behind blanks at most, so prose that mentions the tag stays
-    text. The place right behind a closer is the start of a line too. The closer counts anywhere while inside; elsewhere
+    The opener counts only at the start of a line, after blanks at most, so prose that mentions the tag stays
+    text. The place right after a closer is the start of a line too. The closer counts anywhere while inside; elsewhere
     it is text. Reasoning that is never closed stays reasoning.
 
     The tags go, and with them exactly this:
 
     * spaces, tabs and newlines between the start of the answer and an opener (blanks before a later opener are text);
-    * newlines (`\n`, `\r`) right behind the opener, right before the closer and right behind the closer.
+    * newlines (`\n`, `\r`) right after the opener, right before the closer and right after the closer.
 
     Args:
         opener: The tag that starts reasoning.
         closer: The tag that ends it.
         opened: Whether the answer begins inside, because the prompt already ended with the opener, as the chat
             templates of DeepSeek-R1 and Qwen3-Thinking have it. An opener that the model then repeats at once is
-            dropped; newlines at the start are those behind the opener.
+            dropped; newlines at the start are those after the opener.
 
     Raises:
         ValueError: If a tag is empty, holds a newline, or begins or ends with a blank.
@@ -43,17 +43,24 @@ class ReasoningSplitter:
     __slots__ = ("_blanks", "_closer", "_fresh", "_held", "_line_opener", "_opened", "_opener", "_place")
 
     def __init__(self, opener: str = "<think>", closer: str = "</think>", *, opened: bool = False) -> None:
-        self._opener = _checked("opener", opener)
-        self._closer = _checked("closer", closer)
+        for which, tag in (("opener", opener), ("closer", closer)):
+            if not tag or tag != tag.strip() or "\n" in tag:
+                raise ValueError(
+                    f"{which} is {tag!r}; expected a tag on one line without blanks around it. "
+                    "Write one such as '<think>'."
+                )
+        self._opener = opener
+        self._closer = closer
         self._opened = opened
         self._line_opener = re.compile(rf"^[ \t]*{re.escape(opener)}", re.MULTILINE)
-        self._place: Literal["start", "text", "behind opener", "inside", "behind closer"] = "start"
+        self._place: Literal["start", "text", "after opener", "inside", "after closer"] = "start"
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag
-        self._fresh = True  # whether only blanks came since the line of text began
+        self._fresh = True  # whether only blanks have come since the line of text began
 
-    def feed(self, text: str) -> list[str | Reasoning]:
+    def feed(self, text: str) -> _Parts:
         """Take the next piece; return what is known now."""
+        # Most pieces of most answers: text that cannot have anything to do with a tag.
         if self._place == "text" and not self._held and self._opener[0] not in text:
             self._fresh = self._is_fresh(text)
             return [text] if text else []
@@ -61,10 +68,21 @@ class ReasoningSplitter:
         parts: _Parts = []
         at = 0
         while at < len(text):
-            at = self._advance(text, at, parts)
+            match self._place:
+                case "start":
+                    at = self._read_start(text, parts)
+                case "text":
+                    at = self._read_text(text, at, parts)
+                case "inside":
+                    at = self._read_inside(text, at, parts)
+                case "after opener" | "after closer":
+                    at = _run_end(_NEWLINE_RUN, text, at)
+                    if at < len(text):
+                        self._fresh = True
+                        self._place = "inside" if self._place == "after opener" else "text"
         return parts
 
-    def flush(self) -> list[str | Reasoning]:
+    def flush(self) -> _Parts:
         """Say that the answer is over; return what was held back."""
         rest = self._take_blanks() + self._held
         self._held = ""
@@ -75,78 +93,50 @@ class ReasoningSplitter:
             return []
         return [Reasoning(rest) if inside else rest]
 
-    def _advance(self, text: str, at: int, parts: _Parts) -> int:
-        """Read on from `at`; return how far it went."""
-        match self._place:
-            case "start":
-                return self._read_start(text, at, parts)
-            case "text":
-                return self._read_text(text, at, parts)
-            case "inside":
-                return self._read_inside(text, at, parts)
-            case "behind opener":
-                return self._skip_newlines(text, at, "inside")
-            case "behind closer":
-                self._fresh = True
-                return self._skip_newlines(text, at, "text")
+    # Each reads on in one place, adds to `parts` what is certain, and returns how far it went.
 
-    def _read_start(self, text: str, at: int, parts: _Parts) -> int:
-        body = text[at:].lstrip(_BLANKS)
-        self._blanks.append(text[at : len(text) - len(body)])
-        if not body:
-            return len(text)
+    def _read_start(self, text: str, parts: _Parts) -> int:
+        body = text.lstrip(_BLANKS)
+        at = len(text) - len(body)
+        self._blanks.append(text[:at])
         if body.startswith(self._opener):
             self._blanks.clear()
-            self._place = "behind opener"
-            return len(text) - len(body) + len(self._opener)
-        if self._opener.startswith(body):
+            self._place = "after opener"
+            return at + len(self._opener)
+        if self._opener.startswith(body):  # with an empty body, too: only blanks so far
             self._held = body
             return len(text)
-        return self._begin_without_opener(len(text) - len(body), parts)
-
-    def _begin_without_opener(self, at: int, parts: _Parts) -> int:
         blanks = self._take_blanks()
         if self._opened:
             self._place = "inside"
-            self._think(blanks.lstrip(_NEWLINES), parts)
+            self._add_reasoning(blanks.lstrip(_NEWLINES), parts)
         else:
             self._place = "text"
-            _emit(blanks, parts)
+            if blanks:
+                parts.append(blanks)
         return at
 
     def _read_text(self, text: str, at: int, parts: _Parts) -> int:
-        end = self._find_opener(text, at)
-        if end >= 0:
-            _emit(text[at : end - len(self._opener)], parts)
-            self._place = "behind opener"
-            return end
+        if text.find(self._opener, at) >= 0:
+            # An opener counts at the start of a line: of this one, if only blanks came before it, or of a later one.
+            body = _run_end(_INDENT_RUN, text, at)
+            end = body + len(self._opener) if self._fresh and text.startswith(self._opener, body) else -1
+            # From `at + 1`, as `^` matches at the beginning of `text` even where that is the middle of a line.
+            if end < 0 and (found := self._line_opener.search(text, at + 1)):
+                end = found.end()
+            if end >= 0:
+                if before := text[at : end - len(self._opener)]:
+                    parts.append(before)
+                self._place = "after opener"
+                return end
         rest = text[at:]
-        held = self._partial_opener(rest)
-        self._fresh = bool(held) or self._is_fresh(rest)
-        self._held = held
-        _emit(rest[: len(rest) - len(held)], parts)
+        line = rest[rest.rfind("\n") + 1 :].lstrip(" \t")
+        starts_line = self._fresh or "\n" in rest
+        self._held = line if starts_line and line and self._opener.startswith(line) else ""
+        self._fresh = bool(self._held) or self._is_fresh(rest)
+        if known := rest[: len(rest) - len(self._held)]:
+            parts.append(known)
         return len(text)
-
-    def _find_opener(self, text: str, at: int) -> int:
-        """Return where the next opener that counts ends, or -1. `at` is where the text goes on."""
-        if text.find(self._opener, at) < 0:
-            return -1
-        body = _run_end(_INDENT_RUN, text, at)
-        if self._fresh and text.startswith(self._opener, body):
-            return body + len(self._opener)
-        found = self._line_opener.search(text, at + 1)  # `^` matches at `at` even in mid-line, if that is 0
-        return found.end() if found else -1
-
-    def _partial_opener(self, text: str) -> str:
-        """Return what of the end of `text` may become an opener that counts."""
-        line = text[text.rfind("\n") + 1 :]
-        begun = line.lstrip(" \t")
-        at_line_start = self._fresh or len(line) < len(text)
-        return begun if at_line_start and begun and self._opener.startswith(begun) else ""
-
-    def _is_fresh(self, text: str) -> bool:
-        line = text[text.rfind("\n") + 1 :]
-        return (self._fresh or len(line) < len(text)) and not line.strip(" \t")
 
     def _read_inside(self, text: str, at: int, parts: _Parts) -> int:
         end = text.find(self._closer, at)
@@ -154,25 +144,24 @@ class ReasoningSplitter:
             rest = text[at:]
             known = partial_start(rest, self._closer)
             self._held = rest[known:]
-            self._think(rest[:known], parts)
+            self._add_reasoning(rest[:known], parts)
             return len(text)
-        self._think(text[at:end], parts)
+        self._add_reasoning(text[at:end], parts)
         self._blanks.clear()
-        self._place = "behind closer"
+        self._place = "after closer"
         return end + len(self._closer)
 
-    def _think(self, text: str, parts: _Parts) -> None:
-        """Emit reasoning, but hold its last newlines back: a closer may follow."""
+    def _add_reasoning(self, text: str, parts: _Parts) -> None:
+        """Give `text` on, but hold its last newlines back: a closer may follow."""
         said = text.rstrip(_NEWLINES)
         if said:
             parts.append(Reasoning(self._take_blanks() + said))
         self._blanks.append(text[len(said) :])
 
-    def _skip_newlines(self, text: str, at: int, then: Literal["inside", "text"]) -> int:
-        end = _run_end(_NEWLINE_RUN, text, at)
-        if end < len(text):
-            self._place = then
-        return end
+    def _is_fresh(self, text: str) -> bool:
+        """Whether, after `text`, only blanks have come since the line began."""
+        line = text[text.rfind("\n") + 1 :]
+        return (self._fresh or len(line) < len(text)) and not line.strip(" \t")
 
     def _take_blanks(self) -> str:
         blanks = "".join(self._blanks)
@@ -180,19 +169,6 @@ class ReasoningSplitter:
         return blanks
 
 
-def _emit(text: str, parts: _Parts) -> None:
-    if text:
-        parts.append(text)
-
-
 def _run_end(run: re.Pattern[str], text: str, at: int) -> int:
     found = run.match(text, at)
     return found.end() if found else at
-
-
-def _checked(which: str, tag: str) -> str:
-    if not tag or tag != tag.strip() or "\n" in tag:
-        raise ValueError(
-            f"{which} is {tag!r}; expected a tag in one line with no blanks around it. Write one such as '<think>'."
-        )
-    return tag

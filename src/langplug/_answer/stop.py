@@ -18,7 +18,7 @@ class StopCutter:
 
     Args:
         stops: The stop strings.
-        include: Whether the text ends right behind the stop string, or right before it.
+        include: Whether the text ends right after the stop string, or right before it.
 
     Attributes:
         hit: The stop string that ended the text, or None as long as there was none.
@@ -30,7 +30,12 @@ class StopCutter:
     __slots__ = ("_beginning", "_held", "_include", "_stops", "hit")
 
     def __init__(self, stops: Sequence[str], *, include: bool = True) -> None:
-        self._stops = tuple(sorted(_checked(stops), key=len))
+        if isinstance(stops, str):  # a string is a sequence of strings, and would stop at each of its characters
+            raise ValueError(f"stop is the string {stops!r}; expected a list of strings. Write stop=[{stops!r}].")
+        for stop in stops:
+            if not isinstance(stop, str) or not stop:
+                raise ValueError(f"stop holds {stop!r}; expected strings that are not empty. Leave it out.")
+        self._stops = tuple(sorted(stops, key=len))
         self._beginning = re.compile("|".join({re.escape(stop[0]) for stop in self._stops}) or r"(?!)")
         self._include = include
         self._held = ""
@@ -40,12 +45,12 @@ class StopCutter:
         """Take the next piece; return what may be shown now. After a hit: `""`."""
         if self.hit is not None:
             return ""
-        if not self._held and not self._beginning.search(text):
+        if not self._held and not self._beginning.search(text):  # as nearly always
             return text
         text = self._held + text
         start, stop = self._first(text)
         pending = min(partial_start(text, stop) for stop in self._stops)
-        if stop and start <= pending:
+        if stop and start <= pending:  # no longer one that began before it is still possible
             return self._cut(text, start, stop)
         self._held = text[pending:]
         return text[:pending]
@@ -80,17 +85,3 @@ def partial_start(text: str, needle: str) -> int:
     while at >= 0 and not needle.startswith(text[at:]):
         at = text.find(needle[0], at + 1)
     return at if at >= 0 else len(text)
-
-
-def _checked(stops: Sequence[str]) -> Sequence[str]:
-    if isinstance(stops, str):
-        hint = f"Write stop=[{stops!r}]."
-        raise ValueError(f"stop is the string {stops!r}; expected a list of strings. {hint}")
-    for stop in stops:
-        if not _is_stop(stop):
-            raise ValueError(f"stop holds {stop!r}; expected strings that are not empty. Leave it out.")
-    return stops
-
-
-def _is_stop(stop: object) -> bool:
-    return isinstance(stop, str) and bool(stop)

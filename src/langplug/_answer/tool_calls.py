@@ -19,6 +19,7 @@ class WholeCall:
     """A call whose arguments are complete, if not necessarily right.
 
     Attributes:
+        name: The tool's name; empty if the source gave none.
         id: Never empty, unique within the answer.
         args: JSON text.
         parsed: The arguments, or None where `args` is not a JSON object.
@@ -32,11 +33,13 @@ class WholeCall:
 
 @dataclass(slots=True)
 class _OpenCall:
+    """A call that may still get fragments."""
+
     index: str | None = None
     name: str = ""
     id: str = ""
-    args: list[str] = field(default_factory=list)
-    mapping: Mapping[str, Any] | None = None
+    fragments: list[str] = field(default_factory=list)
+    mapping: dict[str, Any] | None = None
 
     def absorb(self, piece: ToolCall) -> None:
         if piece.name and not self.name:  # servers repeat the name with every piece
@@ -44,28 +47,25 @@ class _OpenCall:
         if piece.id and not self.id:
             self.id = piece.id
         if isinstance(piece.args, str):
-            self.args.append(piece.args)
+            self.fragments.append(piece.args)
         elif isinstance(piece.args, Mapping):
-            self.mapping = piece.args
+            self.mapping = json.loads(_to_json(piece.args, self.name))
         elif piece.args is not None:  # JSON other than an object, as a server may send it
-            self.args.append(_json(piece.args, self.name))
+            self.fragments.append(_to_json(piece.args, self.name))
 
     @property
     def text(self) -> str:
-        return "".join(self.args).strip()
+        return "".join(self.fragments).strip()
 
     @property
     def has_all_args(self) -> bool:
         return bool(self.mapping) or _json_object(self.text) is not None
 
-    @property
-    def is_blank(self) -> bool:
-        return not (self.name or self.text or self.mapping)
-
     def close(self) -> WholeCall:
-        text = "".join(self.args)
-        parsed = dict(self.mapping) if self.mapping and not self.text else _json_object(text)
-        args = text if parsed is None else _json(parsed, self.name)
+        text = "".join(self.fragments)
+        parsed = self.mapping if self.mapping and not text.strip() else _json_object(text)
+        # Written anew if they could be read, so that what reads them next need not be as patient as we are.
+        args = text if parsed is None else _to_json(parsed, self.name)
         return WholeCall(self.name, self.id, args, parsed)
 
 
@@ -77,11 +77,22 @@ class CallAssembler:
         self._used_ids: set[str] = set()
 
     def feed(self, piece: ToolCall) -> list[WholeCall]:
-        """Take one more piece; a call that comes whole, with none open, is given on at once."""
+        """Take one more piece; a call that comes whole, with none open, is given on at once.
+
+        Raises:
+            TypeError: If its arguments are not JSON data.
+        """
         if isinstance(piece.args, Mapping) and not self._open and (piece.args or piece.index is None):
-            args = _json(dict(piece.args), piece.name)
-            return [self._identified(WholeCall(piece.name or "", piece.id or "", args, dict(piece.args)))]
-        call = self._call_of(piece)
+            args = _to_json(piece.args, piece.name)
+            return [self._assign_id(WholeCall(piece.name or "", piece.id or "", args, json.loads(args)))]
+        # The call that it goes on: by index, else by id, else the last one, as most servers that send neither mean it.
+        if piece.index is not None:
+            index = str(piece.index)  # some servers count in numbers here and in strings there
+            call = self._latest(lambda open_call: open_call.index == index and not _is_of_another(piece, open_call))
+        else:
+            call = self._latest(lambda open_call: open_call.id == piece.id) if piece.id else None
+            if call is None and self._open and not _is_of_another(piece, self._open[-1]):
+                call = self._open[-1]
         if call is None:
             call = _OpenCall(index=None if piece.index is None else str(piece.index))
             self._open.append(call)
@@ -89,24 +100,15 @@ class CallAssembler:
         return []
 
     def flush(self) -> list[WholeCall]:
-        """The calls that are still open, taken to be whole; pieces that say nothing are none."""
-        calls = [self._identified(call.close()) for call in self._open if not call.is_blank]
+        """The calls that are still open, taken to be whole; those that got nothing but an id are left out."""
+        calls = [call for call in self._open if call.name or call.text or call.mapping]
         self._open.clear()
-        return calls
-
-    def _call_of(self, piece: ToolCall) -> _OpenCall | None:
-        """The open call that `piece` goes on, by index, else by id, else by order; None if it starts one."""
-        if piece.index is not None:
-            return self._latest(lambda call: call.index == str(piece.index) and not _differ(call, piece))
-        if piece.id and (known := self._latest(lambda call: call.id == piece.id)) is not None:
-            return known
-        last = self._open[-1] if self._open else None
-        return None if last is None or _differ(last, piece) else last
+        return [self._assign_id(call.close()) for call in calls]
 
     def _latest(self, fits: Callable[[_OpenCall], bool]) -> _OpenCall | None:
         return next((call for call in reversed(self._open) if fits(call)), None)
 
-    def _identified(self, call: WholeCall) -> WholeCall:
+    def _assign_id(self, call: WholeCall) -> WholeCall:
         """With an id of its own: agents link results to calls by it."""
         if not call.id or call.id in self._used_ids:
             call = replace(call, id=f"call_{uuid.uuid4().hex[:24]}")
@@ -114,34 +116,41 @@ class CallAssembler:
         return call
 
 
-def _differ(call: _OpenCall, piece: ToolCall) -> bool:
-    """Whether `piece` belongs to another call: it has another id or name, or begins anew where `call` is complete."""
+def _is_of_another(piece: ToolCall, call: _OpenCall) -> bool:
+    """Whether `piece` belongs to another call than `call`: it has another id or name, or begins anew after its end.
+
+    Servers that number every call 0, or none, and send no ids, still mean several calls: `f {"a": 1}` and then
+    `f {"a": 2}` are two, while `f`, `{"a": 1}` and `f` again is one whose name is repeated.
+    """
     if piece.id and call.id:
         return piece.id != call.id
-    if isinstance(piece.args, Mapping):
+    if isinstance(piece.args, Mapping):  # a whole call, so nothing can have come of it yet
         return bool(call.text or call.mapping)
     if not piece.name or not call.name:
         return False
     if piece.name != call.name:
+        # Under one index, only a call whose arguments are complete can be over; without one, a name begins a call.
         return call.has_all_args or call.index is None
-    if not (piece.args or "").strip():  # a name that is said again; or one more call without arguments
+    if isinstance(piece.args, str | None) and not (piece.args or "").strip():
+        # The same name without arguments: repeated; or, after a call that got nothing but its name, one more call.
         return call.index is None and not (call.id or call.text or call.mapping)
     return call.has_all_args and bool(call.text or call.mapping)
 
 
-def _json(args: Any, name: str | None) -> str:
+def _to_json(args: Any, name: str | None) -> str:
     try:
-        return json.dumps(args, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+        return json.dumps(dict(args) if isinstance(args, Mapping) else args, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
-            f"The arguments of the call of {name!r} are {args!r}, which is no JSON data: {error}. "
+            f"The arguments of the call of {name!r} are {args!r}, which is not JSON data: {error}. "
             "Yield strings, numbers, booleans, None, and lists and dicts of them."
         ) from error
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
+    """The object that `text` is, or None if it is not one."""
     try:
-        value = json.loads(text.strip() or "{}", strict=False)
+        value = json.loads(text.strip() or "{}", strict=False)  # not strict: small models leave newlines unescaped
     except (ValueError, RecursionError):
         return None
     if value is None:  # what some servers say for no arguments

@@ -32,8 +32,19 @@ class UsageMeter:
         Raises:
             ValueError: If a count is negative or not a whole number; the field is named.
         """
-        counts = _read_counts(usage)
-        details = {field: _read_details(usage, field) for field in _DETAILS}
+        reported = {field: getattr(usage, field) for field in _COUNTS}
+        counts = {field: count_of(f"Usage.{field}", value) for field, value in reported.items() if value is not None}
+        details: dict[str, dict[str, int]] = {}
+        for field in _DETAILS:
+            given: Any = getattr(usage, field) or {}
+            if not hasattr(given, "items"):
+                raise ValueError(f"Usage.{field} is {given!r}; expected a mapping such as {{'cache_read': 12}}.")
+            details[field] = {
+                str(key): count_of(f"Usage.{field}[{key!r}]", value)
+                for key, value in given.items()
+                if value is not None
+            }
+        # Only now is anything kept: a report that is refused must not leave half of itself behind.
         _update(self._counts, counts, usage.delta)
         for field, read in details.items():
             _update(self._details[field], read, usage.delta)
@@ -46,53 +57,37 @@ class UsageMeter:
         """
         if not self._counts:
             return None
-        read, written = self._input_and_output()
-        usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
-        of_input, of_output = (self._details[field] for field in _DETAILS)
-        if of_input:
-            usage["input_token_details"] = InputTokenDetails(**of_input)  # type: ignore[typeddict-item]
-        if of_output:
-            usage["output_token_details"] = OutputTokenDetails(**of_output)  # type: ignore[typeddict-item]
-        return usage
-
-    def _input_and_output(self) -> tuple[int, int]:
         read, written, total = (self._counts.get(field) for field in _COUNTS)
         if read is None:
             read = max((total or 0) - (written or 0), 0)
         if written is None:
             written = max((total or 0) - read, 0)
-        return read, written
+        usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+        of_input, of_output = (self._details[field] for field in _DETAILS)
+        if of_input:
+            usage["input_token_details"] = InputTokenDetails(**of_input)  # type: ignore[typeddict-item] # keys of others
+        if of_output:
+            usage["output_token_details"] = OutputTokenDetails(**of_output)  # type: ignore[typeddict-item] # likewise
+        return usage
 
 
-def _update(known: dict[str, int], read: Mapping[str, int], delta: bool) -> None:
-    for key, count in read.items():
-        known[key] = known.get(key, 0) + count if delta else count
+def count_of(name: str, value: Any) -> int:
+    """Return `value` as a number of tokens. Whole floats, as some JSON has them, and other integer types are fine.
 
-
-def _read_counts(usage: Usage) -> dict[str, int]:
-    given = {field: getattr(usage, field) for field in _COUNTS}
-    return {field: _count(field, value) for field, value in given.items() if value is not None}
-
-
-def _read_details(usage: Usage, field: str) -> dict[str, int]:
-    given: Any = getattr(usage, field) or {}
-    if not hasattr(given, "items"):
-        raise ValueError(f"Usage.{field} is {given!r}; expected a mapping such as {{'cache_read': 12}}.")
-    return {str(key): _count(f"{field}[{key!r}]", value) for key, value in given.items() if value is not None}
-
-
-def _count(field: str, value: Any) -> int:
-    """Return `value` as an int. Whole floats, as some JSON has them, and other integer types are fine."""
+    Raises:
+        ValueError: If it cannot be one; `name` is named.
+    """
+    whole: Any = int(value) if isinstance(value, float) and value.is_integer() else value
     try:
-        count = operator.index(_whole(value))
+        count = operator.index(whole)
     except TypeError:
         count = -1
     if count < 0 or isinstance(value, bool):
-        raise ValueError(
-            f"Usage.{field} is {value!r}; expected a whole number of tokens, 0 or more. Leave it out if unknown."
-        )
+        raise ValueError(f"{name} is {value!r}; expected a whole number of tokens, 0 or more. Leave it out if unknown.")
     return count
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _update(known: dict[str, int], read: Mapping[str, int], delta: bool) -> None:
+    # A total that falls is taken, too: servers that correct an estimate report less than before.
+    for key, count in read.items():
+        known[key] = known.get(key, 0) + count if delta else count

@@ -1,1 +1,4 @@
-"""The shapes of a function as one stream of parts, in both colours. The only place that knows threads."""
+"""The four shapes of a function as one stream of parts, in both colours, and what that takes: threads, loops, queues.
+
+The only place that knows threads. What the parts mean is read in `_answer`.
+"""

@@ -7,9 +7,13 @@ woken, so a fast producer pays for one wake-up a batch rather than one a token.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 from queue import Empty
 from typing import Generic, TypeVar
+
+from langplug._bridge.async_generators import DetachedAsyncGenerator
+from langplug._bridge.futures import settle_from_thread
 
 T = TypeVar("T")
 
@@ -32,8 +36,8 @@ class Channel(Generic[T]):
         self._items: deque[T] = deque()
         self._lock = threading.RLock()  # a reader that is garbage-collected closes it in whatever thread that happens
         self._error: BaseException | None = None
-        self._wake_consumer: Callable[[], None] | None = None
-        self._wake_producer: Callable[[], None] | None = None
+        self._wake_consumer: Callable[[], object] | None = None
+        self._wake_producer: Callable[[], object] | None = None
         self._consumer_loop: asyncio.AbstractEventLoop | None = None
 
     # --- the producer's side ---
@@ -43,7 +47,9 @@ class Channel(Generic[T]):
         while (taken := self._offer(item)) is None:
             wake, awake = _latch()
             if self._await_room(wake):
-                self._wait_for_room(awake)
+                while not awake.acquire(timeout=_CHECK_S):
+                    if self._consumer_loop is not None and self._consumer_loop.is_closed():
+                        self.close()  # its loop was closed under it, so it will never say so itself
         return taken
 
     async def aput(self, item: T) -> bool:
@@ -63,7 +69,37 @@ class Channel(Generic[T]):
         if wake:
             wake()
 
+    def fill(self, stream: Generator[T, None, None]) -> None:
+        """Put all that `stream` yields, and finish, with the error that it raises if it does. It is closed."""
+        try:
+            for item in stream:
+                if not self.put(item):
+                    break
+            stream.close()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer must see it
+            self.finish(error)
+        else:
+            self.finish()
+
+    async def afill(self, stream: DetachedAsyncGenerator[T]) -> None:
+        """As `fill`, from a coroutine."""
+        try:
+            try:
+                async for item in stream:
+                    if not await self.aput(item):
+                        break
+            finally:
+                await stream.aclose()
+        except asyncio.CancelledError as error:
+            self.finish(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer must see it
+            self.finish(error)
+        else:
+            self.finish()
+
     def _offer(self, item: T) -> bool | None:
+        """Hand `item` over if there is room. False: the consumer has gone. None: the channel is full."""
         with self._lock:
             if self.closed:
                 return False
@@ -75,17 +111,13 @@ class Channel(Generic[T]):
             wake()
         return True
 
-    def _await_room(self, wake: Callable[[], None]) -> bool:
+    def _await_room(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called once there is room; False if there is room already, and `wake` will not be called."""
         with self._lock:
             if self.closed or len(self._items) < self._limit:
                 return False
             self._wake_producer = wake
             return True
-
-    def _wait_for_room(self, awake: threading.Lock) -> None:
-        while not awake.acquire(timeout=_CHECK_S):
-            if self._consumer_loop is not None and self._consumer_loop.is_closed():
-                self.close()  # its loop was closed under it, so it will never say so itself
 
     # --- the consumer's side ---
 
@@ -106,7 +138,7 @@ class Channel(Generic[T]):
     async def atake(self) -> list[T] | None:
         """As `take`, from a coroutine; other tasks get their turn even when a batch is always there."""
         self._consumer_loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a batch that is there is returned without waiting, so nothing else would give way
         while True:
             wake, awake = _alarm()
             if (batch := self._drain(wake)) != []:
@@ -121,14 +153,16 @@ class Channel(Generic[T]):
             wake, self._wake_producer = self._wake_producer, None
         if wake:
             wake()
-        dropped.clear()  # not before: what an item does when it goes is not known
+        dropped.clear()  # not under the lock: what an item does when it goes is unknown
 
-    def _drain(self, wake_me: Callable[[], None]) -> list[T] | None:
+    def _drain(self, wake_me: Callable[[], object]) -> list[T] | None:
         """All that is there; None at the end; with nothing there yet, [] and the promise to call `wake_me`."""
         with self._lock:
             if not self._items:
                 if self.finished:
-                    self._raise_error()
+                    error, self._error = self._error, None  # raised once; what is read later just ends
+                    if error is not None:
+                        raise error
                     return None
                 self._wake_consumer = wake_me
                 return []
@@ -139,13 +173,8 @@ class Channel(Generic[T]):
             wake()
         return batch
 
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
 
-
-def _latch() -> tuple[Callable[[], None], threading.Lock]:
+def _latch() -> tuple[Callable[[], object], threading.Lock]:
     """A way to wake the running thread from any other, once, and what it has to acquire for that.
 
     Unlike an `Event` it runs no Python code in which a garbage collection could want the same lock.
@@ -155,19 +184,7 @@ def _latch() -> tuple[Callable[[], None], threading.Lock]:
     return awake.release, awake
 
 
-def _alarm() -> tuple[Callable[[], None], asyncio.Future[None]]:
+def _alarm() -> tuple[Callable[[], object], "asyncio.Future[None]"]:
     """A way to wake the running coroutine from any thread, and what it has to await for that."""
-    loop = asyncio.get_running_loop()
-    awake: asyncio.Future[None] = loop.create_future()
-
-    def ring() -> None:
-        if not awake.done():
-            awake.set_result(None)
-
-    def wake() -> None:
-        try:
-            loop.call_soon_threadsafe(ring)
-        except RuntimeError:  # the loop is closed: nobody is left to be woken
-            return
-
-    return wake, awake
+    awake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return partial(settle_from_thread, awake), awake

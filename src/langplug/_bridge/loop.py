@@ -7,16 +7,22 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
+from langplug._bridge.forks import in_forked_child
+
 T = TypeVar("T")
 
 _EXIT_S = 1.0
 """Seconds that models on the loop get to clean up when the interpreter ends."""
+
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("langplug_loop_depth", default=0)
+"""How many loop threads may be waiting for what runs in this context."""
+
+_local = threading.local()
 
 
 class LoopThread:
@@ -31,26 +37,30 @@ class LoopThread:
     def submit(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> "Submitted[T]":
         """Run `coroutine` on the loop, within `context`, which is the caller's copy to give away."""
         context.run(_depth.set, self._depth + 1)
-        return Submitted(self._started(), coroutine, context)
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                name = f"langplug-loop-{self._depth}"
+                self._thread = threading.Thread(target=self._run, args=(self._loop,), name=name, daemon=True)
+                self._thread.start()
+            return Submitted(self._loop, coroutine, context)
 
     def stop(self) -> None:
         """Cancel what runs, let it clean up for a moment, and end the thread."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            asyncio.run_coroutine_threadsafe(_cancel_all(), loop)
-            thread.join(_EXIT_S)
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._loop,), name=f"langplug-loop-{self._depth}", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        async def cancel_all() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            asyncio.get_running_loop().stop()
+
+        if loop is not None and thread is not None:
+            asyncio.run_coroutine_threadsafe(cancel_all(), loop)
+            thread.join(_EXIT_S)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         _depth.set(self._depth + 1)
@@ -64,7 +74,11 @@ class LoopThread:
 
 
 class Submitted(Future[T]):
-    """A coroutine that runs on a `LoopThread`; done when it has ended, its clean-up included."""
+    """A coroutine that runs on a `LoopThread`; done when it has ended, its clean-up included.
+
+    Not `asyncio.run_coroutine_threadsafe`: its future is done as soon as it is cancelled, while the coroutine still
+    cleans up, and it cannot run a coroutine in a context that is given.
+    """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: contextvars.Context
@@ -72,46 +86,32 @@ class Submitted(Future[T]):
         super().__init__()
         self._target = loop
         self._task: asyncio.Task[T] | None = None
-        loop.call_soon_threadsafe(self._start, coroutine, context)
 
-    def _start(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
-        self._task = self._target.create_task(coroutine, context=context)
-        self._task.add_done_callback(self._settle)
+        def start() -> None:
+            self._task = loop.create_task(coroutine, context=context)
+            self._task.add_done_callback(settle)
 
-    def _settle(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
-            self.set_exception(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(task.result())
+        def settle(task: asyncio.Task[T]) -> None:
+            if task.cancelled():
+                self.set_exception(asyncio.CancelledError())
+            elif (error := task.exception()) is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(task.result())
+
+        loop.call_soon_threadsafe(start)
 
     def stop(self) -> None:
         """Cancel the task from any thread and wait, except on its own loop, until it has cleaned up (1 s at most)."""
         if self.done() or self._target.is_closed():
             return
         with contextlib.suppress(RuntimeError):  # closed in this very moment
-            self._target.call_soon_threadsafe(self._cancel_task)
+            # Queued after `start`, so the task is there when this runs.
+            self._target.call_soon_threadsafe(lambda: self._task and self._task.cancel())
         if getattr(_local, "loop", None) is not self._target:
             wait([self], timeout=_EXIT_S)
 
-    def _cancel_task(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
-
-async def _cancel_all() -> None:
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    asyncio.get_running_loop().stop()
-
-
-_depth: contextvars.ContextVar[int] = contextvars.ContextVar("langplug_loop_depth", default=0)
-"""How many loop threads may be waiting for what runs in this context."""
-
-_local = threading.local()
 _lock = threading.RLock()
 _loops: list[LoopThread] = []
 
@@ -144,11 +144,7 @@ def _stop_loops() -> None:
         loop_thread.stop()
 
 
+@in_forked_child
 def _forget_loops() -> None:
-    """A forked child has none of its parent's threads, and so no running loop."""
-    global _loops, _lock  # one list per process
+    global _loops, _lock
     _loops, _lock = [], threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_loops)

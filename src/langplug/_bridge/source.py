@@ -7,7 +7,7 @@ whichever thread or loop it runs on, and `Request.cancelled` is true.
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from queue import Empty
 from typing import Any, TypeVar
 
@@ -28,10 +28,8 @@ Respond = Callable[[Request], Any]
 
 def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
     """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
-    if shape.is_async:
-        return _parts_from_loop(respond, shape, request, timeout)
-    if timeout is not None:  # a blocking function can be left only by whoever is in another thread
-        return _parts_from_thread(respond, shape, request, timeout)
+    if shape.is_async or timeout is not None:  # only from another thread can one leave a function that blocks
+        return _parts_from_elsewhere(respond, shape, request, timeout)
     return _own_parts(respond, shape, request)
 
 
@@ -41,8 +39,24 @@ def aparts(
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
     if not shape.is_async:
         return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
-    own = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
-    return own if timeout is None else DetachedAsyncGenerator(_in_time(own, timeout))
+    stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
+    if timeout is None:
+        return stream
+
+    async def aparts_in_time() -> AsyncGenerator[Any, None]:
+        deadline = _Deadline(timeout)
+        try:
+            while True:
+                try:
+                    part = await deadline.wait_for(anext(stream))
+                except StopAsyncIteration:
+                    return
+                deadline.check()
+                yield part
+        finally:
+            await stream.aclose()
+
+    return DetachedAsyncGenerator(aparts_in_time())
 
 
 # --- in the caller's own thread or task ---
@@ -59,95 +73,80 @@ def _own_parts(respond: Respond, shape: Shape, request: Request) -> Generator[An
 
 
 async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> AsyncGenerator[Any, None]:
-    if shape is Shape.COROUTINE:
-        try:
-            yield await respond(request)
-        except asyncio.CancelledError as error:
-            _check_cancelled(error)
-            raise
-        finally:
-            request.cancellation.set()
-        return
-    stream: DetachedAsyncGenerator[Any] = DetachedAsyncGenerator(respond(request))
+    stream: DetachedAsyncGenerator[Any] | None = None
     try:
-        async for part in stream:
-            yield part
+        if shape is Shape.COROUTINE:
+            yield await respond(request)
+        else:
+            stream = DetachedAsyncGenerator(respond(request))
+            async for part in stream:
+                yield part
     except asyncio.CancelledError as error:
-        _check_cancelled(error)
+        # Was this task cancelled, or only something that the author awaited? Let through, the latter would end the
+        # caller's task as if that had been cancelled, without an error.
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            problem = "What the model waited for was cancelled, though its caller was not."
+            raise IncompleteAnswerError(problem) from error
         raise
     finally:
-        request.cancellation.set()
-        await stream.aclose()
+        request.cancellation.set()  # first: what the author's `finally` waits for may be watching it
+        if stream is not None:
+            await stream.aclose()
 
 
-def _check_cancelled(error: asyncio.CancelledError) -> None:
-    """See to it that this task was cancelled, and not only something that the author awaited.
-
-    Let through, such an `error` would end the caller's task as if that had been cancelled, and nobody would hear of it.
-    """
-    task = asyncio.current_task()
-    if task is None or not task.cancelling():
-        raise IncompleteAnswerError("What the model waited for was cancelled, though its caller was not.") from error
+# --- from elsewhere, through a channel ---
 
 
-async def _in_time(stream: DetachedAsyncGenerator[Any], timeout: float) -> AsyncGenerator[Any, None]:
-    deadline = _Deadline(timeout)
-    try:
-        while True:
-            try:
-                part = await deadline.wait_for(anext(stream))
-            except StopAsyncIteration:
-                return
-            deadline.check()
-            yield part
-    finally:
-        await stream.aclose()
-
-
-# --- from a thread of the pool ---
-
-
-def _start_thread(respond: Respond, shape: Shape, request: Request) -> Channel[Any]:
-    """Answer in a thread, in the caller's context; the channel carries the parts."""
-    channel: Channel[Any] = Channel()
-    context = contextvars.copy_context()
-    spawn(lambda: context.run(_produce, respond, shape, request, channel))
-    return channel
-
-
-def _produce(respond: Respond, shape: Shape, request: Request, channel: Channel[Any]) -> None:
-    if channel.closed:  # it was cancelled while it waited for a thread
-        return
-    stream = _own_parts(respond, shape, request)
-    try:
-        for part in stream:
-            if not channel.put(part):
-                break
-        stream.close()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the reader must see it
-        channel.finish(error)
-    else:
-        channel.finish()
-
-
-def _parts_from_thread(
+def _parts_from_elsewhere(
     respond: Respond, shape: Shape, request: Request, timeout: float | None
 ) -> Generator[Any, None, None]:
-    channel = _start_thread(respond, shape, request)
+    """From the long-lived loop, or a thread of the pool."""
+    deadline = None if timeout is None else _Deadline(timeout)
+    channel: Channel[Any] = Channel()
+    running = None
+    if shape.is_async:
+        stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
+        running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
+    else:
+        _start_thread(respond, shape, request, channel)
     try:
-        yield from _read(channel, timeout)
+        while True:
+            if deadline is None or channel.finished:  # in time, however late it is read
+                batch = channel.take()
+            else:
+                try:
+                    batch = channel.take(deadline.left)
+                except Empty:
+                    raise deadline.missed() from None
+                if not channel.finished:
+                    deadline.check()
+            if batch is None:
+                return
+            yield from batch
     finally:
         request.cancellation.set()
         channel.close()
+        if running is not None:  # a thread cannot be stopped; it hears of it by `request.cancelled` or the channel
+            running.stop()
 
 
 async def _aparts_from_thread(
     respond: Respond, shape: Shape, request: Request, timeout: float | None
 ) -> AsyncGenerator[Any, None]:
     deadline = None if timeout is None else _Deadline(timeout)
-    channel = _start_thread(respond, shape, request)
+    channel: Channel[Any] = Channel()
+    _start_thread(respond, shape, request, channel)
     try:
-        while (batch := await _atake(channel, deadline)) is not None:
+        while True:
+            if deadline is None or channel.finished:  # in time, however late it is read
+                batch = await channel.atake()
+            else:
+                batch = await deadline.wait_for(channel.atake())
+                if not channel.finished:
+                    deadline.check()
+            if batch is None:
+                return
             for part in batch:
                 yield part
     finally:
@@ -155,41 +154,15 @@ async def _aparts_from_thread(
         channel.close()
 
 
-# --- from the long-lived loop ---
+def _start_thread(respond: Respond, shape: Shape, request: Request, channel: Channel[Any]) -> None:
+    """Answer into `channel` in a thread, in the caller's context."""
 
+    def produce() -> None:
+        if not channel.closed:  # else the caller left while this waited for a thread
+            channel.fill(_own_parts(respond, shape, request))
 
-def _parts_from_loop(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None
-) -> Generator[Any, None, None]:
-    channel: Channel[Any] = Channel()
-    work = _aproduce(DetachedAsyncGenerator(_own_aparts(respond, shape, request)), channel)
-    running = long_lived_loop().submit(work, contextvars.copy_context())
-    try:
-        yield from _read(channel, timeout)
-    finally:
-        request.cancellation.set()
-        channel.close()
-        running.stop()
-
-
-async def _aproduce(stream: DetachedAsyncGenerator[Any], channel: Channel[Any]) -> None:
-    try:
-        try:
-            async for part in stream:
-                if not await channel.aput(part):
-                    break
-        finally:
-            await stream.aclose()
-    except asyncio.CancelledError as error:
-        channel.finish(error)
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the reader must see it
-        channel.finish(error)
-    else:
-        channel.finish()
-
-
-# --- reading, with a deadline ---
+    context = contextvars.copy_context()
+    spawn(lambda: context.run(produce))
 
 
 class _Deadline:
@@ -222,32 +195,5 @@ class _Deadline:
     def missed(self) -> ModelTimeoutError:
         return ModelTimeoutError(
             f"The answer took longer than timeout={self._timeout!r} seconds. "
-            "Raise `timeout`, or set it to None to wait for ever."
+            "Raise `timeout`, or set it to None for no limit."
         )
-
-
-def _read(channel: Channel[Any], timeout: float | None) -> Iterator[Any]:
-    deadline = None if timeout is None else _Deadline(timeout)
-    while (batch := _take(channel, deadline)) is not None:
-        yield from batch
-
-
-def _take(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
-    if deadline is None or channel.finished:  # in time, however late it is read
-        return channel.take()
-    try:
-        batch = channel.take(deadline.left)
-    except Empty:
-        raise deadline.missed() from None
-    if not channel.finished:
-        deadline.check()
-    return batch
-
-
-async def _atake(channel: Channel[Any], deadline: _Deadline | None) -> list[Any] | None:
-    if deadline is None or channel.finished:
-        return await channel.atake()
-    batch = await deadline.wait_for(channel.atake())
-    if not channel.finished:
-        deadline.check()
-    return batch

@@ -7,7 +7,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
-from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, generation_chunk, joined
+from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, join_pieces
+from langplug._answer.fast_chunks import generation_chunk
 from langplug._answer.parser import Piece
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import aparts, parts
@@ -173,7 +174,7 @@ class ModelRun:
         if self._plan.requirement is not None:
             return pieces if self._plan.live else ()
         if len(self._seen) - self._joined >= JOINED_AT_ONCE:
-            self._seen[self._joined :] = joined(self._seen[self._joined :])
+            self._seen[self._joined :] = join_pieces(self._seen[self._joined :])
             self._joined = len(self._seen)
         return pieces
 
