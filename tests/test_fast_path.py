@@ -1,4 +1,4 @@
-"""The short way of a call that nobody listens to gives what langchain-core's own way gives.
+"""The fast path of a call without callbacks gives what langchain-core's own way gives.
 
 Each case runs twice on a model made anew: unheard, and with a callback handler that does nothing, which sends it
 through langchain-core. What comes out is compared to the last field; ids that differ from run to run are numbered in
@@ -111,7 +111,7 @@ def numbered(text: str) -> str:
 
 
 def both(way: Way, make: Callable[[], Any], given: Any, config: Any = None, **kwargs: Any) -> str:
-    """What comes by the short way, having seen to it that langchain-core's gives the same."""
+    """What the fast path gives, having seen to it that langchain-core's gives the same."""
     unheard = outcome(way, make(), given, config, **kwargs)
     heard = outcome(way, make(), given, {**(config or {}), "callbacks": [Deaf()]}, **kwargs)
     assert heard == unheard

@@ -1,4 +1,4 @@
-"""The short way is taken if nobody listens to a call, and only then; and it keeps nothing.
+"""The fast path is taken by calls without callback handlers, and by no others; and it keeps nothing.
 
 That it gives what langchain-core's way gives is shown in `test_fast_path.py`.
 """

@@ -113,7 +113,7 @@ def test_whatever_json_comes_it_is_an_answer_or_a_typed_error(values: list[Any])
         pieces = [piece for part in [*parts, *reader.end()] for piece in parser.feed(part)]
         for piece in [*pieces, *parser.end()]:
             builder.add(piece)
-        builder.message(Closing(parser.usage.result(), parser.metadata))
+        builder.message(Closing(parser.usage(), parser.metadata))
     except ModelError:
         pass
 

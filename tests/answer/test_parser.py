@@ -225,7 +225,7 @@ def test_what_is_known_of_the_end_is_kept() -> None:
         one.id,
         one.additional_kwargs,
     )
-    assert {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3} == one.usage.result()
+    assert {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3} == one.usage()
 
 
 # --- whole messages ---
@@ -260,7 +260,7 @@ def test_chunks_of_messages_add_up() -> None:
     ]
     (call,) = run(one, chunks)
     assert ("f", "i", {"a": 1}) == (call.name, call.id, call.parsed)
-    assert {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5} == one.usage.result()
+    assert {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5} == one.usage()
 
 
 # --- what is not a part ---

@@ -64,7 +64,7 @@ def settled(parts: list[Part]) -> tuple[str, str, Any, Any]:
     """What a whole answer comes to: text, reason, usage and metadata."""
     turn = AnswerParser(owner="test")
     pieces = [piece for part in parts for piece in turn.feed(part)] + turn.end()
-    return "".join(map(str, pieces)), turn.reason, turn.usage.result(), turn.metadata
+    return "".join(map(str, pieces)), turn.reason, turn.usage(), turn.metadata
 
 
 # --- what is an answer ---

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 
 from langplug._answer import from_message, from_openai
 from langplug._answer.reasoning import ReasoningSplitter
@@ -36,7 +37,6 @@ class AnswerParser:
         metadata: More for `response_metadata`.
         additional_kwargs: More for the message's `additional_kwargs`.
         id: The message's id, if the source gave one.
-        usage: The tokens that the source reported.
         dropped_calls: How many calls came beyond those that the request allows.
     """
 
@@ -57,13 +57,14 @@ class AnswerParser:
         self.metadata: dict[str, Any] = {}
         self.additional_kwargs: dict[str, Any] = {}
         self.id: str | None = None
-        self.usage = UsageMeter()
         self.dropped_calls = 0
         self._owner = owner
         self._splitter = reasoning
         self._cutter = StopCutter(stop, include=include_stop) if stop else None
         self._call_parser = calls_in_text
-        self._assembler = CallAssembler()
+        # Made when they are first needed: most answers report usage once or never, and call nothing.
+        self._meter: UsageMeter | None = None
+        self._assembler: CallAssembler | None = None
         self._calls_left = most_calls
         self._called = False
         self._owes_finish = False
@@ -83,7 +84,7 @@ class AnswerParser:
         if self.stopped:
             # A source that ends at the stop string by itself still reports its usage after it, and its reason.
             if isinstance(part, Usage):
-                self.usage.add(part)
+                self._add_usage(part)
             elif not isinstance(part, Finish):
                 self.runs_on = True
             return ()
@@ -92,7 +93,7 @@ class AnswerParser:
         if isinstance(part, Reasoning | ToolCall):
             return self._feed_whole(part, inside)
         if isinstance(part, Usage):
-            self.usage.add(part)
+            self._add_usage(part)
             return ()
         if isinstance(part, Finish):
             if inside is None:
@@ -124,7 +125,8 @@ class AnswerParser:
 
     def rest(self) -> list[Piece]:
         """What is held back, for when the answer breaks off."""
-        return [*self._flush_text(), *self._admit(self._assembler.flush())]
+        pieces = self._flush_text()
+        return pieces if self._assembler is None else [*pieces, *self._admit(self._assembler.flush())]
 
     # --- text ---
 
@@ -184,7 +186,7 @@ class AnswerParser:
             if part.name or part.id:  # most fragments have neither, and so nothing to check
                 self._check(part, inside)
             try:
-                pieces += self._admit(self._assembler.feed(part))
+                pieces += self._assemble(part)
             except TypeError as error:
                 raise self._refusal(part, inside, str(error)) from error
         else:
@@ -204,10 +206,15 @@ class AnswerParser:
         pieces: list[Piece] = []
         for one in found:
             if isinstance(one, ToolCall):
-                pieces += self._admit(self._assembler.feed(one))
+                pieces += self._assemble(one)
             elif one:
                 pieces.append(one)
         return pieces
+
+    def _assemble(self, fragment: ToolCall) -> list[WholeCall]:
+        if self._assembler is None:
+            self._assembler = CallAssembler()
+        return self._admit(self._assembler.feed(fragment))
 
     def _admit(self, calls: list[WholeCall]) -> list[WholeCall]:
         """Those of `calls` that the request still allows."""
@@ -220,6 +227,15 @@ class AnswerParser:
         return admitted
 
     # --- the end ---
+
+    def _add_usage(self, report: Usage) -> None:
+        if self._meter is None:
+            self._meter = UsageMeter()
+        self._meter.add(report)
+
+    def usage(self) -> UsageMetadata | None:
+        """The tokens that the source reported, if it did."""
+        return None if self._meter is None else self._meter.result()
 
     def _note_finish(self, finish: Finish) -> None:
         self.reason = finish.reason or self.reason

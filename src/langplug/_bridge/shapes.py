@@ -18,12 +18,15 @@ class Shape(Enum):
     @property
     def is_async(self) -> bool:
         """Whether it runs on an event loop."""
-        return self in (Shape.COROUTINE, Shape.ASYNC_GENERATOR)
+        return self in ASYNC_SHAPES
 
     @property
     def streams(self) -> bool:
         """Whether it gives its answer piece by piece."""
         return self in (Shape.GENERATOR, Shape.ASYNC_GENERATOR)
+
+
+ASYNC_SHAPES = frozenset({Shape.COROUTINE, Shape.ASYNC_GENERATOR})
 
 
 def shape_of(function: Callable[..., Any]) -> Shape:

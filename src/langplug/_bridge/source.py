@@ -16,7 +16,7 @@ from langchain_core.exceptions import ModelTimeoutError
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.channel import Channel
 from langplug._bridge.loop import long_lived_loop
-from langplug._bridge.shapes import Shape
+from langplug._bridge.shapes import ASYNC_SHAPES, Shape
 from langplug._bridge.threads import spawn
 from langplug._errors import IncompleteAnswerError
 from langplug._request import Request
@@ -28,7 +28,7 @@ Respond = Callable[[Request], Any]
 
 def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
     """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
-    if shape.is_async or timeout is not None:  # only from another thread can one leave a function that blocks
+    if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
         return _parts_from_elsewhere(respond, shape, request, timeout)
     return _own_parts(respond, shape, request)
 
@@ -37,7 +37,7 @@ def aparts(
     respond: Respond, shape: Shape, request: Request, timeout: float | None = None
 ) -> DetachedAsyncGenerator[Any]:
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
-    if not shape.is_async:
+    if shape not in ASYNC_SHAPES:
         return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
     stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
     if timeout is None:
@@ -105,7 +105,7 @@ def _parts_from_elsewhere(
     deadline = None if timeout is None else _Deadline(timeout)
     channel: Channel[Any] = Channel()
     running = None
-    if shape.is_async:
+    if shape in ASYNC_SHAPES:
         stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
         running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
     else:

@@ -10,8 +10,8 @@ Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a n
 * a cache hit invented usage where none had been reported;
 * all hits of a cache entry were one message: changed by one who got it, changed for all, and with one id.
 
-And a call that no callback handler hears of (`_unheard.py`) goes past the callbacks, which cost most of what a short
-call and a chunk cost.
+And there is a fast path: a call without callback handlers goes past langchain-core's callbacks, which cost most of what
+a short call and a chunk cost. It gives the same chunks, messages, ids and errors; `tests/test_fast_path.py` compares.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ import inspect
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
+from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager, Callbacks
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models._utils import _normalize_messages  # pyright: ignore[reportPrivateUsage]
@@ -30,10 +30,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.utils import LC_ID_PREFIX
+from langchain_core.utils.uuid import uuid7
 
 from langplug._bridge.async_generators import DetachedAsyncGenerator
-from langplug._model.fast_path import Streaming, as_generated, fast_path_run_id
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +63,7 @@ TO_AN_ANSWER = ("generate_prompt", "generate", "_generate_with_cache", "_generat
 TO_AN_ANSWER_ASYNC = ("agenerate_prompt", "agenerate", "_agenerate_with_cache", "_agenerate")
 TO_A_STREAM = ("_stream",)
 TO_A_STREAM_ASYNC = ("_astream",)
-"""Methods by way of which langchain-core comes to a call. The short way is none for a model that has its own."""
+"""The methods through which langchain-core comes to a call. A model with one of its own takes no fast path."""
 
 
 def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +92,56 @@ def with_signature(method: F) -> F:
     return method
 
 
+# --- the fast path: may it be taken, and what it gives ---
+
+
+class Streaming(Protocol):
+    """One call of a model, ready to be answered in chunks that all have one id."""
+
+    def messages(self, message_id: str | None = None) -> Generator[AIMessageChunk, None, None]:
+        """The answer chunk by chunk."""
+        ...
+
+    def amessages(self, message_id: str | None = None) -> AsyncGenerator[AIMessageChunk, None]:
+        """As `messages`, for an event loop."""
+        ...
+
+
+def fast_path_run_id(
+    model: BaseChatModel,
+    config: RunnableConfig | None,
+    manager: type[CallbackManager] | type[AsyncCallbackManager],
+) -> str | None:
+    """The id of this run's messages if no callback handler is attached to it, and the fast path may be taken.
+
+    The decision is langchain-core's own: the call's configuration, also that of a run around it, the model's
+    callbacks, `verbose` and `set_debug`, tracing by environment, and hooks such as `get_usage_metadata_callback`.
+
+    Raises:
+        RuntimeError: As langchain-core does, if the environment asks for the tracer that it has no more.
+    """
+    ensured = ensure_config(config)
+    callbacks = ensured.get("callbacks")
+    if _has_handlers(callbacks) or _has_handlers(model.callbacks):  # what else there is need not be looked up
+        return None
+    if manager.configure(callbacks, model.callbacks, model.verbose).handlers:
+        return None
+    run_id = ensured.get("run_id")
+    return f"{LC_ID_PREFIX}-{uuid7() if run_id is None else run_id}"
+
+
+def _has_handlers(callbacks: Callbacks) -> bool:
+    return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
+
+
+def as_generated(result: ChatResult, run: str) -> AIMessage:
+    """The first answer of `result`, with the id that langchain-core gives it in `run` unless it has one."""
+    message = cast("AIMessage", result.generations[0].message)
+    if message.id is None:
+        message.id = f"{run}-0"
+    return message
+
+
 class PatchedChatModel(BaseChatModel):
     """`BaseChatModel` without the faults that a subclass can mend."""
 
@@ -104,7 +155,7 @@ class PatchedChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AIMessage:
-        """As langchain-core's, and by the short way if nobody listens."""
+        """As langchain-core's, and by the fast path without callback handlers."""
         plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
         if not plain or (run := fast_path_run_id(self, config, CallbackManager)) is None:
             return super().invoke(input, config, stop=stop, **kwargs)
@@ -118,7 +169,7 @@ class PatchedChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AIMessage:
-        """As langchain-core's, and by the short way if nobody listens."""
+        """As langchain-core's, and by the fast path without callback handlers."""
         plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
         if not plain or (run := fast_path_run_id(self, config, AsyncCallbackManager)) is None:
             return await super().ainvoke(input, config, stop=stop, **kwargs)
@@ -243,7 +294,7 @@ class PatchedChatModel(BaseChatModel):
                 for source in opened:
                     await source.aclose()
 
-    # --- the short way, when nobody listens; mangled names, since authors call attributes of theirs as they like ---
+    # --- the fast path; mangled names, since authors call attributes of theirs as they like ---
 
     def __langplug_open__(
         self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]

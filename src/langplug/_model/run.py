@@ -227,7 +227,7 @@ class ModelRun:
         self._seen.extend(self._parser.rest())
         if not self._seen:
             return None
-        return self._message(Closing(self._parser.usage.result(), dict(self._parser.metadata), id=self._parser.id))
+        return self._message(Closing(self._parser.usage(), dict(self._parser.metadata), id=self._parser.id))
 
     def _closing(self) -> Closing:
         """What is known of the answer now that it has ended."""
@@ -254,7 +254,7 @@ class ModelRun:
 
     def _usage(self) -> UsageMetadata | None:
         """The tokens used, by all attempts together; those of one that reported none are estimated, if they can be."""
-        used = self._parser.usage.result()
+        used = self._parser.usage()
         if used is None and (count := self._model.token_counter) is not None:
             read = sum(count(str(message.text)) for message in self._request.messages)
             wrote = count("".join(piece for piece in self._seen if isinstance(piece, str)))
