@@ -44,7 +44,10 @@ def check_fields(cls: Any) -> None:
         annotation = cls.model_fields[name].annotation
         for base in filter(_is_ours, cls.__mro__[1:]):
             setting = getattr(base, "__pydantic_fields__", {}).get(name)
-            if setting is not None and not _narrows(annotation, setting.annotation):
+            if setting is None or Any in (annotation, setting.annotation):
+                continue
+            # Each alternative of the declared type is one of the setting's, their parameters aside.
+            if not _alternatives(annotation) <= _alternatives(setting.annotation):
                 raise TypeError(
                     f"{where} is declared as {_type_name(annotation)}, but every chat model has a setting {name!r}: "
                     f"{_type_name(setting.annotation)}. Keep that type, or choose another name."
@@ -58,11 +61,6 @@ def check_fields(cls: Any) -> None:
 
 def _is_ours(cls: type) -> bool:
     return (cls.__module__ or "").startswith(_OURS)
-
-
-def _narrows(declared: Any, inherited: Any) -> bool:
-    """Whether each alternative of the `declared` type is one of the `inherited` type, their parameters aside."""
-    return Any in (declared, inherited) or _alternatives(declared) <= _alternatives(inherited)
 
 
 def _alternatives(annotation: Any) -> set[Any]:

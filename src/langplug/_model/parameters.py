@@ -88,7 +88,11 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     }
     # By the annotation, not by the value: a field of `SecretStr | None` is secret while it is None, too.
     secret = {name for name, field in fields.items() if _holds_secret(field.annotation)}
-    redeclared = _declared_by_authors(cls)
+    # What authors declare, such as a `name` of their own, and not langplug or langchain-core alone.
+    authors = [
+        base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
+    ]
+    redeclared = {name for base in authors for name in get_annotations(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name
@@ -117,12 +121,6 @@ def _holds_secret(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes | Secret):
         return True
     return any(_holds_secret(inner) for inner in get_args(annotation))
-
-
-def _declared_by_authors(cls: type[BaseChatModel]) -> frozenset[str]:
-    """The fields that authors declare, such as a `name` of their own, and not langplug or langchain-core alone."""
-    theirs = (base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS))
-    return frozenset(name for base in theirs for name in get_annotations(base))
 
 
 def sort_call_arguments(

@@ -79,8 +79,12 @@ class Plan:
             params={name: getattr(model, name) for name in overrides} if overrides else {},
             keep_reasoning=model.keep_reasoning,
         )
-        if model.adaptations == "refuse":
-            self._refuse_adaptations(request.stop)
+        helped = [*(note["feature"] for note in self.adaptations), *(["stop"] if request.stop else [])]
+        if helped and model.adaptations == "refuse":
+            raise UnsupportedError(
+                f"{owner} cannot do {helped[0]!r} by itself, and adaptations='refuse' forbids langplug to do it "
+                "in its place. Leave it out, or set adaptations='note'."
+            )
         # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
         self.request = self._write_tools(request) if model.tool_calling == "prompted" else request
         if tooling:
@@ -112,14 +116,6 @@ class Plan:
         if self._prompts_schema:
             notes.append(_note("structured_output", "prompted, checked, and asked for again where it does not fit"))
         return notes
-
-    def _refuse_adaptations(self, stop: tuple[str, ...]) -> None:
-        needed = [*(note["feature"] for note in self.adaptations), *(["stop"] if stop else [])]
-        if needed:
-            raise UnsupportedError(
-                f"{self._owner} cannot do {needed[0]!r} by itself, and adaptations='refuse' forbids langplug to do it "
-                "in its place. Leave it out, or set adaptations='note'."
-            )
 
     def _tool_format(self) -> ToolFormat:
         """How calls stand in the model's text: as its `tool_format` says, else as models of its kind write them."""
@@ -168,7 +164,11 @@ class Plan:
             text = ANSWER_IN_JSON.format(lead=lead, schema=_compact(json_schema_of(self._schema)))
             request = replace(request, messages=tuple(with_instructions(request.messages, text)))
         if schema is not None:
-            request = replace(request, schema=schema, strict=_strict_in(tooling))
+            # Whether the model is to keep to it to the letter, by our keyword or in OpenAI's form.
+            asked = tooling.get("response_format")
+            form = asked.get("json_schema") if isinstance(asked, Mapping) else None
+            strict = tooling.get("strict", form.get("strict") if isinstance(form, Mapping) else None)
+            request = replace(request, schema=schema, strict=strict if isinstance(strict, bool) else None)
         self.request = request
         if box.forced:
             self.requirement = CallRequirement(box, "give" if for_a_parser else "raise")
@@ -237,14 +237,6 @@ def _schema_in(response_format: Any) -> Any:
     if kind == "text":
         return None
     return ANY_JSON if kind == "json_object" else response_format
-
-
-def _strict_in(tooling: Mapping[str, Any]) -> bool | None:
-    """Whether the schema is to be kept to the letter, as `with_structured_output` or OpenAI's form says it."""
-    response_format = tooling.get("response_format")
-    inner = response_format.get("json_schema") if isinstance(response_format, Mapping) else None
-    strict = tooling.get("strict", inner.get("strict") if isinstance(inner, Mapping) else None)
-    return strict if isinstance(strict, bool) else None
 
 
 def _compact(schema: Mapping[str, Any]) -> str:
