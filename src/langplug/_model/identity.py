@@ -32,8 +32,11 @@ from pydantic.fields import FieldInfo
 
 from langplug._model.langchain import llm_string
 from langplug._resources import Resource
+from langplug._tools.toolbox import ToolDict
 
 _SCALARS = (str, int, float, bool, types.NoneType)
+
+_DICTS = (dict, ToolDict)
 
 _TEXT_LIKE = (
     dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, complex,
@@ -66,7 +69,7 @@ def _to_plain(value: Any) -> Any:  # noqa: C901 - a table of kinds, read from th
     if kind in _SCALARS:
         return value
     # A subclass of dict may be anything, such as a lazy mapping over a client: only the builtin types are entered.
-    if kind is dict:
+    if kind in _DICTS:
         shown = {str(key): item for key, item in value.items() if not is_secret(item)}
         return {
             key: _to_plain(item)
@@ -141,7 +144,7 @@ def _fingerprint_of_compound(value: Any, kind: type, inside: set[int]) -> Any:  
     def follow(items: Iterable[Any]) -> list[Any]:
         return [_fingerprint(item, inside) for item in items]
 
-    if kind is dict:
+    if kind in _DICTS:
         return ["dict", sorted((follow(pair) for pair in value.items()), key=repr)]
     if kind is list or kind is tuple:
         return [kind.__name__, *follow(value)]
