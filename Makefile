@@ -1,5 +1,5 @@
-# Everything that langplug does for its users and developers, from nothing but python3 (3.11+) and make.
-# Each step says one line on stderr; stdout belongs to what the step is for.
+# Everything that users and developers of langplug need to run. It takes only python3 (3.11 or newer) and make.
+# Each step reports one line on stderr; stdout is for the step's own output.
 
 PYTHON ?= python3
 WEIGHTS := smollm2
@@ -14,14 +14,14 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The prompt reaches the command through the environment, as it was typed: neither make nor the shell reads its $, ` or quotes.
+# The prompt goes to the command through the environment, exactly as typed: neither make nor the shell expands it.
 override PROMPT := $(value PROMPT)
 export PROMPT
 
 say = @echo 'langplug: $(1)' >&2
-check_python = import sys; sys.version_info >= (3, 11) or sys.exit("langplug needs Python 3.11 or newer, and $(PYTHON) is " \
-	+ sys.version.split()[0] + ": name another, as in make $(or $(firstword $(MAKECMDGOALS)),chat) PYTHON=python3.13")
-# Installs from the locks alone: what has to be built is built with what build.txt holds, so nothing unpinned is fetched.
+check_python = import sys; sys.version_info >= (3, 11) or sys.exit("langplug needs Python 3.11 or newer, but $(PYTHON) is " \
+	+ sys.version.split()[0] + ". Choose another, as in: make $(or $(firstword $(MAKECMDGOALS)),chat) PYTHON=python3.13")
+# Installs from the locks only. What has to be built is built with the tools in build.txt, so nothing unpinned is fetched.
 install = $(BIN)/uv pip install --quiet --no-build-isolation --python $(BIN)/python
 compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE)
@@ -30,14 +30,15 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# `set -m` gives the conversation the terminal for itself, so that Ctrl-C stops an answer and not make; Ctrl-Z would lose it.
+# `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
+# Ctrl-Z is ignored, because make could not bring the conversation back.
 .PHONY: chat
-chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks once and prints the answer
+chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks one question and prints the answer
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	@if [ -t 0 ]; then set -m; trap "" TSTP; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}; exit $$?
 
 .PHONY: test
-test: lint type $(VENV)/.dev ## Check everything: lint, types, tests, the examples in the docs
+test: lint type $(VENV)/.dev ## Check everything that matters: style, types, tests, the examples in the docs
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,tests)
 	@$(BIN)/python -m pytest
@@ -55,27 +56,27 @@ type: $(VENV)/.dev ## Check types with mypy and pyright
 	@$(BIN)/pyright
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure what langplug costs, beside its peers
+bench: $(VENV)/.dev ## Measure what langplug costs, compared with langchain-core alone
 	@$(BIN)/python benchmarks/framework.py
 
 .PHONY: peers
-peers: $(PEERS)/.peers ## Install other people's models, for the two below
+peers: $(PEERS)/.peers ## Install other packages' models, for versus and scoreboard
 
 .PHONY: versus
-versus: peers ## Measure ChatEndpoint beside its peers for half an hour; writes docs/performance.md
+versus: peers ## Compare ChatEndpoint with other packages' models (half an hour); writes docs/performance.md
 	@$(PEERS)/bin/python benchmarks/endpoint.py --write
 
 .PHONY: scoreboard
-scoreboard: peers ## Check langplug's models and other people's; writes docs/scoreboard.md
+scoreboard: peers ## Check langplug's models and other packages'; writes docs/scoreboard.md
 	$(call say,scoreboard)
 	@$(PEERS)/bin/python scoreboard/scoreboard.py
 
 .PHONY: mutants
-mutants: $(VENV)/.dev ## Try every check on the models that are wrong on purpose; writes docs/mutants.md
+mutants: $(VENV)/.dev ## Run every check on models with deliberate faults; writes docs/mutants.md
 	@$(BIN)/python -m tests.check.table --standard --write
 
 .PHONY: lock
-lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade takes the newest
+lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade upgrades everything
 	$(call say,locks)
 	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
@@ -83,7 +84,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 
 .PHONY: clean
-clean: ## Remove what make made here; pulled weights stay in the user's cache
+clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
 	@rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.build: $(LOCK)/build.txt
@@ -93,14 +94,14 @@ $(VENV)/.build: $(LOCK)/build.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement $(LOCK)/build.txt
 	@touch $@
 
-# A lock that has changed, or a changed pyproject.toml, installs again; else nothing is done.
+# Installs again if a lock or a pyproject.toml has changed; otherwise does nothing.
 $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $<)
 	@$(install) --require-hashes --requirement $<
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# The peers live in an environment of their own: they bring much that no user of langplug needs.
+# The other packages live in an environment of their own: they install much that no user of langplug needs.
 $(PEERS)/.peers: $(LOCK)/peers.txt pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $<)
 	@$(PYTHON) -m venv $(PEERS)

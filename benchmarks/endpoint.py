@@ -1,14 +1,15 @@
-"""`ChatEndpoint` beside its peers: the same server, the same bytes, one run.
+"""`ChatEndpoint` compared with its peers: the same server, the same bytes, one run.
 
     make peers && .venv-peers/bin/python benchmarks/endpoint.py [--quick] [--write]
 
-Every contestant asks the same server (`langplug.testing.Backend`) from a process of its own, the client pinned to one
-core and the server to another where the system lets them. Times are CPU time of the client's process, all threads
-included. In each round every contestant has its turn, so that a busy machine is busy for all; told are the median of
-the rounds, and the lowest and the highest. "Heard" are calls with a callback handler that does nothing: one that is
-called in place, as LangGraph's and LangSmith's are, or one that langchain-core runs in a task for each event.
+Every contestant asks the same server (`langplug_backend.Backend`) from a process of its own, the client pinned to one
+core and the server to another where the system allows it. Times are CPU time of the client's process, all threads
+included. Every contestant runs once in each round, so that a busy machine slows down all of them. Reported are the
+median of the rounds, the lowest and the highest. "With callbacks" is a call with a callback handler that does nothing
+and is called inline, as LangGraph's and LangSmith's are; "with async callbacks", one that langchain-core runs in a task
+for each event.
 
-A full run takes half an hour: most of it is what the peers take for 1,000 streams.
+A full run takes half an hour, most of which the peers need for 1,000 streams.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 Every row is measured in `rounds` rounds, each timing all of its contestants one after the other, so that a busy machine
 slows all alike. Times are CPU time of the process, threads included, in microseconds; what is printed is the median,
-the spread (lowest and highest round) and the ratio of medians to the row's peer. "Heard" are calls with a callback
-handler, as tracing and LangGraph add one; without one langplug goes past langchain-core's callbacks.
+the spread (lowest and highest round) and the ratio of medians to the row's peer. "With callbacks" is a call with
+a callback handler, as tracing and LangGraph add one; without one, langplug bypasses langchain-core's callbacks.
 """
 
 import argparse
@@ -41,8 +41,8 @@ class Listener(BaseCallbackHandler):
     run_inline = True
 
 
-UNHEARD = RunnableConfig()
-HEARD = RunnableConfig(callbacks=[Listener()])
+WITHOUT_CALLBACKS = RunnableConfig()
+WITH_CALLBACKS = RunnableConfig(callbacks=[Listener()])
 
 
 # --- contestants: what one writes by hand against langchain-core, and with langplug ---
@@ -137,12 +137,12 @@ TOOLS = [
 # --- what is done with them ---
 
 
-def invoke(model: Runnable[Any, Any], config: RunnableConfig = UNHEARD, times: int = 300) -> float:
+def invoke(model: Runnable[Any, Any], config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 300) -> float:
     """Microseconds per `invoke`."""
     return _per(times, lambda: [model.invoke("hi", config) for _ in range(times)])
 
 
-def ainvoke(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 300) -> float:
+def ainvoke(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 300) -> float:
     """Microseconds per `ainvoke`, one after the other on one loop."""
 
     async def calls() -> None:
@@ -152,12 +152,12 @@ def ainvoke(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int =
     return _per(times, lambda: asyncio.run(calls()))
 
 
-def stream(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 3) -> float:
+def stream(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 3) -> float:
     """Microseconds per chunk of `stream`."""
     return _per(times * CHUNKS, lambda: [sum(1 for _ in model.stream("hi", config)) for _ in range(times)])
 
 
-def astream(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int = 3) -> float:
+def astream(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 3) -> float:
     """Microseconds per chunk of `astream`."""
 
     async def streams() -> None:
@@ -168,7 +168,7 @@ def astream(model: BaseChatModel, config: RunnableConfig = UNHEARD, times: int =
     return _per(times * CHUNKS, lambda: asyncio.run(streams()))
 
 
-def open_kib(model: BaseChatModel, config: RunnableConfig = UNHEARD, streams: int = 200) -> float:
+def open_kib(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, streams: int = 200) -> float:
     """KiB that an `astream` holds while it is open, after 100 chunks that nobody kept."""
 
     async def begun() -> AsyncIterator[AIMessageChunk]:
@@ -243,25 +243,25 @@ def rows(rounds: int) -> Iterator[Row]:
     core, core_sync = CoreModel(), CoreSyncModel()
     function, coroutine = PlugFunction(), PlugCoroutine()
     generator, agenerator = PlugGenerator(), PlugAsyncGenerator()
-    for heard, config in (("", UNHEARD), (", heard", HEARD)):
+    for handler, config in (("", WITHOUT_CALLBACKS), (", with callbacks", WITH_CALLBACKS)):
         unit, peer = "µs/call", "core alone"
-        yield row(f"invoke, a function{heard}", unit, partial(invoke, function, config), peer,
+        yield row(f"invoke, a function{handler}", unit, partial(invoke, function, config), peer,
                   partial(invoke, core, config), rounds)  # fmt: skip
-        yield row(f"ainvoke, an async function{heard}", unit, partial(ainvoke, coroutine, config), peer,
+        yield row(f"ainvoke, an async function{handler}", unit, partial(ainvoke, coroutine, config), peer,
                   partial(ainvoke, core, config), rounds)  # fmt: skip
         unit = "µs/chunk"
-        yield row(f"stream, a generator{heard}", unit, partial(stream, generator, config), peer,
+        yield row(f"stream, a generator{handler}", unit, partial(stream, generator, config), peer,
                   partial(stream, core, config), rounds)  # fmt: skip
-        yield row(f"astream, an async generator{heard}", unit, partial(astream, agenerator, config), peer,
+        yield row(f"astream, an async generator{handler}", unit, partial(astream, agenerator, config), peer,
                   partial(astream, core, config), rounds)  # fmt: skip
-        yield row(f"an open astream{heard}", "KiB", partial(open_kib, agenerator, config), peer,
+        yield row(f"an open astream{handler}", "KiB", partial(open_kib, agenerator, config), peer,
                   partial(open_kib, core, config), 1)  # fmt: skip
     yield row("ainvoke, a function", "µs/call", partial(ainvoke, function), "core's executor",
               partial(ainvoke, core_sync), rounds)  # fmt: skip
     yield row("astream, a generator", "µs/chunk", partial(astream, generator), "native async generator, ours",
               partial(astream, agenerator), rounds)  # fmt: skip
-    yield row("astream, a generator, heard", "µs/chunk", partial(astream, generator, HEARD), "core's executor",
-              partial(astream, core_sync, HEARD), rounds)  # fmt: skip
+    yield row("astream, a generator, with callbacks", "µs/chunk", partial(astream, generator, WITH_CALLBACKS),
+              "core's executor", partial(astream, core_sync, WITH_CALLBACKS), rounds)  # fmt: skip
     yield row("astream, a generator", "µs/chunk", partial(astream, generator), "core's executor",
               partial(astream, core_sync), rounds)  # fmt: skip
     for name, tooled in (("50 bound tools", PlugNative()), ("50 bound tools, in the prompt", function)):

@@ -91,9 +91,11 @@ class Contestant:
     @property
     def title(self) -> str:
         """The name, with who listens."""
-        return {"none": self.name, "inline": f"{self.name}, heard", "async": f"{self.name}, heard in tasks"}[
-            self.listener
-        ]
+        return {
+            "none": self.name,
+            "inline": f"{self.name}, with callbacks",
+            "async": f"{self.name}, with async callbacks",
+        }[self.listener]
 
 
 CONTESTANTS = {

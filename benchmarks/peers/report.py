@@ -64,7 +64,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def single_table(samples: Samples) -> list[str]:
     """One call at a time: a row for each contestant."""
     units = {"us": "µs", "ms": "ms"}
-    per = {"invoke": " a call", "ainvoke": " a call", "paced": " a token", "burst": " a token", "first": ""}
+    per = {"invoke": " per call", "ainvoke": " per call", "paced": " per token", "burst": " per token", "first": ""}
     head = ["", *(f"{SCENARIOS[name].title}, {units[UNITS[name]]}{per[name]}" for name in SINGLE)]
     rows = []
     for title in CONTESTANTS:
@@ -77,10 +77,10 @@ def single_table(samples: Samples) -> list[str]:
 def many_table(samples: Samples) -> list[str]:
     """Many streams at a time: a row for each contestant."""
     columns = [
-        ("200", "us", "200: µs a token"),
-        ("1000", "us", "1,000: µs a token"),
-        ("1000", "rate", "1,000: tokens a second"),
-        ("held", "kib", "1,000: KiB a stream"),
+        ("200", "us", "200: µs per token"),
+        ("1000", "us", "1,000: µs per token"),
+        ("1000", "rate", "1,000: tokens per second"),
+        ("held", "kib", "1,000: KiB per stream"),
     ]
     rows = []
     for title in CONTESTANTS:
@@ -93,9 +93,9 @@ def many_table(samples: Samples) -> list[str]:
 def ratio_table(samples: Samples) -> list[str]:
     """What ChatEndpoint takes of what each peer takes, with the same listener."""
     columns = [*((name, UNITS[name]) for name in SINGLE), ("200", "us"), ("1000", "us"), ("held", "kib")]
-    head = ["ChatEndpoint's share of", *(_ratio_head(name, unit) for name, unit in columns)]
+    head = ["ChatEndpoint as a share of", *(_ratio_head(name, unit) for name, unit in columns)]
     rows = []
-    for listener in ("", ", heard", ", heard in tasks"):
+    for listener in ("", ", with callbacks", ", with async callbacks"):
         for peer in PEERS:
             found = [ratio(samples, name, OURS + listener, peer + listener, unit) for name, unit in columns]
             if any(found):
@@ -140,20 +140,20 @@ class Aim:
 
 def aims(samples: Samples) -> Iterator[Aim]:
     """What `ChatEndpoint` is to reach, and what it does."""
-    cpu = "CPU a token, 1,000 streams"
-    yield Aim(f"{cpu}, of hand-written", 0.20, ratio(samples, "1000", OURS, "hand-written", "us"))
-    yield Aim(f"{cpu}, of ChatOpenAI", 0.12, ratio(samples, "1000", OURS, "ChatOpenAI", "us"))
-    heard = ", heard"
-    yield Aim(f"{cpu}{heard}, of hand-written{heard}", 0.35,
-              ratio(samples, "1000", OURS + heard, "hand-written" + heard, "us"))  # fmt: skip
-    yield Aim(f"{cpu}{heard}, of hand-written unheard", 0.35,
-              ratio(samples, "1000", OURS + heard, "hand-written", "us"))  # fmt: skip
-    tasks = ", heard in tasks"
-    yield Aim(f"{cpu}{tasks}, of hand-written{tasks}", 0.35,
+    cpu = "1,000 streams, CPU per token"
+    yield Aim(f"{cpu}, as a share of hand-written", 0.20, ratio(samples, "1000", OURS, "hand-written", "us"))
+    yield Aim(f"{cpu}, as a share of ChatOpenAI", 0.12, ratio(samples, "1000", OURS, "ChatOpenAI", "us"))
+    callbacks = ", with callbacks"
+    yield Aim(f"{cpu}{callbacks}, as a share of hand-written{callbacks}", 0.35,
+              ratio(samples, "1000", OURS + callbacks, "hand-written" + callbacks, "us"))  # fmt: skip
+    yield Aim(f"{cpu}{callbacks}, as a share of hand-written without", 0.35,
+              ratio(samples, "1000", OURS + callbacks, "hand-written", "us"))  # fmt: skip
+    tasks = ", with async callbacks"
+    yield Aim(f"{cpu}{tasks}, as a share of hand-written{tasks}", 0.35,
               ratio(samples, "1000", OURS + tasks, "hand-written" + tasks, "us"))  # fmt: skip
-    for listened in ("", heard):
-        memory = middle(samples, "held", OURS + listened, "kib")
-        yield Aim(f"memory a stream, 1,000 streams{listened}", 40, memory.median if memory else None, " KiB")
+    for listener in ("", callbacks):
+        memory = middle(samples, "held", OURS + listener, "kib")
+        yield Aim(f"1,000 streams, memory per stream{listener}", 40, memory.median if memory else None, " KiB")
 
 
 def aims_table(samples: Samples) -> list[str]:
@@ -202,5 +202,5 @@ def between_markers(text: str, begin: str, end: str, new: str) -> str:
     before, found, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found or not found_end:
-        raise ValueError(f"The page lacks a marker: expected {begin!r} and, behind it, {end!r}.")
+        raise ValueError(f"The page lacks a marker: expected {begin!r} and, after it, {end!r}.")
     return f"{before}{begin}\n\n{new}\n\n{end}{after}"

@@ -25,8 +25,8 @@ def row(name: str, server: Server) -> str:
 def peculiar(server: Server) -> list[str]:
     named = [f"`{ours}` is sent as `{its}`" for ours, its in server.names.items()]
     dropped = [f"not sent: {', '.join(f'`{name}`' for name in sorted(server.drops))}"] if server.drops else []
-    schema = ["schemas are told in words, and JSON asked for"] if server.schema == "json_object" else []
-    streamed = ["always streams, else it would finish answers that nobody waits for"] if server.streams_always else []
+    schema = ["the schema goes into the prompt, with JSON mode"] if server.schema == "json_object" else []
+    streamed = ["always streams, or it would finish answers that nobody waits for"] if server.streams_always else []
     return [*named, *dropped, *schema, *streamed]
 
 
