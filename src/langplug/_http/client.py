@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -37,6 +38,10 @@ _LONGEST_ERROR = 64 * 1024
 
 _ERROR_S = 5.0
 """Seconds that the body of an error is waited for."""
+
+_AT_ONCE_S = 0.25
+"""Seconds within which the end of a connection answers what was sent: the way there and back, and some for a busy
+machine. Few servers that take a request up give it up so soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +176,34 @@ class Response:
         return self._reader.end()
 
 
+@dataclass(slots=True)
+class Sending:
+    """One sending of a request.
+
+    Attributes:
+        needs_new: Whether it must not go over a connection that earlier requests went over.
+        kept_at: The loop's time at which it was given such a connection; None if its connection is new.
+    """
+
+    needs_new: bool = False
+    kept_at: float | None = None
+
+    def came_too_late(self, error: Exception) -> bool:
+        """Whether the server closed the kept connection just before the request reached it, as `error` shows.
+
+        Servers close connections at rest, some after each answer and without a word (llama.cpp after streams). Then
+        the connection ends at once, with nothing of an answer. A server that has taken a request up, and is killed or
+        gives up, ends the connection later; what it has done is not known, and may be billed.
+        """
+        if self.kept_at is None or asyncio.get_running_loop().time() - self.kept_at > _AT_ONCE_S:
+            return False
+        return isinstance(getattr(error, "message", ""), str)  # else it is the answer's head, as far as it came
+
+
+current_sending: ContextVar[Sending | None] = ContextVar("current_sending", default=None)
+"""What the request that is being sent wants of its connection, and learns about it: aiohttp has no argument for it."""
+
+
 class Client:
     """The connections of one model on one event loop."""
 
@@ -237,19 +270,17 @@ class Client:
         limit = asyncio.timeout(policy.first_token_timeout)
         try:
             async with limit:
-                return await self._sent(outgoing, {**outgoing.headers, **credentials})
+                return await self._send(outgoing, {**outgoing.headers, **credentials})
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             failure = _unanswered(error, outgoing.url, policy.first_token_timeout if limit.expired() else None)
             cause = None if isinstance(error, aiohttp.ClientResponseError) else error  # that holds what was sent
         raise failure from cause
 
-    async def _sent(self, outgoing: Outgoing, headers: Mapping[str, str]) -> Any:
-        """The response: on another connection, at once, where the server has closed the one that was kept.
-
-        Some do so without a word (llama.cpp after each stream), and it is only seen when the next request is sent.
-        """
+    async def _send(self, outgoing: Outgoing, headers: Mapping[str, str]) -> Any:
+        """The response; over a second, new connection where the server had closed the kept one."""
+        sending = Sending()
         while True:
-            connection: dict[str, bool] = {}
+            token = current_sending.set(sending)
             try:
                 return await self._session.request(
                     outgoing.method,
@@ -257,23 +288,14 @@ class Client:
                     data=outgoing.body,
                     headers=headers,
                     allow_redirects=False,  # a POST would become a GET, and the key would go to another host
-                    trace_request_ctx=connection,
                     **self._options,
                 )
-            except (extra.aiohttp.ServerDisconnectedError, extra.aiohttp.ClientOSError):
-                if "was_kept" not in connection:
+            except (extra.aiohttp.ClientOSError, extra.aiohttp.ServerDisconnectedError) as error:
+                if not sending.came_too_late(error):
                     raise
-
-
-def traces() -> list[Any]:
-    """What a session is made with, so that its client can tell a connection that was kept from a new one."""
-    trace = extra.aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_note_kept)
-    return [trace]
-
-
-async def _note_kept(_session: Any, context: Any, _params: Any) -> None:
-    context.trace_request_ctx["was_kept"] = True
+            finally:
+                current_sending.reset(token)
+            sending = Sending(needs_new=True)  # and so at most once more
 
 
 def _unanswered(error: Exception, url: str, waited_s: float | None) -> ModelError:

@@ -14,7 +14,7 @@ import langplug
 from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
-from langplug._http.client import Client, KeyGiver, NewReader, Outgoing, Policy, Response, traces
+from langplug._http.client import Client, KeyGiver, NewReader, Outgoing, Policy, Response
 from langplug._http.credentials import Credentials, KeySource
 from langplug._http.headers import hidden, open_headers, secrets_in
 from langplug._http.retry import Backoff
@@ -51,7 +51,9 @@ class HTTPModel(ChatModel):
 
     max_retries: int = Field(default=2, ge=0)
     """How often a request is sent again that failed in a way that may pass, as long as no part of an answer has come.
-    Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for."""
+    Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for.
+    One that reaches a kept connection just as the server closes it (the connection ends within a quarter of a second,
+    and nothing of an answer has come) is sent over a new connection at once. That happens once, and does not count."""
 
     max_connections: int = Field(default=1024, ge=1)
     """How many requests may be on their way at once on each event loop; more wait their turn."""
@@ -185,11 +187,12 @@ class HTTPModel(ChatModel):
 
     def _new_session(self) -> Any:
         aiohttp = extra.aiohttp
+        from langplug._http.connections import Connector
+
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.max_connections),
+            connector=Connector(limit=self.max_connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=traces(),
         )
 
     async def _connection_options(self) -> dict[str, Any]:
