@@ -1,4 +1,4 @@
-"""`Paths` and `Extractor`: JSON values of any form as parts, by JMESPath."""
+"""`Paths` and `ValueParser`: JSON values of any form as parts, by JMESPath."""
 
 import itertools
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
 
 from langplug import Finish, IncompleteAnswerError, Reasoning, ToolCall, Usage
-from langplug._stream.paths import Extractor, Paths, UnreadableAnswerError
+from langplug._stream.paths import ValueParser, Paths, UnreadableAnswerError
 
 OLLAMA = Paths(
     text="message.content",
@@ -22,7 +22,7 @@ OLLAMA = Paths(
 
 
 def read(paths: Paths, *values: Any) -> list[Any]:
-    extractor = Extractor(paths)
+    extractor = ValueParser(paths)
     parts = [part for value in values for part in extractor.feed(value)]
     extractor.end()
     return parts
@@ -94,7 +94,7 @@ def test_each_reads_blocks_in_their_order_and_then_the_value() -> None:
 
 def test_nothing_is_read_behind_the_end() -> None:
     """Once `done` was there, the extractor is finished, and gives nothing more."""
-    extractor = Extractor(Paths(text="t", done="end"))
+    extractor = ValueParser(Paths(text="t", done="end"))
     assert extractor.feed({"t": "a"}) == ["a"]
     assert not extractor.finished
     extractor.feed({"end": "yes"})
@@ -121,7 +121,7 @@ def test_nothing_is_read_behind_the_end() -> None:
 )
 def test_an_answer_is_complete_when_it_says_so(paths: dict[str, str], values: list[Any], complete: bool) -> None:
     """The finish reason must have come; without a path to one, `done`; without both, the source's end is the end."""
-    extractor = Extractor(Paths(text="t", **paths), owner="The oracle")
+    extractor = ValueParser(Paths(text="t", **paths), owner="The oracle")
     for value in values:
         extractor.feed(value)
     if complete:
@@ -133,7 +133,7 @@ def test_an_answer_is_complete_when_it_says_so(paths: dict[str, str], values: li
 
 def test_paths_that_found_nothing_are_named_with_the_keys_that_came() -> None:
     """An answer in which nothing is found that was said is an error that shows the paths, and keys but no values."""
-    extractor = Extractor(Paths(text="message.contents", reasoning="message.thoughts"))
+    extractor = ValueParser(Paths(text="message.contents", reasoning="message.thoughts"))
     extractor.feed({"message": {"role": "assistant", "content": "secret", "calls": [{"id": 1}]}, "n": 3})
     with pytest.raises(UnreadableAnswerError) as caught:
         extractor.end()
@@ -163,7 +163,7 @@ def test_an_empty_answer_is_one_where_it_may_be() -> None:
 def test_an_error_in_place_of_an_answer_is_typed(error: Any, kind: type[Exception]) -> None:
     """What the error path finds is raised, as its code and words say, and counts before all else."""
     with pytest.raises(kind):
-        Extractor(OLLAMA).feed({**message(content="x"), "error": error})
+        ValueParser(OLLAMA).feed({**message(content="x"), "error": error})
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,14 @@ def test_an_error_in_place_of_an_answer_is_typed(error: Any, kind: type[Exceptio
 def test_what_is_found_must_be_of_the_right_kind(paths: dict[str, str], value: Any, told: str) -> None:
     """A path that finds something else says which path, what it found and what is expected."""
     with pytest.raises(UnreadableAnswerError) as caught:
-        Extractor(Paths.read(paths)).feed(value)
+        ValueParser(Paths.read(paths)).feed(value)
     assert told in str(caught.value)
 
 
 def test_what_is_shown_of_a_wrong_value_is_bounded() -> None:
     """A huge value does not make a huge error."""
     with pytest.raises(UnreadableAnswerError) as caught:
-        Extractor(Paths(text="t")).feed({"t": ["x" * 10, {"a": "y" * 10_000}]})
+        ValueParser(Paths(text="t")).feed({"t": ["x" * 10, {"a": "y" * 10_000}]})
     assert len(str(caught.value)) < 500
 
 
@@ -239,7 +239,9 @@ def test_plain_paths_find_what_jmespath_finds(values: list[Any], path: str) -> N
 @given(st.lists(JSON, max_size=5))
 def test_no_json_brings_it_down(values: list[Any]) -> None:
     """Whatever JSON comes, it is read, or it is a typed error."""
-    extractor = Extractor(Paths(text="t", reasoning="a", tool_calls="b", usage="c", each="[@, a][]", may_be_empty=True))
+    extractor = ValueParser(
+        Paths(text="t", reasoning="a", tool_calls="b", usage="c", each="[@, a][]", may_be_empty=True)
+    )
     try:
         parts = list(itertools.chain.from_iterable(map(extractor.feed, values)))
     except UnreadableAnswerError:

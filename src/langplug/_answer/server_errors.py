@@ -131,7 +131,7 @@ def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> M
         headers: The response's headers; how their names are written does not matter.
     """
     named = {name.lower(): value for name, value in headers.items()}
-    said = said_in(body)
+    said = parse_body(body)
     error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
     details: dict[str, Any] = {
         "status_code": status,
@@ -182,7 +182,7 @@ def _refinements_of(status: int | None) -> _Refinements:
     return _OF_A_SERVER_ERROR if status == 500 else {}
 
 
-def said_in(body: bytes) -> Any:
+def parse_body(body: bytes) -> Any:
     """What a body says: its JSON, else its text without tags, in one line."""
     text = body.decode(errors="replace").strip()
     try:

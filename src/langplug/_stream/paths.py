@@ -1,7 +1,7 @@
 """JSON values from any source, read as parts by a few JMESPath expressions.
 
 paths = Paths(text="message.content", finish="done && done_reason", error="error")
-reader = Extractor(paths)
+reader = ValueParser(paths)
 for value in values:  # the events of a stream, the lines of a program, or one whole answer
     parts = reader.feed(value)
 reader.end()
@@ -120,7 +120,7 @@ def _check_expression(name: str, expression: Any) -> None:
         raise ValueError(f"The path {name!r}: {error}") from None
 
 
-class Extractor:
+class ValueParser:
     """A push parser: JSON values in, parts out.
 
     Args:

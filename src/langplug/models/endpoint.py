@@ -24,7 +24,7 @@ from langplug._http.model import HTTPModel
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._stream.completion_reader import CompletionReader
-from langplug._stream.reader import JsonReader
+from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
 from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
@@ -207,7 +207,7 @@ class ChatEndpoint(HTTPModel):
             ModelError: If it does not say.
         """
         question = Outgoing(url=f"{self.base_url}/models", method="GET", headers={})
-        answer = await self._advised(question, lambda _: JsonReader())
+        answer = await self._advised(question, lambda _: JsonObjectReader())
         try:
             parts = await answer.read() or ()
         finally:

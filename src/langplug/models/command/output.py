@@ -8,7 +8,7 @@ from langchain_core.exceptions import ModelError
 
 from langplug import Part
 from langplug._stream.framing import FRAMINGS
-from langplug._stream.paths import Extractor, Paths, UnreadableAnswerError
+from langplug._stream.paths import Paths, UnreadableAnswerError, ValueParser
 from langplug.models.command.ansi import AnsiStripper
 
 Output: TypeAlias = Literal["text", "lines", "jsonl", "json"]
@@ -105,7 +105,7 @@ class JsonOutputReader:
 
     def __init__(self, paths: Paths, *, whole: bool, owner: str, scrub: Callable[[str], str]) -> None:
         self._frames = FRAMINGS["json" if whole else "ndjson"]()
-        self._extractor = Extractor(paths, owner=owner)
+        self._extractor = ValueParser(paths, owner=owner)
         self._owner = owner
         self._scrub = scrub
         self._number = 0
