@@ -95,7 +95,7 @@ KNOWN = {"model": (), "stop": (), "ollama": ("messages", "tools")}
         ({"a": "$ollama.mesages"}, "body.a: there is no $ollama.mesages. Did you mean $ollama.messages?"),
         ({"a": "$ollama"}, "body.a: $ollama alone is no value. There are: $ollama.messages, $ollama.tools."),
         ({"a": "$api_key"}, "body.a: the key is never part of a template. Send it in `headers`, as '{api_key}'."),
-        ({"a": "$"}, "body.a: An empty string is no JMESPath expression"),
+        ({"a": "$"}, "body.a: An empty string is not a JMESPath expression"),
         ({"a": "$stop.["}, "body.a: it ends too early"),
         ({"a": "$foo(stop)"}, "JMESPath has no function foo()"),
         ("$stop && nothing.x", "body: there is no $nothing"),

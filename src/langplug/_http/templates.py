@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
-from langplug._stream.expressions import ExpressionError, compiled, roots
+from langplug._stream.expressions import ExpressionError, compile_expression, roots
 from langplug._suggest import did_you_mean
 
 _NOTHING: Any = object()
@@ -66,7 +66,7 @@ def _string(text: str, context: Mapping[str, Any]) -> Any:
     expression = expression_in(text)
     if expression is None:
         return text.removeprefix("$")
-    found = compiled(expression)(context)
+    found = compile_expression(expression)(context)
     return _NOTHING if found is None else found
 
 
@@ -102,7 +102,7 @@ def check_template(template: Any, place: str, known: Known) -> None:
     """
     for where, expression in expressions(template, place):
         try:
-            compiled(expression)
+            compile_expression(expression)
         except ExpressionError as error:
             raise ValueError(f"{where}: {error}") from None
         for name, behind in sorted(roots(expression)):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-_LF, _QUOTE = b'\n"'
+_LF = ord("\n")
 
 Framing: TypeAlias = Literal["sse", "ndjson", "json-array", "json", "text"]
 
@@ -52,8 +52,13 @@ class EventStream:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the events that they complete."""
-        if self._ended_in_cr or b"\r" in data:
-            data = self._with_lf_alone(data)
+        if not data:
+            return []
+        if self._ended_in_cr and data[0] == _LF:
+            data = data[1:]  # the second half of a CRLF
+        self._ended_in_cr = data.endswith(b"\r")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not data:
             return []
         if self._held:
@@ -75,18 +80,6 @@ class EventStream:
         block, self._held = b"".join(self._held), []
         frame = self._event(block)
         return [] if frame is None else [frame]
-
-    def _with_lf_alone(self, data: bytes) -> bytes:
-        """The bytes with CR and CRLF as LF."""
-        if not data:
-            return data
-        if self._ended_in_cr and data[0] == _LF:  # the other half of a CRLF
-            data = data[1:]
-            self._ended_in_cr = False
-            if not data:
-                return data
-        self._ended_in_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _event(self, block: bytes) -> Frame | None:
         if not self._begun:
@@ -151,9 +144,14 @@ class JsonArray:
         self._escapes_next = False
         while True:
             if self._in_string:
-                at = self._end_of_string(data, at)
-                if at < 0:
+                run = self._IN_STRING.match(data, at)
+                assert run is not None  # it may be empty
+                at = run.end()
+                if data[at : at + 1] != b'"':
+                    self._escapes_next = at < len(data)  # a backslash is the last byte; what it escapes comes next
                     break
+                self._in_string = False
+                at += 1
             mark = (self._MARKS_INSIDE if self._depth > 1 else self._MARKS).search(data, at)
             if mark is None:
                 break
@@ -177,16 +175,6 @@ class JsonArray:
         """Return what is left, if the array never ended."""
         rest, self._held = b"".join(self._held).strip(), []
         return [Frame(rest)] if rest else []
-
-    def _end_of_string(self, data: bytes, at: int) -> int:
-        """The place after the string's closing quote; -1 if that is yet to come."""
-        found = self._IN_STRING.match(data, at)
-        end = found.end() if found is not None else at
-        if end < len(data) and data[end] == _QUOTE:
-            self._in_string = False
-            return end + 1
-        self._escapes_next = end < len(data)  # a backslash is the last byte, and what it escapes comes next
-        return -1
 
 
 class WholeBody:
