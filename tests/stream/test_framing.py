@@ -19,7 +19,7 @@ from langplug._stream.framing import (
     JsonLines,
     PlainText,
     framing_of,
-    sniffed_framing,
+    sniff_framing,
 )
 
 
@@ -214,4 +214,4 @@ def test_a_content_type_tells_the_framing(content_type: str, expected: str | Non
 )
 def test_a_body_tells_its_framing_by_how_it_begins(start: bytes, expected: str | None) -> None:
     """The first bytes tell, as soon as there are enough."""
-    assert expected == sniffed_framing(start)
+    assert expected == sniff_framing(start)

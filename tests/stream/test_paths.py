@@ -207,7 +207,7 @@ def test_what_is_shown_of_a_wrong_value_is_bounded() -> None:
         ({"text": 7}, "The path 'text' is 7; expected a JMESPath expression as a string"),
         ({"txt": "a"}, "There is no path 'txt'. Did you mean 'text'?"),
         ({"zzz": "a"}, "There are: each, text"),
-        ({"finish": "a"}, "No path to what is said. Give at least one of 'text'"),
+        ({"finish": "a"}, "No path finds any content. Give at least one of 'text'"),
         ({"text": "a", "usage_kind": "sum"}, "usage_kind is 'sum'; expected 'total' or 'delta'"),
     ],
 )  # fmt: skip

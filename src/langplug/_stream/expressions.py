@@ -1,7 +1,4 @@
-"""JMESPath expressions, checked when they are read: https://jmespath.org/specification.html.
-
-What an expression does not find is None. So is False, as what a comparison or an `&&` gives that does not hold.
-"""
+"""JMESPath expressions, checked before they are used: https://jmespath.org/specification.html."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +79,7 @@ def _jmespath() -> Any:
 
 
 def _check_functions(expression: str, node: Any) -> None:
-    """Name a function that there is not, and one with too few or too many arguments, before it is used."""
+    """Raise for unknown functions and wrong numbers of arguments, which JMESPath itself would notice only in use."""
     table = _jmespath().functions.Functions.FUNCTION_TABLE
     for name, given in _functions(node):
         if name not in table:
@@ -97,7 +94,10 @@ def _check_functions(expression: str, node: Any) -> None:
 
 @lru_cache(maxsize=1024)
 def roots(expression: str) -> frozenset[tuple[str, str]]:
-    """The names that `expression` looks up in the value that it is given, each with the name behind it, or `""`."""
+    """The names that `expression` looks up in its value, each with the name after it, or `""`.
+
+    Example: of `a.b || c` these are `("a", "b")` and `("c", "")`.
+    """
     return frozenset(_roots(_jmespath().compile(expression).parsed))
 
 
@@ -105,20 +105,20 @@ _ON_THE_FIRST = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
     | {"slice", "index"}
 )
-"""Kinds of nodes whose later children are applied to what the first one finds."""
+"""Kinds of nodes whose first child alone is applied to the value; the others are applied to what that finds."""
 
 
 def _roots(node: Any) -> Iterator[tuple[str, str]]:
     names = _lead(node)
     if names:
         yield (names[0], names[1] if len(names) > 1 else "")
-    elif isinstance(node, dict) and node["type"] != "expref":
+    elif isinstance(node, dict) and node["type"] != "expref":  # `&name` is for the items of a list, as in `sort_by`
         for child in node["children"][: 1 if node["type"] in _ON_THE_FIRST else None]:
             yield from _roots(child)
 
 
 def _lead(node: Any) -> list[str]:
-    """The first one or two names of a path; none if it begins with something else than a name."""
+    """The first one or two names of a path; none if it does not begin with a name."""
     if not isinstance(node, dict):
         return []
     if node["type"] == "field":

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-_LF = ord("\n")
-
 Framing: TypeAlias = Literal["sse", "ndjson", "json-array", "json", "text"]
+
+_LF = ord("\n")
 
 
 class Frame(NamedTuple):
@@ -195,7 +195,7 @@ class WholeBody:
 
 
 class PlainText:
-    """Text as it comes, with characters kept whole. Bytes that are no UTF-8 become U+FFFD."""
+    """Text as it comes, with characters kept whole. Bytes that are not UTF-8 become U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -234,17 +234,19 @@ def framing_of(content_type: str) -> Framing | None:
     return _CONTENT_TYPES.get(content_type.partition(";")[0].strip().lower())
 
 
-def sniffed_framing(start: bytes) -> Framing | None:
-    """How a body is cut into messages that begins so, for servers whose content type is wrong.
+def sniff_framing(start: bytes) -> Framing | None:
+    """How a body is cut into messages, by its first bytes, for servers whose content type is wrong.
 
-    None if too little of it has come to tell. A body of several JSON lines begins as one of a single JSON value does
-    and is taken for the latter, as the content type tells those two apart.
+    Returns:
+        None if the bytes are too few to tell. JSON lines begin as a single JSON value does, and are taken for one:
+        only the content type tells these two apart.
     """
     start = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if not start or (len(start) < 3 and codecs.BOM_UTF8.startswith(start)):
         return None
     if start[:1] in (b"{", b"["):
         return "json"
+    # A field may be cut (`da`), and its whole name may still be text, such as `database`: the colon tells.
     if any(start.startswith(field) or field.startswith(start) for field in (b"data:", b"event:", b"id:", b"retry:")):
         return "sse" if b":" in start else None
     return "sse" if start.startswith(b":") else "text"

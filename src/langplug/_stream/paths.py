@@ -21,35 +21,35 @@ from langplug._suggest import did_you_mean
 
 
 class UnreadableAnswerError(ModelError):
-    """An answer came in which the paths found nothing, or something of another kind than they should."""
+    """The paths found nothing in an answer, or something of another kind than they should."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where the parts of an answer are in the JSON values that it comes as. All but `reasons` are JMESPath.
+    """Where the parts of an answer are in the JSON values that it is made of: JMESPath expressions, for the most part.
 
-    What a path does not find (null, or false) is not there; an empty string is there, and says nothing.
+    A path that gives null or false has found nothing; one that gives an empty string has found empty text.
 
     Attributes:
-        each: What to read one after the other instead of the value: a list, whose items the other paths are then
-            applied to. For values that hold blocks in an order, `[content, @][]` reads each block, then the value.
+        each: A list, whose items are read one after the other in place of the value: the other paths are applied to
+            each. For values that hold blocks in order, `[content, @][]` reads each block, then the value.
         text: A string, or a list of them.
-        reasoning: A string; or a mapping with the string as `text`, whose other entries have to come back on the next
-            turn, such as a signature; or a list of these.
+        reasoning: A string; or a mapping with the string as `text`, whose other entries, such as a signature, must be
+            sent back in the next request; or a list of these.
         tool_calls: A mapping with `name`, `args` (a mapping, JSON text, or the next piece of it), `id` and `index`; or
-            a list of them. One with nothing but an `index` is none.
+            a list of them. One with nothing but an `index` is left out.
         blocks: A LangChain content block (a mapping with a `type`, such as an image), or a list of them.
         usage: A mapping with the fields of `langplug.Usage`. A list of counts is added up.
         usage_kind: Whether each report counts from the start of the answer, or from the report before.
         finish: Why the answer ended; `true` says that it did. An answer in which it is not found is not complete.
         reasons: LangChain's word (`"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`) for the source's.
-        stop_sequence: The stop string that ended it.
-        done: Something that is there in the last value of an answer; what comes behind it is not read. Where there is
-            no `finish`, an answer without it is not complete. With neither, the source's end is the end.
+        stop_sequence: The stop string that ended the answer.
+        done: Found in the last value of an answer alone; what comes after that is not read. Where there is no
+            `finish`, an answer without it is not complete. With neither, an answer ends where its source does.
         response_metadata: A mapping with more for `response_metadata`, such as `{model_name: model}`.
         error: The error, as a string or a mapping with a `message`.
-        may_be_empty: Whether an answer in which no text, reasoning, call or block is found is an empty answer. Else
-            it is an error, since paths that fit no value look the same.
+        may_be_empty: Whether an answer in which no text, reasoning, call or block is found is an empty answer. By
+            default it is an error, since with wrong paths every answer looks like that.
     """
 
     each: str | None = None
@@ -79,7 +79,7 @@ class Paths:
             except ExpressionError as error:
                 raise ValueError(f"The path {name!r}: {error}") from None
         if not any(getattr(self, name) for name in CONTENT):
-            raise ValueError(f"No path to what is said. Give at least one of {', '.join(map(repr, CONTENT))}.")
+            raise ValueError(f"No path finds any content. Give at least one of {', '.join(map(repr, CONTENT))}.")
         if self.usage_kind not in ("total", "delta"):
             raise ValueError(f"usage_kind is {self.usage_kind!r}; expected 'total' or 'delta'.")
 
@@ -88,7 +88,7 @@ class Paths:
         """Paths from a mapping, such as a part of a file.
 
         Raises:
-            ValueError: If a name is unknown (a near one is named), or a path is no JMESPath expression.
+            ValueError: If a name is unknown (a near one is named), or a path is not a JMESPath expression.
         """
         for name in given:
             if name not in NAMES:
@@ -103,7 +103,7 @@ class Paths:
 
 
 CONTENT = ("text", "reasoning", "tool_calls", "blocks")
-"""The paths to what is said; one at least has to be given."""
+"""The paths to the content of an answer: at least one must be given."""
 
 NAMES = tuple(one.name for one in fields(Paths))
 
@@ -160,7 +160,7 @@ class ValueParser:
 
         Raises:
             IncompleteAnswerError: If the answer did not say that it is complete, where it should.
-            UnreadableAnswerError: If there were values, but no path found anything said in them.
+            UnreadableAnswerError: If there were values, but no path found content in them.
         """
         if self._paths.tells_end and not self.complete:
             missing = self._quote_paths(["finish"] if self._paths.finish else ["done"])

@@ -11,7 +11,7 @@ from langchain_core.exceptions import ModelAPIError, ModelError
 from langplug._answer.server_errors import error_of, message_of, parse_body
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Part, Usage
-from langplug._stream.framing import FRAMINGS, Frame, FrameDecoder, Framing, framing_of, sniffed_framing
+from langplug._stream.framing import FRAMINGS, Frame, FrameDecoder, Framing, framing_of, sniff_framing
 
 LoadJson = Callable[[bytes], Any]
 
@@ -166,7 +166,7 @@ class BodyReader(ABC):
             seen = framing = None
         else:
             start = start.removeprefix(codecs.BOM_UTF8)
-            seen = sniffed_framing(start)
+            seen = sniff_framing(start)
             framing = self.choose_framing(seen, start, at_end=at_end)
         if framing is not None:
             self.begin(framing)
