@@ -19,8 +19,8 @@ from langplug import Request
 from langplug._bridge.loop import wait_for
 from langplug._http import extra
 from langplug._http.client import NewReader, Outgoing, Response
-from langplug._http.json_body import json_body
 from langplug._http.model import HTTPModel
+from langplug._http.request import encode_json
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._stream.completion_reader import CompletionReader
@@ -135,7 +135,7 @@ class ChatEndpoint(HTTPModel):
     async def _sent(self, body: dict[str, Any]) -> Response:
         outgoing = Outgoing(
             url=f"{self.base_url}/chat/completions",
-            body=json_body(body, extra.orjson.dumps),
+            body=encode_json(body, extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
         return await self._advised(outgoing, self._reader)
