@@ -49,14 +49,16 @@ class CompletionReader(BodyReader):
     def choose_framing(self, seen: Framing | None, start: bytes, *, at_end: bool) -> Framing | None:
         """As the first bytes say; if they begin one JSON value or several, as the content type says."""
         if seen is None:
-            return (self._named or "json") if at_end else None
+            return None if not at_end else self._named or "json"
         if seen == "text":
             said = message_of(parse_body(start))
             raise ModelAPIError(
                 f"The server's answer is not a chat completion; it begins {said[:200]!r}. "
                 "Is `base_url` the address of its API? It mostly ends in /v1."
             )
-        return "ndjson" if seen == "json" and self._named == "ndjson" else seen
+        if seen == "json" and self._named == "ndjson":
+            return self._named
+        return seen
 
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts of a chunk or a completion."""

@@ -67,7 +67,7 @@ class BodyReader(ABC):
         self, content_type: str = "", *, owner: str = "The server", coalesce: bool = False, load: LoadJson = json.loads
     ) -> None:
         self.finished = False
-        self._named = framing_of(content_type)
+        self._named: Framing | None = framing_of(content_type)
         self._owner = owner
         self._coalesce = coalesce
         self._load = load

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_valid
 
 from langplug import MissingSecretError, Request
 from langplug._http import extra
-from langplug._http.client import Outgoing, Response
+from langplug._http.client import HTTPRequest, Response
 from langplug._http.dialects import DIALECTS, system_text
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_body, join_address, merge, split_address
@@ -246,9 +246,9 @@ class ChatHTTP(HTTPModel):
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
-    async def answer_to(self, request: Request, /) -> Response:
+    async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`, once it has begun."""
-        return await self.ask(self._outgoing(request), partial(self._reader, request))
+        return await self.send(self._outgoing(request), partial(self._reader, request))
 
     # --- the description ---
 
@@ -383,7 +383,7 @@ class ChatHTTP(HTTPModel):
         shown = {name: interpolate(text, facts) for name, text in holders.items()}
         return {name: text for name, text in shown.items() if text is not None}
 
-    def _outgoing(self, request: Request) -> Outgoing:
+    def _outgoing(self, request: Request) -> HTTPRequest:
         streaming = self._streams(request)
         section = self._section("streamed" if streaming else "whole")
         facts = self._facts(request, streaming=streaming)
@@ -400,7 +400,7 @@ class ChatHTTP(HTTPModel):
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
         accepted = {"Accept": "text/event-stream"} if streaming and self.framing == "sse" else {}
-        return Outgoing(
+        return HTTPRequest(
             url=join_address(self.base_url, url, query),
             body=content,
             headers={**accepted, **({"Content-Type": kind} if kind else {}), **headers},
