@@ -57,16 +57,49 @@ def test_a_status_has_its_type(status: int, kind: type[ModelError], retryable: b
         (400, openai_error("Too long.", code="context_length_exceeded"), ContextOverflowError),
         (400, openai_error("This model's maximum context length is 4096 tokens."), ContextOverflowError),
         (500, openai_error("the request exceeds the available context size"), ContextOverflowError),
+        (500, openai_error("Context size has been exceeded.", type="server_error"), ContextOverflowError),
         (400, b'{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 5 tokens"}}',
          ContextOverflowError),
         (422, b'{"error":"`inputs` tokens + `max_new_tokens` must be <= 2048"}', ContextOverflowError),
         (400, openai_error("No.", code="content_policy_violation"), RefusalError),
+        (403, openai_error("No.", code="content_policy_violation"), RefusalError),
         (400, openai_error("No.", innererror={"code": "ResponsibleAIPolicyViolation"}), RefusalError),
+        (400, openai_error("Invalid model name passed in model=gpt-9."), ModelNotFoundError),
+        (500, openai_error("image input is not supported"), ModelInvalidRequestError),
     ],
 )  # fmt: skip
-def test_telling_words_count_before_the_status(status: int, body: bytes, kind: type[ModelError]) -> None:
-    """An overflow and a refusal are known by their words, whatever the status."""
+def test_telling_words_refine_a_status(status: int, body: bytes, kind: type[ModelError]) -> None:
+    """An overflow, a refusal and an unknown model are known by their words, where such a status can mean them."""
     assert kind is type(error_of_response(status, body, {}))
+
+
+MENTIONS = {
+    "overflow, by code": openai_error("No.", code="context_length_exceeded"),
+    "Bedrock's throttle": openai_error("Too many tokens, please wait before trying again."),
+    "context window": openai_error("Your key has no access to the 1M context window beta."),
+    "context size": openai_error("Out of memory. Try a smaller context size."),
+    "the prompt": openai_error("Failed to parse 'Explain what a maximum context length is'."),
+    "Azure's filters": b'{"error": {"message": "Busy.", "innererror": {"content_filter_result": {"hate": false}}}}',
+    "model": openai_error("No channel for this model.", code="model_not_found"),
+    "plain text": b"prompt is too long",
+}
+"""Bodies with words that mean another kind of error under another status."""
+
+
+@pytest.mark.parametrize("body", MENTIONS.values(), ids=MENTIONS)
+@pytest.mark.parametrize("status", [401, 402, 404, 408, 409, 429, 502, 503, 504, 529])
+def test_a_status_is_not_overruled_by_words(status: int, body: bytes) -> None:
+    """Whatever a refusal of a key, a rate limit or an outage mentions, its status says what it is and what to do."""
+    by_status = error_of_response(status, b"", {})
+    error = error_of_response(status, body, {})
+    assert (type(by_status), by_status.is_retryable) == (type(error), error.is_retryable)
+
+
+@pytest.mark.parametrize("mention", ["Bedrock's throttle", "context window", "context size", "the prompt", "model"])
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_mention_is_not_a_statement(status: int, mention: str) -> None:
+    """A server error is an overflow by the code or sentence for it, not because its text mentions a context."""
+    assert type(error_of_response(status, b"", {})) is type(error_of_response(status, MENTIONS[mention], {}))
 
 
 def test_a_quota_that_is_used_up_is_not_retried() -> None:
@@ -134,12 +167,16 @@ def test_the_request_can_be_found_again() -> None:
         ({"message": "m", "type": "overloaded_error"}, ModelAPIError),
         ({"message": "m", "type": "authentication_error"}, ModelAuthenticationError),
         ({"message": "m", "code": "rate_limit_error"}, ModelRateLimitError),
+        ({"message": "Too many tokens, please wait.", "code": 429}, ModelRateLimitError),
+        ({"message": "the context window", "type": "overloaded_error"}, ModelAPIError),
+        ({"message": "m", "code": 1301}, ModelAPIError),
+        ("prompt is too long", ContextOverflowError),
         ("just words", ModelAPIError),
         (["a", "b"], ModelAPIError),
     ],
 )
 def test_an_error_object_has_its_type(error: Any, kind: type[ModelError]) -> None:
-    """An error in a body is typed by its code or its name; without either it is the server's."""
+    """An error in a body is typed by its code or its name; else by its words, and without any it is the server's."""
     assert kind is type(error_of(error))
 
 

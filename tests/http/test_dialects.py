@@ -15,7 +15,8 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call
 
-from langplug._http.dialects import DIALECTS, Conversation, system_text
+from langplug import Request
+from langplug._http.dialects import DIALECTS, system_text
 
 ADD = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}}
 NOW = {"type": "function", "function": {"name": "now"}}
@@ -39,7 +40,7 @@ HISTORY: list[BaseMessage] = [
 
 
 def said(dialect: str, part: str, messages: Sequence[BaseMessage], **more: Any) -> Any:
-    return DIALECTS[dialect][part](Conversation(messages=messages, **more))
+    return DIALECTS[dialect][part](Request(messages=tuple(messages), **more))
 
 
 # --- Anthropic ---
@@ -78,8 +79,8 @@ def test_anthropic_has_the_instructions_apart_and_turns_that_alternate() -> None
 def test_system_text_joins_all_instructions() -> None:
     """Wherever they stand, with a blank line between them; None if there are none."""
     messages = [SystemMessage("a"), HumanMessage("x"), SystemMessage([{"type": "text", "text": "b"}])]
-    assert system_text(Conversation(messages=messages)) == "a\n\nb"
-    assert system_text(Conversation(messages=[HumanMessage("x")])) is None
+    assert system_text(Request(messages=tuple(messages))) == "a\n\nb"
+    assert system_text(Request(messages=(HumanMessage("x"),))) is None
 
 
 def test_anthropic_merges_turns_of_one_role_and_leaves_empty_ones_out() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelInvalidRequestError
 
-from langplug._http.request import encoded, joined_address, merged, split_address
-from langplug._http.templates import Lazy, check_template, fill, interpolate, names_in, placeholders
+from langplug._http.request import encode_body, join_address, merge, split_address
+from langplug._http.templates import LazyMapping, check_template, fill_template, interpolate, names_in, placeholders
 from langplug._stream.expressions import ExpressionError
 
 FACTS = {"model": "m1", "temperature": 0.0, "stop": None, "tools": [{"function": {"name": "f"}}], "on": False}
@@ -42,7 +42,7 @@ FACTS = {"model": "m1", "temperature": 0.0, "stop": None, "tools": [{"function":
 )
 def test_a_template_is_filled_with_what_is_known(template: Any, filled: Any) -> None:
     """`$` begins an expression, `$$` a plain dollar; what finds nothing vanishes, and what is emptied by that, too."""
-    assert fill(template, FACTS) == filled
+    assert fill_template(template, FACTS) == filled
 
 
 JSON = st.recursive(
@@ -55,13 +55,13 @@ JSON = st.recursive(
 @given(JSON)
 def test_what_holds_no_expression_stays_as_it_is(value: Any) -> None:
     """A template without a dollar is what is sent."""
-    assert fill(value, {}) == value
+    assert fill_template(value, {}) == value
 
 
 @given(JSON)
 def test_what_an_expression_finds_is_not_looked_into(value: Any) -> None:
     """What the user said is never taken for a template, and null and empty values in it are kept."""
-    assert fill({"a": "$x"}, {"x": [value, "$x", {}, None]}) == {"a": [value, "$x", {}, None]}
+    assert fill_template({"a": "$x"}, {"x": [value, "$x", {}, None]}) == {"a": [value, "$x", {}, None]}
 
 
 def test_what_is_not_looked_up_is_not_made() -> None:
@@ -72,14 +72,17 @@ def test_what_is_not_looked_up_is_not_made() -> None:
         made.append(name)
         return name
 
-    assert fill(["$a", "$[a, a]"], Lazy({name: partial(make, name) for name in ("a", "b")})) == ["a", ["a", "a"]]
+    assert fill_template(["$a", "$[a, a]"], LazyMapping({name: partial(make, name) for name in ("a", "b")})) == [
+        "a",
+        ["a", "a"],
+    ]
     assert made == ["a"]
 
 
 def test_a_function_that_is_given_something_else_says_so() -> None:
     """An expression that does not fit what is known is an error with the expression in it."""
     with pytest.raises(ExpressionError, match=r"join\('-', model\)"):
-        fill("$join('-', model)", FACTS)
+        fill_template("$join('-', model)", FACTS)
 
 
 KNOWN = {"model": (), "stop": (), "ollama": ("messages", "tools")}
@@ -93,9 +96,9 @@ KNOWN = {"model": (), "stop": (), "ollama": ("messages", "tools")}
             "body.a[1]: there is no $modl. Did you mean $model? There are: $model, $ollama, $stop.",
         ),
         ({"a": "$ollama.mesages"}, "body.a: there is no $ollama.mesages. Did you mean $ollama.messages?"),
-        ({"a": "$ollama"}, "body.a: $ollama alone is no value. There are: $ollama.messages, $ollama.tools."),
+        ({"a": "$ollama"}, "body.a: $ollama is not a value by itself. There are: $ollama.messages, $ollama.tools."),
         ({"a": "$api_key"}, "body.a: the key is never part of a template. Send it in `headers`, as '{api_key}'."),
-        ({"a": "$"}, "body.a: An empty string is no JMESPath expression"),
+        ({"a": "$"}, "body.a: An empty string is not a JMESPath expression"),
         ({"a": "$stop.["}, "body.a: it ends too early"),
         ({"a": "$foo(stop)"}, "JMESPath has no function foo()"),
         ("$stop && nothing.x", "body: there is no $nothing"),
@@ -181,37 +184,37 @@ def test_a_whole_address_is_taken_apart(url: str, parts: tuple[str, str]) -> Non
 )
 def test_an_address_is_put_together(given_parts: tuple[str, str, dict[str, Any]], address: str) -> None:
     """One slash between the parts; the query is quoted, and a list in it is given item by item."""
-    assert joined_address(*given_parts) == address
+    assert join_address(*given_parts) == address
 
 
 def test_more_for_the_body_goes_into_its_mappings() -> None:
-    """`merged` reaches into mappings, replaces everything else, and changes neither."""
+    """`merge` reaches into mappings, replaces everything else, and changes neither."""
     body = {"a": 1, "options": {"x": 1, "y": [1]}}
     more = {"options": {"y": [2], "z": {}}, "b": None}
-    assert merged(body, more) == {"a": 1, "options": {"x": 1, "y": [2], "z": {}}, "b": None}
-    assert merged(body, {}) is body
-    assert merged(None, {"a": 1}) == {"a": 1}
+    assert merge(body, more) == {"a": 1, "options": {"x": 1, "y": [2], "z": {}}, "b": None}
+    assert merge(body, {}) is body
+    assert merge(None, {"a": 1}) == {"a": 1}
     assert body == {"a": 1, "options": {"x": 1, "y": [1]}}
 
 
 def test_a_body_is_json_a_form_or_text() -> None:
     """Mappings and lists are JSON, or a form where the header says so; a string is text; nothing is nothing."""
     dump = lambda body: json.dumps(body).encode()  # noqa: E731 - what is passed in
-    assert encoded({"a": 1}, "", dump) == (b'{"a": 1}', "application/json")
-    assert encoded({"a": 1}, "application/vnd.x+json", dump) == (b'{"a": 1}', "application/vnd.x+json")
-    assert encoded("hé", "", dump) == ("hé".encode(), "text/plain; charset=utf-8")
+    assert encode_body({"a": 1}, "", dump) == (b'{"a": 1}', "application/json")
+    assert encode_body({"a": 1}, "application/vnd.x+json", dump) == (b'{"a": 1}', "application/vnd.x+json")
+    assert encode_body("hé", "", dump) == ("hé".encode(), "text/plain; charset=utf-8")
     form = "application/x-www-form-urlencoded"
-    assert encoded({"a": "x y", "b": [1, True], "c": {"d": 1}}, form, dump) == (
+    assert encode_body({"a": "x y", "b": [1, True], "c": {"d": 1}}, form, dump) == (
         b"a=x+y&b=1&b=true&c=%7B%22d%22%3A+1%7D",
         form,
     )
-    assert encoded(None, "", dump) == (None, "")
+    assert encode_body(None, "", dump) == (None, "")
 
 
 def test_what_json_cannot_hold_is_a_typed_error() -> None:
     """Huge integers, which orjson refuses, are written all the same."""
     import orjson
 
-    assert encoded({"a": 2**70}, "", orjson.dumps)[0] == b'{"a": 1180591620717411303424}'
+    assert encode_body({"a": 2**70}, "", orjson.dumps)[0] == b'{"a": 1180591620717411303424}'
     with pytest.raises(ModelInvalidRequestError):
-        encoded({"a": object()}, "", orjson.dumps)
+        encode_body({"a": object()}, "", orjson.dumps)

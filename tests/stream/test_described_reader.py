@@ -2,12 +2,14 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAPIError, ModelError
+from tests.stream.linear import assert_linear
 
 from langplug import Finish, IncompleteAnswerError
 from langplug._stream.described_reader import DescribedReader
@@ -176,3 +178,16 @@ def test_a_body_that_is_no_answer_says_why(framing: Framing, body: bytes, error:
         read(reader(framing), body)
     assert told in str(caught.value)
     assert "The oracle" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body_of"),
+    [
+        pytest.param("sse", lambda size: b" \n" * (size // 2) + sse(*VALUES), id="blanks before an answer"),
+        pytest.param("ndjson", lambda size: text({"all": "a" * size, "f": "stop"}).encode(), id="one long line"),
+        pytest.param("sse", lambda size: sse({"t": "a" * size, "f": "stop"}), id="one long event"),
+    ],
+)
+def test_an_answer_costs_as_much_as_it_is_long(framing: Framing, body_of: Callable[[int], bytes]) -> None:
+    """Neither a long event, nor waiting for what tells the framing, costs more for each byte that has come."""
+    assert_linear(lambda pieces: read(reader(framing), *pieces), body_of)

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.stream.linear import assert_linear
 
 from langplug._stream.framing import (
     FRAMINGS,
     EventStream,
     Frame,
     FrameDecoder,
+    Framing,
     JsonArray,
     JsonLines,
     PlainText,
     framing_of,
-    sniffed_framing,
+    sniff_framing,
 )
 
 
@@ -158,6 +160,28 @@ def test_no_bytes_break_a_decoder(make: Callable[[], FrameDecoder], body: bytes,
         assert whole == parts
 
 
+HUGE: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "an event": ("sse", lambda size: b'data: {"image": "' + b"a" * size + b'"}\n\n'),
+    "an event of many lines": ("sse", lambda size: b"data: 0123456789\n" * (size // 17) + b"\n"),
+    "an event with CRLF": ("sse", lambda size: b"data: " + b"0123456789\r\ndata: " * (size // 18) + b"\r\n\r\n"),
+    "blank lines": ("sse", lambda size: b"data: a\n" + b"\n" * size),
+    "small events": ("sse", lambda size: b"data: 0123456789\n\n" * (size // 18)),
+    "a line": ("ndjson", lambda size: b'"' + b"a" * size + b'"\n'),
+    "an item": ("json-array", lambda size: b'["' + b"a" * size + b'"]'),
+    "an item full of escapes": ("json-array", lambda size: b'["' + rb"\\\"" * (size // 4) + b'"]'),
+    "an item of many": ("json-array", lambda size: b"[[" + b'{"a": 1}, ' * (size // 10) + b"1]]"),
+    "small items": ("json-array", lambda size: b"[" + b'{"a": 1}, ' * (size // 10) + b"1]"),
+    "a value": ("json", lambda size: b'"' + b"a" * size + b'"'),
+    "a text": ("text", lambda size: b"a" * size),
+}
+
+
+@pytest.mark.parametrize(("framing", "body_of"), HUGE.values(), ids=HUGE)
+def test_work_grows_as_the_body_does(framing: Framing, body_of: Callable[[int], bytes]) -> None:
+    """However long an event, a line or an item is, each of its bytes costs the same."""
+    assert_linear(lambda pieces: frames_of(FRAMINGS[framing](), pieces), body_of)
+
+
 @pytest.mark.parametrize(
     ("content_type", "expected"),
     [
@@ -190,4 +214,4 @@ def test_a_content_type_tells_the_framing(content_type: str, expected: str | Non
 )
 def test_a_body_tells_its_framing_by_how_it_begins(start: bytes, expected: str | None) -> None:
     """The first bytes tell, as soon as there are enough."""
-    assert expected == sniffed_framing(start)
+    assert expected == sniff_framing(start)

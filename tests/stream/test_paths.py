@@ -1,4 +1,4 @@
-"""`Paths` and `Extractor`: JSON values of any form as parts, by JMESPath."""
+"""`Paths` and `ValueParser`: JSON values of any form as parts, by JMESPath."""
 
 import itertools
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
 
 from langplug import Finish, IncompleteAnswerError, Reasoning, ToolCall, Usage
-from langplug._stream.paths import Extractor, Paths, UnreadableAnswerError
+from langplug._stream.paths import Paths, UnreadableAnswerError, ValueParser
 
 OLLAMA = Paths(
     text="message.content",
@@ -22,9 +22,9 @@ OLLAMA = Paths(
 
 
 def read(paths: Paths, *values: Any) -> list[Any]:
-    extractor = Extractor(paths)
-    parts = [part for value in values for part in extractor.feed(value)]
-    extractor.end()
+    parser = ValueParser(paths)
+    parts = [part for value in values for part in parser.feed(value)]
+    parser.end()
     return parts
 
 
@@ -93,14 +93,14 @@ def test_each_reads_blocks_in_their_order_and_then_the_value() -> None:
 
 
 def test_nothing_is_read_behind_the_end() -> None:
-    """Once `done` was there, the extractor is finished, and gives nothing more."""
-    extractor = Extractor(Paths(text="t", done="end"))
-    assert extractor.feed({"t": "a"}) == ["a"]
-    assert not extractor.finished
-    extractor.feed({"end": "yes"})
-    assert extractor.finished
-    assert extractor.feed({"t": "b"}) == []
-    extractor.end()
+    """Once `done` was there, the parser is finished, and gives nothing more."""
+    parser = ValueParser(Paths(text="t", done="end"))
+    assert parser.feed({"t": "a"}) == ["a"]
+    assert not parser.finished
+    parser.feed({"end": "yes"})
+    assert parser.finished
+    assert parser.feed({"t": "b"}) == []
+    parser.end()
 
 
 @pytest.mark.parametrize(
@@ -121,22 +121,22 @@ def test_nothing_is_read_behind_the_end() -> None:
 )
 def test_an_answer_is_complete_when_it_says_so(paths: dict[str, str], values: list[Any], complete: bool) -> None:
     """The finish reason must have come; without a path to one, `done`; without both, the source's end is the end."""
-    extractor = Extractor(Paths(text="t", **paths), owner="The oracle")
+    parser = ValueParser(Paths(text="t", **paths), owner="The oracle")
     for value in values:
-        extractor.feed(value)
+        parser.feed(value)
     if complete:
-        extractor.end()
+        parser.end()
         return
     with pytest.raises(IncompleteAnswerError, match="The oracle ended before the answer did"):
-        extractor.end()
+        parser.end()
 
 
 def test_paths_that_found_nothing_are_named_with_the_keys_that_came() -> None:
     """An answer in which nothing is found that was said is an error that shows the paths, and keys but no values."""
-    extractor = Extractor(Paths(text="message.contents", reasoning="message.thoughts"))
-    extractor.feed({"message": {"role": "assistant", "content": "secret", "calls": [{"id": 1}]}, "n": 3})
+    parser = ValueParser(Paths(text="message.contents", reasoning="message.thoughts"))
+    parser.feed({"message": {"role": "assistant", "content": "secret", "calls": [{"id": 1}]}, "n": 3})
     with pytest.raises(UnreadableAnswerError) as caught:
-        extractor.end()
+        parser.end()
     told = str(caught.value)
     assert "text='message.contents', reasoning='message.thoughts'" in told
     assert "{message: {role, content, calls: [{id}]}, n}" in told
@@ -163,7 +163,7 @@ def test_an_empty_answer_is_one_where_it_may_be() -> None:
 def test_an_error_in_place_of_an_answer_is_typed(error: Any, kind: type[Exception]) -> None:
     """What the error path finds is raised, as its code and words say, and counts before all else."""
     with pytest.raises(kind):
-        Extractor(OLLAMA).feed({**message(content="x"), "error": error})
+        ValueParser(OLLAMA).feed({**message(content="x"), "error": error})
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,14 @@ def test_an_error_in_place_of_an_answer_is_typed(error: Any, kind: type[Exceptio
 def test_what_is_found_must_be_of_the_right_kind(paths: dict[str, str], value: Any, told: str) -> None:
     """A path that finds something else says which path, what it found and what is expected."""
     with pytest.raises(UnreadableAnswerError) as caught:
-        Extractor(Paths.read(paths)).feed(value)
+        ValueParser(Paths.read(paths)).feed(value)
     assert told in str(caught.value)
 
 
 def test_what_is_shown_of_a_wrong_value_is_bounded() -> None:
     """A huge value does not make a huge error."""
     with pytest.raises(UnreadableAnswerError) as caught:
-        Extractor(Paths(text="t")).feed({"t": ["x" * 10, {"a": "y" * 10_000}]})
+        ValueParser(Paths(text="t")).feed({"t": ["x" * 10, {"a": "y" * 10_000}]})
     assert len(str(caught.value)) < 500
 
 
@@ -203,11 +203,11 @@ def test_what_is_shown_of_a_wrong_value_is_bounded() -> None:
         ({"text": "lenght(a)"}, "JMESPath has no function lenght(), as in 'lenght(a)'. Did you mean length()?"),
         ({"text": "length()"}, "length() takes 1 arguments, not 0"),
         ({"text": "merge()"}, "merge() takes 1 or more arguments, not 0"),
-        ({"text": ""}, "An empty string is no JMESPath expression"),
+        ({"text": ""}, "An empty string is not a JMESPath expression"),
         ({"text": 7}, "The path 'text' is 7; expected a JMESPath expression as a string"),
         ({"txt": "a"}, "There is no path 'txt'. Did you mean 'text'?"),
         ({"zzz": "a"}, "There are: each, text"),
-        ({"finish": "a"}, "No path to what is said. Give at least one of 'text'"),
+        ({"finish": "a"}, "No path finds any content. Give at least one of 'text'"),
         ({"text": "a", "usage_kind": "sum"}, "usage_kind is 'sum'; expected 'total' or 'delta'"),
     ],
 )  # fmt: skip
@@ -230,18 +230,18 @@ def test_plain_paths_find_what_jmespath_finds(values: list[Any], path: str) -> N
     """Names with dots between them are walked by hand, and find the same as JMESPath itself."""
     import jmespath
 
-    from langplug._stream.expressions import compiled
+    from langplug._stream.expressions import compile_expression
 
     for value in values:
-        assert compiled(path)(value) == jmespath.search(path, value)
+        assert compile_expression(path)(value) == jmespath.search(path, value)
 
 
 @given(st.lists(JSON, max_size=5))
 def test_no_json_brings_it_down(values: list[Any]) -> None:
     """Whatever JSON comes, it is read, or it is a typed error."""
-    extractor = Extractor(Paths(text="t", reasoning="a", tool_calls="b", usage="c", each="[@, a][]", may_be_empty=True))
+    parser = ValueParser(Paths(text="t", reasoning="a", tool_calls="b", usage="c", each="[@, a][]", may_be_empty=True))
     try:
-        parts = list(itertools.chain.from_iterable(map(extractor.feed, values)))
+        parts = list(itertools.chain.from_iterable(map(parser.feed, values)))
     except UnreadableAnswerError:
         return
     assert all(isinstance(part, str | Reasoning | ToolCall | Usage) for part in parts)

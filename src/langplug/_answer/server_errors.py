@@ -1,7 +1,7 @@
 """What a server's error says, as one of langchain-core's typed errors.
 
-Servers agree on statuses far more than on bodies. So the words of the body come first where they are telling (a context
-that overflows is a 400 here, a 413 or 500 there), and then the status.
+The status comes first: a 429 is a rate limit whatever its text mentions. Servers use 400 for nearly everything else, so
+there the words of the body refine the type, and only to a kind that such a status can mean.
 """
 
 import json
@@ -35,36 +35,59 @@ _BY_STATUS: Mapping[int, type[ModelError]] = {
     429: ModelRateLimitError,
 }
 
-_BY_WORDS: Mapping[type[ModelError], tuple[str, ...]] = {
-    ContextOverflowError: (
-        "context_length_exceeded",
-        "exceed_context_size",
-        "maximum context length",
-        "context size",
-        "context window",
-        "model's context length",
-        "exceeds the context length",
-        "exceed context limit",
-        "prompt is too long",
-        "max_new_tokens` must be <=",
-        "reduce the length of the messages",
-        "too many tokens",
-        "the model context is",
-    ),
-    RefusalError: (
-        "content_policy_violation",
-        "content_filter",
-        "content management policy",
-        "content filtering policy",
-        "responsibleaipolicyviolation",
-    ),
-    ModelNotFoundError: ("model_not_found", "invalid model name"),
-    ModelAuthenticationError: ("no_db_connection",),
+_OVERFLOW = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "exceeds the available context size",
+    "context size has been exceeded",
+    "context shift is disabled",
+    "exceeds the context length",
+    "exceed context limit",
+    "prompt is too long",
+    "the model context is",
+)
+"""Codes and sentences that can only mean that the prompt is too long, as far as servers have written them."""
+
+_PERHAPS_OVERFLOW = (
+    "maximum context length",
+    "context size",
+    "context window",
+    "model's context length",
+    "max_new_tokens` must be <=",
+    "reduce the length of the messages",
+    "too many tokens",
+)
+"""Words that mean it where a request is called wrong, and something else elsewhere: AWS Bedrock throttles with
+"Too many tokens, please wait before trying again."."""
+
+_REFUSAL = (
+    "content_policy_violation",
+    "content_filter",
+    "content management policy",
+    "content filtering policy",
+    "responsibleaipolicyviolation",
+)
+
+_Refinements = Mapping[type[ModelError], tuple[str, ...]]
+
+_OF_A_WRONG_REQUEST: _Refinements = {
+    ContextOverflowError: (*_OVERFLOW, *_PERHAPS_OVERFLOW),
+    RefusalError: _REFUSAL,
+    ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for a model that it has not
+    ModelAuthenticationError: ("no_db_connection",),  # the same without a database, for a wrong key
     ModelInvalidRequestError: ("input is not supported",),
 }
-"""As OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI, Groq and dasLLAMA put it, in lower case.
-LiteLLM's proxy says 400 to a model that it has not, and, if it has no database, to a wrong key; llama.cpp says 500 to
-an image for a model that takes none."""
+"""Kinds by their words, in lower case, as OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI, Groq
+and dasLLAMA put it."""
+
+_OF_A_FORBIDDEN_REQUEST: _Refinements = {RefusalError: _REFUSAL}  # OpenRouter says 403 to what its moderation flags
+
+_OF_A_SERVER_ERROR: _Refinements = {
+    ContextOverflowError: _OVERFLOW,
+    ModelInvalidRequestError: ("input is not supported",),
+}
+"""llama.cpp says 500 to an image for a model that takes none, and to a prompt that fills its context only in the end:
+https://github.com/ggml-org/llama.cpp/issues/19774. What else a 500 mentions may well be the prompt, said again."""
 
 _NOT_WORTH_RETRYING = (
     "insufficient_quota",
@@ -108,7 +131,7 @@ def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> M
         headers: The response's headers; how their names are written does not matter.
     """
     named = {name.lower(): value for name, value in headers.items()}
-    said = said_in(body)
+    said = parse_body(body)
     error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
     details: dict[str, Any] = {
         "status_code": status,
@@ -126,22 +149,40 @@ def error_of(error: Any) -> ModelError:
     return typed_error(_status_in(detail), detail, message_of(detail) or str(error))
 
 
-def typed_error(status: int, said: Any, message: str) -> ModelError:
-    """An error of the type that fits the status and the words that were said with it."""
+def typed_error(status: int | None, said: Any, message: str) -> ModelError:
+    """An error of the type that fits the status and, among those that such a status can mean, the words.
+
+    Args:
+        status: The HTTP status, or the one that an error's name stands for; None if nothing tells.
+        said: The error as the server wrote it: JSON data, or text.
+        message: The message of the new error.
+    """
     words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
-    for kind, signs in _BY_WORDS.items():
+    for kind, signs in _refinements_of(status).items():
         if any(sign in words for sign in signs):
             return kind(message)
-    known = _BY_STATUS.get(status)
-    if known is None:
-        known = ModelAPIError if status >= 500 else ModelInvalidRequestError
-    error = known(message)
+    error = _kind_of(status)(message)
     if status == 429 and any(sign in words for sign in _NOT_WORTH_RETRYING):
         error.is_retryable = False
     return error
 
 
-def said_in(body: bytes) -> Any:
+def _kind_of(status: int | None) -> type[ModelError]:
+    if status is None:
+        return ModelAPIError
+    return _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
+
+
+def _refinements_of(status: int | None) -> _Refinements:
+    """What words may make of a status. They say all that is known where there is none, as in the middle of a stream."""
+    if status is None or _kind_of(status) is ModelInvalidRequestError:
+        return _OF_A_WRONG_REQUEST
+    if status == 403:
+        return _OF_A_FORBIDDEN_REQUEST
+    return _OF_A_SERVER_ERROR if status == 500 else {}
+
+
+def parse_body(body: bytes) -> Any:
     """What a body says: its JSON, else its text without tags, in one line."""
     text = body.decode(errors="replace").strip()
     try:
@@ -190,10 +231,11 @@ def _number(text: str | None) -> float | None:
     return float(text)
 
 
-def _status_in(detail: Mapping[str, Any]) -> int:
+def _status_in(detail: Mapping[str, Any]) -> int | None:
+    """The status of an error that came without one: by its number, or else by its name."""
     for place in ("code", "status", "status_code", "http_status"):
         code = str(detail.get(place))
-        if code.isdigit():
+        if re.fullmatch("[45][0-9][0-9]", code):  # other numbers, such as 1301, are a vendor's own
             return int(code)
     named = (str(detail.get(place)) for place in ("code", "type"))
-    return next((_BY_TYPE[name] for name in named if name in _BY_TYPE), 500)
+    return next((_BY_TYPE[name] for name in named if name in _BY_TYPE), None)

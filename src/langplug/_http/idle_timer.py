@@ -1,4 +1,4 @@
-"""A watch over a stream: it is ended when nothing has come for too long."""
+"""A timer that ends a stream when nothing has come for too long."""
 
 import asyncio
 import math
@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 
 class IdleTimer:
-    """Calls `on_silence` once, when the stream has been silent for longer than it may.
+    """Calls `on_silence` once, when the stream has been silent for longer than it may be.
 
-    One timer for the life of a stream, which looks when it rings whether anything has come meanwhile. A timeout around
-    each read would cost as much as the read. Time in which nobody waits for the stream is no silence of it.
+    One timer for the life of a stream, which checks when it rings whether anything has come meanwhile: a timeout around
+    each read would cost as much as the read. Time in which nobody waits for the stream does not count.
 
     Args:
-        on_silence: What to do, with the seconds of silence.
-        first_s: Seconds until the first sign; None for ever.
-        next_s: Seconds between two signs; None for ever.
+        on_silence: Called with the seconds of silence.
+        first_s: Seconds until the first sign; None: no limit.
+        next_s: Seconds between two signs; None: no limit.
         since: The loop's time when the silence began. Default: now.
     """
 
-    __slots__ = ("_limit", "_loop", "_next_s", "_on_silence", "_signs", "_since", "_timer")
+    __slots__ = ("_limit", "_loop", "_next_s", "_on_silence", "_since", "_timer")
 
     def __init__(
         self,
@@ -33,39 +33,39 @@ class IdleTimer:
         self._limit = first_s
         self._since = self._loop.time() if since is None else since
         self._timer: asyncio.Handle | None = None
-        self._wind_up(self._since)
+        self._schedule(self._since)
 
     def wait(self) -> None:
-        """Somebody begins to wait."""
+        """Say that somebody begins to wait."""
         self._since = self._loop.time()
 
     def sign(self) -> None:
-        """Something has come, and until `wait` nobody waits for more."""
+        """Say that something has come; until `wait`, nobody waits for more."""
         self._since = math.inf
-        if self._limit is not self._next_s:
+        if self._limit is not self._next_s:  # the first sign
             self._limit = self._next_s
-            self._wind_up(self._loop.time())
+            self._schedule(self._loop.time())
 
     def stop(self) -> None:
-        """The stream has ended."""
+        """Say that the stream has ended."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _wind_up(self, since: float) -> None:
+    def _schedule(self, since: float) -> None:
         self.stop()
         if self._limit is not None:
             self._timer = self._loop.call_at(since + self._limit, self._ring)
 
-    def _ring(self) -> None:
-        """Look once more in the loop's next turn: if it was busy for long, what has come may be about to be read."""
-        self._timer = self._loop.call_soon(self._look)
-
-    def _look(self) -> None:
+    def _ring(self, *, in_next_turn: bool = True) -> None:
+        if in_next_turn:
+            # If the loop was busy for long, what has come in that time is about to be read in this very turn.
+            self._timer = self._loop.call_soon(lambda: self._ring(in_next_turn=False))
+            return
         assert self._limit is not None
         now = self._loop.time()
         if now >= self._since + self._limit:
             self._timer = None
             self._on_silence(self._limit)
         else:
-            self._wind_up(min(self._since, now))
+            self._schedule(min(self._since, now))

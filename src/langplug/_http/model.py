@@ -1,8 +1,9 @@
-"""`HTTPModel`: what every model behind HTTP takes, and how it asks."""
+"""`HTTPModel`: the settings that every model behind HTTP has, and how it sends its requests."""
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,17 +15,17 @@ import langplug
 from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
-from langplug._http.client import Client, KeyGiver, NewReader, Outgoing, Policy, Response, traces
+from langplug._http.client import Client, HTTPRequest, NewReader, Response, SendOptions
 from langplug._http.credentials import Credentials, KeySource
-from langplug._http.headers import hidden, open_headers, secrets_in
+from langplug._http.headers import hide_secrets, reveal_secrets, secrets_in
 from langplug._http.retry import Backoff
 
 _SETTINGS = ("base_url", "proxy", "verify", "client_cert", "max_connections", "connect_timeout", "session")
-"""What the connections depend on."""
+"""The fields that the connections depend on."""
 
 
 class HTTPModel(ChatModel):
-    """A model that is asked over HTTP. It never connects before it is first asked."""
+    """A model that is asked over HTTP. It does not connect before it is first used."""
 
     base_url: str
     """The address of the server's API, such as `http://localhost:8000/v1`."""
@@ -33,28 +34,31 @@ class HTTPModel(ChatModel):
     """The key, if the server wants one."""
 
     auth: KeySource | str | None = Field(default=None, exclude=True, repr=False)
-    """A function, sync or async, that gives the key, for keys that expire: it is asked when the model is first used,
+    """A function, sync or async, that returns the key, for keys that expire: it is called when the model is first used,
     and once more, for all calls together, when the server answers 401. A string is taken as `api_key`."""
 
     headers: dict[str, Any] = Field(default_factory=dict)
     """More headers for each request. A `SecretStr`, and what is named like a secret (`X-Api-Key`, `Cookie`), is never
-    shown, and is not in pickles."""
+    shown, and is not part of pickles."""
 
     connect_timeout: float | None = Field(default=10, gt=0)
     """Seconds to connect."""
 
     first_token_timeout: float | None = Field(default=600, gt=0)
-    """Seconds from sending the request to the first part of the answer, or, not streamed, the whole; None for ever."""
+    """Seconds from sending the request to the first part of the answer; if it is not streamed, to all of it. None: no
+    limit."""
 
     token_timeout: float | None = Field(default=120, gt=0)
-    """Seconds between two parts of a streamed answer; None for ever."""
+    """Seconds between two parts of a streamed answer. None: no limit."""
 
     max_retries: int = Field(default=2, ge=0)
-    """How often a request is sent again that failed in a way that may pass, as long as no part of an answer has come.
-    Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for."""
+    """How often a request that failed in a way that may pass is sent again, as long as no part of an answer has come.
+    Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for.
+    One that reaches a kept connection just as the server closes it (the connection ends within a quarter of a second,
+    and nothing of an answer has come) is sent over a new connection at once. That happens once, and does not count."""
 
     max_connections: int = Field(default=1024, ge=1)
-    """How many requests may be on their way at once on each event loop; more wait their turn."""
+    """How many requests may run at once on each event loop; others wait for their turn."""
 
     proxy: str | None = None
     """A proxy's URL. Default: by the environment (`HTTPS_PROXY`, `NO_PROXY`, ...)."""
@@ -67,16 +71,16 @@ class HTTPModel(ChatModel):
 
     session: Any = Field(default=None, exclude=True, repr=False)
     """An `aiohttp.ClientSession` of your own, for the event loop that it belongs to, or a function that makes one,
-    called for each loop. Connections, proxy and TLS are then its business. One that you made, you close."""
+    called for each loop. Connections, proxy and TLS are then its business. You close the one that you have made."""
 
     @field_validator("base_url", "proxy")
     @classmethod
-    def _checked_url(cls, url: str | None) -> str | None:
+    def _check_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no address; expected one like 'http://localhost:8000/v1'.")
+            raise ValueError(f"{url!r} is not an address; expected one like 'http://localhost:8000/v1'.")
         if parts.username or parts.password:
             raise TypeError(  # a ValueError would be shown with the address
                 "An address must not hold a user name or a password, which traces would show. Pass `api_key` or "
@@ -87,11 +91,11 @@ class HTTPModel(ChatModel):
     @field_validator("headers")
     @classmethod
     def _hide_secrets(cls, headers: dict[str, Any]) -> dict[str, Any]:
-        return hidden(headers)
+        return hide_secrets(headers)
 
     @model_validator(mode="before")
     @classmethod
-    def _one_key(cls, given: Any) -> Any:
+    def _take_one_key(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("auth") is None:
             return given
         if given.get("api_key") is not None:
@@ -100,12 +104,12 @@ class HTTPModel(ChatModel):
         if isinstance(auth, str | SecretStr):
             key = auth if isinstance(auth, SecretStr) else SecretStr(auth)
             return {**given, "auth": None, "api_key": key}
-        return {**given, "api_key": None}
+        return {**given, "api_key": None}  # not that of the environment, either
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """As for every model; secret headers of one call are hidden like the model's own."""
         if isinstance(headers := given.get("headers"), Mapping):
-            given = {**given, "headers": hidden(headers)}
+            given = {**given, "headers": hide_secrets(headers)}
         return super().call_parameters(stop, given)
 
     # --- what models build on ---
@@ -114,34 +118,48 @@ class HTTPModel(ChatModel):
         """The headers that show the server the key."""
         return {"Authorization": f"Bearer {key}"}
 
-    async def ask(self, outgoing: Outgoing, new_reader: NewReader) -> Response:
-        """Send a request, again where that may help, and return its answer once that has begun. It is to be closed.
+    async def open_answer(self, request: Request, /) -> Response:
+        """Ask for the answer to `request`, and return it once it has begun. Each kind of model does it by `send`."""
+        raise NotImplementedError
+
+    async def send(self, request: HTTPRequest, new_reader: NewReader) -> Response:
+        """Send a request, again where that may help, and return its answer once it has begun. It must be closed.
 
         Raises:
             ModelError: If no answer has begun.
         """
         client = await self.client
-        key: KeyGiver | None = None
+        key = self.api_key.get_secret_value() if self.api_key is not None else None
+        renew_key = None
         if self.auth is not None:
-            key = (await self.credentials).key
-        elif self.api_key is not None:
-            key = self._own_key
-        headers = {"User-Agent": f"langplug/{langplug.__version__}", "Accept-Encoding": "identity"}
-        sent = Outgoing(
-            url=outgoing.url,
-            method=outgoing.method,
-            body=outgoing.body,
-            headers={**headers, **outgoing.headers, **open_headers(self.headers)},
+            renew_key = (await self.credentials).key
+            key = await renew_key()
+        sent = replace(
+            request,
+            headers={
+                "User-Agent": f"langplug/{langplug.__version__}",
+                "Accept-Encoding": "identity",  # compressed, the parts of a stream would wait for each other
+                **request.headers,
+                **reveal_secrets(self.headers),
+            },
         )
-        return await client.open(sent, new_reader, self._policy(), key, self.authorization)
+        return await client.open(
+            sent, new_reader, self.send_options(), key=key, renew_key=renew_key, authorize=self.authorization
+        )
 
-    async def answer_to(self, request: Request, /) -> Response:
-        """The answer to `request`, once it has begun: what each kind of model says for itself, by way of `ask`."""
-        raise NotImplementedError
+    def send_options(self) -> SendOptions:
+        """How long to wait, how often to try, and what no error may show."""
+        own = (self.api_key.get_secret_value(),) if self.api_key is not None else ()
+        return SendOptions(
+            first_token_timeout=self.first_token_timeout,
+            token_timeout=self.token_timeout,
+            backoff=Backoff(retries=self.max_retries),
+            secrets=(*own, *secrets_in(self.headers)),
+        )
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
-        """Ask the server and give its answer part by part."""
-        answer = await self.answer_to(request)
+        """Ask the server and yield its answer part by part."""
+        answer = await self.open_answer(request)
         try:
             while (parts := await answer.read()) is not None:
                 for part in parts:
@@ -149,29 +167,23 @@ class HTTPModel(ChatModel):
         finally:
             answer.close()
 
-    def _policy(self) -> Policy:
-        own = (self.api_key.get_secret_value(),) if self.api_key is not None else ()
-        return Policy(
-            first_token_timeout=self.first_token_timeout,
-            token_timeout=self.token_timeout,
-            backoff=Backoff(retries=self.max_retries),
-            secrets=(*own, *secrets_in(self.headers)),
-        )
-
-    async def _own_key(self, refused: str | None) -> str:
-        assert self.api_key is not None
-        return self.api_key.get_secret_value()
-
     # --- what is made when it is first used ---
 
     @resource(uses=_SETTINGS)
     async def client(self) -> AsyncIterator[Client]:
         """The connections, on the event loop that runs."""
-        if self.session is not None and not callable(self.session):
-            yield Client(_on_this_loop(self.session), {})
+        session: Any = self.session
+        if session is not None and not callable(session):
+            # aiohttp's sessions belong to the event loop that they were made on.
+            if session.closed or getattr(session, "_loop", None) not in {None, asyncio.get_running_loop()}:
+                raise ModelInvalidRequestError(
+                    f"The `session` {'is closed' if session.closed else 'belongs to another event loop'}. Sync calls, "
+                    "and each event loop, need one of their own: pass a function that makes one, such as "
+                    "`session=make_session`."
+                )
+            yield Client(session, {})  # and leave it open: who made it closes it
             return
-        options = {} if self.session is not None else await self._connection_options()
-        session: Any = self.session() if self.session is not None else self._new_session()
+        session, options = (session(), {}) if session is not None else await self._open_session()
         try:
             yield Client(session, options)
         finally:
@@ -179,36 +191,40 @@ class HTTPModel(ChatModel):
 
     @resource(uses=("auth",))
     async def credentials(self) -> Credentials:
-        """The key that `auth` gave last."""
+        """The key that `auth` returned last."""
         assert callable(self.auth)
         return Credentials(self.auth)
 
-    def _new_session(self) -> Any:
+    async def _open_session(self) -> tuple[Any, dict[str, Any]]:
+        """A session of aiohttp's, and what goes to it with each request: it takes proxies and TLS there."""
         aiohttp = extra.aiohttp
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.max_connections),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=traces(),
-        )
+        from langplug._http.connections import Connector  # after the line above, which says what to install
 
-    async def _connection_options(self) -> dict[str, Any]:
+        def tls_context() -> ssl.SSLContext:
+            context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
+            if self.client_cert is not None:
+                files = (self.client_cert,) if isinstance(self.client_cert, str) else self.client_cert
+                context.load_cert_chain(*files)
+            return context
+
         options: dict[str, Any] = {}
         address = urlsplit(self.base_url)
-        if proxy := self.proxy or _proxy_of_environment(address.scheme, address.netloc):
+        proxy = self.proxy
+        if proxy is None and not proxy_bypass(address.netloc):
+            proxies = getproxies()
+            proxy = proxies.get(address.scheme) or proxies.get("all")
+        if proxy:
             options["proxy"] = proxy
         if self.verify is False:
             options["ssl"] = False
         elif self.verify is not True or self.client_cert is not None:
-            options["ssl"] = await in_thread(self._tls)  # reads files
-        return options
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
-        if self.client_cert is not None:
-            files = (self.client_cert,) if isinstance(self.client_cert, str) else self.client_cert
-            context.load_cert_chain(*files)
-        return context
+            options["ssl"] = await in_thread(tls_context)  # it reads files, which an event loop must not wait for
+        session = aiohttp.ClientSession(
+            connector=Connector(limit=self.max_connections),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),  # what one user's answer sets is not sent with the next one's
+        )
+        return session, options
 
     # --- copies and pickles ---
 
@@ -232,20 +248,3 @@ class HTTPModel(ChatModel):
                 f"The header {lost[0]!r} is secret, so it is not in the pickle of this {type(self).__name__}. "
                 "Use `api_key`, which is read from the environment again, or make the model where it is used."
             )
-
-
-def _on_this_loop(session: Any) -> Any:
-    """`session`, if it can be used here: aiohttp's belong to the event loop that they were made on."""
-    if session.closed or getattr(session, "_loop", None) not in {None, asyncio.get_running_loop()}:
-        raise ModelInvalidRequestError(
-            f"The `session` {'is closed' if session.closed else 'belongs to another event loop'}. Sync calls, and "
-            "each event loop, need one of their own: pass a function that makes one, such as `session=make_session`."
-        )
-    return session
-
-
-def _proxy_of_environment(scheme: str, host: str) -> str | None:
-    if proxy_bypass(host):
-        return None
-    known = getproxies()
-    return known.get(scheme) or known.get("all")

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from langplug._http.json_body import json_body
+from langchain_core.exceptions import ModelInvalidRequestError
 
-Dump = Callable[[Any], bytes]
+DumpJson = Callable[[Any], bytes]
 
 _FORM = "application/x-www-form-urlencoded"
 
 
 def split_address(url: str) -> tuple[str, str]:
-    """A whole address as that of the server and the rest; an empty string and `url` where it is none."""
+    """An absolute address as the server's address and the rest; for anything else, an empty string and `url`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return "", url
@@ -21,45 +21,71 @@ def split_address(url: str) -> tuple[str, str]:
     return base, url.removeprefix(base)
 
 
-def joined_address(base: str, url: str, query: Mapping[str, Any]) -> str:
-    """The address of one request; a value of the query that is a list is given item by item."""
+def join_address(base: str, url: str, query: Mapping[str, Any]) -> str:
+    """The address of one request."""
+    # An empty `url` adds no slash: some servers tell `/chat` from `/chat/`.
     address = "/".join([base.rstrip("/"), url.lstrip("/")]) if url else base
     if not query:
         return address
-    values = {name: [_query_text(item) for item in _several(value)] for name, value in query.items()}
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(values, doseq=True)}"
+    return f"{address}{'&' if '?' in address else '?'}{_encode_form(query)}"
 
 
-def merged(value: Any, more: Any) -> Any:
-    """`value` with `more`, which counts first, mapping by mapping."""
+def merge(value: Any, more: Any) -> Any:
+    """`value` with `more`, which takes precedence; mappings are merged key by key, however deep they lie."""
     if not more:
         return value
     if not isinstance(value, Mapping) or not isinstance(more, Mapping):
         return more
-    return {**value, **{key: merged(value.get(key), item) if item else item for key, item in more.items()}}
+    # Inside, an empty mapping or list is meant as it is: it empties an option.
+    return {**value, **{key: merge(value.get(key), item) if item else item for key, item in more.items()}}
 
 
-def encoded(body: Any, content_type: str, dump: Dump) -> tuple[bytes | None, str]:
+def encode_body(body: Any, content_type: str, dump: DumpJson) -> tuple[bytes | None, str]:
     """The bytes of a body and their content type: text as it is, a form if `content_type` says so, else JSON.
 
     Raises:
-        ModelInvalidRequestError: If there is something in it that JSON cannot hold.
+        ModelInvalidRequestError: If it holds something that JSON cannot.
     """
     if body is None:
         return None, content_type
     if isinstance(body, str):
         return body.encode(errors="replace"), content_type or "text/plain; charset=utf-8"
     if content_type.partition(";")[0].strip().lower() == _FORM and isinstance(body, Mapping):
-        values = {name: [_query_text(item) for item in _several(value)] for name, value in body.items()}
-        return urlencode(values, doseq=True).encode(), content_type
-    return json_body(body, dump), content_type or "application/json"
+        return _encode_form(body).encode(), content_type
+    return encode_json(body, dump), content_type or "application/json"
 
 
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def encode_json(body: Any, dump: DumpJson) -> bytes:
+    """`body` as UTF-8 JSON, by the fast `dump`, or by Python's own for what that refuses, such as huge integers.
+
+    Raises:
+        ModelInvalidRequestError: If it holds something that JSON or Unicode cannot; it is named.
+    """
+    try:
+        return bytes(memoryview(dump(body)))  # a copy: orjson's own sits in a block of 4 KiB
+    except TypeError:
+        pass
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        at = max(0, error.start - 20)
+        raise ModelInvalidRequestError(
+            f"The request holds {error.object[error.start]!r}, half a character (a lone surrogate), after "
+            f"{error.object[at : error.start]!r}. Text must be valid Unicode: clean it with "
+            "text.encode('utf-8', 'replace').decode()."
+        ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelInvalidRequestError(f"The request cannot be written as JSON: {error}.") from None
 
 
-def _query_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _encode_form(values: Mapping[str, Any]) -> str:
+    """Names and values as in a query; a value that is a list is given item by item: `tag=a&tag=b`."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, bool):
+                text = "true" if item else "false"
+            else:
+                text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            pairs.append((name, text))
+    return urlencode(pairs)

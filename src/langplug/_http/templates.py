@@ -1,6 +1,6 @@
-"""Templates of requests: JSON values whose strings may be JMESPath expressions over what is known of the call.
+"""Templates of requests: JSON values whose strings may be JMESPath expressions over what is known about the call.
 
-A string that begins with `$` is an expression; `$$` begins one with a plain `$`. An expression that finds nothing
+A string that begins with `$` is an expression; `$$` begins a string with a plain `$`. An expression that finds nothing
 vanishes from the mapping or list that it stands in, and so does a mapping or list that this leaves empty.
 """
 
@@ -8,17 +8,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
-from langplug._stream.expressions import ExpressionError, compiled, roots
+from langplug._stream.expressions import ExpressionError, compile_expression, roots
 from langplug._suggest import did_you_mean
 
 _NOTHING: Any = object()
+"""What is left of an expression that found nothing; None may stand in a template, and is sent as null."""
 
-Known = Mapping[str, Collection[str]]
-"""The names that an expression may look up; those below each, or none where all may be."""
+KnownNames = Mapping[str, Collection[str]]
+"""The names that an expression may look up, each with the names below it; with none if it may look up any there."""
 
 
-class Lazy(Mapping[str, Any]):
-    """Values that are made when they are first looked up, by name."""
+class LazyMapping(Mapping[str, Any]):
+    """Values that are made when they are first looked up: most templates need few of the things that they may use."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
         self._makers = makers
@@ -39,35 +40,31 @@ class Lazy(Mapping[str, Any]):
 # --- templates ---
 
 
-def fill(template: Any, context: Mapping[str, Any]) -> Any:
-    """The template with its expressions replaced by what they find in `context`; None if nothing is left of it.
+def fill_template(template: Any, facts: Mapping[str, Any]) -> Any:
+    """The template with its expressions replaced by what they find in `facts`; None if nothing is left of it.
 
     Raises:
         ExpressionError: If a function in an expression is given what it cannot take.
     """
-    filled = _filled(template, context)
+    filled = _fill(template, facts)
     return None if filled is _NOTHING else filled
 
 
-def _filled(template: Any, context: Mapping[str, Any]) -> Any:
+def _fill(template: Any, facts: Mapping[str, Any]) -> Any:
     if isinstance(template, str):
-        return _string(template, context)
+        expression = expression_in(template)
+        if expression is None:
+            return template.removeprefix("$")
+        found = compile_expression(expression)(facts)
+        return _NOTHING if found is None else found
     if isinstance(template, Mapping):
-        entries = {key: _filled(value, context) for key, value in template.items()}
+        entries = {key: _fill(value, facts) for key, value in template.items()}
         kept = {key: value for key, value in entries.items() if value is not _NOTHING}
         return kept if kept or not template else _NOTHING
     if isinstance(template, list | tuple):
-        items = [item for one in template if (item := _filled(one, context)) is not _NOTHING]
+        items = [item for one in template if (item := _fill(one, facts)) is not _NOTHING]
         return items if items or not template else _NOTHING
     return template
-
-
-def _string(text: str, context: Mapping[str, Any]) -> Any:
-    expression = expression_in(text)
-    if expression is None:
-        return text.removeprefix("$")
-    found = compiled(expression)(context)
-    return _NOTHING if found is None else found
 
 
 def expression_in(text: str) -> str | None:
@@ -75,51 +72,51 @@ def expression_in(text: str) -> str | None:
     return text[1:] if text.startswith("$") and not text.startswith("$$") else None
 
 
-def expressions(template: Any, place: str) -> Iterator[tuple[str, str]]:
+def expressions_in(template: Any, place: str) -> Iterator[tuple[str, str]]:
     """All expressions of a template, each with its place, such as `body.options.stop`."""
     if isinstance(template, str):
         if (expression := expression_in(template)) is not None:
             yield place, expression
     elif isinstance(template, Mapping):
         for key, value in template.items():
-            yield from expressions(value, f"{place}.{key}")
+            yield from expressions_in(value, f"{place}.{key}")
     elif isinstance(template, list | tuple):
         for number, value in enumerate(template):
-            yield from expressions(value, f"{place}[{number}]")
+            yield from expressions_in(value, f"{place}[{number}]")
 
 
 def names_in(template: Any) -> set[str]:
-    """The names that a template looks up, such as `stop`, or `anthropic.tools`."""
-    found = {pair for _, expression in expressions(template, "") for pair in roots(expression)}
-    return {name for name, _ in found} | {f"{name}.{behind}" for name, behind in found if behind}
+    """The names that a template looks up, such as `stop`, or `anthropic` and `anthropic.tools`."""
+    found = {pair for _, expression in expressions_in(template, "") for pair in roots(expression)}
+    return {name for name, _ in found} | {f"{name}.{below}" for name, below in found if below}
 
 
-def check_template(template: Any, place: str, known: Known) -> None:
-    """Look at a template before it is used.
+def check_template(template: Any, place: str, known: KnownNames) -> None:
+    """Check a template before it is used.
 
     Raises:
-        ValueError: If an expression cannot be read, or looks up a name that there is not. Its place is named.
+        ValueError: If an expression cannot be read, or looks up an unknown name. The error says where.
     """
-    for where, expression in expressions(template, place):
+    for where, expression in expressions_in(template, place):
         try:
-            compiled(expression)
+            compile_expression(expression)
         except ExpressionError as error:
             raise ValueError(f"{where}: {error}") from None
-        for name, behind in sorted(roots(expression)):
+        for name, below in sorted(roots(expression)):
             _check_name(name, known, where, "")
             if known[name]:
-                _check_name(behind, known[name], where, f"{name}.")
+                _check_name(below, known[name], where, f"{name}.")
 
 
 def _check_name(name: str, known: Collection[str], where: str, lead: str) -> None:
     if name in known:
         return
-    hint = did_you_mean(name, known, form=f"${lead}{{}}")
-    there = ", ".join(f"${lead}{one}" for one in sorted(known))
-    if name == "api_key":
+    if name == "api_key":  # a body is shown in traces of gateways, and repeated in errors
         raise ValueError(f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'.")
-    wrong = f"there is no ${lead}{name}" if name else f"${lead[:-1]} alone is no value"
-    raise ValueError(f"{where}: {wrong}.{hint} There are: {there}.")
+    hint = did_you_mean(name, known, form=f"${lead}{{}}")
+    names = ", ".join(f"${lead}{one}" for one in sorted(known))
+    wrong = f"there is no ${lead}{name}" if name else f"${lead[:-1]} is not a value by itself"
+    raise ValueError(f"{where}: {wrong}.{hint} There are: {names}.")
 
 
 # --- texts with placeholders ---
@@ -143,18 +140,14 @@ def placeholders(text: str, place: str) -> list[str]:
     return [str(name) for _, name, _, _ in fields]
 
 
-def interpolate(text: str, values: Mapping[str, Any], quote: Callable[[str], str] = str) -> str | None:
+def interpolate(text: str, facts: Mapping[str, Any], quote: Callable[[str], str] = str) -> str | None:
     """The text with each `{name}` replaced by its value, quoted; None if one of them is None."""
     pieces: list[str] = []
     for literal, name, _, _ in Formatter().parse(text):
         pieces.append(literal)
         if name is not None:
-            value = values[name]
+            value = facts[name]
             if value is None:
                 return None
-            pieces.append(quote(_shown(value)))
+            pieces.append(quote(str(value).lower() if isinstance(value, bool) else str(value)))
     return "".join(pieces)
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,7 +1,4 @@
-"""JMESPath expressions, checked when they are read: https://jmespath.org/specification.html.
-
-What an expression does not find is None. So is False, as what a comparison or an `&&` gives that does not hold.
-"""
+"""JMESPath expressions, checked before they are used: https://jmespath.org/specification.html."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -21,22 +18,42 @@ class ExpressionError(ValueError):
 
 
 @lru_cache(maxsize=1024)
-def compiled(expression: str) -> Search:
-    """What finds `expression` in a value.
+def compile_expression(expression: str) -> Search:
+    """The function that finds `expression` in a value.
 
     Raises:
-        ExpressionError: If it is no JMESPath expression, with a mark under the place; or, when it is used, if a
+        ExpressionError: If it is not a JMESPath expression, with a mark under the place; or, when it is used, if a
             function in it is given what it cannot take.
         ImportError: If jmespath is not installed.
     """
+    if not expression.strip():
+        raise ExpressionError(
+            "An empty string is not a JMESPath expression. Leave it out, or write a path such as 'message.content'."
+        )
     jmespath = _jmespath()
     try:
         parsed = jmespath.compile(expression)
     except jmespath.exceptions.JMESPathError as error:
-        raise ExpressionError(_complaint(expression, error)) from None
+        place = min(getattr(error, "lex_position", 0) or 0, len(expression))
+        what = str(getattr(error, "message", "") or str(error).partition(":")[0] or "cannot be read")
+        if getattr(error, "token_value", None) is None:
+            what = "it ends too early"
+        shown = expression.replace("\n", " ")
+        raise ExpressionError(f"{what} (JMESPath, see https://jmespath.org):\n  {shown}\n  {' ' * place}^") from None
     _check_functions(expression, parsed.parsed)
+
     if _PLAIN_PATH.fullmatch(expression):
-        return _walk(tuple(expression.split(".")))
+        # Most paths are names with dots between them. By hand they take a tenth of the interpreter's time.
+        names = expression.split(".")
+
+        def walk(value: Any) -> Any:
+            for name in names:
+                if not isinstance(value, Mapping):
+                    return None
+                value = value.get(name)
+            return value
+
+        return walk
 
     visit = jmespath.visitor.TreeInterpreter().visit  # one for all values; `parsed.search` makes one for each
 
@@ -49,23 +66,11 @@ def compiled(expression: str) -> Search:
     return search
 
 
-def _walk(names: tuple[str, ...]) -> Search:
-    """The same as JMESPath for names with dots between them, which most paths are, in a tenth of the time."""
-
-    def search(value: Any) -> Any:
-        for name in names:
-            if not isinstance(value, Mapping):
-                return None
-            value = value.get(name)
-        return value
-
-    return search
-
-
 def _jmespath() -> Any:
     from importlib import import_module
 
     try:
+        # `import jmespath` alone does not import its parts, and type checkers do not know it.
         for part in ("jmespath.exceptions", "jmespath.functions", "jmespath.visitor"):
             import_module(part)
         return import_module("jmespath")
@@ -73,19 +78,8 @@ def _jmespath() -> Any:
         raise ImportError("Paths need jmespath. Install it with: pip install 'langplug[http]'") from None
 
 
-def _complaint(expression: str, error: Any) -> str:
-    if not expression.strip():
-        return "An empty string is no JMESPath expression. Leave it out, or write a path such as 'message.content'."
-    place = min(getattr(error, "lex_position", 0) or 0, len(expression))
-    what = str(getattr(error, "message", "") or str(error).partition(":")[0] or "cannot be read")
-    if getattr(error, "token_value", None) is None:
-        what = "it ends too early"
-    shown = expression.replace("\n", " ")
-    return f"{what} (JMESPath, see https://jmespath.org):\n  {shown}\n  {' ' * place}^"
-
-
 def _check_functions(expression: str, node: Any) -> None:
-    """Name a function that there is not, and one with too few or too many arguments, before it is used."""
+    """Raise for unknown functions and wrong numbers of arguments, which JMESPath itself would notice only in use."""
     table = _jmespath().functions.Functions.FUNCTION_TABLE
     for name, given in _functions(node):
         if name not in table:
@@ -100,7 +94,10 @@ def _check_functions(expression: str, node: Any) -> None:
 
 @lru_cache(maxsize=1024)
 def roots(expression: str) -> frozenset[tuple[str, str]]:
-    """The names that `expression` looks up in the value that it is given, each with the name behind it, or `""`."""
+    """The names that `expression` looks up in its value, each with the name after it, or `""`.
+
+    Example: of `a.b || c` these are `("a", "b")` and `("c", "")`.
+    """
     return frozenset(_roots(_jmespath().compile(expression).parsed))
 
 
@@ -108,20 +105,20 @@ _ON_THE_FIRST = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
     | {"slice", "index"}
 )
-"""Kinds of nodes whose later children are applied to what the first one finds."""
+"""Kinds of nodes whose first child alone is applied to the value; the others are applied to what that finds."""
 
 
 def _roots(node: Any) -> Iterator[tuple[str, str]]:
     names = _lead(node)
     if names:
         yield (names[0], names[1] if len(names) > 1 else "")
-    elif isinstance(node, dict) and node["type"] != "expref":
+    elif isinstance(node, dict) and node["type"] != "expref":  # `&name` is for the items of a list, as in `sort_by`
         for child in node["children"][: 1 if node["type"] in _ON_THE_FIRST else None]:
             yield from _roots(child)
 
 
 def _lead(node: Any) -> list[str]:
-    """The first one or two names of a path; none if it begins with something else than a name."""
+    """The first one or two names of a path; none if it does not begin with a name."""
     if not isinstance(node, dict):
         return []
     if node["type"] == "field":

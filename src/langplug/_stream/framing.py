@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 Framing: TypeAlias = Literal["sse", "ndjson", "json-array", "json", "text"]
 
+_LF = ord("\n")
+
 
 class Frame(NamedTuple):
     """One message of a body.
@@ -39,49 +41,51 @@ class FrameDecoder(Protocol):
 class EventStream:
     """Server-sent events, by https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-    Comments, `id:` and `retry:` are dropped. Other than a browser it gives on an event that the end of the body left
-    without its blank line: many servers leave that out behind the last one.
+    Comments, `id:` and `retry:` are dropped. Unlike a browser, it returns an event that the end of the body left
+    without its blank line: many servers leave that out after the last one.
     """
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held: list[bytes] = []  # pieces of one event, joined once: an image may be 20 MB in 1,000 pieces
         self._ended_in_cr = False
         self._begun = False
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the events that they complete."""
-        if self._ended_in_cr or b"\r" in data:
-            data = self._with_plain_line_ends(data)
-        data = self._held + data
-        if b"\n\n" not in data:
-            self._held = data
+        if not data:
             return []
-        *blocks, self._held = data.split(b"\n\n")
+        if self._ended_in_cr and data[0] == _LF:
+            data = data[1:]  # the second half of a CRLF
+        self._ended_in_cr = data.endswith(b"\r")
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not data:
+            return []
+        if self._held:
+            # What is held has no blank line in it, so one that comes now is in `data` or across its beginning.
+            crosses = data[0] == _LF and self._held[-1][-1] == _LF
+            self._held.append(data)
+            if not crosses and b"\n\n" not in data:
+                return []
+            data = b"".join(self._held)
+        elif b"\n\n" not in data:
+            self._held.append(data)
+            return []
+        *blocks, rest = data.split(b"\n\n")
+        self._held = [rest] if rest else []
         return [frame for block in blocks if (frame := self._event(block)) is not None]
 
     def flush(self) -> list[Frame]:
         """Return the last event, if its blank line never came."""
-        block, self._held = self._held, b""
+        block, self._held = b"".join(self._held), []
         frame = self._event(block)
         return [] if frame is None else [frame]
-
-    def _with_plain_line_ends(self, data: bytes) -> bytes:
-        """CR and CRLF as LF; a CR at the end of the piece before may have been the half of a CRLF."""
-        if not data:
-            return data
-        if self._ended_in_cr and data.startswith(b"\n"):
-            data = data[1:]
-            self._ended_in_cr = False
-            if not data:
-                return data
-        self._ended_in_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _event(self, block: bytes) -> Frame | None:
         if not self._begun:
             self._begun = True
             block = block.removeprefix(codecs.BOM_UTF8)
-        if block.startswith(b"data: ") and b"\n" not in block:  # nearly all that there are
+        if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all are
             return Frame(block[6:])
         lines: list[bytes] = []
         name = b""
@@ -119,47 +123,58 @@ class JsonLines:
 class JsonArray:
     """The items of one JSON array, each as soon as it is whole."""
 
-    _MARKS = re.compile(rb'["\\\[\]{},]')
+    # Possessive (`*+`), or the engine would remember a place to come back to for each character of a long string.
+    _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+    _MARKS = re.compile(rb'["\[\]{},]')
+    _MARKS_INSIDE = re.compile(rb'["\[\]{}]')  # of an item, whose commas end nothing
 
     def __init__(self) -> None:
-        self._held = b""
-        self._read = 0
+        self._held: list[bytes] = []  # what has come of the item that is read now
         self._depth = 0
         self._in_string = False
+        self._escapes_next = False
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the items that they complete."""
-        self._held += data
+        if not data:
+            return []
         frames: list[Frame] = []
-        start, skip = 0, self._read
-        for match in self._MARKS.finditer(self._held, self._read):
-            at = match.start()
-            if at < skip:
+        start = 0  # of the item that is read now
+        at = int(self._escapes_next)
+        self._escapes_next = False
+        while True:
+            if self._in_string:
+                run = self._IN_STRING.match(data, at)
+                assert run is not None  # it may be empty
+                at = run.end()
+                if data[at : at + 1] != b'"':
+                    self._escapes_next = at < len(data)  # a backslash is the last byte; what it escapes comes next
+                    break
+                self._in_string = False
+                at += 1
+            mark = (self._MARKS_INSIDE if self._depth > 1 else self._MARKS).search(data, at)
+            if mark is None:
+                break
+            at = mark.end()
+            sign = mark.group()
+            if sign == b'"':
+                self._in_string = True
                 continue
-            mark = match.group()
-            if mark == b"\\":
-                skip = at + 2
-            elif mark == b'"':
-                self._in_string = not self._in_string
-            elif not self._in_string:
-                start = self._bracket(mark, start, at, frames)
-        self._read = max(len(self._held), skip) - start
-        self._held = self._held[start:]
+            ends_item = self._depth == 1 and sign in b",]"
+            self._depth += (sign in b"[{") - (sign in b"]}")
+            if ends_item:
+                self._held.append(data[start : at - 1])
+                if item := b"".join(self._held).strip():
+                    frames.append(Frame(item))
+            if ends_item or (sign == b"[" and self._depth == 1):
+                self._held, start = [], at
+        self._held.append(data[start:])
         return frames
 
     def flush(self) -> list[Frame]:
         """Return what is left, if the array never ended."""
-        rest, self._held = self._held.strip(), b""
+        rest, self._held = b"".join(self._held).strip(), []
         return [Frame(rest)] if rest else []
-
-    def _bracket(self, mark: bytes, start: int, at: int, frames: list[Frame]) -> int:
-        """Count one bracket or comma in; return where the item begins that is read now."""
-        ends_item = self._depth == 1 and mark in (b",", b"]")
-        self._depth += (mark in (b"[", b"{")) - (mark in (b"]", b"}"))
-        if ends_item and (item := self._held[start:at].strip()):
-            frames.append(Frame(item))
-        opens_array = mark == b"[" and self._depth == 1
-        return at + 1 if ends_item or opens_array else start
 
 
 class WholeBody:
@@ -180,7 +195,7 @@ class WholeBody:
 
 
 class PlainText:
-    """Text as it comes, with characters kept whole. Bytes that are no UTF-8 become U+FFFD."""
+    """Text as it comes, with characters kept whole. Bytes that are not UTF-8 become U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -219,17 +234,19 @@ def framing_of(content_type: str) -> Framing | None:
     return _CONTENT_TYPES.get(content_type.partition(";")[0].strip().lower())
 
 
-def sniffed_framing(start: bytes) -> Framing | None:
-    """How a body is cut into messages that begins so, for servers whose content type is wrong.
+def sniff_framing(start: bytes) -> Framing | None:
+    """How a body is cut into messages, by its first bytes, for servers whose content type is wrong.
 
-    None if too little of it has come to tell. A body of several JSON lines begins as one of a single JSON value does
-    and is taken for the latter, as the content type tells those two apart.
+    Returns:
+        None if the bytes are too few to tell. JSON lines begin as a single JSON value does, and are taken for one:
+        only the content type tells these two apart.
     """
     start = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if not start or (len(start) < 3 and codecs.BOM_UTF8.startswith(start)):
         return None
     if start[:1] in (b"{", b"["):
         return "json"
+    # A field may be cut (`da`), and its whole name may still be text, such as `database`: the colon tells.
     if any(start.startswith(field) or field.startswith(start) for field in (b"data:", b"event:", b"id:", b"retry:")):
         return "sse" if b":" in start else None
     return "sse" if start.startswith(b":") else "text"

@@ -1,13 +1,24 @@
-"""What a client needs of whoever reads the body of an answer."""
+"""The bytes of an answer's body, read as parts: what every wire has in common."""
 
+import codecs
 import json
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from langchain_core.exceptions import ModelAPIError
+from langchain_core.exceptions import ModelAPIError, ModelError
 
-from langplug._answer.server_errors import message_of, said_in
-from langplug._parts import Part
+from langplug._answer.server_errors import error_of, message_of, parse_body
+from langplug._errors import IncompleteAnswerError
+from langplug._parts import Part, Usage
+from langplug._stream.framing import FRAMINGS, Frame, FrameDecoder, Framing, framing_of, sniff_framing
+
+LoadJson = Callable[[bytes], Any]
+
+_DONE = b"[DONE]"
+"""What OpenAI, and many servers after its example, send as the last event of a stream."""
+
+_LONGEST_QUOTE = 200
 
 
 class Reader(Protocol):
@@ -23,7 +34,7 @@ class Reader(Protocol):
         """Take the next bytes; return the parts that they complete.
 
         Raises:
-            ModelError: If the server reports an error in the body, or the body is none that this wire knows.
+            ModelError: If the server reports an error in the body, or the body is not of this wire.
         """
         ...
 
@@ -36,8 +47,166 @@ class Reader(Protocol):
         ...
 
 
-class JsonReader:
-    """Reads a body that is one JSON object, and gives that as its only part."""
+class BodyReader(ABC):
+    """A push parser for a body of JSON values, framed one way or another; a subclass says what a value means.
+
+    How a body is framed is seen in its first bytes, since servers answer with JSON where a stream was asked for, and
+    the reverse, and name either wrongly.
+
+    Args:
+        content_type: The response's `Content-Type`.
+        owner: Who has answered, for errors.
+        coalesce: Return the text that one `feed` completes as one part.
+        load: The JSON parser.
+
+    Attributes:
+        finished: True once the wire's own end was read, or an error.
+    """
+
+    def __init__(
+        self, content_type: str = "", *, owner: str = "The server", coalesce: bool = False, load: LoadJson = json.loads
+    ) -> None:
+        self.finished = False
+        self._named: Framing | None = framing_of(content_type)
+        self._owner = owner
+        self._coalesce = coalesce
+        self._load = load
+        self._start: list[bytes] = []  # what has come as long as the framing is open
+        self._awaits_line = False
+        self._decoder: FrameDecoder | None = None
+        self._error: ModelError | None = None
+
+    def feed(self, data: bytes) -> Sequence[Part]:
+        """Take the next bytes; return the parts that they complete.
+
+        What came before an error is returned first; `end` then raises it.
+
+        Raises:
+            ModelError: If the server reports an error, of the type that its code and words say, or if the body is not
+                what it should be.
+            IncompleteAnswerError: If a frame is not JSON.
+        """
+        if self.finished:
+            return []
+        if self._decoder is None:
+            data = self._find_framing(data)
+            if self._decoder is None:
+                return []
+        frames = self._decoder.feed(data)
+        # A read mostly holds one event. Its error, if it is one, is raised here: nothing came before it.
+        return self._read_frame(frames[0]) if len(frames) == 1 else self._read_frames(frames)
+
+    def end(self) -> Sequence[Part]:
+        """Say that the body has ended; return what is left.
+
+        Raises:
+            IncompleteAnswerError: If the answer is not complete.
+            ModelError: The error after the parts that the last `feed` returned.
+        """
+        parts: Sequence[Part] = ()
+        if not self.finished:
+            frames: list[Frame] = []
+            if self._decoder is None:
+                rest = self._find_framing(b"", at_end=True)
+                assert self._decoder is not None
+                frames = self._decoder.feed(rest)
+            parts = self._read_frames([*frames, *self._decoder.flush()])
+        if self._error is not None:
+            raise self._error
+        return [*parts, *self.finish()]
+
+    # --- what a wire says of itself ---
+
+    @abstractmethod
+    def choose_framing(self, seen: Framing | None, start: bytes, *, at_end: bool) -> Framing | None:
+        """How the body is framed; None as long as the end of its first line is needed to tell.
+
+        Args:
+            seen: How it seems to be framed by its first bytes; None if they do not tell.
+            start: What has come of it.
+            at_end: Whether nothing more comes, so that None is not an answer.
+
+        Raises:
+            ModelError: If it is not of this wire.
+        """
+
+    def begin(self, framing: Framing) -> None:
+        """Take the body as framed like this."""
+        self._decoder = FRAMINGS[framing]()
+
+    @abstractmethod
+    def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
+        """The parts in one JSON value, which came as `frame`."""
+
+    def finish(self) -> Sequence[Part]:
+        """What the end of a body without errors adds to the parts.
+
+        Raises:
+            IncompleteAnswerError: If the answer is not complete.
+        """
+        return ()
+
+    def not_json(self, data: bytes) -> ModelError:
+        """The error for a frame that should be JSON and is not."""
+        return IncompleteAnswerError(
+            f"{self._owner} sent {quote(data)}, which is not JSON, so its answer is broken off there. "
+            "What had come is this error's `partial`; asking again may help."
+        )
+
+    # --- from bytes to values ---
+
+    def _find_framing(self, data: bytes, *, at_end: bool = False) -> bytes:
+        """Make the decoder once enough has come; return all that has come."""
+        self._start.append(data)
+        # A first line of 20 MB comes in a thousand pieces: what is known of those before is not looked for again.
+        if self._awaits_line and b"\n" not in data and not at_end:
+            return b""
+        start = b"".join(self._start)
+        if codecs.BOM_UTF8.startswith(start) and not at_end:
+            seen = framing = None
+        else:
+            start = start.removeprefix(codecs.BOM_UTF8)
+            seen = sniff_framing(start)
+            framing = self.choose_framing(seen, start, at_end=at_end)
+        if framing is not None:
+            self.begin(framing)
+            self._start.clear()
+        else:
+            # Blanks say nothing, and those that keep a connection alive are not kept.
+            self._start = [start if seen else start.lstrip()]
+            self._awaits_line = seen is not None
+        return start
+
+    def _read_frames(self, frames: Sequence[Frame]) -> Sequence[Part]:
+        parts: list[Part] = []
+        try:
+            for frame in frames:
+                if self.finished:
+                    break
+                parts += self._read_frame(frame)
+        except ModelError as error:
+            self.finished = True
+            if not parts:
+                raise
+            self._error = error
+        return _join_text(parts) if self._coalesce else parts
+
+    def _read_frame(self, frame: Frame) -> Sequence[Part]:
+        data = frame.data
+        if isinstance(data, str):  # plain text
+            return (data,)
+        if len(data) < 20 and data.strip() == _DONE:
+            self.finished = True
+            return ()
+        try:
+            value = self._load(data)
+        except (ValueError, RecursionError):
+            raise self.not_json(data) from None
+        return self.read_value(value, frame)
+
+
+class JsonObjectReader:
+    """Reads a body that is one JSON object, and returns that as its only part."""
 
     def __init__(self) -> None:
         self.finished = False
@@ -52,7 +221,7 @@ class JsonReader:
         """Return the object.
 
         Raises:
-            ModelAPIError: If the body is none.
+            ModelAPIError: If the body is not one.
         """
         body = b"".join(self._body)
         try:
@@ -60,6 +229,36 @@ class JsonReader:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            shown = message_of(said_in(body))[:200]
-            raise ModelAPIError(f"The server's answer is no JSON object; it begins {shown!r}. Is `base_url` right?")
+            start = message_of(parse_body(body))[:_LONGEST_QUOTE]
+            raise ModelAPIError(f"The server's answer is not a JSON object; it begins {start!r}. Is `base_url` right?")
         return (value,)
+
+
+def error_in(value: Any) -> ModelError:
+    """The error that a value in the place of an answer stands for."""
+    return error_of((value.get("error") or value) if isinstance(value, Mapping) else value)
+
+
+def quote(data: bytes | str) -> str:
+    """What a server sent, or the beginning of it, as it is shown in an error."""
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
+
+
+def _join_text(parts: list[Part]) -> list[Part]:
+    """The parts with runs of text as one. Of the reports of usage within a run, the last one is kept, after it."""
+    joined: list[Part] = []
+    run: list[str] = []
+    usage: list[Part] = []
+    for part in [*parts, None]:
+        if isinstance(part, str):
+            run.append(part)
+        elif isinstance(part, Usage) and run:
+            usage = [part]  # counts are totals, so the last one says it all
+        else:
+            if run:
+                joined += ["".join(run), *usage]
+                run, usage = [], []
+            if part is not None:
+                joined.append(part)
+    return joined

@@ -18,13 +18,13 @@ from pydantic import Field, PrivateAttr, field_validator
 from langplug import Request
 from langplug._bridge.loop import wait_for
 from langplug._http import extra
-from langplug._http.client import NewReader, Outgoing, Response
-from langplug._http.json_body import json_body
+from langplug._http.client import HTTPRequest, NewReader, Response
 from langplug._http.model import HTTPModel
+from langplug._http.request import encode_json
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._stream.completion_reader import CompletionReader
-from langplug._stream.reader import JsonReader
+from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
 from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
@@ -117,7 +117,7 @@ class ChatEndpoint(HTTPModel):
 
     # --- the request ---
 
-    async def answer_to(self, request: Request, /) -> Response:
+    async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`, asked for again without `stream_options` if the server does not know them."""
         body = self._body(request)
         if "stream_options" in body and self.base_url in self._no_stream_options:
@@ -133,17 +133,17 @@ class ChatEndpoint(HTTPModel):
         return answer
 
     async def _sent(self, body: dict[str, Any]) -> Response:
-        outgoing = Outgoing(
+        outgoing = HTTPRequest(
             url=f"{self.base_url}/chat/completions",
-            body=json_body(body, extra.orjson.dumps),
+            body=encode_json(body, extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
         return await self._advised(outgoing, self._reader)
 
-    async def _advised(self, outgoing: Outgoing, new_reader: NewReader) -> Response:
+    async def _advised(self, outgoing: HTTPRequest, new_reader: NewReader) -> Response:
         """As `ask`; an error that the settings may be the cause of says which."""
         try:
-            return await self.ask(outgoing, new_reader)
+            return await self.send(outgoing, new_reader)
         except ModelError as error:
             if advice := self._advice(error):
                 error.args = (f"{str(error).rstrip('.')}. {advice}",)
@@ -206,8 +206,8 @@ class ChatEndpoint(HTTPModel):
         Raises:
             ModelError: If it does not say.
         """
-        question = Outgoing(url=f"{self.base_url}/models", method="GET", headers={})
-        answer = await self._advised(question, lambda _: JsonReader())
+        question = HTTPRequest(url=f"{self.base_url}/models", method="GET", headers={})
+        answer = await self._advised(question, lambda _: JsonObjectReader())
         try:
             parts = await answer.read() or ()
         finally:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from inspect import get_annotations
 from typing import Any, Literal, Self
@@ -12,11 +13,19 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_valid
 
 from langplug import MissingSecretError, Request
 from langplug._http import extra
-from langplug._http.client import Outgoing, Response
-from langplug._http.dialects import DIALECTS, Conversation, system_text
+from langplug._http.client import HTTPRequest, Response
+from langplug._http.dialects import DIALECTS, system_text
 from langplug._http.model import HTTPModel
-from langplug._http.request import encoded, joined_address, merged, split_address
-from langplug._http.templates import Known, Lazy, check_template, fill, interpolate, names_in, placeholders
+from langplug._http.request import encode_body, join_address, merge, split_address
+from langplug._http.templates import (
+    KnownNames,
+    LazyMapping,
+    check_template,
+    fill_template,
+    interpolate,
+    names_in,
+    placeholders,
+)
 from langplug._messages.prompt import PromptTemplate
 from langplug._model.capabilities import CAPABILITIES
 from langplug._model.parameters import parameters_of
@@ -237,9 +246,9 @@ class ChatHTTP(HTTPModel):
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
-    async def answer_to(self, request: Request, /) -> Response:
+    async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`, once it has begun."""
-        return await self.ask(self._outgoing(request), partial(self._reader, request))
+        return await self.send(self._outgoing(request), partial(self._reader, request))
 
     # --- the description ---
 
@@ -321,7 +330,7 @@ class ChatHTTP(HTTPModel):
             where = f" (in answers that are {kind})" if self.whole or self.streamed else ""
             raise ValueError(f"{error}{where}") from None
 
-    def _known_names(self) -> Known:
+    def _known_names(self) -> KnownNames:
         """What a template may look up."""
         dialects = {name: tuple(parts) for name, parts in DIALECTS.items()}
         return {**dict.fromkeys((*self._own_facts(), *_FACTS, "streaming"), ()), **dialects}
@@ -370,20 +379,20 @@ class ChatHTTP(HTTPModel):
         """The headers that hold `{api_key}`; where none does, the usual one."""
         if not (holders := {name: text for name, text in self.header_templates.items() if _shows_key(text)}):
             return super().authorization(key)
-        facts = Lazy({**self._makers(), "api_key": lambda: key})
+        facts = LazyMapping({**self._makers(), "api_key": lambda: key})
         shown = {name: interpolate(text, facts) for name, text in holders.items()}
         return {name: text for name, text in shown.items() if text is not None}
 
-    def _outgoing(self, request: Request) -> Outgoing:
+    def _outgoing(self, request: Request) -> HTTPRequest:
         streaming = self._streams(request)
         section = self._section("streamed" if streaming else "whole")
         facts = self._facts(request, streaming=streaming)
         try:
-            body = merged(fill(section["body"], facts), self.extra_body)
-            query = fill(section["query"], facts) or {}
+            body = merge(fill_template(section["body"], facts), self.extra_body)
+            query = fill_template(section["query"], facts) or {}
             url = interpolate(section["url"], facts, partial(quote, safe=""))
             headers = self._filled_headers(facts)
-            content, kind = encoded(body, _content_type({**self.headers, **headers}), extra.orjson.dumps)
+            content, kind = encode_body(body, _content_type({**self.headers, **headers}), extra.orjson.dumps)
         except ExpressionError as error:
             raise ModelInvalidRequestError(f"{type(self).__name__} cannot make its request: {error}") from None
         if url is None:
@@ -391,14 +400,14 @@ class ChatHTTP(HTTPModel):
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
         accepted = {"Accept": "text/event-stream"} if streaming and self.framing == "sse" else {}
-        return Outgoing(
-            url=joined_address(self.base_url, url, query),
+        return HTTPRequest(
+            url=join_address(self.base_url, url, query),
             body=content,
             headers={**accepted, **({"Content-Type": kind} if kind else {}), **headers},
             method=section["method"].upper(),
         )
 
-    def _filled_headers(self, facts: Lazy) -> dict[str, str]:
+    def _filled_headers(self, facts: LazyMapping) -> dict[str, str]:
         texts = {name: text for name, text in self.header_templates.items() if not _shows_key(text)}
         filled = {name: interpolate(text, facts) for name, text in texts.items()}
         return {name: text for name, text in filled.items() if text is not None}
@@ -415,23 +424,17 @@ class ChatHTTP(HTTPModel):
     def _makers(self) -> dict[str, Callable[[], Any]]:
         return {name: partial(getattr, self, name) for name in self._own_facts()}
 
-    def _facts(self, request: Request, *, streaming: bool) -> Lazy:
+    def _facts(self, request: Request, *, streaming: bool) -> LazyMapping:
         """What a template knows of the call."""
-        conversation = Conversation(
-            messages=request.messages,
-            keep_reasoning=request.keep_reasoning,
-            tools=() if self._forbids_by_silence(request) else request.tools,
-            tool_choice=request.tool_choice,
-            parallel_tool_calls=request.parallel_tool_calls,
-        )
+        shown = replace(request, tools=()) if self._forbids_by_silence(request) else request
         dialects = {
-            name: partial(Lazy, {part: partial(make, conversation) for part, make in parts.items()})
+            name: partial(LazyMapping, {part: partial(make, shown) for part, make in parts.items()})
             for name, parts in DIALECTS.items()
         }
-        openai = {part: partial(make, conversation) for part, make in DIALECTS["openai"].items()}
+        openai = {part: partial(make, shown) for part, make in DIALECTS["openai"].items()}
         facts: dict[str, Callable[[], Any]] = {
             "text": lambda: request.text,
-            "system": partial(system_text, conversation),
+            "system": partial(system_text, shown),
             "prompt": lambda: request.prompt(self.prompt_template),
             "stop": lambda: None if self._cuts else list(request.stop) or None,
             "parallel_tool_calls": lambda: request.parallel_tool_calls if request.tools else None,
@@ -439,7 +442,7 @@ class ChatHTTP(HTTPModel):
             "json_mode": lambda: request.schema == ANY_JSON or None,
             "streaming": lambda: streaming,
         }
-        return Lazy({**self._makers(), **dialects, **openai, **facts})
+        return LazyMapping({**self._makers(), **dialects, **openai, **facts})
 
     def _forbids_by_silence(self, request: Request) -> bool:
         """Whether a call is forbidden by not telling of tools, as this wire has no word for it."""
@@ -467,7 +470,7 @@ class ChatHTTP(HTTPModel):
         return {**super().lc_secrets, **({"api_key": self.api_key_env} if self.api_key_env else {})}
 
 
-def _check_placeholders(text: str, place: str, known: Known) -> None:
+def _check_placeholders(text: str, place: str, known: KnownNames) -> None:
     for name in placeholders(text, place):
         check_template(f"${name}", place, known)
 

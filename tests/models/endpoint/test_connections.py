@@ -313,3 +313,90 @@ def test_copies_share_connections(backend: Backend, make: MakeEndpoint) -> None:
         one.invoke("x")
         one.invoke("x", seed=1)
     assert 1 == backend.connections_made - before
+
+
+# --- connections that the server closes ---
+
+COMPLETION = b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}'
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(COMPLETION),
+    COMPLETION,
+)
+
+
+class Closing(Relay):
+    """Answers a connection's first request, and closes it, sooner or later, without having announced it.
+
+    Args:
+        after_s: Seconds that the next request of the connection is worked on, before it is closed; None to close it
+            right after the answer.
+        said: What is said to that request before.
+        news: How many connections answer their first request; the others treat it as a next one.
+    """
+
+    def __init__(self, after_s: float | None, said: bytes = b"", news: int = 1000) -> None:
+        super().__init__()
+        self._after_s = after_s
+        self._said = said
+        self._news = news
+        self.connections = 0
+        self.requests = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.connections <= self._news:
+            await self.take(reader)
+            writer.write(ANSWER)
+        if self._after_s is not None:
+            await self.take(reader)
+            await asyncio.sleep(self._after_s)
+            writer.write(self._said)
+
+    async def take(self, reader: asyncio.StreamReader) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        self.requests += 1
+
+
+async def test_a_server_may_close_after_each_answer(make: MakeEndpoint) -> None:
+    """A kept connection that the server has closed without a word is not used: each request is sent once."""
+    with Closing(after_s=None) as server:
+        model = make(base_url=f"http://127.0.0.1:{server.port}/v1")
+        for _ in range(10):
+            assert "x" == (await model.ainvoke("x")).text
+            await asyncio.sleep(0.05)
+        assert (10, 10) == (server.requests, server.connections)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+async def test_a_request_that_meets_the_end_of_its_connection_is_sent_once_more(make: MakeEndpoint, kept: int) -> None:
+    """Where a kept connection ends at once, with nothing of an answer, the request goes over a new one."""
+    with Closing(after_s=0) as server:
+        model = make(base_url=f"http://127.0.0.1:{server.port}/v1")
+        await asyncio.gather(*(model.ainvoke("x") for _ in range(kept)))
+        assert (kept, kept) == (server.requests, server.connections)
+        assert "x" == (await model.ainvoke("x")).text
+        assert (kept + 2, kept + 1) == (server.requests, server.connections)
+
+
+async def test_a_request_is_sent_no_third_time(make: MakeEndpoint) -> None:
+    """If the new connection ends as well, that is an error, which only `max_retries` may try again."""
+    with Closing(after_s=0, news=1) as server:
+        model = make(base_url=f"http://127.0.0.1:{server.port}/v1")
+        await model.ainvoke("x")
+        with pytest.raises(ModelConnectionError):
+            await model.ainvoke("x")
+        assert (3, 2) == (server.requests, server.connections)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "said"), [(0.5, b""), (0.0, b"HTTP/1.1 200 OK\r\nContent-Type: app")], ids=["at work", "half a head"]
+)
+async def test_a_request_that_was_taken_up_is_not_sent_again(make: MakeEndpoint, after_s: float, said: bytes) -> None:
+    """A request whose connection ends after a while, or within an answer, may be billed: it is not sent unasked."""
+    with Closing(after_s=after_s, said=said) as server:
+        model = make(base_url=f"http://127.0.0.1:{server.port}/v1")
+        await model.ainvoke("x")
+        with pytest.raises(ModelConnectionError):
+            await model.ainvoke("x")
+        assert 2 == server.requests

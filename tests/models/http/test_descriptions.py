@@ -213,7 +213,7 @@ def test_other_content_is_read_as_blocks(server: CannedServer, described: Make) 
         ({"text": "a", "whole": {"txt": "x"}}, "'txt' cannot differ there. What can: url, method"),
         ({"text": "a", "whole": {"text": "x."}}, "(in answers that are whole)"),
         ({"text": "a", "framing": "xml"}, "Input should be 'sse', 'ndjson', 'json-array', 'json' or 'text'"),
-        ({}, "No path to what is said"),
+        ({}, "No path finds any content"),
         ({"text": "a", "stop_text": "kept"}, "Input should be 'cut', 'included' or 'reported'"),
     ],
 )  # fmt: skip

@@ -1,14 +1,15 @@
-"""How the wires of the world write a conversation: small pure mappings, by the name of the wire and of the part."""
+"""How the APIs of the world write a conversation: small pure mappings, by the name of the API and of the part."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from langplug._http.dialects import anthropic, cohere, ollama, openai
-from langplug._http.dialects.turns import Conversation, system_text
+from langplug._http.dialects.openai_parts import system_text
+from langplug._request import Request
 
-__all__ = ["DIALECTS", "Conversation", "system_text"]
+__all__ = ["DIALECTS", "system_text"]
 
-DIALECTS: Mapping[str, Mapping[str, Callable[[Conversation], Any]]] = {
+DIALECTS: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
     "openai": {"messages": openai.messages, "tools": openai.tools, "tool_choice": openai.tool_choice},
     "anthropic": {
         "system": system_text,

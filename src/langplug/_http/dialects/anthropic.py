@@ -1,45 +1,56 @@
-"""The conversation as Anthropic's Messages API has it: https://docs.anthropic.com/en/api/messages."""
+"""The conversation as Anthropic's Messages API takes it: https://docs.anthropic.com/en/api/messages."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 
-from langplug._http.dialects.turns import (
-    SYSTEM,
-    Conversation,
-    OpenAIMessage,
+from langplug._http.dialects.openai_parts import (
+    SYSTEM_ROLES,
     arguments_of,
-    blocks_of,
-    data_of,
-    turns_of,
-    unfit,
+    content_parts,
+    openai_messages_of,
+    split_data_url,
+    unsupported_part,
 )
 from langplug._messages.kept_reasoning import drop_old_reasoning
+from langplug._request import Request
 
 Block = dict[str, Any]
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
-_THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 _ROLES = {"user": "user", "tool": "user", "assistant": "assistant"}
 
 
-def messages(conversation: Conversation) -> list[dict[str, Any]]:
-    """The messages without the instructions, which `system` has; turns of one role in a row are one.
+def messages(request: Request) -> list[dict[str, Any]]:
+    """The messages without the instructions, which `system` has. Messages of one role in a row are one.
 
-    Earlier thoughts are sent back, as far as the policy keeps them, where they have the signature that the API checks.
+    Earlier reasoning is sent back, as far as the model's policy keeps it, where it has the signature that the API
+    checks.
 
     Raises:
         ValueError: If a message has a role, or content, that the API has no place for.
     """
-    kept = drop_old_reasoning(conversation.messages, conversation.keep_reasoning)
     merged: list[dict[str, Any]] = []
-    for _, message, turn, path in turns_of(kept):
-        if turn["role"] in SYSTEM:
+    kept = drop_old_reasoning(request.messages, request.keep_reasoning)
+    for _, source, message, path in openai_messages_of(kept):
+        if message["role"] in SYSTEM_ROLES:
             continue
-        thoughts = [] if conversation.keep_reasoning == "never" else _thoughts(message)
-        content = [*thoughts, *_content(message, turn, path)]
-        role = _role(turn, path)
+        if message["role"] not in _ROLES:
+            expected = ", ".join([*_ROLES, *SYSTEM_ROLES])
+            raise ValueError(f"{path} has the role {message['role']!r}; expected one of {expected}.")
+        role = _ROLES[message["role"]]
+        content: list[Block] = []
+        if isinstance(source, AIMessage) and request.keep_reasoning != "never":
+            content += _reasoning_blocks(source)  # the API wants them first
+        blocks = [_block(part, path) for part in content_parts(message)]
+        if message["role"] == "tool":
+            failed = {"is_error": True} if isinstance(source, ToolMessage) and source.status == "error" else {}
+            content.append({"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": blocks, **failed})
+        else:
+            calls = message.get("tool_calls", ())
+            uses = [{"id": call["id"], "name": call["function"]["name"], "input": arguments_of(call)} for call in calls]
+            content += [*blocks, *({"type": "tool_use", **use} for use in uses)]
         if merged and merged[-1]["role"] == role:
             merged[-1]["content"].extend(content)
         elif content:
@@ -47,45 +58,30 @@ def messages(conversation: Conversation) -> list[dict[str, Any]]:
     return merged
 
 
-def tools(conversation: Conversation) -> list[dict[str, Any]] | None:
+def tools(request: Request) -> list[dict[str, Any]] | None:
     """The tools, with their schemas as `input_schema`."""
-    return [_tool(tool["function"]) for tool in conversation.tools] or None
+    described = []
+    for tool in request.tools:
+        function = tool["function"]
+        description = {"description": text} if (text := function.get("description")) else {}
+        schema = function.get("parameters") or {"type": "object", "properties": {}}  # it is required
+        described.append({"name": function["name"], **description, "input_schema": schema})
+    return described or None
 
 
-def tool_choice(conversation: Conversation) -> dict[str, Any] | None:
-    """Which tool must be called, and whether one alone may be."""
-    if not conversation.tools or (conversation.tool_choice is None and conversation.parallel_tool_calls is None):
+def tool_choice(request: Request) -> dict[str, Any] | None:
+    """Which tool must be called, and whether several may be called at once."""
+    if not request.tools or (request.tool_choice is None and request.parallel_tool_calls is None):
         return None
-    choice = conversation.tool_choice or "auto"
-    named = {"type": "tool", "name": choice["function"]["name"]} if isinstance(choice, Mapping) else None
-    said: dict[str, Any] = named or {"type": _CHOICES[str(choice)]}
-    if conversation.parallel_tool_calls is not None and said["type"] != "none":
-        said["disable_parallel_tool_use"] = not conversation.parallel_tool_calls
-    return said
-
-
-def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
-    described = {"description": text} if (text := function.get("description")) else {}
-    schema = function.get("parameters") or {"type": "object", "properties": {}}
-    return {"name": function["name"], **described, "input_schema": schema}
-
-
-def _role(turn: OpenAIMessage, path: str) -> str:
-    if turn["role"] not in _ROLES:
-        raise ValueError(f"{path} has the role {turn['role']!r}; expected one of {', '.join([*_ROLES, *SYSTEM])}.")
-    return _ROLES[turn["role"]]
-
-
-def _content(message: BaseMessage, turn: OpenAIMessage, path: str) -> list[Block]:
-    blocks = [_block(part, path) for part in blocks_of(turn)]
-    if turn["role"] == "tool":
-        failed = {"is_error": True} if isinstance(message, ToolMessage) and message.status == "error" else {}
-        return [{"type": "tool_result", "tool_use_id": turn["tool_call_id"], "content": blocks, **failed}]
-    return [*blocks, *(_tool_use(call) for call in turn.get("tool_calls", ()))]
-
-
-def _tool_use(call: Mapping[str, Any]) -> Block:
-    return {"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": arguments_of(call)}
+    choice = request.tool_choice or "auto"  # without which the API does not take the word on parallel calls
+    written: dict[str, Any] = (
+        {"type": "tool", "name": choice["function"]["name"]}
+        if isinstance(choice, Mapping)
+        else {"type": _CHOICES[choice]}
+    )
+    if request.parallel_tool_calls is not None and written["type"] != "none":
+        written["disable_parallel_tool_use"] = not request.parallel_tool_calls
+    return written
 
 
 def _block(part: Mapping[str, Any], path: str) -> Block:
@@ -98,37 +94,31 @@ def _block(part: Mapping[str, Any], path: str) -> Block:
         return {"type": "document", "source": _source(part["file"]["file_data"]), "title": part["file"]["filename"]}
     if kind == "file":
         return {"type": "document", "source": {"type": "file", "file_id": part["file"]["file_id"]}}
-    raise unfit(path, part, "Anthropic's API", "text, images and files")
+    raise unsupported_part(path, part, "Anthropic's API", "text, images and files")
 
 
 def _source(url: str) -> dict[str, Any]:
-    data = data_of(url)
+    data = split_data_url(url)
     if data is None:
         return {"type": "url", "url": url}
     return {"type": "base64", "media_type": data[0], "data": data[1]}
 
 
-def _thoughts(message: BaseMessage) -> list[Block]:
-    if not isinstance(message, AIMessage):
-        return []
-    return [block for text, extras in _reasoning(message) if (block := _thinking(text, extras))]
-
-
-def _reasoning(message: AIMessage) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Text and extras of each thought: in standard blocks, in Anthropic's own, or in `additional_kwargs`."""
-    content = message.content if isinstance(message.content, list) else []
-    blocks: list[Block] = [block for block in content if isinstance(block, dict) and block.get("type") in _THOUGHTS]
-    for block in blocks:
-        extras = (block.get("extras") or {}) if block["type"] == "reasoning" else block
-        yield str(block.get("reasoning") or block.get("thinking") or ""), extras
-    if not blocks:
+def _reasoning_blocks(message: AIMessage) -> list[Block]:
+    """The reasoning that a message holds: in standard blocks, in Anthropic's own, or in `additional_kwargs`."""
+    held: list[tuple[Any, Mapping[str, Any]]] = []
+    for block in message.content if isinstance(message.content, list) else ():
+        if isinstance(block, dict) and block.get("type") == "reasoning":
+            held.append((block.get("reasoning"), block.get("extras") or {}))
+        elif isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking"):
+            held.append((block.get("thinking"), block))
+    if not held:
         kwargs = message.additional_kwargs
-        yield str(kwargs.get("reasoning_content") or ""), kwargs.get("reasoning_extras") or {}
-
-
-def _thinking(text: str, extras: Mapping[str, Any]) -> Block | None:
-    if signature := extras.get("signature"):
-        return {"type": "thinking", "thinking": text, "signature": signature}
-    if data := extras.get("data"):
-        return {"type": "redacted_thinking", "data": data}
-    return None
+        held.append((kwargs.get("reasoning_content"), kwargs.get("reasoning_extras") or {}))
+    blocks: list[Block] = []
+    for text, extras in held:
+        if signature := extras.get("signature"):
+            blocks.append({"type": "thinking", "thinking": str(text or ""), "signature": signature})
+        elif data := extras.get("data"):  # the API keeps some of it to itself, encrypted
+            blocks.append({"type": "redacted_thinking", "data": data})
+    return blocks

@@ -1,25 +1,24 @@
-"""The conversation as OpenAI's chat completions have it: https://platform.openai.com/docs/api-reference/chat."""
+"""The conversation as OpenAI's chat completions take it: https://platform.openai.com/docs/api-reference/chat."""
 
 from typing import Any
 
-from langplug._http.dialects.turns import Conversation
-from langplug._messages.openai import to_openai_messages
+from langplug._request import Request
 
 
-def messages(conversation: Conversation) -> list[dict[str, Any]]:
-    """The messages, all roles among them.
+def messages(request: Request) -> list[dict[str, Any]]:
+    """The messages, those with instructions among them.
 
     Raises:
-        ValueError: If a message or a content block has no counterpart there; it is named.
+        ValueError: If a message or a content block has no counterpart there; the error names it.
     """
-    return to_openai_messages(conversation.messages, conversation.keep_reasoning)
+    return request.openai_messages()
 
 
-def tools(conversation: Conversation) -> list[dict[str, Any]] | None:
+def tools(request: Request) -> list[dict[str, Any]] | None:
     """The tools, as they are bound."""
-    return [dict(tool) for tool in conversation.tools] or None
+    return request.openai_tools() or None
 
 
-def tool_choice(conversation: Conversation) -> Any:
+def tool_choice(request: Request) -> Any:
     """Which tool must be called; None without tools."""
-    return conversation.tool_choice if conversation.tools else None
+    return request.tool_choice if request.tools else None

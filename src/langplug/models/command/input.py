@@ -2,7 +2,6 @@
 
 import fnmatch
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,6 +14,7 @@ from pydantic.fields import FieldInfo
 from langplug import MissingSecretError
 from langplug._env import EnvironmentValue
 from langplug._http.templates import interpolate
+from langplug._secrets import is_secret_name
 
 Argument = str | list[str]
 """An argument, or several that are left out together if a placeholder in them has no value."""
@@ -83,11 +83,6 @@ MINIMAL = (
 )
 """What nearly every program needs to find its files and its language."""
 
-_SECRET_NAME = re.compile(
-    r"(^|_)((api|access|private|secret)?key|token|secret|password|passwd|credentials?|auth)(_|$)", re.IGNORECASE
-)
-"""Names of variables that hold secrets, more likely than not."""
-
 _SHORTEST_SECRET = 6
 """A shorter value is hardly a key (`AUTH=no`), and would be struck out wherever it occurs in a text."""
 
@@ -121,7 +116,7 @@ def read_variable(name: str, value: Any) -> str | SecretStr | FromEnvironment:
     # A bool is refused although it is an int: programs differ in whether they read "True", "true" or "1".
     if isinstance(value, str | int | float | PathLike) and not isinstance(value, bool):
         text = os.fspath(value) if isinstance(value, PathLike) else str(value)
-        return SecretStr(text) if _SECRET_NAME.search(name) else text
+        return SecretStr(text) if is_secret_name(name) else text
     raise ValueError(
         f"environment[{name!r}] is a {type(value).__name__}; expected a string, a SecretStr or env('NAME')."
     )
@@ -144,7 +139,7 @@ def build_environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tup
         for name, value in os.environ.items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     }
-    secrets = [value for name, value in passed.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET]
+    secrets = [value for name, value in passed.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET]
     for name, value in given.items():
         if isinstance(value, FromEnvironment | SecretStr):
             passed[name] = value.value() if isinstance(value, FromEnvironment) else value.get_secret_value()

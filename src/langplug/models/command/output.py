@@ -8,7 +8,7 @@ from langchain_core.exceptions import ModelError
 
 from langplug import Part
 from langplug._stream.framing import FRAMINGS
-from langplug._stream.paths import Extractor, Paths, UnreadableAnswerError
+from langplug._stream.paths import Paths, UnreadableAnswerError, ValueParser
 from langplug.models.command.ansi import AnsiStripper
 
 Output: TypeAlias = Literal["text", "lines", "jsonl", "json"]
@@ -105,7 +105,7 @@ class JsonOutputReader:
 
     def __init__(self, paths: Paths, *, whole: bool, owner: str, scrub: Callable[[str], str]) -> None:
         self._frames = FRAMINGS["json" if whole else "ndjson"]()
-        self._extractor = Extractor(paths, owner=owner)
+        self._parser = ValueParser(paths, owner=owner)
         self._owner = owner
         self._scrub = scrub
         self._number = 0
@@ -114,7 +114,7 @@ class JsonOutputReader:
     @property
     def finished(self) -> bool:
         """Whether a value matched `paths.done`."""
-        return self._extractor.finished
+        return self._parser.finished
 
     def feed(self, data: bytes) -> Iterator[Part]:
         """Take the next bytes, and yield the parts of the values that they complete, each before the next is read.
@@ -144,7 +144,7 @@ class JsonOutputReader:
 
     def end(self) -> None:
         """Check that the answer said that it is complete, if the paths tell how it does."""
-        self._extractor.end()
+        self._parser.end()
 
     def _read(self, frame: bytes | str) -> list[Part]:
         self._number += 1
@@ -159,7 +159,7 @@ class JsonOutputReader:
                 "Have the program write JSON alone to its stdout, or set output='text'."
             ) from None
         try:
-            return self._extractor.feed(value)
+            return self._parser.feed(value)
         except ModelError as error:  # it quotes the value, and a program may print the key that it was given
             error.args = tuple(self._scrub(one) if isinstance(one, str) else one for one in error.args)
             raise
