@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from langchain_core.messages import HumanMessage
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from langplug import ChatModel, Request, chat_model
 from langplug.models import ChatEndpoint, ChatHTTP
@@ -317,3 +317,39 @@ async def test_all_shapes_keep_a_name_that_was_langplug_s() -> None:
             yield self.shape
 
     assert "round" == (await ChatDraws().ainvoke([HumanMessage("?")])).text == ChatDraws().invoke("?").text
+
+
+# --- keys in the open ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "hf_token", "token", "passwd", "password", "credential", "client_secret", "aws_secret_access_key"],
+)
+def test_a_key_cannot_be_a_plain_text(name: str) -> None:
+    """A `str` field that is named like a secret is refused, with the line to write; as a `SecretStr` it is hidden."""
+    for annotation in (str, str | None):
+        with pytest.raises(TypeError, match=rf'`{name}: SecretStr = env\("{name.upper()}"\)`'):
+            class_of(__annotations__={name: annotation}, **{name: "x"})
+    model = class_of(
+        __annotations__={name: SecretStr}, **{name: SecretStr("sk-1")}, respond=lambda self, request: request.text
+    )()
+    assert "sk-1" not in repr(model) + model.cache_key() + str(model._identifying_params) + str(model.model_dump())
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "tokenizer", "pad_token", "key_points", "input_key", "secretary"])
+def test_what_only_sounds_like_a_key_is_shown(name: str) -> None:
+    """Fields whose names merely hold such a word are plain settings."""
+    model = class_of(__annotations__={name: str}, **{name: "x1"}, respond=lambda self, request: request.text)()
+    assert "x1" == model._identifying_params[name]
+
+
+def test_secrets_in_a_dict_field_are_hidden() -> None:
+    """Entries of a dict that are named like secrets stay out of traces and cache keys, however deep they lie."""
+    settings = {"headers": {"X-Api-Key": "sk-1", "Accept": "text"}, "hf_token": "sk-2", "max_tokens": 3}
+    model = class_of(
+        __annotations__={"settings": dict}, settings=settings, respond=lambda self, request: request.text
+    )()
+    shown = str(model._identifying_params) + model.cache_key()
+    assert "sk-" not in shown
+    assert "'Accept': 'text'" in shown

@@ -71,4 +71,6 @@ def is_secret_name(name: str) -> bool:
             return bool(before)  # by itself it is the working directory
         case "signature":  # in headers; one of a thought or of a function may be seen
             return "x" in before or qualifier in ("amz", "hmac", "webhook")
+        case _:
+            pass
     return last in _ALWAYS or _JOINED.fullmatch(last) is not None

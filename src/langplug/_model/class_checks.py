@@ -5,7 +5,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from langplug._bridge.shapes import Shape, shape_of
-from langplug._model.identity import KEY_LIKE
+from langplug._secrets import is_secret_name
 
 SHAPES = "`def` returning or yielding, or `async def` returning or yielding"
 
@@ -52,7 +52,7 @@ def check_fields(cls: Any) -> None:
                     f"{where} is declared as {_type_name(annotation)}, but every chat model has a setting {name!r}: "
                     f"{_type_name(setting.annotation)}. Keep that type, or choose another name."
                 )
-        if KEY_LIKE.search(name) and annotation in (str, str | None):
+        if is_secret_name(name) and annotation in (str, str | None):
             raise TypeError(
                 f"{where} is a str, which traces and reprs would show. Declare it as a secret: "
                 f'`{name}: SecretStr = env("{name.upper()}")`.'

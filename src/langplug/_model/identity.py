@@ -32,6 +32,7 @@ from pydantic.fields import FieldInfo
 
 from langplug._model.langchain import llm_string
 from langplug._resources import Resource
+from langplug._secrets import is_secret_name
 from langplug._tools.toolbox import ToolDict
 
 _SCALARS = (str, int, float, bool, types.NoneType)
@@ -43,9 +44,6 @@ _TEXT_LIKE = (
     uuid.UUID, pathlib.PurePath, re.Pattern, bytes, range,
 )  # fmt: skip
 """Values of the standard library whose repr is short, says all and is the same in every process."""
-
-KEY_LIKE = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$|^authorization$", re.IGNORECASE)
-"""Names of what is secret even where it is declared as plain text."""
 
 
 def is_secret(value: object) -> bool:
@@ -74,7 +72,7 @@ def _to_plain(value: Any) -> Any:  # noqa: C901 - a table of kinds, read from th
         return {
             key: _to_plain(item)
             for key, item in shown.items()
-            if not (isinstance(item, str | bytes) and KEY_LIKE.search(key))
+            if not (isinstance(item, str | bytes) and is_secret_name(key))
         }
     if kind is list or kind is tuple:
         return [_to_plain(item) for item in value]

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 
 from langplug import ChatModel, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
-from langplug._http.templates import Lazy, placeholders
+from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
 from langplug._stream.paths import Paths
 from langplug.models.command.ansi import AnsiStripper
@@ -251,7 +251,7 @@ class ChatCommand(ChatModel):
         )
         return launch, secrets
 
-    def _values(self, request: Request) -> Lazy:
+    def _values(self, request: Request) -> LazyMapping:
         """What stands for each placeholder, and for each kind of input; made only if it is asked for."""
         own = self._own_values()
         hidden = {name: value.get_secret_value() for name, value in own.items() if isinstance(value, SecretStr)}
@@ -270,7 +270,7 @@ class ChatCommand(ChatModel):
             kept = {name: value for name, value in body.items() if value not in (None, [], (), {})}
             return {"messages": request.openai_messages(), "stream": request.streaming, **kept}
 
-        return Lazy(
+        return LazyMapping(
             {
                 # The values as they are now, one function each; mypy cannot infer a lambda with a default.
                 **{name: (lambda value=value: value) for name, value in (own | hidden).items()},  # type: ignore[misc]
