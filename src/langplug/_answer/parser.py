@@ -82,7 +82,7 @@ class AnswerParser:
             ModelError: If it is an OpenAI-shaped error.
         """
         if self.stopped:
-            # A source that ends at the stop string by itself still reports its usage after it, and its reason.
+            # A source that ends at the stop string by itself still reports its usage after it.
             if isinstance(part, Usage):
                 self._add_usage(part)
             elif not isinstance(part, Finish):
@@ -90,7 +90,7 @@ class AnswerParser:
             return ()
         if isinstance(part, str):
             return self._feed_text(part)
-        if isinstance(part, Reasoning | ToolCall):
+        if isinstance(part, (Reasoning, ToolCall)):
             return self._feed_whole(part, inside)
         if isinstance(part, Usage):
             self._add_usage(part)

@@ -74,7 +74,15 @@ class ReasoningSplitter:
                 case "text":
                     at = self._read_text(text, at, parts)
                 case "inside":
-                    at = self._read_inside(text, at, parts)
+                    end = text.find(self._closer, at)
+                    known = end if end >= 0 else at + partial_start(text[at:], self._closer)
+                    self._add_reasoning(text[at:known], parts)
+                    if end < 0:
+                        self._held = text[known:]
+                        return parts
+                    self._blanks.clear()  # the newlines right before the closer
+                    self._place = "after closer"
+                    at = end + len(self._closer)
                 case "after opener" | "after closer":
                     at = _run_end(_NEWLINE_RUN, text, at)
                     if at < len(text):
@@ -137,19 +145,6 @@ class ReasoningSplitter:
         if known := rest[: len(rest) - len(self._held)]:
             parts.append(known)
         return len(text)
-
-    def _read_inside(self, text: str, at: int, parts: _Parts) -> int:
-        end = text.find(self._closer, at)
-        if end < 0:
-            rest = text[at:]
-            known = partial_start(rest, self._closer)
-            self._held = rest[known:]
-            self._add_reasoning(rest[:known], parts)
-            return len(text)
-        self._add_reasoning(text[at:end], parts)
-        self._blanks.clear()
-        self._place = "after closer"
-        return end + len(self._closer)
 
     def _add_reasoning(self, text: str, parts: _Parts) -> None:
         """Give `text` on, but hold its last newlines back: a closer may follow."""

@@ -6,7 +6,6 @@ watcher is needed, and the process is reaped even if its loop is closed by then.
 
 import asyncio
 import atexit
-import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langplug._bridge.forks import in_forked_child
+from langplug._bridge.futures import settle_from_thread
 from langplug._bridge.threads import spawn
 
 REAP_S = 1.0
@@ -64,9 +65,9 @@ class ProcessGroup:
     """
 
     def __init__(self, launch: Launch) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.started: asyncio.Future[None] = self._loop.create_future()
-        self.exited: asyncio.Future[int] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.exited: asyncio.Future[int] = loop.create_future()
         self.error: BaseException | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.gone = threading.Event()
@@ -130,23 +131,19 @@ class ProcessGroup:
         except Exception as error:  # noqa: BLE001 - whoever waits for `started` raises it
             self.error = error
             self._end()
-            self._tell(self.started, None)
+            settle_from_thread(self.started)
             return
         if self._unwanted or _exiting:
             self.signal(SIGKILL)
             close_pipes(process)  # nobody else will
-        self._tell(self.started, None)
+        settle_from_thread(self.started)
         status = process.wait()
         self._end()
-        self._tell(self.exited, status)
+        settle_from_thread(self.exited, status)
 
     def _end(self) -> None:
         _alive.discard(self)
         self.gone.set()
-
-    def _tell(self, future: "asyncio.Future[Any]", result: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            self._loop.call_soon_threadsafe(settle, future, result)
 
 
 def settle(future: "asyncio.Future[Any]", result: Any) -> None:
@@ -216,5 +213,4 @@ def _end_all() -> None:
         group.gone.wait(REAP_S)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_alive.clear)  # what a forked child's parent runs belongs to the parent
+in_forked_child(_alive.clear)  # what its parent runs belongs to the parent

@@ -31,6 +31,7 @@ from langchain_core.exceptions import ContextOverflowError, ModelAPIError, Model
 from langplug import UnsupportedError
 from langplug._answer.server_errors import error_of
 from langplug._bridge.channel import Channel
+from langplug._bridge.forks import in_forked_child
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import spawn
 from langplug.models.gguf import weights
@@ -363,6 +364,7 @@ def _at_exit() -> None:
     _in_flight.wait(_EXIT_S)
 
 
+@in_forked_child
 def _after_fork() -> None:
     """In a forked child: it has none of llama.cpp's threads, so tearing llama.cpp down would wait for them forever."""
     global _in_flight, _engines  # the present ones belong to the parent
@@ -376,7 +378,3 @@ def _after_fork() -> None:
         libc = ctypes.CDLL(None)
         if hasattr(libc, "on_exit"):
             libc.on_exit(libc["_exit"], None)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
