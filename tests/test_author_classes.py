@@ -353,3 +353,15 @@ def test_secrets_in_a_dict_field_are_hidden() -> None:
     shown = str(model._identifying_params) + model.cache_key()
     assert "sk-" not in shown
     assert "'Accept': 'text'" in shown
+
+
+@pytest.mark.parametrize("tags", [("", "x"), ("x", ""), (" ", "c"), ("<a\n>", "</a>")])
+def test_reasoning_tags_are_checked_when_the_model_is_made(tags: tuple[str, str]) -> None:
+    """Tags that cannot be recognised are refused by the constructor, not by the first call."""
+
+    @chat_model
+    def echo(request: Request) -> str:
+        return request.text
+
+    with pytest.raises(ValidationError, match="reasoning_tags"):
+        echo(reasoning_tags=tags)

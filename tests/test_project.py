@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 FLOORS = (
-    ("_parts", "_errors", "_suggest"),
+    ("_parts", "_errors", "_secrets", "_suggest"),
     ("_messages",),
     ("_request", "_env"),
     ("_tools",),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from langplug._answer.reasoning import ReasoningSplitter
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._model.capabilities import StructuredOutput, ToolCalling
@@ -99,8 +100,8 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     @field_validator("reasoning_tags")
     @classmethod
     def __check_reasoning_tags(cls, tags: tuple[str, str] | None) -> tuple[str, str] | None:
-        if tags is not None and not all(tags):
-            raise ValueError("A reasoning tag is empty. Give two tags, or None to take all text as it is.")
+        if tags is not None:
+            ReasoningSplitter(*tags)  # says what is wrong with them now, and not at the first call
         return tags
 
     # --- what it reports; a model that knows better overrides these ---
