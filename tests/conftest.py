@@ -6,17 +6,20 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
-from tests.sampling import pytest_addoption, pytest_collection_modifyitems
-
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems"]  # hooks, which pytest finds here
+from tests import sampling
 
 # Tracing that a developer has switched on would send the tests' prompts away, and wait for an answer.
 for _variable in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
     os.environ.pop(_variable, None)
 
 
+pytest_addoption = sampling.pytest_addoption
+pytest_collection_modifyitems = sampling.pytest_collection_modifyitems
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Say how many examples each property gets."""
+    sampling.pytest_configure(config)
     # A slow machine is no failure. The few examples are the same in each run: what fails there comes of the change.
     if config.getoption("--all"):
         hypothesis.settings.register_profile("langplug", deadline=None, max_examples=200, print_blob=True)

@@ -19,13 +19,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark of tests that are left for `--all`."""
+    config.addinivalue_line("markers", "thorough(reason): only with --all, or by its id, as others say nearly the same")
+
+
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`, so that the sample is of what was asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the sample, unless all is asked for."""
-    if not config.getoption("--all"):
-        chosen = sample_of(items)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = [item for item in items if item in chosen]
+    if config.getoption("--all"):
+        return
+    by_id = any("::" in argument for argument in config.args)
+    chosen = sample_of([item for item in items if by_id or item.get_closest_marker("thorough") is None])
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 def sample(name: str, cases: Sequence[Sequence[Hashable]]) -> list[int]:

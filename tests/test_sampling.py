@@ -69,6 +69,10 @@ def test_list(one, other):
 
 def test_alone():
     pass
+
+@pytest.mark.thorough("the others say nearly the same")
+def test_thorough():
+    pass
 """
 
 
@@ -76,9 +80,10 @@ def test_alone():
     ("arguments", "expected"),
     [
         pytest.param([], {"test_product": 3, "test_list": 4, "test_alone": 1}, id="nothing"),
-        pytest.param(["--all"], {"test_product": 9, "test_list": 4, "test_alone": 1}, id="all"),
+        pytest.param(["--all"], {"test_product": 9, "test_list": 4, "test_alone": 1, "test_thorough": 1}, id="all"),
         pytest.param(["test_it.py::test_product[cow-1]"], {"test_product": 1}, id="one case"),
         pytest.param(["test_it.py::test_product"], {"test_product": 3}, id="one function"),
+        pytest.param(["test_it.py::test_thorough"], {"test_thorough": 1}, id="one that is left for all"),
         pytest.param(["-k", "cow and not list"], {"test_product": 3}, id="words"),
         pytest.param(["-k", "cow and 1"], {"test_product": 1}, id="words for one case"),
     ],
