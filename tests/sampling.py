@@ -20,8 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of tests that are left for `--all`."""
+    """Declare the marks."""
     config.addinivalue_line("markers", "thorough(reason): only with --all, or by its id, as others say nearly the same")
+    config.addinivalue_line(
+        "markers", "product: the list of cases is a product, written out as not all of it makes sense"
+    )
 
 
 @pytest.hookimpl(trylast=True)  # after `-k` and `-m`, so that the sample is of what was asked for
@@ -67,6 +70,9 @@ def sample_of(items: Sequence[pytest.Item]) -> set[pytest.Item]:
 
 def values_of(item: pytest.Item) -> Sequence[str]:
     """The parameters of a test, one for each `parametrize` and each parametrized fixture, as its id shows them."""
-    # `callspec.indices` would be public, but pytest numbers the cases there, not the values.
     callspec = getattr(item, "callspec", None)
-    return () if callspec is None else callspec._idlist  # type: ignore[no-any-return]
+    if callspec is None:
+        return ()
+    if item.get_closest_marker("product"):
+        return [str(value) for value in callspec.params.values()]
+    return callspec._idlist  # type: ignore[no-any-return]  # `indices` would be public, but numbers cases, not values

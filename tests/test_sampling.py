@@ -67,6 +67,11 @@ def test_product(animal, number):
 def test_list(one, other):
     pass
 
+@pytest.mark.product
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (1, 2), (2, 2)])
+def test_part_of_a_product(one, other):
+    pass
+
 def test_alone():
     pass
 
@@ -76,11 +81,15 @@ def test_thorough():
 """
 
 
+SAMPLED = {"test_product": 3, "test_list": 4, "test_part_of_a_product": 2, "test_alone": 1}
+ALL = {"test_product": 9, "test_list": 4, "test_part_of_a_product": 3, "test_alone": 1, "test_thorough": 1}
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param([], {"test_product": 3, "test_list": 4, "test_alone": 1}, id="nothing"),
-        pytest.param(["--all"], {"test_product": 9, "test_list": 4, "test_alone": 1, "test_thorough": 1}, id="all"),
+        pytest.param([], SAMPLED, id="nothing"),
+        pytest.param(["--all"], ALL, id="all"),
         pytest.param(["test_it.py::test_product[cow-1]"], {"test_product": 1}, id="one case"),
         pytest.param(["test_it.py::test_product"], {"test_product": 3}, id="one function"),
         pytest.param(["test_it.py::test_thorough"], {"test_thorough": 1}, id="one that is left for all"),

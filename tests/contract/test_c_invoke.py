@@ -1,14 +1,15 @@
 """Group C of the contract: what comes back of one call, and what goes into it."""
 
+import asyncio
+import uuid
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import (
-    AIMessage,
-)
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.block_translators import get_translator
+from langchain_core.outputs import LLMResult
 from tests.paths import PATHS, Path
+from tests.recording import RecordingHandler
 from tests.zoo import MakeModel
 
 from langplug import Finish, Part, Reasoning, Request, chat_model
@@ -42,24 +43,6 @@ def test_c33_a_class_that_is_called_like_a_provider_is_not_taken_for_it(name: st
     assert get_translator(message.response_metadata["model_provider"]) is None
 
 
-class Ends(BaseCallbackHandler):
-    """Counts starts, ends and errors."""
-
-    run_inline = True  # elsewhere, the end of the event loop may come before that of a version 3 stream's handlers
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.seen.append("start")
-
-    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self.seen.append("end")
-
-    def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
-        self.seen.append("error")
-
-
 def test_c07_no_messages_is_a_clear_error(make_model: MakeModel, call: Path) -> None:
     """An empty list of messages is an error that says so."""
     with pytest.raises(ValueError, match=r"was given no message\. Give it at least one"):
@@ -71,10 +54,10 @@ def test_c07_no_messages_is_a_clear_error(make_model: MakeModel, call: Path) -> 
 
 def test_c15_a_misspelt_parameter_of_a_call_is_refused(make_model: MakeModel, call: Path) -> None:
     """A misspelt parameter of a call is an error that suggests the right one, and that callbacks are told of."""
-    ends = Ends()
+    seen = RecordingHandler()
     with pytest.raises(TypeError, match=r"'temprature'.*Did you mean 'temperature'\?"):
-        call(make_model(), "hi", temprature=0, config={"callbacks": [ends]})
-    assert ["start", "error"] == ends.seen
+        call(make_model(), "hi", temprature=0, config={"callbacks": [seen]})
+    assert ["start", "TypeError"] == seen.seen
 
 
 def test_c15_a_parameter_without_use_is_reported(make_model: MakeModel, call: Path) -> None:
@@ -87,6 +70,19 @@ def test_c15_a_parameter_without_use_is_reported(make_model: MakeModel, call: Pa
 
 
 # --- generate ---
+
+
+@pytest.mark.parametrize("method", ["generate", "agenerate"])
+def test_c18_a_run_id_names_the_first_run_alone(make_model: MakeModel, method: str) -> None:
+    """`run_id` of a call for several prompts is the first one's; the others have ids of their own, as in core."""
+    run_id, seen = uuid.uuid4(), RecordingHandler()
+    prompts: list[list[BaseMessage]] = [[HumanMessage(text)] for text in ("one", "two", "three")]
+    asked = getattr(make_model(), method)(prompts, callbacks=[seen], run_id=run_id)
+    result: LLMResult = asyncio.run(asked) if method == "agenerate" else asked
+    ids = [run.run_id for run in result.run or ()]
+    assert run_id == ids[0]
+    assert 3 == len(set(ids))
+    assert set(ids) == set(seen.run_ids)
 
 
 @pytest.mark.parametrize("reply", [[], "", [Finish(reason="content_filter")]], ids=["nothing", "empty", "refused"])

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -16,6 +15,7 @@ from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from tests.callers import call, pieces
 from tests.clever import CLEVER
+from tests.recording import RecordingHandler
 
 from langplug import ChatModel, Finish, Part, Reasoning, Request, ToolCall, UnsupportedError, Usage, chat_model
 from langplug.models import ChatScripted
@@ -444,22 +444,6 @@ def test_j_what_was_void_is_replaced() -> None:
 # --- J05: traces, options, the cache ---
 
 
-class Recorder(BaseCallbackHandler):
-    """What a tracer is told of a run."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
-        self.told.append({"serialized": serialized, **kwargs})
-
-
-def recorder_of(chain: Runnable[Any, Any], get: str) -> Recorder:
-    recorder = Recorder()
-    GETS[get](chain.with_config(callbacks=[recorder]), PROMPT)
-    return recorder
-
-
 @pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream", "events around"])
 @pytest.mark.parametrize("include_raw", [False, True])
 @pytest.mark.parametrize("method", METHODS)
@@ -468,7 +452,10 @@ def test_j05_traces_know_the_schema_and_nothing_of_ours(name: str, method: Any, 
     """Traces hold `ls_structured_output_format`, and none of the keywords by which langplug talks to itself."""
     model = CLEVER[name]()
     chain = model.with_structured_output(Person, method=method, include_raw=include_raw)
-    (told,) = recorder_of(chain, path).told
+    seen = RecordingHandler()
+    GETS[path](chain.with_config(callbacks=[seen]), PROMPT)
+    told = seen.started
+    assert 1 == len(seen.run_ids)
     shown = told["options"]["ls_structured_output_format"]
     assert convert_to_json_schema(Person) == shown["schema"]
     assert shown["kwargs"]["method"] == method or method is None

@@ -64,6 +64,17 @@ def test_l01_blocks_keep_the_order_in_which_they_came() -> None:
     assert [[("text", "one two"), ("image", PIXEL), ("text", "three")]] * len(PATHS) == answers
 
 
+def test_l01_there_may_be_many_blocks() -> None:
+    """However often an answer goes from text to something else and back, no block is lost, in either version."""
+    image = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
+    parts = [part for number in range(30) for part in (f"text {number}", image)]
+    blocks = [one for number in range(30) for one in (("text", f"text {number}"), ("image", PIXEL))]
+    for version in (None, "v1"):
+        model = ChatScripted(replies=[parts], when_exhausted="repeat", output_version=version)
+        answers = [shown(path(model, "?").message.content_blocks) for path in PATHS.values()]
+        assert [blocks] * len(PATHS) == answers
+
+
 TWO_CALLS: Turn = [Reasoning("hmm"), "Let me see:", call("add", a=1, b=2), call("add", a=3, b=4)]
 
 
