@@ -28,7 +28,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -37,11 +37,22 @@ chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks one questio
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	@if [ -t 0 ]; then set -m; trap "" TSTP; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}; exit $$?
 
+# Every core works, each on a file or class of tests, so that what these share is made once. Bytecode is written even if
+# the environment says not to: a hundred tests start a Python of their own, and each would compile LangChain.
+unexport PYTHONDONTWRITEBYTECODE
+pytest = $(BIN)/python -m pytest --numprocesses auto --dist loadscope
+
 .PHONY: test
-test: lint type $(VENV)/.dev ## Check everything that matters: style, types, tests, the examples in the docs
+test: lint type $(VENV)/.dev ## Check style, types, docs, and a sample of the tests' parameters; this is what CI runs
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,tests)
-	@$(BIN)/python -m pytest
+	@$(pytest)
+
+.PHONY: test-all
+test-all: lint type $(VENV)/.dev ## The same with every combination of parameters, and more examples of each property
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	$(call say,all tests)
+	@$(pytest) --all
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.runnables import RunnableConfig
-from tests.bridge.witness import Stalls, WitnessAsyncGenerator, WitnessGenerator
+from tests.bridge.witness import WitnessAsyncGenerator, WitnessGenerator
 from tests.paths import beta_allowed
 
 from langplug import ChatModel, Request
@@ -134,57 +134,129 @@ async def test_no_path_blocks_the_loop(make: Callable[..., ChatModel], timeout: 
         await anext(left)
 
 
-@pytest.mark.parametrize("make", FOUR)
+class ChatUntilTheLoopBeats(ChatModel):
+    """Blocks its thread until the loop of its caller has gone on."""
+
+    beat: Any
+
+    def respond(self, request: Request, /) -> Iterator[str]:
+        for letter in request.text:
+            self.beat.clear()
+            assert self.beat.wait(20), "the loop stood still"
+            yield letter
+
+
+class ChatUntilTheLoopBeatsWhole(ChatUntilTheLoopBeats):
+    """The same, returning."""
+
+    def respond(self, request: Request, /) -> str:  # type: ignore[override]
+        return "".join(super().respond(request))
+
+
+@pytest.mark.parametrize("make", [ChatUntilTheLoopBeats, ChatUntilTheLoopBeatsWhole])
 async def test_m05_the_loop_goes_on(make: Callable[..., ChatModel]) -> None:
-    """While a model works, other tasks get their turns: no gap is longer than what the machine itself imposes."""
-    longest = 0.0
+    """While a model blocks its own thread, the loop of its caller goes on."""
+    beat = threading.Event()
 
-    async def heartbeat() -> None:
-        nonlocal longest
+    async def heart() -> None:
         while True:
-            last = time.monotonic()
+            beat.set()
             await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - last - 0.001)
 
-    beating = asyncio.ensure_future(heartbeat())
-    with Stalls() as stalls:
-        await asyncio.gather(
-            *[make().ainvoke("hello") for _ in range(5)], *[spelled(make(), "hello") for _ in range(5)]
-        )
+    beating = asyncio.ensure_future(heart())
+    assert "hello" == (await make(beat=beat).ainvoke("hello")).text
+    assert "hello" == await spelled(make(beat=beat), "hello")
     beating.cancel()
-    assert longest < 0.04 + 2 * stalls.worst
 
 
 # --- who waits for whom ---
 
 
-@pytest.mark.parametrize("make", FOUR)
-async def test_answers_come_at_the_same_time(make: Callable[..., ChatModel]) -> None:
-    """30 slow answers take hardly longer than one."""
-    model = make()
-    started = time.monotonic()
-    with Stalls() as stalls:
-        answers = await asyncio.gather(*[model.ainvoke("abc") for _ in range(30)])
+class ChatTogether(ChatModel):
+    """Answers when all 30 calls are in it, which never is if one waits for another."""
+
+    all_there: Any
+
+    def respond(self, request: Request, /) -> str:
+        self.all_there.wait(20)
+        return request.text
+
+
+class ChatTogetherStreamed(ChatTogether):
+    """The same, yielding."""
+
+    def respond(self, request: Request, /) -> Iterator[str]:  # type: ignore[override]
+        yield super().respond(request)
+
+
+class ChatTogetherAsync(ChatTogether):
+    """The same, asynchronously."""
+
+    async def respond(self, request: Request, /) -> str:  # type: ignore[override]
+        async with asyncio.timeout(20):
+            await self.all_there.wait()
+        return request.text
+
+
+class ChatTogetherAsyncStreamed(ChatTogetherAsync):
+    """The same, yielding."""
+
+    async def respond(self, request: Request, /) -> AsyncIterator[str]:  # type: ignore[override]
+        yield await super().respond(request)
+
+
+@pytest.mark.parametrize(
+    ("make", "barrier"),
+    [
+        (ChatTogether, threading.Barrier),
+        (ChatTogetherStreamed, threading.Barrier),
+        (ChatTogetherAsync, asyncio.Barrier),
+        (ChatTogetherAsyncStreamed, asyncio.Barrier),
+    ],
+)
+async def test_answers_come_at_the_same_time(make: Callable[..., ChatModel], barrier: Callable[[int], Any]) -> None:
+    """30 calls of one model are all under way at once."""
+    model = make(all_there=barrier(30))
+    answers = await asyncio.gather(*[model.ainvoke("abc") for _ in range(30)])
     assert ["abc"] * 30 == [answer.text for answer in answers]
-    assert time.monotonic() - started < 0.9 + 10 * stalls.worst
 
 
-@pytest.mark.parametrize("make", [ChatBlocking, ChatAwaiting])
+class ChatHeard(ChatModel):
+    """Goes on when its first word has been read."""
+
+    heard: Any
+
+    def respond(self, request: Request, /) -> Iterator[str]:
+        yield "one"
+        assert self.heard.wait(20), "the first word was not handed over"
+        yield " two"
+
+
+class ChatHeardAsync(ChatHeard):
+    """The same, asynchronously."""
+
+    async def respond(self, request: Request, /) -> AsyncIterator[str]:  # type: ignore[override]
+        yield "one"
+        assert await asyncio.to_thread(self.heard.wait, 20), "the first word was not handed over"
+        yield " two"
+
+
+@pytest.mark.parametrize("make", [ChatHeard, ChatHeardAsync])
 def test_e13_the_first_chunk_comes_before_the_last_is_made(make: Callable[..., ChatModel]) -> None:
     """A stream begins while its source still works, sync and async."""
-    text = "x" * 25
-    started = time.monotonic()
-    next(make().stream(text))  # type: ignore[call-overload]
-    sync = time.monotonic() - started
+    heard = threading.Event()
+    stream = make(heard=heard).stream("x")
+    assert "one" == next(stream).text
+    heard.set()
+    assert " two" == "".join(chunk.text for chunk in stream)
 
-    async def first() -> float:
-        started = time.monotonic()
-        async with aclosing(make().astream(text)) as stream:  # type: ignore[type-var]
-            await anext(stream)
-            return time.monotonic() - started
+    async def read() -> str:
+        stream = make(heard=(heard := threading.Event())).astream("x")
+        first = (await anext(stream)).text
+        heard.set()
+        return first + "".join([chunk.text async for chunk in stream])
 
-    assert sync < 0.3
-    assert asyncio.run(first()) < 0.3
+    assert "one two" == asyncio.run(read())
 
 
 # --- back-pressure ---

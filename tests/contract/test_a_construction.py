@@ -1,18 +1,13 @@
 """Group A of the contract: construction, configuration, secrets."""
 
-import asyncio
 import copy
 import json
 import pickle
-import re
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.language_models import ModelProfile
 from langchain_core.load import dumps
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
@@ -54,25 +49,6 @@ class ChatNamed(ChatModel):
         return self.model_name
 
 
-STANDARD = {
-    "temperature": 0.25,
-    "max_tokens": 7,
-    "timeout": 12.5,
-    "max_retries": 3,
-    "stop": ["END"],
-    "api_key": "sk-given",
-    "base_url": "https://llm.acme.example",
-}
-
-
-@pytest.mark.parametrize("name", STANDARD)
-def test_a02_standard_parameters_are_kept(make_model: MakeModel, name: str) -> None:
-    """Each standard parameter is accepted and can be found on the instance, in its field or among the ignored ones."""
-    model = make_model(**{name: STANDARD[name]})
-    kept = getattr(model, name) if name in type(model).model_fields else model.ignored_params[name]
-    assert STANDARD[name] == (kept.get_secret_value() if isinstance(kept, SecretStr) else kept)
-
-
 def test_a02_parameters_reach_the_author(make_model: MakeModel, call: Path) -> None:
     """A parameter that the model has is what its author's function sees."""
     model = make_model(temperature=0.25, suffix="!", mode="settings")
@@ -93,66 +69,6 @@ def test_a02_a_value_out_of_bounds_is_refused(make_model: MakeModel) -> None:
         make_model().invoke("hi", temperature=9)
 
 
-# --- no side effects ---
-
-
-def test_a03_the_constructor_does_no_network_io(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making a model opens no connection and looks up no host."""
-    for name in ("connect", "connect_ex"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    make_model(temperature=0, base_url="https://llm.acme.example")
-
-
-def refuse(*args: Any, **kwargs: Any) -> Any:
-    raise AssertionError(f"asked for the network: {args!r}")
-
-
-OFFLINE_IMPORT = """
-import socket, threading
-
-def refuse(*args, **kwargs):
-    raise SystemExit(f"asked for the network: {args!r}")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-
-import langplug
-for name in langplug.__all__:
-    getattr(langplug, name)
-from langplug.models import ChatScripted, CustomChatModelAdvanced
-
-CustomChatModelAdvanced(n=3)
-print([thread.name for thread in threading.enumerate()])
-"""
-
-
-def test_a4_importing_does_no_network_io_and_starts_no_threads() -> None:
-    """Importing all of langplug, and making a model, starts no thread and needs no network."""
-    done = subprocess.run([sys.executable, "-c", OFFLINE_IMPORT], capture_output=True, text=True, check=False)
-    assert ("['MainThread']\n", "") == (done.stdout, done.stderr)
-
-
-def test_a04_models_can_be_made_in_and_out_of_a_running_loop(make_model: MakeModel, call: Path) -> None:
-    """A model made inside a running event loop works outside of it, and the other way round."""
-
-    async def make() -> ChatModel:
-        return make_model()
-
-    assert "hi" == call(asyncio.run(make()), "hi").text
-    assert "hi" == call(make_model(), "hi").text
-
-
-def test_a04_sync_and_async_use_mix_inside_a_running_loop(make_model: MakeModel) -> None:
-    """One model answers synchronously and asynchronously within the same running loop, and outside after it."""
-    model = make_model()
-
-    async def use() -> list[str]:
-        return [model.invoke("a").text, (await model.ainvoke("b")).text, model.invoke("c").text]
-
-    assert ["a", "b", "c"] == asyncio.run(use())
-    assert "d" == model.invoke("d").text
-
-
 # --- copies ---
 
 
@@ -162,26 +78,6 @@ def used(model: ChatModel) -> ChatModel:
         path(model, "one two")
     next(iter(model.stream("one two")))
     return model
-
-
-@pytest.mark.parametrize("prepare", [lambda model: model, used], ids=["fresh", "used"])
-def test_a05_a_deep_copy_answers(make_model: MakeModel, call: Path, prepare: Any) -> None:
-    """`copy.deepcopy` of a fresh and of a used model gives an equal one that answers."""
-    model = prepare(make_model(suffix="!"))
-    twin = copy.deepcopy(model)
-    assert model == twin
-    assert model is not twin
-    assert "hi!" == call(twin, "hi").text
-
-
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("prepare", [lambda model: model, used], ids=["fresh", "used"])
-def test_a06_a_pickled_model_answers(make_model: MakeModel, protocol: int, prepare: Any) -> None:
-    """A fresh and a used model survive pickling, and what is loaded is equal and answers on every path."""
-    model = prepare(make_model(suffix="!", stop=["END"], metadata={"a": 1}))
-    loaded = pickle.loads(pickle.dumps(model, protocol))
-    assert model == loaded
-    assert ["hi!"] * len(PATHS) == [path(loaded, "hi").text for path in PATHS.values()]
 
 
 def test_a06_a_model_copy_answers_with_what_was_updated(make_model: MakeModel, call: Path) -> None:
@@ -337,13 +233,6 @@ def test_a07_a_key_declared_as_plain_text_is_refused() -> None:
             api_key: str = ""
 
 
-def test_a10_secrets_come_from_the_environment(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The documented variable is read when the model is made, and what is given goes before it."""
-    monkeypatch.setenv("ZOO_API_KEY", "sk-other")
-    assert "sk-other" == make_model().api_key.get_secret_value()  # type: ignore[attr-defined]
-    assert "sk-mine" == make_model(api_key="sk-mine").api_key.get_secret_value()  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
 def test_a10_a_missing_secret_names_its_variable(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, value: str | None
@@ -396,51 +285,11 @@ def test_a11_both_names_of_a_secret_work(name: str, monkeypatch: pytest.MonkeyPa
     assert "sk-1" == ChatAliased(**{name: "sk-1"}).key.get_secret_value()
 
 
-@chat_model
-def listed(request: Request, *, words: list[str] = [], options: dict[str, int] = {}) -> str:  # noqa: B006
-    """Has mutable defaults."""
-    return str(words)
-
-
-@pytest.mark.parametrize("make", [lambda make_model: make_model, lambda make_model: listed], ids=["zoo", "mutable"])
-def test_a08_two_instances_share_no_mutable_state(make_model: MakeModel, make: Any) -> None:
-    """No list or dict of one instance is that of another, also after both were used."""
-    one, other = make(make_model)(max_tokens=3), make(make_model)(max_tokens=3)
-    for model in (one, other):
-        model.invoke("hi")
-    shared = [
-        name
-        for name, value in vars(one).items()
-        if isinstance(value, dict | list | set) and value is getattr(other, name)
-    ]
-    assert [] == shared
-
-
 def test_a08_a_list_that_is_given_is_not_changed(make_model: MakeModel) -> None:
     """The caller's own lists and dicts stay as they were."""
     stop, metadata = ["END"], {"tenant": "a"}
     make_model(stop=stop, metadata=metadata).invoke("hi")
     assert (["END"], {"tenant": "a"}) == (stop, metadata)
-
-
-def test_a09_asdict_is_json(make_model: MakeModel) -> None:
-    """`asdict` is JSON data with the type and the settings, and the deprecated `dict` is left alone."""
-    model = make_model(suffix="!", stop=["END"])
-    shown = json.loads(json.dumps(model.asdict()))
-    assert (model._llm_type, "zoo-1", 0.5, "!", ["END"]) == tuple(
-        shown[name] for name in ("_type", "model", "temperature", "suffix", "stop")
-    )
-    assert BaseChatModel.dict is type(model).dict  # type: ignore[comparison-overlap]
-
-
-def test_a10_schemas_and_graph_work(make_model: MakeModel) -> None:
-    """What draws a chain or serves it can read the model's schemas, graph and name."""
-    model = make_model()
-    assert "oneOf" in json.dumps(model.get_output_jsonschema())
-    assert "anyOf" in json.dumps(model.get_input_jsonschema())
-    assert type(model).__name__ in model.get_graph().draw_mermaid()
-    assert type(model).__name__ == model.get_name()
-    assert model.config_schema().model_json_schema()
 
 
 def test_n03_the_profile_has_known_keys_only(make_model: MakeModel) -> None:
@@ -451,14 +300,3 @@ def test_n03_the_profile_has_known_keys_only(make_model: MakeModel) -> None:
     assert 4096 == profile["max_input_tokens"]
     assert (True, False, True) == (profile["text_inputs"], profile["image_inputs"], profile["tool_calling"])
     assert {"max_input_tokens": 8} == make_model(profile={"max_input_tokens": 8}).profile
-
-
-def test_a16_the_base_class_keeps_its_hooks(make_model: MakeModel) -> None:
-    """langplug's validators have names of their own, so that langchain-core's still run."""
-    theirs = {name for cls in BaseChatModel.__mro__ for name in vars(cls)}
-    validators = ChatModel.__pydantic_decorators__.model_validators
-    ours = {name for name, one in validators.items() if name in vars(ChatModel)}
-    assert {"_ChatModel__sort_arguments", "_ChatModel__note_versions"} == ours
-    assert not ours & theirs
-    assert {"_set_model_profile", "_check_profile_keys"} <= set(validators)
-    assert re.match(r"\d+\.\d+", (make_model().metadata or {})["lc_versions"]["langchain-core"])

@@ -1,6 +1,5 @@
 """Group C of the contract: the conversation that goes into a call."""
 
-import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -26,21 +25,6 @@ from tests.paths import PATHS, Path
 from tests.zoo import PIXEL, MakeModel
 
 from langplug import Request, chat_model
-
-HISTORY = [
-    SystemMessage("be kind", id="s"),
-    HumanMessage(["one ", {"type": "text", "text": "two"}], name="ann"),
-    AIMessage("three", response_metadata={"a": [1]}, additional_kwargs={"reasoning_content": "hmm"}),
-    HumanMessage("four"),
-]
-
-
-def test_c06_the_input_is_not_changed(make_model: MakeModel, call: Path) -> None:
-    """The caller's messages are the same before and after."""
-    given = copy.deepcopy(HISTORY)
-    call(make_model(), given)
-    assert HISTORY == given
-
 
 CALL = {"name": "add", "args": {"a": 1}, "id": "call_1", "type": "tool_call"}
 LEGAL: dict[str, list[BaseMessage]] = {
@@ -87,25 +71,6 @@ LEGAL: dict[str, list[BaseMessage]] = {
         ToolMessage("3", tool_call_id="call_1"),
     ],
 }
-
-
-@pytest.mark.parametrize("messages", LEGAL.values(), ids=LEGAL)
-def test_c11_every_legal_history_is_taken(make_model: MakeModel, messages: list[BaseMessage]) -> None:
-    """A history of other models' messages, of every type and shape, reaches the author on each path, in order."""
-    model = make_model(mode="recall")
-    expected = [text for message in messages for text in texts(message)]
-    for path in PATHS.values():
-        rest = path(model, messages).text
-        for text in expected:
-            assert text in rest
-            rest = rest[rest.index(text) + len(text) :]
-
-
-def texts(message: BaseMessage) -> list[str]:
-    """The pieces of text in the content."""
-    content = [message.content] if isinstance(message.content, str) else message.content
-    pieces = [piece if isinstance(piece, str) else piece.get("text", "") for piece in content]
-    return [piece for piece in pieces if piece]
 
 
 @pytest.mark.parametrize("tool_calling", ["native", "off"])
@@ -199,18 +164,3 @@ def test_c13_content_that_a_model_takes_reaches_it(call: Path, medium: str, bloc
     shown = call(looker(), [HumanMessage([{"type": "text", "text": "what is this?"}, block])]).text
     data = json.dumps(block).split('"')[-2]
     assert data in shown
-
-
-def test_c20_the_whole_history_reaches_the_author(make_model: MakeModel, call: Path) -> None:
-    """All messages arrive, in order, with their roles; the system's text is not lost."""
-    expected = "system: be kind\nhuman: one two\nai: three\nhuman: four\n"
-    assert expected == call(make_model(mode="recall"), HISTORY).text
-
-
-@pytest.mark.parametrize("version", [None, "v1"])
-def test_c14_an_answer_fed_back_keeps_its_text(make_model: MakeModel, call: Path, version: str | None) -> None:
-    """What a model said, on whatever path, arrives as the same text in the next turn."""
-    model = make_model(output_version=version)
-    said = call(model, "/think one two").message
-    history = [HumanMessage("go"), said, HumanMessage("on")]
-    assert "human: go\nai: one two\nhuman: on\n" == call(model, history, mode="recall").text

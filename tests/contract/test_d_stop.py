@@ -1,7 +1,7 @@
 """Group D of the contract: stop strings, left out with `include_stop=False`, included by default."""
 
 import pytest
-from tests.paths import STREAMED, Path, chunks
+from tests.paths import Path, chunks
 from tests.zoo import MakeModel
 
 from langplug import Part
@@ -46,17 +46,6 @@ def test_d01_nothing_is_said_of_a_stop_string_that_did_not_come(make_model: Make
     assert not {"stop_sequence", "adaptations"} & set(answered.message.response_metadata)
 
 
-@pytest.mark.parametrize("path", STREAMED.values(), ids=STREAMED)
-def test_d02_a_beginning_that_goes_on_otherwise_is_not_lost(make_model: MakeModel, path: Path) -> None:
-    """Text that only began like a stop string is given on, in the middle and at the end."""
-    assert "ENDURE EN" == path(make_model(mode="spell"), "ENDURE EN", stop=["ENDED"]).text
-
-
-def test_d02_of_several_stop_strings_the_first_in_the_text_counts(make_model: MakeModel, call: Path, mode: str) -> None:
-    """Of several stop strings the one that comes first in the text ends it, whatever their order and length."""
-    assert "one two" == call(make_model(mode=mode), PROMPT, stop=["END", "three", "two", "two END"]).text
-
-
 def test_d02_stop_strings_are_literal(make_model: MakeModel, call: Path) -> None:
     """No character of a stop string is special."""
     model = make_model(mode="spell")
@@ -71,34 +60,16 @@ def test_d02_streams_hold_back_only_what_may_become_a_stop_string(make_model: Ma
     assert expected == [chunk.text for chunk in chunks(model, "abc", stop=["XYZ"])]
 
 
-def test_d03_constructor_stop_strings_count(make_model: MakeModel, call: Path) -> None:
-    """Stop strings of the constructor end the text."""
-    assert "one two END" == call(make_model(stop=["END"]), PROMPT).text
-
-
 def test_d03_a_single_string_is_taken_as_a_list_of_one(make_model: MakeModel, call: Path) -> None:
     """One stop string may be given as it is, to the constructor and to a call."""
     assert "one two END" == call(make_model(stop="END"), PROMPT).text
     assert "one two END" == call(make_model(), PROMPT, stop="END").text
 
 
-def test_d03_stop_strings_of_a_call_replace_those_of_the_constructor(make_model: MakeModel, call: Path) -> None:
-    """Stop strings of a call go before the constructor's, and an empty list means none."""
-    model = make_model(stop=["one"])
-    assert "one two" == call(model, PROMPT, stop=["two"]).text
-    assert PROMPT == call(model, PROMPT, stop=[]).text
-    assert "one" == call(model, PROMPT).text
-
-
 def test_d03_an_empty_stop_string_is_refused(make_model: MakeModel, call: Path) -> None:
     """A stop string without a character is an error, as it would end every text at once."""
     with pytest.raises(ValueError, match=r"stop holds ''"):
         call(make_model(), PROMPT, stop=["END", ""])
-
-
-def test_d04_bound_stop_strings_count(make_model: MakeModel, call: Path, mode: str) -> None:
-    """Stop strings that were bound to the model end the text."""
-    assert "one two END" == call(make_model(mode=mode).bind(stop=["END"]), PROMPT).text
 
 
 def test_d_stop_strings_do_not_count_in_reasoning(call: Path) -> None:

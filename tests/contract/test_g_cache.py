@@ -7,16 +7,13 @@ from typing import Any, Literal
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.globals import get_llm_cache, set_llm_cache
-from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import BaseModel, PrivateAttr, SecretStr
+from pydantic import BaseModel, PrivateAttr
 from tests.contract.conftest import SECRET
-from tests.paths import Path, beta_allowed, by_ainvoke, by_invoke
-from tests.zoo import ZOO, MakeModel
+from tests.paths import Path, by_ainvoke, by_invoke
+from tests.zoo import MakeModel
 
-from langplug import ChatModel, Part, Reasoning, Request, Usage, chat_model
-from langplug.models import ChatScripted
+from langplug import ChatModel, Part, Reasoning, Request, chat_model
 
 Level = Literal["open", "TopSecret"]
 
@@ -60,63 +57,6 @@ class ChatCounting(ChatModel):
 # --- hits ---
 
 
-@WHOLE
-def test_g01_a_hit_asks_no_model(path: Path) -> None:
-    """The second equal call is answered from the cache: same content, no call of the model."""
-    model = ChatCounting(cache=Counting())
-    first, second = path(model, "x").message, path(model, "x").message
-    assert "answer 1" == first.text == second.text
-    assert first.content == second.content
-    assert first.content_blocks == second.content_blocks
-    assert first.response_metadata == second.response_metadata
-    assert 1 == len(model.asked)
-
-
-@WHOLE
-def test_g01_every_animal_can_be_cached(make_model: MakeModel, path: Path) -> None:
-    """A hit gives what the first call gave, whatever the model's shape."""
-    cache = Counting()
-    model = make_model(cache=cache)
-    first, second = path(model, "/think one two").message, path(model, "/think one two").message
-    assert first.content_blocks == second.content_blocks
-    assert (2, 1) == (len(cache.lookups), len(cache.updates))
-
-
-def test_g01_sync_and_async_share_their_hits() -> None:
-    """What `invoke` put in, `ainvoke` gets out."""
-    model = ChatCounting(cache=Counting())
-    assert "answer 1" == by_invoke(model, "x").text == by_ainvoke(model, "x").text
-
-
-def test_g02_what_is_cached_survives_a_store(make_model: MakeModel) -> None:
-    """A cached generation can be dumped and loaded, as caches in databases do."""
-    cache = Counting()
-    make_model(cache=cache).invoke("/think one two")
-    (stored,) = cache.updates
-    with beta_allowed():
-        (loaded,) = [loads(dumps(generation), allowed_objects="all") for generation in stored]
-    assert stored[0].message.content == loaded.message.content
-    assert stored[0].message.usage_metadata == loaded.message.usage_metadata
-
-
-@WHOLE
-def test_g03_no_usage_stays_no_usage(path: Path) -> None:
-    """A hit of an answer without usage has none either."""
-    model = ChatCounting(cache=Counting())
-    assert [None] * 3 == [path(model, "x").message.usage_metadata for _ in range(3)]
-
-
-@WHOLE
-def test_g03_usage_stays_what_it_was(path: Path) -> None:
-    """A hit has the tokens of the first answer; that it cost nothing is core's note."""
-    reply = ["x", Usage(input_tokens=2, output_tokens=1)]
-    model = ChatScripted(replies=[reply], cache=Counting())
-    first, hit = path(model, "x").message.usage_metadata, path(model, "x").message.usage_metadata
-    assert {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3} == first
-    assert first is not None
-    assert {**first, "total_cost": 0} == hit
-
-
 def test_a_hit_can_be_changed_by_its_owner() -> None:
     """Whoever changes the message of a hit changes no later hit."""
     model = ChatCounting(cache=Counting())
@@ -135,40 +75,6 @@ def test_c01_each_hit_has_an_id_of_its_own(path: Path) -> None:
     ids = [path(model, "x").message.id for _ in range(4)]
     assert 4 == len(set(ids))
     assert all(ids)
-
-
-# --- which cache ---
-
-
-@pytest.fixture
-def global_cache() -> Iterator[Counting]:
-    """A cache for all models."""
-    cache, before = Counting(), get_llm_cache()
-    set_llm_cache(cache)
-    yield cache
-    set_llm_cache(before)
-
-
-def test_a_global_cache_is_used(global_cache: Counting) -> None:
-    """Without a word of the model's, and with `cache=True`, the global cache is used."""
-    for cache in (None, True):
-        model = ChatCounting(cache=cache)
-        assert by_invoke(model, str(cache)).text == by_invoke(model, str(cache)).text
-    assert 4 == len(global_cache.lookups)
-
-
-def test_a_model_can_do_without(global_cache: Counting) -> None:
-    """`cache=False` passes a global cache by."""
-    model = ChatCounting(cache=False)
-    assert ["answer 1", "answer 2"] == [model.invoke("x").text for _ in range(2)]
-    assert [] == global_cache.lookups
-
-
-@WHOLE
-def test_a_cache_that_is_not_there_is_an_error(path: Path) -> None:
-    """`cache=True` without a global cache raises."""
-    with pytest.raises(ValueError, match="no cache found"):
-        path(ChatCounting(cache=True), "x")
 
 
 # --- what tells entries apart ---
@@ -197,46 +103,6 @@ def test_g04_the_key_knows_the_call() -> None:
     assert len(calls) == len(set(keys))
     assert keys == [key(ChatCounting(), **call) for call in calls]
     assert not any(" at 0x" in one for one in keys)
-
-
-@pytest.mark.parametrize("change", ["assignment", "copy", "call", "constructor"])
-@WHOLE
-def test_b06_a_changed_field_is_a_fresh_key(path: Path, change: str) -> None:
-    """However a field is changed after the first use, the old answer is not served."""
-    cache = Counting()
-    model = ChatCounting(cache=cache)
-    assert "answer 1" == path(model, "x").text
-    kwargs: dict[str, Any] = {}
-    if change == "assignment":
-        model.temperature = 1.0
-    elif change == "copy":
-        model = model.model_copy(update={"temperature": 1.0})
-    elif change == "call":
-        kwargs["temperature"] = 1.0
-    else:
-        model = ChatCounting(cache=cache, temperature=1.0)
-    assert path(model, "x", **kwargs).text.startswith("answer ")
-    assert 2 == len(set(cache.lookups))
-
-
-@pytest.mark.parametrize(
-    "field", [{"model": "zoo-2"}, {"temperature": 0.6}, {"suffix": "!"}, {"mode": "spell"}, {"include_stop": False}]
-)
-def test_b04_every_field_counts(make_model: MakeModel, field: dict[str, Any]) -> None:
-    """Models that differ in any one field have different keys."""
-    assert key(make_model()) == key(make_model())
-    assert key(make_model()) != key(make_model(**field))
-
-
-def test_no_two_classes_share_an_entry() -> None:
-    """Eight classes of the same fields, eight keys."""
-    assert len(ZOO) == len({key(make()) for make in ZOO.values()})
-
-
-def test_the_key_holds_no_secret(make_model: MakeModel) -> None:
-    """No key shows a secret, and the same model with another key has the same entry."""
-    assert SECRET not in key(make_model())
-    assert key(make_model()) == key(make_model(api_key=SecretStr("another")))
 
 
 class Options(BaseModel):

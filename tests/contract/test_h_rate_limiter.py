@@ -5,10 +5,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
-from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
-from tests.paths import PATHS, Path, beta_allowed
-from tests.zoo import MakeModel, ZooError
+from langchain_core.rate_limiters import BaseRateLimiter
+from tests.paths import PATHS, beta_allowed
+from tests.zoo import MakeModel
 
 from langplug.models import ChatScripted
 
@@ -33,15 +32,6 @@ class CountingLimiter(BaseRateLimiter):
         return True
 
 
-def test_h01_each_call_is_counted_once(make_model: MakeModel, call: Path) -> None:
-    """On every path the limiter is acquired exactly once for a call."""
-    limiter = CountingLimiter()
-    model = make_model(rate_limiter=limiter)
-    for expected in (1, 2):
-        call(model, "one two")
-        assert expected == limiter.acquired
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_h01_each_colour_waits_in_its_own_way(make_model: MakeModel, path: str) -> None:
     """Async paths acquire asynchronously, sync ones synchronously: no limiter blocks an event loop."""
@@ -49,16 +39,6 @@ def test_h01_each_colour_waits_in_its_own_way(make_model: MakeModel, path: str) 
     PATHS[path](make_model(rate_limiter=limiter), "one two")
     is_async = path in ("ainvoke", "astream", "av3")
     assert (0, 1) == ((limiter.sync, limiter.asynchronous) if is_async else (limiter.asynchronous, limiter.sync))
-
-
-@pytest.mark.parametrize("path", ["invoke", "ainvoke"])
-def test_h01_a_hit_is_not_counted(make_model: MakeModel, path: str) -> None:
-    """What the cache answers needs no permission."""
-    limiter = CountingLimiter()
-    model = make_model(rate_limiter=limiter, cache=InMemoryCache())
-    for _ in range(3):
-        PATHS[path](model, "one two")
-    assert 1 == limiter.acquired
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -92,14 +72,6 @@ def test_h01_each_prompt_of_a_batch_is_counted(make_model: MakeModel) -> None:
     assert 5 == limiter.acquired
 
 
-def test_h01_a_failure_is_counted_once(make_model: MakeModel, call: Path) -> None:
-    """A call that fails has asked once."""
-    limiter = CountingLimiter()
-    with pytest.raises(ZooError):
-        call(make_model(rate_limiter=limiter), "/fail one")
-    assert 1 == limiter.acquired
-
-
 async def test_copies_ask_the_same_limiter(make_model: MakeModel) -> None:
     """A copy, and a call with parameters of its own, count with the original."""
     limiter = CountingLimiter()
@@ -109,20 +81,6 @@ async def test_copies_ask_the_same_limiter(make_model: MakeModel) -> None:
     async with aclosing(model.astream("x")) as stream:
         await anext(stream)
     assert 3 == limiter.acquired
-
-
-def test_a_real_limiter_spaces_calls_out() -> None:
-    """langchain-core's own limiter holds a call back until it is due."""
-    limiter = InMemoryRateLimiter(requests_per_second=20, check_every_n_seconds=0.005, max_bucket_size=1)
-    model = ChatScripted(replies=["x"], when_exhausted="repeat", rate_limiter=limiter)
-
-    async def main() -> float:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        await asyncio.gather(*[model.ainvoke("x") for _ in range(5)])
-        return loop.time() - started
-
-    assert asyncio.run(main()) >= 0.2
 
 
 async def test_a_call_cancelled_at_the_limiter_reaches_no_model() -> None:

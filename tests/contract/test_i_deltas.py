@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from tests.callers import TOOLS, delta
@@ -224,7 +224,6 @@ JSON_VALUES = st.recursive(
 ARGUMENTS = st.dictionaries(st.text(), JSON_VALUES, max_size=3)
 
 
-@settings(max_examples=30)
 @given(arguments=st.lists(ARGUMENTS, max_size=3), cut=st.integers(1, 5), order=st.randoms(use_true_random=False))
 def test_i04_however_fragments_are_cut_and_mixed(arguments: list[dict[str, Any]], cut: int, order: Any) -> None:
     """Fragments of any length, in any mixture that keeps each call's own order, make the same calls."""
@@ -241,7 +240,6 @@ def cut_up(text: str, length: int, index: int) -> list[ToolCall]:
     return [ToolCall(args=text[at : at + length], index=index) for at in range(0, len(text), length)]
 
 
-@settings(max_examples=60)
 @given(
     parts=st.lists(
         st.builds(

@@ -13,7 +13,7 @@ from langchain_core.messages import (
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
-from tests.callers import CALLERS, NATIVE, PROMPTED, TOOLS, MakeCaller, Turn, add, call, caller, greet, now
+from tests.callers import NATIVE, PROMPTED, TOOLS, Turn, add, call, caller, greet, now
 from tests.contract.test_i_histories import HISTORY
 from tests.paths import PATHS, Path
 
@@ -30,12 +30,6 @@ from langplug.models import ChatScripted
 
 AB = ("add", {"a": 1, "b": 2})
 ONE: Turn = [call("add", a=1, b=2)]
-
-
-@pytest.fixture(params=list(CALLERS))
-def make(request: pytest.FixtureRequest) -> MakeCaller:
-    """Each model that calls tools in turn."""
-    return CALLERS[request.param]
 
 
 @pytest.fixture(params=list(PATHS))
@@ -60,15 +54,6 @@ def system_of(request: Request) -> str:
     """What the model is told before the conversation."""
     first = request.messages[0]
     return first.text if isinstance(first, SystemMessage) else ""
-
-
-def test_i11_streaming_can_be_left_out_with_tools(make: MakeCaller) -> None:
-    """`disable_streaming="tool_calling"` streams without tools, and not with them."""
-    model, seen = caller(make, [call("now")], disable_streaming="tool_calling")
-    (only,) = model.bind_tools(TOOLS).stream("?")
-    assert [("now", {})] == made(only)
-    list(model.stream("?"))
-    assert [False, True] == [request.streaming for request in seen]
 
 
 def test_i_prompted_tools_are_noted(path: Path) -> None:

@@ -5,23 +5,19 @@ from functools import partial
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.language_models import LanguageModelInput
 from langchain_core.load import dumps, loads
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     HumanMessage,
     SystemMessage,
 )
 from langchain_core.rate_limiters import BaseRateLimiter
-from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from tests.callers import CALLERS, NATIVE, PROMPTED, TOOLS, MakeCaller, Turn, add, call, caller, now
-from tests.paths import PATHS, STREAMED, Path, achunks, beta_allowed, chunks
+from tests.paths import PATHS, STREAMED, Path, beta_allowed
 
 from langplug import (
     ChatModel,
@@ -162,17 +158,6 @@ def test_i01_every_kind_of_tool_is_told_to_a_prompted_model(kind: Any) -> None:
     assert () == seen[0].tools
 
 
-def test_i01_a_runnable_is_a_tool(make: MakeCaller, call_path: Path) -> None:
-    """`Runnable.as_tool` works, also where its name and schema are its own."""
-    with beta_allowed():
-        greeting = RunnableLambda(lambda given: f"Hello {given['name']}").as_tool(
-            name="greeting_generator", description="Greets.", arg_types={"name": str}
-        )
-    model, _ = caller(make, [call("greeting_generator", name="Bo")])
-    message = call_path(model.bind_tools([greeting]), "?").message
-    assert [("greeting_generator", {"name": "Bo"})] == made(message)
-
-
 @pytest.fixture(params=["invoke", "astream"])
 def call_path(request: pytest.FixtureRequest) -> Path:
     """A whole and a streamed path, where six would show nothing more."""
@@ -184,17 +169,6 @@ def test_i01_no_tools_are_no_tools(make: MakeCaller, call_path: Path) -> None:
     model, seen = caller(make, ["hi"])
     assert "hi" == call_path(model.bind_tools([]), "?").text
     assert ((), None, "") == (seen[0].tools, seen[0].tool_choice, system_of(seen[0]))
-
-
-def test_i01_binding_changes_nothing(make: MakeCaller) -> None:
-    """`bind_tools` returns a Runnable and leaves the model, the tools and their schemas as they were."""
-    model, seen = caller(make, ["hi"])
-    before, schema = dumps(model), json.dumps(NESTED)
-    bound: Runnable[LanguageModelInput, AIMessage] = model.bind_tools([NESTED, add])
-    assert isinstance(bound, Runnable)
-    assert (before, schema) == (dumps(model), json.dumps(NESTED))
-    model.invoke("?")
-    assert () == seen[0].tools
 
 
 def test_i01_what_is_no_tool_is_refused(make: MakeCaller) -> None:
@@ -324,14 +298,6 @@ def test_i02_a_choice_without_tools_is_refused(make: MakeCaller) -> None:
     with pytest.raises(ValueError, match="without tools"):
         model.bind_tools([], tool_choice="any").invoke("?")
     assert [] == seen
-
-
-def test_i12_none_gives_no_call(make: MakeCaller, path: Path) -> None:
-    """With `tool_choice="none"` there is no call, whatever the model does, and the text stays."""
-    model, _ = caller(make, BESIDE_TEXT)
-    message = path(model.bind_tools(TOOLS, tool_choice="none"), "?").message
-    assert ([], []) == (message.tool_calls, message.invalid_tool_calls)
-    assert message.text.startswith("Let me see:")
 
 
 @pytest.fixture(params=list(PATHS))
@@ -496,43 +462,6 @@ def test_i03_messages_with_calls_survive_json(make: MakeCaller, turn: Turn, vers
     message = model.bind_tools(TOOLS).invoke("?")
     with beta_allowed():
         assert message == loads(dumps(message), allowed_objects=[AIMessage])
-
-
-@pytest.mark.parametrize("version", [None, "v1"])
-@pytest.mark.parametrize("read", [chunks, achunks], ids=["stream", "astream"])
-def test_i04_fragments_say_index_name_and_id_once(make: MakeCaller, read: Any, version: Any) -> None:
-    """Each call has an int index of its own, its name and id come once, and its pieces add up to its arguments."""
-    model, _ = caller(make, BESIDE_TEXT, output_version=version)
-    streamed: list[AIMessageChunk] = read(model.bind_tools(TOOLS), "?")
-    fragments = [fragment for chunk in streamed for fragment in chunk.tool_call_chunks]
-    indices = list(dict.fromkeys(fragment["index"] for fragment in fragments))
-    assert 2 == len(indices)
-    assert {int} == {type(index) for index in indices}
-    for index, (name, args) in zip(indices, expected(BESIDE_TEXT), strict=True):
-        own = [fragment for fragment in fragments if fragment["index"] == index]
-        assert [name] == [fragment["name"] for fragment in own if fragment["name"]]
-        assert 1 == len([fragment["id"] for fragment in own if fragment["id"]])
-        assert args == json.loads("".join(fragment["args"] or "" for fragment in own))
-    assert not any(chunk.text and chunk.tool_call_chunks for chunk in streamed)
-
-
-@pytest.mark.parametrize("turn", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("version", [None, "v1"])
-def test_i05_the_events_of_version_3_are_valid(make: MakeCaller, turn: Turn, version: Any) -> None:
-    """The events of an answer with calls keep to the lifecycle, and each call has a block of its own."""
-    model, _ = caller(make, turn, output_version=version)
-    with beta_allowed():
-        events = list(model.bind_tools(TOOLS).stream_events("?", version="v3"))
-    assert_valid_event_stream(events)
-    ended = [event["content"] for event in events if event["event"] == "content-block-finish"]
-    assert expected(turn) == [(block["name"], block["args"]) for block in ended if block["type"] == "tool_call"]
-
-
-def test_i07_text_streams_before_the_calls_are_there(make: MakeCaller) -> None:
-    """Prose comes out as it comes in, and no markup with it."""
-    model, _ = caller(make, BESIDE_TEXT)
-    streamed = [chunk.text for chunk in model.bind_tools(TOOLS).stream("?")]
-    assert "Let me see:" == "".join(streamed)
 
 
 def test_i07_prose_is_not_held_back() -> None:

@@ -7,16 +7,15 @@ from itertools import pairwise
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from tests.callers import call, pieces
 from tests.clever import CLEVER
-from tests.paths import beta_allowed
+from tests.recording import RecordingHandler
 
 from langplug import ChatModel, Finish, Part, Reasoning, Request, ToolCall, UnsupportedError, Usage, chat_model
 from langplug.models import ChatScripted
@@ -155,19 +154,6 @@ def test_j01_every_schema_gives_its_object(name: str, case: Any, method: Any, ge
     schema, bo = case
     given = get(CLEVER[name]().with_structured_output(schema, method=method), PROMPT)
     assert (bo, type(bo)) == (given, type(given))
-
-
-@pytest.mark.parametrize("get", [by_invoke, by_astream])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["native", "native tools", "prompted"])
-def test_j03_the_message_comes_along(name: str, case: Any, method: Any, get: Get) -> None:
-    """With `include_raw` the message comes along, and no error."""
-    schema, bo = case
-    given = get(CLEVER[name]().with_structured_output(schema, method=method, include_raw=True), PROMPT)
-    assert {"raw", "parsed", "parsing_error"} == set(given)
-    assert (bo, None) == (given["parsed"], given["parsing_error"])
-    assert isinstance(given["raw"], AIMessage)
-    assert bool(given["raw"].tool_calls) != bool(given["raw"].text)
 
 
 def recorded(**capabilities: Any) -> tuple[ChatModel, list[Request]]:
@@ -458,22 +444,6 @@ def test_j_what_was_void_is_replaced() -> None:
 # --- J05: traces, options, the cache ---
 
 
-class Recorder(BaseCallbackHandler):
-    """What a tracer is told of a run."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
-        self.told.append({"serialized": serialized, **kwargs})
-
-
-def recorder_of(chain: Runnable[Any, Any], get: str) -> Recorder:
-    recorder = Recorder()
-    GETS[get](chain.with_config(callbacks=[recorder]), PROMPT)
-    return recorder
-
-
 @pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream", "events around"])
 @pytest.mark.parametrize("include_raw", [False, True])
 @pytest.mark.parametrize("method", METHODS)
@@ -482,7 +452,10 @@ def test_j05_traces_know_the_schema_and_nothing_of_ours(name: str, method: Any, 
     """Traces hold `ls_structured_output_format`, and none of the keywords by which langplug talks to itself."""
     model = CLEVER[name]()
     chain = model.with_structured_output(Person, method=method, include_raw=include_raw)
-    (told,) = recorder_of(chain, path).told
+    seen = RecordingHandler()
+    GETS[path](chain.with_config(callbacks=[seen]), PROMPT)
+    told = seen.started
+    assert 1 == len(seen.run_ids)
     shown = told["options"]["ls_structured_output_format"]
     assert convert_to_json_schema(Person) == shown["schema"]
     assert shown["kwargs"]["method"] == method or method is None
@@ -494,15 +467,6 @@ def test_j05_events_know_nothing_of_ours() -> None:
     """Events hold none of langplug's keywords either."""
     told = str(events(CLEVER["prompted"]().with_structured_output(Person), PROMPT))
     assert "langplug_" not in told
-
-
-@pytest.mark.parametrize("strict", [None, True, False])
-@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-@pytest.mark.parametrize("name", list(CLEVER))
-def test_j05_strict_is_taken(name: str, method: Any, strict: Any) -> None:
-    """`strict` is taken with each method, and changes nothing for a model that does not know it."""
-    chain = CLEVER[name]().with_structured_output(Person, method=method, strict=strict)
-    assert Person(name="Bo", age=3) == chain.invoke(PROMPT)
 
 
 def test_j05_strict_reaches_the_tool() -> None:
@@ -541,30 +505,6 @@ def bound_of(chain: Any) -> Any:
 
 
 # --- J06: events ---
-
-
-@pytest.mark.parametrize("name", list(CLEVER))
-def test_j06_events_of_version_2_end_once(name: str, case: Any) -> None:
-    """One start and one end of the model, one of the chain, whose output is the object."""
-    schema, bo = case
-    given = events(CLEVER[name]().with_structured_output(schema), PROMPT)
-    kinds = [event["event"] for event in given]
-    assert (1, 1) == (kinds.count("on_chat_model_start"), kinds.count("on_chat_model_end"))
-    assert 1 == len([event for event in given if event["event"] == "on_chain_end" and not event["parent_ids"]])
-    assert bo == given[-1]["data"]["output"]
-
-
-@pytest.mark.parametrize("name", list(CLEVER))
-def test_j06_version_3_of_the_bound_model(name: str) -> None:
-    """The model with the schema bound streams its JSON in version 3, whole and clean."""
-    model = CLEVER[name]()
-    bound = model.bind(
-        response_format={"type": "json_schema", "json_schema": {"name": "p", "schema": FUNCTION["parameters"]}}
-    )
-    with beta_allowed():
-        stream = bound.stream_events(PROMPT, version="v3")  # type: ignore[call-overload]
-        text = "".join(stream.text)
-    assert BO == json.loads(text) == json.loads(stream.output.text)
 
 
 @pytest.mark.parametrize("name", ["native", "prompted"])

@@ -37,12 +37,6 @@ def test_l01_content_is_typed_blocks(make_model: MakeModel, call: Path) -> None:
         assert "v1" == answered.message.response_metadata["output_version"]
 
 
-def test_l01_the_environment_can_ask_for_it(make_model: MakeModel, call: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`LC_OUTPUT_VERSION=v1` does the same."""
-    monkeypatch.setenv("LC_OUTPUT_VERSION", "v1")
-    assert [("text", "one two")] == shown(list(call(make_model(), "one two").message.content))
-
-
 @pytest.mark.parametrize("read", [chunks, achunks], ids=["stream", "astream"])
 def test_l01_blocks_are_numbered(make_model: MakeModel, read: Any) -> None:
     """Each chunk holds blocks with the number of the block that they belong to."""
@@ -70,17 +64,18 @@ def test_l01_blocks_keep_the_order_in_which_they_came() -> None:
     assert [[("text", "one two"), ("image", PIXEL), ("text", "three")]] * len(PATHS) == answers
 
 
+def test_l01_there_may_be_many_blocks() -> None:
+    """However often an answer goes from text to something else and back, no block is lost, in either version."""
+    image = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
+    parts = [part for number in range(30) for part in (f"text {number}", image)]
+    blocks = [one for number in range(30) for one in (("text", f"text {number}"), ("image", PIXEL))]
+    for version in (None, "v1"):
+        model = ChatScripted(replies=[parts], when_exhausted="repeat", output_version=version)
+        answers = [shown(path(model, "?").message.content_blocks) for path in PATHS.values()]
+        assert [blocks] * len(PATHS) == answers
+
+
 TWO_CALLS: Turn = [Reasoning("hmm"), "Let me see:", call("add", a=1, b=2), call("add", a=3, b=4)]
-
-
-@pytest.mark.parametrize("name", list(CALLERS))
-def test_l02_calls_are_blocks_beside_the_text(call: Path, name: str) -> None:
-    """A thought, text and calls are each a block of its own, with arguments as a dict, numbered apart in a stream."""
-    model, _ = caller(CALLERS[name], TWO_CALLS, output_version="v1")
-    blocks: list[Any] = list(call(model.bind_tools(TOOLS), "?").message.content)
-    assert ["reasoning", "text", "tool_call", "tool_call"] == [block["type"] for block in blocks]
-    assert [{"a": 1, "b": 2}, {"a": 3, "b": 4}] == [block["args"] for block in blocks[2:]]
-    assert 2 == len({block["id"] for block in blocks[2:]})
 
 
 @pytest.mark.parametrize("read", [chunks, achunks], ids=["stream", "astream"])
@@ -93,31 +88,6 @@ def test_l02_blocks_with_calls_are_numbered_apart(name: str, read: Any) -> None:
     for block in blocks:
         kinds.setdefault(block["index"], set()).add(block["type"])
     assert [{"reasoning"}, {"text"}, {"tool_call_chunk"}, {"tool_call_chunk"}] == list(kinds.values())
-
-
-def test_l03_an_answer_in_blocks_goes_into_the_history_once(make_model: MakeModel, call: Path) -> None:
-    """An answer in blocks, fed back, is its text and its reasoning, once."""
-    model = make_model(output_version="v1")
-    said = call(model, "/think one two").message
-    sent = ChatScripted(replies=["ok"])
-    sent.invoke([HumanMessage("go"), said, HumanMessage("on")])
-    (request,) = sent.requests
-    assert ["go", "one two", "on"] == [message.text for message in request.messages]
-    assert 1 == str(request.openai_messages()).count("one two")
-
-
-def test_l126_both_versions_say_the_same(make_model: MakeModel, call: Path) -> None:
-    """`content_blocks` of plain content are the blocks of standard content."""
-    for prompt, blocks in SAID.items():
-        plain = call(make_model(), prompt).message
-        standard = call(make_model(output_version="v1"), prompt).message
-        assert blocks == shown(plain.content_blocks)
-        assert unnumbered(plain.content_blocks) == unnumbered(standard.content_blocks) == unnumbered(standard.content)
-
-
-def unnumbered(blocks: Any) -> list[dict[str, Any]]:
-    """The blocks without the numbers by which chunks were added up."""
-    return [{name: value for name, value in block.items() if name != "index"} for block in blocks]
 
 
 @pytest.mark.parametrize("given", ["message", "blocks"])

@@ -1,40 +1,12 @@
 """Group N of the contract: token counting."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, trim_messages
+from langchain_core.messages import AIMessage, HumanMessage
 from tests.zoo import MakeModel
 
-from langplug.models import ChatScripted, CustomChatModelAdvanced
-
 TEXT = "Three wise monkeys sat on a branch, and said nothing at all."
-
-OFFLINE = """
-import socket, sys
-
-def refuse(*args, **kwargs):
-    raise SystemExit(f"asked for the network: {args!r}")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
-sys.modules["transformers"] = None
-
-from langchain_core.messages import HumanMessage
-from langplug.models import CustomChatModelAdvanced
-
-model = CustomChatModelAdvanced(n=3)
-print(model.get_num_tokens("one two three"), model.get_num_tokens_from_messages([HumanMessage("one two three")]))
-"""
-
-
-def test_n01_counting_needs_no_network_and_no_tokenizer() -> None:
-    """Tokens are counted offline, without `transformers`."""
-    done = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=False)
-    assert "" == done.stderr
-    text, messages = map(int, done.stdout.split())
-    assert (3, True) == (text, messages > text)
 
 
 def test_n01_an_estimate_is_near(make_model: MakeModel) -> None:
@@ -73,18 +45,3 @@ def test_n01_langchains_own_counter_counts(make_model: MakeModel) -> None:
     """`custom_get_token_ids`, which every LangChain model has, is used too."""
     model = make_model(custom_get_token_ids=lambda text: list(range(len(text))))
     assert (len(TEXT), list(range(len(TEXT)))) == (model.get_num_tokens(TEXT), model.get_token_ids(TEXT))
-
-
-@pytest.mark.parametrize("make", [ChatScripted, lambda: CustomChatModelAdvanced(n=3)], ids=["scripted", "echo"])
-def test_n01_ready_made_models_count(make: MakeModel) -> None:
-    """The ready-made models count like any other."""
-    assert 0 < make().get_num_tokens(TEXT)
-
-
-def test_n02_a_history_can_be_trimmed(make_model: MakeModel) -> None:
-    """`trim_messages` with the model as its counter keeps the system's words and the last turns that fit."""
-    model = make_model()
-    history = [SystemMessage("be kind"), *(HumanMessage(f"{number}: {TEXT}") for number in range(20))]
-    room = model.get_num_tokens_from_messages([history[0], *history[-3:]])
-    kept = trim_messages(history, max_tokens=room, token_counter=model, include_system=True)
-    assert [history[0], *history[-3:]] == kept

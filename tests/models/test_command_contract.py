@@ -23,7 +23,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tests.callers import add
 from tests.paths import PATHS, STREAMED, by_astream, by_invoke, by_stream
 from tests.paths import Path as CallPath
-from tests.witness import Witness
+from tests.recording import RecordingHandler
 
 from langplug.models import ChatCommand
 
@@ -168,19 +168,19 @@ def test_the_rate_limiter_is_asked_once(call: CallPath) -> None:
 
 def test_callbacks(model: ChatProgram, call: CallPath) -> None:
     """Each run starts and ends once, a stream's tokens make its text, and the usage is told once."""
-    witness, usage = Witness(), UsageMetadataCallbackHandler()
-    answered = call(model, "one two", config={"callbacks": [witness, usage]})
-    assert ["start", "end"] == witness.seen
-    assert (answered.text if call in (by_stream, by_astream) else "") == witness.tokens
+    recorded, usage = RecordingHandler(), UsageMetadataCallbackHandler()
+    answered = call(model, "one two", config={"callbacks": [recorded, usage]})
+    assert ["start", "end"] == recorded.seen
+    assert (answered.text if call in (by_stream, by_astream) else "") == recorded.tokens
     assert 15 == usage.usage_metadata["clever-1"]["total_tokens"]
 
 
 def test_a_failure_is_told_once(call: CallPath) -> None:
     """A program that fails ends its run once, with the error."""
-    witness = Witness()
+    recorded = RecordingHandler()
     with pytest.raises(Exception, match="status 1"):
-        call(ChatCommand(command=["sh", "-c", "echo a; exit 1"]), "hi", config={"callbacks": [witness]})
-    assert ["start", "CommandBrokeOffError"] == witness.seen
+        call(ChatCommand(command=["sh", "-c", "echo a; exit 1"]), "hi", config={"callbacks": [recorded]})
+    assert ["start", "CommandBrokeOffError"] == recorded.seen
 
 
 def test_messages_are_left_alone_and_batches_in_order(model: ChatProgram) -> None:

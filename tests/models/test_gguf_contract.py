@@ -11,7 +11,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.load import dumps
 from tests.paths import PATHS, Answered, by_astream, by_invoke, by_stream
 from tests.paths import Path as CallPath
-from tests.witness import Witness
+from tests.recording import RecordingHandler
 
 from langplug.models.gguf.model import ChatGGUF, WeightsNotFoundError
 from langplug.models.gguf.weights import SMOLLM2, find, pull
@@ -115,10 +115,10 @@ def test_standard_content_on_each_path(model: ChatGGUF, call: CallPath, invoked:
 
 def test_callbacks_on_each_path(model: ChatGGUF, call: CallPath) -> None:
     """Each run starts and ends once, a stream's tokens make its text, and the end tells the usage and the model."""
-    witness, usage = Witness(), UsageMetadataCallbackHandler()
-    answered = call(model, QUESTION, config={"callbacks": [witness, usage]})
-    assert ["start", "end"] == witness.seen
-    assert (answered.text if call in (by_stream, by_astream) else "") == witness.tokens
-    assert witness.result is not None
-    assert answered.text == witness.result.generations[0][0].text
+    recorded, usage = RecordingHandler(), UsageMetadataCallbackHandler()
+    answered = call(model, QUESTION, config={"callbacks": [recorded, usage]})
+    assert ["start", "end"] == recorded.seen
+    assert (answered.text if call in (by_stream, by_astream) else "") == recorded.tokens
+    assert recorded.result is not None
+    assert answered.text == recorded.result.generations[0][0].text
     assert counted(answered.message)[2] == usage.usage_metadata[model.reported_name]["total_tokens"]

@@ -58,6 +58,7 @@ class TestGGUFUnit(OfGGUF, ChatModelUnitTests):  # type: ignore[misc]
     """The embedded model by itself."""
 
 
+@pytest.mark.thorough("a minute of a real model's time; the other tests of ChatGGUF say the same of langplug in less")
 class TestGGUFIntegration(OfGGUF, ChatModelIntegrationTests):  # type: ignore[misc]
     """The embedded model's answers."""
 

@@ -5,7 +5,7 @@ import time
 from itertools import zip_longest
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.tools.answers import CALLS, FRAGMENTS, NAMES, PROSE, Parts, cut, is_invalid, joined, parser, read
 
@@ -18,7 +18,6 @@ DRIFTING = "default", "hermes", "json"
 
 
 @EVERY_FORMAT
-@settings(max_examples=50)
 @given(st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16).map("".join), PLACES)
 def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> None:
     """However an answer is cut, be it markup or rubbish, text and calls are the same, in the same order."""
@@ -26,7 +25,6 @@ def test_any_cut_gives_the_same(name: str, answer: str, places: list[int]) -> No
 
 
 @EVERY_FORMAT
-@settings(max_examples=50)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join), PLACES)
 def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, places: list[int]) -> None:
     """Where no bound tool is named, all of the answer is text."""
@@ -34,7 +32,6 @@ def test_text_without_a_bound_name_stays_what_it_was(name: str, answer: str, pla
 
 
 @EVERY_FORMAT
-@settings(max_examples=50)
 @given(*[st.lists(st.sampled_from(FRAGMENTS + NAMES), max_size=16)] * 2)
 @example(['```json\n{"name": "f"}\n', "```\nso"], ["```\na\n", "```\n"])
 @example(['<tool_call>{"name": "f"', "}</tool_call>"], ['<tool_call>{"name": "', 'add"}</tool_call>'])
@@ -50,7 +47,6 @@ def test_answers_that_come_at_once_do_not_touch(name: str, one: list[str], other
 
 
 @EVERY_FORMAT
-@settings(max_examples=50)
 @given(st.lists(PROSE | CALLS, max_size=6), PLACES)
 def test_calls_and_prose_come_out_as_they_went_in(name: str, answer: Parts, places: list[int]) -> None:
     """Calls as the format writes them come out with their arguments, and the prose between them as it was."""

@@ -15,7 +15,7 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_core.tools import tool
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import STREAMED, Answered, Path, achunks, beta_allowed, by_astream, by_invoke, by_stream, chunks
-from tests.witness import Witness
+from tests.recording import RecordingHandler
 
 from langplug import IncompleteAnswerError
 from langplug_backend import Backend, Call, Fault, Reply, Thought, Tokens
@@ -177,20 +177,20 @@ def test_streaming_can_be_turned_off(backend: Backend, make: MakeEndpoint) -> No
 
 def test_callbacks_hear_of_an_answer(make: MakeEndpoint, call: Path) -> None:
     """Each run starts and ends once, a stream's tokens make its text, and the end tells usage and model."""
-    witness, usage = Witness(), UsageMetadataCallbackHandler()
+    recorded, usage = RecordingHandler(), UsageMetadataCallbackHandler()
     run_id = uuid.uuid4()
-    config = {"callbacks": [witness, usage], "tags": ["t"], "metadata": {"a": 1}, "run_id": run_id}
+    config = {"callbacks": [recorded, usage], "tags": ["t"], "metadata": {"a": 1}, "run_id": run_id}
     answered = call(make(temperature=0.5, stop=["never"]), "x", config=config)
-    assert ["start", "end"] == witness.seen
-    assert (answered.text if call in (by_stream, by_astream) else "") == witness.tokens
-    assert witness.result is not None
-    assert answered.text == witness.result.generations[0][0].text
+    assert ["start", "end"] == recorded.seen
+    assert (answered.text if call in (by_stream, by_astream) else "") == recorded.tokens
+    assert recorded.result is not None
+    assert answered.text == recorded.result.generations[0][0].text
     assert 12 == usage.usage_metadata["m-1"]["total_tokens"]
-    assert (run_id, ["t"]) == (witness.started["run_id"], witness.started["tags"])
-    parameters = witness.started["invocation_params"]
+    assert (run_id, ["t"]) == (recorded.started["run_id"], recorded.started["tags"])
+    parameters = recorded.started["invocation_params"]
     json.dumps(parameters)
     assert ("m-1", 0.5, ["never"]) == (parameters["model"], parameters["temperature"], parameters["stop"])
-    told_of = witness.started["metadata"]
+    told_of = recorded.started["metadata"]
     expected = {
         "ls_provider": "endpoint",
         "ls_model_name": "m-1",
@@ -205,13 +205,13 @@ def test_callbacks_hear_of_an_answer(make: MakeEndpoint, call: Path) -> None:
 def test_callbacks_hear_of_an_error(backend: Backend, make: MakeEndpoint, call: Path, fault: Fault) -> None:
     """An error is told once, with what had come, and no end."""
     backend.fault = fault
-    witness = Witness()
+    recorded = RecordingHandler()
     with pytest.raises(Exception, match=r"503|broke off") as caught:
-        call(make(), "x", config={"callbacks": [witness]})
-    assert ["start", type(caught.value).__name__] == witness.seen
+        call(make(), "x", config={"callbacks": [recorded]})
+    assert ["start", type(caught.value).__name__] == recorded.seen
     if fault.after and call in STREAMED.values():
         assert isinstance(caught.value, IncompleteAnswerError)
-        assert "One two" == witness.partial.text
+        assert "One two" == recorded.partial.text
 
 
 def test_events_in_a_chain_are_of_one_stream(make: MakeEndpoint) -> None:

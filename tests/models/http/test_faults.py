@@ -100,6 +100,7 @@ def test_no_fault_is_forgotten() -> None:
     assert {name for _, name in known(error=True)} == ERRORS.keys()
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("wire", "kind"), known(error=True))
 def test_a_fault_is_the_same_error_on_each_path(wire: str, kind: str, backend: Backend, wired: Make) -> None:
     """What goes wrong is one typed error on every path, without the key, and nothing is said that was not."""
@@ -117,6 +118,7 @@ def test_a_fault_is_the_same_error_on_each_path(wire: str, kind: str, backend: B
     assert len(kinds) == 1
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("wire", "kind"), [pair for pair in known(error=True) if FAULTS[pair[1]].takes == "after"])
 def test_a_stream_that_breaks_off_keeps_what_had_come(wire: str, kind: str, backend: Backend, wired: Make) -> None:
     """An error in mid-stream has all text that had come as its `partial`; it is never tried again and never short."""
@@ -131,6 +133,7 @@ def test_a_stream_that_breaks_off_keeps_what_had_come(wire: str, kind: str, back
         assert len(backend.requests) == number
 
 
+@pytest.mark.product
 @pytest.mark.parametrize(("wire", "kind"), known(error=False))
 def test_what_is_only_odd_changes_nothing(wire: str, kind: str, backend: Backend, wired: Make) -> None:
     """However oddly an answer is framed and named, its text, calls, usage and end are right on every path."""

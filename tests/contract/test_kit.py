@@ -1,0 +1,80 @@
+"""The contract, statement by statement, on langplug's own models: with the kit by which users check theirs.
+
+The other files here hold what the kit cannot see from outside: what langplug promises beyond the contract, such as the
+notes of what it did in a model's place, its sentences, its formats, and what an error holds of the answer so far.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from tests import zoo
+
+from langplug.models import ChatScripted, CustomChatModelAdvanced
+from langplug_check import ContractTests
+
+
+@pytest.fixture(scope="module", autouse=True)
+def key() -> Iterator[None]:
+    """The key of every animal, for the processes in which they are checked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_API_KEY", "sk-of-the-zoo")
+        yield
+
+
+# --- each shape by one of the two doors, and each way of calling tools ---
+
+
+class NativeFunction(zoo.ChatZooFunction):
+    tool_calling = "native"
+    structured_output = "native"
+
+
+class NativeAsyncGenerator(zoo.ChatZooAsyncGenerator):
+    tool_calling = "native"
+
+
+class TestFunction(ContractTests):
+    factory = NativeFunction
+
+
+class TestGenerator(ContractTests):
+    factory = staticmethod(zoo.zoo_generator)
+
+
+class TestCoroutine(ContractTests):
+    factory = staticmethod(zoo.zoo_coroutine)
+
+
+class TestAsyncGenerator(ContractTests):
+    factory = NativeAsyncGenerator
+
+
+class TestEcho(ContractTests):
+    factory = CustomChatModelAdvanced(n=1000)
+
+
+class TestScripted(ContractTests):
+    factory = ChatScripted(replies=["Hello."], when_exhausted="repeat")
+
+
+# --- the other door ---
+
+
+@pytest.mark.thorough("a decorated function is a class")
+class TestDecoratedFunction(ContractTests):
+    factory = staticmethod(zoo.zoo_function)
+
+
+@pytest.mark.thorough("a decorated function is a class")
+class TestGeneratorClass(ContractTests):
+    factory = zoo.ChatZooGenerator
+
+
+@pytest.mark.thorough("a decorated function is a class")
+class TestCoroutineClass(ContractTests):
+    factory = zoo.ChatZooCoroutine
+
+
+@pytest.mark.thorough("a decorated function is a class")
+class TestDecoratedAsyncGenerator(ContractTests):
+    factory = staticmethod(zoo.zoo_async_generator)
