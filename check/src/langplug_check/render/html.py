@@ -23,7 +23,7 @@ _WORDS = {
 
 def html(report: Report) -> str:
     """The report: a summary, a strip of all checks, and a table for each group whose rows open."""
-    style = (files("langplug_check") / "report.css").read_text(encoding="utf-8")
+    style = (files("langplug_check.render") / "report.css").read_text(encoding="utf-8")
     groups = "".join(_group(group, found) for group, found in report.groups())
     verdict = "ready" if report.ready else "not-ready"
     versions = " · ".join(f"{escape(name)} {escape(version)}" for name, version in report.versions.items())
