@@ -7,9 +7,10 @@ from langplug_check.statement import GROUPS, Check, all_checks, statement
 from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, Result, Verdict
 
 if TYPE_CHECKING:
+    from langplug_check.findings import Found
     from langplug_check.in_pytest import ContractTests
     from langplug_check.recipes import Recipe
-    from langplug_check.report import Found, Report
+    from langplug_check.report import Report
     from langplug_check.session import Progress, Step, check
     from langplug_check.subject import Subject, run
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 # comes at once. The other modules are light, and the function `statement` must not be hidden by its own module.
 _LAZY = {
     "ContractTests": "in_pytest",
-    "Found": "report",
+    "Found": "findings",
     "Progress": "session",
     "Recipe": "recipes",
     "Report": "report",

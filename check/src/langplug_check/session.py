@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from langplug_check.factory import Target
+from langplug_check.findings import Found
 from langplug_check.job import Identity, Order, identity_of, ordered, resolved
 from langplug_check.process.pool import MEMORY_LIMIT, CannotBeMade, Ended, NeverMade, Pool
 from langplug_check.recipes import Recipe
-from langplug_check.report import Found, Report
+from langplug_check.report import Report
 from langplug_check.runner import judge_within, listening
 from langplug_check.standard.cases import LIMIT_S, StandardCases, missing, not_run, unseen
 from langplug_check.statement import GROUPS, Check, all_checks

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
+from langplug_check.findings import Findings, Found
 from langplug_check.render.text import mark, worst
-from langplug_check.report import Found, Report
 from langplug_check.statement import Group
 
 _CLASSES = {"✓": "pass", "✗": "fail", "!": "theirs", "~": "advice", "–": "na", "?": "unseen"}
@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-def html(report: Report) -> str:
+def html(report: Findings) -> str:
     """The report: a summary, a strip of all checks, and a table for each group whose rows open."""
     style = (files("langplug_check.render") / "report.css").read_text(encoding="utf-8")
     groups = "".join(_group(group, found) for group, found in report.groups())

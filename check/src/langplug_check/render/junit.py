@@ -3,13 +3,13 @@
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from langplug_check.report import Found, Report
+from langplug_check.findings import Findings, Found
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no place for: https://www.w3.org/TR/xml/#charsets."""
 
 
-def junit(report: Report) -> str:
+def junit(report: Findings) -> str:
     """The report. What is not the model's own failure, or was not observed, is a skipped test with its reason."""
     failures = sum(result.counts_against for result in report.results)
     suite = Element(
@@ -34,7 +34,7 @@ def _skipped(found: Found) -> bool:
     return found.result.verdict != "pass" and not found.result.counts_against
 
 
-def _case(suite: Element, report: Report, found: Found) -> None:
+def _case(suite: Element, report: Findings, found: Found) -> None:
     check, result = found.check, found.result
     case = SubElement(
         suite,

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from langplug_check.findings import Findings, Found
 from langplug_check.render.text import mark
-from langplug_check.report import Found, Report
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Findings) -> str:
     """The report: a table of all statements, group by group, then each failure."""
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines = [

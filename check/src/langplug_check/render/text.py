@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from langplug_check.report import Found, Report
+from langplug_check.findings import Findings, Found
 from langplug_check.verdicts import Verdict
 
 MARKS: Mapping[Verdict, str] = {"pass": "✓", "fail": "✗", "advisory": "~", "not applicable": "–", "not observed": "?"}
@@ -36,7 +36,7 @@ class Paint:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.on and colour in _COLOURS else text
 
 
-def text(report: Report, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
+def text(report: Findings, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
     """The report, at most `width` columns wide."""
     paint = Paint(colour)
     lines = [
@@ -66,7 +66,7 @@ def worst(found: Sequence[Found]) -> Found:
     return min(found, key=lambda one: (WORST_FIRST.index(one.result.verdict), not one.result.counts_against))
 
 
-def _head(report: Report, paint: Paint, width: int) -> Iterator[str]:
+def _head(report: Findings, paint: Paint, width: int) -> Iterator[str]:
     yield paint(report.reference, "bold")
     versions = " · ".join(f"{name} {version}" for name, version in report.versions.items())
     ran = f"{len(report.found)} checks {report.where}, {report.seconds:.1f} s"
@@ -75,7 +75,7 @@ def _head(report: Report, paint: Paint, width: int) -> Iterator[str]:
         yield from (paint(part, "dim") for part in textwrap.wrap(line, width))
 
 
-def _table(report: Report, paint: Paint, width: int) -> Iterator[str]:
+def _table(report: Findings, paint: Paint, width: int) -> Iterator[str]:
     room = max(20, width - 34)
     for group, found in report.groups():
         marks = mark(worst(found))
@@ -87,7 +87,7 @@ def _table(report: Report, paint: Paint, width: int) -> Iterator[str]:
         yield f"{paint(marks, marks)} {group.letter}  {title:<{min(room, 46)}}  {shown}"
 
 
-def _passed(report: Report, paint: Paint, width: int) -> Iterator[str]:
+def _passed(report: Findings, paint: Paint, width: int) -> Iterator[str]:
     yield ""
     for found in report.with_verdict("pass"):
         seen = f": {found.result.observed}" if found.result.observed else ""
@@ -140,7 +140,7 @@ def _labelled(label: str, value: str, paint: Paint, width: int) -> Iterator[str]
     yield from (f"  {paint(f'{name:<{_LABEL}}', 'dim')}{line}" for name, line in _first(label, wrapped))
 
 
-def _advice(report: Report, width: int) -> list[str]:
+def _advice(report: Findings, width: int) -> list[str]:
     """How more of a model may be seen, of which nothing is known."""
     if report.voice not in ("plain", "echo"):
         return []
@@ -151,7 +151,7 @@ def _advice(report: Report, width: int) -> list[str]:
     return ["", *textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)]
 
 
-def _reasons(report: Report, paint: Paint, width: int) -> list[str]:
+def _reasons(report: Findings, paint: Paint, width: int) -> list[str]:
     """What was not observed, by its reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for found in report.with_verdict("not observed"):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from langplug_check.findings import Found
 from langplug_check.job import Order
 from langplug_check.needs import LACKS
-from langplug_check.report import Found
 from langplug_check.statement import GROUPS, Check
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Result, Verdict
