@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from langplug_check.statement import all_checks
+from langplug_check import Check, all_checks
 
 HERE = Path(__file__).parent
 FOUND = HERE / "found.json"
@@ -58,7 +58,13 @@ def counted(found: Found) -> tuple[int, int]:
 
 def contract(found: Found) -> list[Mapping[str, Any]]:
     """The results of the contract's own statements, langchain-tests' cases left out."""
-    return [result for result in found["results"] if result["number"]]
+    statements = contract_statements()
+    return [result for result in found["results"] if result["id"] in statements]
+
+
+def contract_statements() -> dict[str, Check]:
+    """The statements of the contract by their ids."""
+    return {name: check for name, check in all_checks().items() if check.in_contract}
 
 
 # --- the page ---
@@ -73,7 +79,8 @@ def page(everything: Mapping[str, Found], ours: Sequence[str]) -> str:
 def _head(everything: Mapping[str, Found], ours: Sequence[str]) -> Iterator[str]:
     yield "# The scoreboard"
     yield ""
-    yield "The 139 statements that a chat model owes its callers, as `langplug check` finds them kept. This page is"
+    statements = f"The {len(contract_statements())} statements that a chat model owes its callers"
+    yield f"{statements}, as `langplug check` finds them kept. This page is"
     yield "written by `make scoreboard`, offline: models that talk to a server talk to the test kit's own."
     yield ""
     yield "✓ kept · ✗ not kept · ✗ᶜ not kept, which is langchain-core's fault and not the model's · ✗ᵇ the backend's ·"
@@ -95,10 +102,9 @@ def _table(everything: Mapping[str, Found]) -> Iterator[str]:
     columns = {name: {result["id"]: result for result in contract(found)} for name, found in everything.items()}
     yield "| | statement | " + " | ".join(columns) + " |"
     yield "|---|---|" + "---|" * len(columns)
-    for check in all_checks().values():
-        if check.number:
-            signs = " | ".join(_sign(column.get(check.id)) for column in columns.values())
-            yield f"| {check.id} | {check.statement.replace('|', chr(92) + '|')} | {signs} |"
+    for check in contract_statements().values():
+        signs = " | ".join(_sign(column.get(check.id)) for column in columns.values())
+        yield f"| {check.id} | {check.statement.replace('|', chr(92) + '|')} | {signs} |"
 
 
 def _sign(result: Mapping[str, Any] | None) -> str:

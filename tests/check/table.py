@@ -25,7 +25,6 @@ from tests.check.bench import KEY_VARIABLE, Mutant, Reference, all_mutants
 
 from langplug.models.endpoint import ChatEndpoint
 from langplug_check import GROUPS, Recipe, Subject, all_checks
-from langplug_check.catalogue import NUMBERS
 from langplug_check.job import Order
 from langplug_check.recipes import recipe_for
 from langplug_check.runner import judge, listening
@@ -175,9 +174,10 @@ def mutants_page(rows: Sequence[Row]) -> str:
 
 def statements_list() -> str:
     """The statements, group after group: what follows `MARK` in `docs/check.md`."""
-    lines: list[str] = []
+    contract = [check for check in all_checks().values() if check.in_contract]
+    lines = ["", f"There are {len(contract)}."]
     for letter, group in GROUPS.items():
-        inside = [check for name, check in all_checks().items() if name[0] == letter and name in NUMBERS]
+        inside = [check for check in contract if check.id[0] == letter]
         if inside:
             lines += ["", f"### {letter}. {group.title}", "", "| id | statement |", "|---|---|"]
             lines += [f"| {check.id} | {_cell(check.statement)} |" for check in inside]

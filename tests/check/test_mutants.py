@@ -45,9 +45,7 @@ def test_each_check_has_a_mutant() -> None:
 
 
 def test_each_check_says_all_there_is_to_say() -> None:
-    """A check has an id of its group, a number of its own, a sentence, a reason, a hint, a link and a docstring."""
-    numbers = [check.number for check in CHECKS.values() if check.number]
-    assert len(set(numbers)) == len(numbers)
+    """A check has an id of its group, a sentence, a reason, a hint, a link and a docstring."""
     for name, check in CHECKS.items():
         assert re.fullmatch(r"[A-Z]\d\d[a-z]?", name)
         assert name[0] in GROUPS

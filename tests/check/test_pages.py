@@ -30,4 +30,5 @@ def test_each_mutant_is_on_the_page() -> None:
     expected = sorted((one.id, one.wrong.replace("|", "\\|")) for one in all_mutants())
     assert expected == sorted((row[0], row[2]) for row in rows), "run: make mutants"
     assert {"seen"} == {row[3] for row in rows}
+    assert f"{len(rows)} models, each wrong in one way, break {len({row[0] for row in rows})} statements" in page
     assert {row[1].replace("\\|", "|") for row in rows} == {all_checks()[row[0]].statement for row in rows}

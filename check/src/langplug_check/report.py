@@ -63,7 +63,7 @@ class Report(Findings):
 
 def _entry(found: Found) -> dict[str, Any]:
     check = found.check
-    told = {"statement": check.statement, "group": check.id[0], "number": check.number}
+    told = {"statement": check.statement, "group": check.id[0]}
     mend = {"why": check.why, "hint": check.hint, "link": check.link}
     result = {**asdict(found.result), "seconds": round(found.result.seconds, 3)}
     return {**result, **told, **(mend if found.result.verdict in ("fail", "advisory") else {})}

@@ -15,7 +15,7 @@ from langplug_check.recipes import Recipe
 from langplug_check.report import Report
 from langplug_check.runner import judge_within, listening
 from langplug_check.standard.cases import LIMIT_S, StandardCases, missing, not_run, unseen
-from langplug_check.statement import GROUPS, Check, all_checks
+from langplug_check.statement import GROUPS, STANDARD, Check, all_checks
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Result
 
@@ -39,9 +39,6 @@ class Step:
 
 NO_PATIENCE_S = 1.0
 """Seconds that langchain-tests' cases have left where the model hung or died again and again."""
-
-_STANDARD = "T"
-"""The letter of the group of langchain-tests' own cases."""
 
 Progress: TypeAlias = Callable[[Step], None]
 
@@ -106,7 +103,7 @@ def selected(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Che
 
 
 def _wants_standard(only: Collection[str], skip: Collection[str]) -> bool:
-    return (not only or _STANDARD in {name.upper() for name in only}) and _STANDARD not in {n.upper() for n in skip}
+    return (not only or STANDARD in {name.upper() for name in only}) and STANDARD not in {n.upper() for n in skip}
 
 
 def _standard(target: Target | str, recipe: Recipe | None, beside: ExitStack) -> Callable[[float], list[Found]]:
@@ -132,7 +129,7 @@ def _ids(names: Iterable[str], known: Collection[str]) -> set[str]:
 
 def _of_group(letter: str, known: Collection[str]) -> set[str]:
     ids = {name for name in known if name.startswith(letter)}
-    if not ids and letter != _STANDARD:
+    if not ids and letter != STANDARD:
         raise ValueError(f"there is no statement in group {letter}: import the module that registers yours (--with)")
     return ids
 

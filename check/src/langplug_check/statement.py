@@ -1,7 +1,8 @@
 """What a check is, how one is registered, and the list of them all.
 
-A check is a small function in `groups/`, one file a group. It is given a `Subject` and says what it found, as
-`verdicts` describes. What there is to say about it is data, given to the decorator `statement`.
+A check is a small function in `groups/`. It gets a `Subject` and says what it found, as `verdicts` describes. What else
+there is to say about it is data, given to the decorator `statement`. A new check is one such function: its id alone
+says where it stands, so nothing has to be renumbered.
 """
 
 import importlib
@@ -10,9 +11,8 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from langplug_check.catalogue import NUMBERS
 from langplug_check.needs import Need
 from langplug_check.verdicts import Blame
 
@@ -30,9 +30,9 @@ class Group:
     """Checks that belong together.
 
     Attributes:
-        letter: With which their ids begin.
+        letter: The first letter of their ids.
         title: What they are about.
-        link: The page to read, where a check names no better one.
+        link: The page to read, unless a check names a better one.
     """
 
     letter: str
@@ -63,27 +63,32 @@ GROUPS: Mapping[str, Group] = {
 }
 """The groups by letter, in the order in which they are reported."""
 
+OWN = "X"
+"""The letter of users' own statements."""
+
+STANDARD = "T"
+"""The letter of langchain-tests' own cases."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One statement of the contract, and how to see whether it holds.
 
     Attributes:
-        id: Its name, such as `"A01"`: the letter of its group, then digits.
-        number: Its number among the 139 statements of the contract; 0 for a user's own and those of langchain-tests.
+        id: Its name, such as `"A01"` or `"E02b"`: the letter of its group, two digits, and a letter for a statement
+            that was added right after another. Reports are in this order.
         statement: What must hold, in one sentence.
         why: What goes wrong where it does not hold.
-        hint: The few lines that mend it.
+        hint: The few lines that fix it.
         link: The page or issue to read.
         needs: What must be possible with the model for the check to see anything.
-        risky: Whether a model may hang, abort the interpreter or eat memory in it.
+        risky: Whether a model may hang, abort the interpreter or exhaust the memory in it.
         blame: Whose fault a failure is, unless the check says otherwise.
         limit_s: Seconds after which it has failed.
-        run: The check itself. Its docstring says how it is seen whether the statement holds.
+        run: The check itself. Its docstring says how one sees whether the statement holds.
     """
 
     id: str
-    number: int
     statement: str
     why: str
     hint: str
@@ -96,12 +101,18 @@ class Check:
 
     @property
     def group(self) -> Group:
-        """The group it belongs to."""
+        """The group that it belongs to."""
         return GROUPS[self.id[0]]
 
+    @property
+    def in_contract(self) -> bool:
+        """Whether it is part of the contract: neither a user's own statement nor a case of langchain-tests."""
+        return self.id[0] not in (OWN, STANDARD)
 
-_OWN = re.compile(r"X\d\d+[a-z]?")
-"""What the ids of users' statements look like."""
+
+_ID = re.compile(r"([A-Z])(\d\d+)([a-z]?)")
+_CONTRACT = "langplug_check.groups."
+"""The modules whose statements make up the contract."""
 
 _registered: dict[str, Check] = {}
 
@@ -120,20 +131,24 @@ def statement(
 ) -> Callable[[Run], Run]:
     """Register the decorated function as the check of a statement. The arguments are those of `Check`.
 
-    An id of the contract's belongs to the contract; statements of your own are called `"X01"`, `"X02"` and so on.
+    Call statements of your own `"X01"`, `"X02"` and so on: the other letters belong to the contract.
 
     Raises:
-        ValueError: If there is no statement of this id, or a check of it already.
+        ValueError: If the id is malformed or not yours to give, or another function has it already.
     """
 
     def register(run: Run) -> Run:
-        if check_id not in NUMBERS and not _OWN.fullmatch(check_id):
-            raise ValueError(f"{check_id!r} is the id of no statement: call those of your own 'X01', 'X02' and so on")
-        if check_id in _registered and _registered[check_id].run.__module__ != run.__module__:
-            raise ValueError(f"there is a check {check_id!r} already, in {_registered[check_id].run.__module__}")
+        matched = _ID.fullmatch(check_id)
+        is_contract = run.__module__.startswith(_CONTRACT)
+        letters = set(GROUPS) - {OWN, STANDARD} if is_contract else {OWN}
+        if matched is None or matched[1] not in letters:
+            raise ValueError(f"{check_id!r} cannot be the id of your statement: use 'X01', 'X02' and so on")
+        known = _registered.get(check_id)
+        # A cell of a notebook, or a module that is reloaded, defines the same function again.
+        if known and (is_contract or _place_of(known.run) != _place_of(run)):
+            raise ValueError(f"there is a check {check_id!r} already: {_place_of(known.run)}")
         _registered[check_id] = Check(
             id=check_id,
-            number=NUMBERS.get(check_id, 0),
             statement=statement,
             why=why,
             hint=inspect.cleandoc(hint),
@@ -149,20 +164,25 @@ def statement(
     return register
 
 
+def _place_of(run: Run) -> str:
+    return f"{run.__module__}.{run.__qualname__}"
+
+
 def all_checks() -> Mapping[str, Check]:
     """Every check by its id, group after group."""
     groups = importlib.import_module("langplug_check.groups")
     for module in pkgutil.iter_modules(groups.__path__):
         if not module.name.startswith("_"):  # what groups share has no check
             importlib.import_module(f"{groups.__name__}.{module.name}")
-    return {name: _registered[name] for name in sorted(_registered, key=_place)}
+    return {name: _registered[name] for name in sorted(_registered, key=_order)}
 
 
 def own_modules() -> tuple[str, ...]:
     """The modules in which users have registered statements of their own."""
-    return tuple(dict.fromkeys(one.run.__module__ for name, one in _registered.items() if _OWN.fullmatch(name)))
+    return tuple(dict.fromkeys(check.run.__module__ for check in _registered.values() if not check.in_contract))
 
 
-def _place(name: str) -> tuple[int, int, str]:
-    digits = re.match(r"[A-Z](\d+)", name)
-    return list(GROUPS).index(name[0]), int(digits[1]) if digits else 0, name
+def _order(check_id: str) -> tuple[int, int, str]:
+    """The order of the groups, then of the numbers: `"X100"` comes after `"X99"`, and `"A06b"` right after `"A06"`."""
+    letter, number, suffix = cast("re.Match[str]", _ID.fullmatch(check_id)).groups()
+    return list(GROUPS).index(letter), int(number), suffix

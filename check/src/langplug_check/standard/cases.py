@@ -197,7 +197,6 @@ def _verdict(case: Mapping[str, Any]) -> tuple[Verdict, str]:
 def _check(name: str, sentence: str) -> Check:
     return Check(
         id=name,
-        number=0,
         statement=sentence,
         why="LangChain's standard tests ask it of every integration package.",
         hint="See the section Troubleshooting of this test in langchain-tests.",
