@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from langplug_check.process.loop import on_one_loop
 from langplug_check.recorder import Recorder
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, Outcast
 
 PathName: TypeAlias = Literal["invoke", "ainvoke", "stream", "astream", "v3", "av3"]
 
@@ -141,6 +141,8 @@ def ask(
     with beta_allowed():
         try:
             text, message, chunks = PATHS[path](model, given, {**(config or {}), "callbacks": callbacks}, kwargs)
+        except Outcast:
+            raise  # it is the kit's own word, from within what answers, and nothing that the model did
         except Exception as error:  # noqa: BLE001 - what comes of the call is the caller's to judge
             return Outcome(path=path, error=error, recorder=recorder, seconds=time.perf_counter() - began)
     seconds = time.perf_counter() - began

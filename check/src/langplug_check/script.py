@@ -5,21 +5,21 @@ langplug does around it is seen at work, and a check need not know whether there
 """
 
 import asyncio
-import json
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
-from langchain_core.messages import BaseMessage, ChatMessage, SystemMessage
+from langchain_core.messages import BaseMessage, ChatMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Finish, Part, Reasoning, Request, ToolCall, ToolFormat, Usage
 from langplug_backend import Call, Exchange, Fault, Reply, Thought
 from langplug_backend.completion import Completion, complete
 from langplug_backend.log import Log
 from langplug_backend.request import ChatRequest, RequestMessage, last_text
+from langplug_check.prompts import find_choice, find_tools
 from langplug_check.script_faults import Trouble, trouble_of
 
 Step: TypeAlias = Any
@@ -106,23 +106,52 @@ class Performance:
 
 
 def asked_of(model: ChatModel, request: Request) -> ChatRequest:
-    """The request, in the words of the backend."""
-    choice = request.tool_choice
-    told = _told_tools(request)
-    named = choice["function"]["name"] if isinstance(choice, dict) else choice
+    """The request, in the words of the backend.
+
+    Raises:
+        NotObserved: If the model is told of tools in a way that cannot be read.
+    """
     messages = tuple(map(_said, request.messages))
-    return ChatRequest(
+    choice = request.tool_choice
+    asked = ChatRequest(
         dialect="openai",
         path="",
         model=model.reported_name,
         messages=messages,
         text=last_text(messages),
         streaming=request.streaming,
-        tools=tuple(request.tools) or told.tools,
-        tool_choice=named or told.choice,
+        tools=request.tools,
+        tool_choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
         stop=request.stop,
         params={**request.params, **_format(request)},
     )
+    return asked if request.tools else _with_told_tools(model, request, asked)
+
+
+def _with_told_tools(model: ChatModel, request: Request, asked: ChatRequest) -> ChatRequest:
+    """The request of a model that reads its tools, and the results of its calls, as text."""
+    prompt = "\n".join(said.text for said in asked.messages if said.role == "system")
+    tools = find_tools(prompt)
+    if not tools:
+        return asked
+    tool_format = _format_of(model)
+    # A model that keeps to schemas is forced to call by a schema of the call: an answer's own never comes with tools.
+    choice = "required" if request.schema is not None else find_choice(prompt, tools, tool_format)
+    messages = list(asked.messages)
+    for n, (before, said) in enumerate(pairwise(asked.messages), start=1):
+        if said.role == "user" and before.role == "assistant" and _holds_call(tool_format, tools, before.text):
+            messages[n] = replace(said, result=True)
+    return replace(asked, tools=tools, tool_choice=choice, messages=tuple(messages), text=last_text(tuple(messages)))
+
+
+def _holds_call(tool_format: ToolFormat, tools: Sequence[Mapping[str, Any]], text: str) -> bool:
+    parser = tool_format.parser(tools)
+    return any(not isinstance(part, str) for part in (*parser.feed(text), *parser.flush()))
+
+
+def _format_of(model: ChatModel) -> ToolFormat:
+    chosen = model.tool_format or "hermes"
+    return chosen if isinstance(chosen, ToolFormat) else TOOL_FORMATS[chosen]
 
 
 _ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "function": "tool"}
@@ -139,26 +168,6 @@ def _format(request: Request) -> dict[str, Any]:
     if request.schema is None:
         return {}
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": request.schema}}}
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a model that knows only text is told of tools."""
-
-    tools: tuple[Any, ...] = ()
-    choice: str | None = None
-
-
-def _told_tools(request: Request) -> _Told:
-    """The tools in the system prompt: langplug writes each as JSON, in a line of its own."""
-    told = "\n".join(str(message.text) for message in request.messages if isinstance(message, SystemMessage))
-    lines = [line for line in told.splitlines() if line.startswith('{"name"') and '"parameters"' in line]
-    if not lines:
-        return _Told()
-    named = re.search(r'Now you must call the tool "([^"]+)"', told)
-    forced = "Now you must call" in told or "Call a tool by writing JSON" in told
-    tools = tuple({"type": "function", "function": json.loads(line)} for line in lines)
-    return _Told(tools, named[1] if named else "required" if forced else "auto")
 
 
 def _body(request: Request, asked: ChatRequest) -> Any:
@@ -232,8 +241,7 @@ def _fragments(call: Call, index: int) -> Iterator[ToolCall]:
 
 
 def _written(model: ChatModel, request: Request, call: Call) -> str:
-    chosen = "json" if request.schema is not None else model.tool_format or "hermes"
-    written = chosen if isinstance(chosen, ToolFormat) else TOOL_FORMATS[chosen]
+    written = _format_of(model) if request.schema is None else TOOL_FORMATS["json"]
     return "\n" + written.call(call.name, call.args, call.id or "")
 
 

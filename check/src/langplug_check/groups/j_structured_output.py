@@ -25,6 +25,7 @@ from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import request_in
 from langplug_check.paths import BUGS, beta_allowed, shown
 from langplug_check.process.loop import on_one_loop
+from langplug_check.prompts import find_schema
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -175,7 +176,7 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
         used: set[Method] = {"function_calling"} if request.tools else set()
         if MARK in params or (MARK in prompt and not request.tools):
             used.add("json_schema")
-        if ("json" in params.lower() and MARK not in params) or ("JSON" in prompt and not request.tools):
+        if ("json" in params.lower() and MARK not in params) or (find_schema(prompt) is not None and not request.tools):
             used.add("json_mode")
         if method not in used:
             return f"is swapped: the request uses {' and '.join(sorted(used)) or 'a plain question'}"
