@@ -25,11 +25,11 @@ from tests.check.bench import KEY_VARIABLE, Mutant, Reference, all_mutants
 
 from langplug.models.endpoint import ChatEndpoint
 from langplug_check import GROUPS, Recipe, Subject, all_checks
-from langplug_check.job import Order
+from langplug_check.job import Job
 from langplug_check.recipes import recipe_for
-from langplug_check.runner import judge, listening
+from langplug_check.runner import capture_output, run_check
 from langplug_check.standard import cases as standard_cases
-from langplug_check.standard.cases import Prepared, prepared
+from langplug_check.standard.cases import Prepared, prepare
 
 DOCS = Path(__file__).parents[2] / "docs"
 MARK = "<!-- statements -->\n"
@@ -58,10 +58,10 @@ class Row:
 
 def seen(mutant: Mutant) -> bool:
     """Whether the check of its statement says of a mutant what it has to."""
-    with listening():
+    with capture_output():
         subject = Subject(mutant.target, recipe=mutant.recipe)
     with subject:
-        return judge(all_checks()[mutant.id], subject).verdict == mutant.verdict
+        return run_check(all_checks()[mutant.id], subject).verdict == mutant.verdict
 
 
 def standard_failures(target: Any, recipe: Recipe | None = None) -> set[str]:
@@ -71,9 +71,9 @@ def standard_failures(target: Any, recipe: Recipe | None = None) -> set[str]:
     find the model by a name. So it must not have begun a thread.
     """
     with tempfile.TemporaryDirectory(prefix="langplug-mutant-") as name:
-        cases = prepared(Order(), Path(name))
+        cases = prepare(Job(), Path(name))
         if (child := os.fork()) == 0:
-            standard_cases.ordered_subject = lambda: Subject(target, recipe=recipe)
+            standard_cases.subject_of_job = lambda: Subject(target, recipe=recipe)
             _run_cases(cases, Path(name) / "output")
         deadline = time.monotonic() + CASES_LIMIT_S
         while os.waitpid(child, os.WNOHANG) == (0, 0):

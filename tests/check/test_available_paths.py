@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langplug_check import Subject, all_checks
-from langplug_check.runner import judge, listening
+from langplug_check.runner import capture_output, run_check
 
 
 class ChatWhole(BaseChatModel):
@@ -34,9 +34,9 @@ class ChatAsyncStream(ChatWhole):
 @pytest.mark.parametrize("cls", [ChatWhole, ChatAsyncStream])
 def test_no_model_fails_for_a_path_that_it_cannot_have(cls: type[BaseChatModel]) -> None:
     """A model without a synchronous stream, which has no synchronous version 3, fails no check for that."""
-    with listening():
+    with capture_output():
         subject = Subject(cls)
     with subject:
         checks = [check for check in all_checks().values() if check.id[0] in "CEFGH" and check.in_contract]
-        observed = {check.id: judge(check, subject).observed for check in checks}
+        observed = {check.id: run_check(check, subject).observed for check in checks}
     assert [] == [(name, text) for name, text in observed.items() if "NotImplementedError" in text]

@@ -10,7 +10,7 @@ from tests.check.bench import KEY_VARIABLE
 from tests.zoo import ZOO
 
 from langplug import ChatModel, Request, load
-from langplug_check.explain import explained
+from langplug_check.explain import explain
 
 HERE = "tests.check.subjects"
 ECHO = f"{HERE}:Echo"
@@ -95,7 +95,7 @@ def make_unstreamed() -> subjects.Echo:
 )
 def test_each_thing_is_said(reference: str, topic: str, short: str) -> None:
     """What a model does is read off its class and its settings."""
-    (point,) = [point for point in explained(reference).points if point.topic == topic]
+    (point,) = [point for point in explain(reference).points if point.topic == topic]
     assert short == point.short
 
 
@@ -136,7 +136,7 @@ class Keyed(subjects.Foreign):
 )
 def test_it_is_said_why(reference: str, told: str) -> None:
     """The reason stands beside it."""
-    assert told in " ".join(explained(reference).to_text().split())
+    assert told in " ".join(explain(reference).to_text().split())
 
 
 def test_it_agrees_with_create_agent() -> None:
@@ -144,19 +144,19 @@ def test_it_agrees_with_create_agent() -> None:
     from langchain.agents import factory
 
     for reference in (FOREIGN, PAGE_ECHO, "tests.check.test_explain:Named"):
-        (point,) = [one for one in explained(reference).points if one.topic == "create_agent"]
+        (point,) = [one for one in explain(reference).points if one.topic == "create_agent"]
         assert factory._supports_provider_strategy(load(reference)) is (point.short == "provider")
 
 
 def test_nothing_is_asked() -> None:
     """Neither a model that hangs as it is asked nor one that never answers keeps it from being explained."""
     for name in ("Hangs", "Broken"):
-        assert "bridged" in {point.short for point in explained(f"{HERE}:{name}").points}
+        assert "bridged" in {point.short for point in explain(f"{HERE}:{name}").points}
 
 
 def test_it_can_be_read_by_programs() -> None:
     """The JSON has a version and the same points."""
-    told = json.loads(explained(FOREIGN).to_json())
+    told = json.loads(explain(FOREIGN).to_json())
     assert (1, FOREIGN, "whole") == (told["schema"], told["reference"], told["points"]["stream"]["short"])
 
 
@@ -165,4 +165,4 @@ def test_no_line_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_API_KEY", "sk-zoo")
     assert ZOO
     for reference in (FOREIGN, REFERENCE, "tests.zoo:zoo_generator", ENDPOINT):
-        assert 100 >= max(map(len, explained(reference).to_text().splitlines()))
+        assert 100 >= max(map(len, explain(reference).to_text().splitlines()))

@@ -10,7 +10,7 @@ import pytest
 from tests.check import subjects
 
 from langplug_check import Check, ContractTests, Result, all_checks
-from langplug_check.in_pytest import settle
+from langplug_check.in_pytest import report_outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,8 +90,8 @@ def test_no_statement_is_taken_out_in_silence() -> None:
     """Overriding what a class inherits, or expecting a failure of no check, is an error as the class is made."""
     with pytest.raises(TypeError, match="TestLess overrides test_statement: no statement is taken out so"):
         type("TestLess", (ContractTests,), {"factory": subjects.Foreign, "test_statement": None})
-    with pytest.raises(TypeError, match="overrides place"):
-        type("TestLess", (ContractTests,), {"place": None})
+    with pytest.raises(TypeError, match="overrides runner"):
+        type("TestLess", (ContractTests,), {"runner": None})
     with pytest.raises(ValueError, match="names no check: A99"):
         type("TestOdd", (ContractTests,), {"expected_failures": {"A99": "?"}})
 
@@ -102,7 +102,7 @@ def test_what_a_result_is_to_pytest() -> None:
 
     def settled(**result: str) -> str:
         try:
-            settle(check, Result(id="A01", **result))  # type: ignore[arg-type]
+            report_outcome(check, Result(id="A01", **result))  # type: ignore[arg-type]
         except BaseException as outcome:  # noqa: BLE001 - pytest's outcomes are none of Exception
             return f"{type(outcome).__name__} {outcome}"
         return "passed"

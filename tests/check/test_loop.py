@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from langplug_check.process import loop
-from langplug_check.process.loop import on_one_loop
+from langplug_check.process.loop import run_on_shared_loop
 
 
 async def running() -> asyncio.AbstractEventLoop:
@@ -15,8 +15,8 @@ async def running() -> asyncio.AbstractEventLoop:
 
 def test_all_calls_share_one_loop() -> None:
     """Two calls, from whatever thread, run on the same loop."""
-    found = [on_one_loop(running())]
-    thread = threading.Thread(target=lambda: found.append(on_one_loop(running())))
+    found = [run_on_shared_loop(running())]
+    thread = threading.Thread(target=lambda: found.append(run_on_shared_loop(running())))
     thread.start()
     thread.join(10)
     assert found[0] is found[1]
@@ -29,17 +29,17 @@ def test_what_is_raised_there_is_raised_here() -> None:
         raise LookupError("lost")
 
     with pytest.raises(LookupError, match="lost"):
-        on_one_loop(fails())
+        run_on_shared_loop(fails())
 
 
 def test_it_does_not_wait_for_itself() -> None:
     """A call on that very loop is an error, and not a wait for ever."""
 
     async def waits() -> None:
-        on_one_loop(running())
+        run_on_shared_loop(running())
 
     with pytest.raises(RuntimeError, match="cannot wait for it"):
-        on_one_loop(waits())
+        run_on_shared_loop(waits())
 
 
 def test_a_blocked_loop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +52,10 @@ def test_a_blocked_loop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         go_on.wait(10)
         return asyncio.get_running_loop()
 
-    first = on_one_loop(running())
+    first = run_on_shared_loop(running())
     asyncio.run_coroutine_threadsafe(blocks(), first)
     try:
         assert begun.wait(10)
-        assert on_one_loop(running()) is not first
+        assert run_on_shared_loop(running()) is not first
     finally:
         go_on.set()

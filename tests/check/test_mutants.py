@@ -7,7 +7,7 @@ from tests.check.bench import Mutant, Reference, all_mutants
 
 from langplug.models.endpoint import ChatEndpoint
 from langplug_check import GROUPS, Check, Result, Subject, all_checks
-from langplug_check.runner import judge, listening
+from langplug_check.runner import capture_output, run_check
 
 CHECKS = all_checks()
 MUTANTS = all_mutants()
@@ -17,10 +17,10 @@ REFERENCES = {"in process": Reference, "over a wire": ChatEndpoint}
 
 
 def verdict_on(check: Check, target: object, recipe: object = None) -> Result:
-    with listening():
+    with capture_output():
         subject = Subject(target, recipe=recipe)
     with subject:
-        return judge(check, subject)
+        return run_check(check, subject)
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -14,8 +14,8 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langplug import TOOL_FORMATS, ChatModel, Request, ToolFormat
 from langplug_check import NotObserved, Result, Subject, all_checks
 from langplug_check.prompts import find_choice, find_schema, find_tools
-from langplug_check.runner import judge
-from langplug_check.stub_replies import clever
+from langplug_check.runner import run_check
+from langplug_check.stub_replies import stub_reply
 
 ADD = {
     "name": "add",
@@ -63,7 +63,7 @@ CHECKS = {name: check for name, check in all_checks().items() if name[0] in "IJ"
 def verdicts(target: Any) -> dict[str, Result]:
     """What the checks of tools and of structured output find."""
     with Subject(target) as subject:
-        return {name: replace(judge(check, subject), seconds=0) for name, check in CHECKS.items()}
+        return {name: replace(run_check(check, subject), seconds=0) for name, check in CHECKS.items()}
 
 
 def in_other_words(tools: Sequence[Mapping[str, Any]], choice: Any = None, parallel: bool | None = None) -> str:
@@ -131,7 +131,7 @@ def test_a_choice_that_the_prompt_does_not_tell_is_seen() -> None:
     """A format that writes the same for each choice drops it in silence, which a check sees."""
     silent = replace(TOOL_FORMATS["hermes"], instructions=ignore_choice)
     with Subject(Prompted(tool_format=silent)) as subject:
-        result = judge(CHECKS["I02"], subject)
+        result = run_check(CHECKS["I02"], subject)
     assert "fail" == result.verdict
     assert "tool_choice='any' arrives as auto" in result.observed
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_was_not_observed() -> None:
     numbers = count()
     fickle = replace(TOOL_FORMATS["hermes"], instructions=lambda *given: f"{in_other_words(*given)} {next(numbers)}")
     with Subject(Prompted(tool_format=fickle)) as subject:
-        results = [judge(CHECKS[name], subject) for name in ("I02", "I12")]
+        results = [run_check(CHECKS[name], subject) for name in ("I02", "I12")]
     assert ["not observed"] * 2 == [result.verdict for result in results]
     assert "in other words than the format 'hermes' does" in results[0].observed
 
@@ -185,7 +185,7 @@ def test_a_result_in_words_ends_the_calls() -> None:
     """A stub that calls until there is a result sees it in the prompt of a model that reads text, in every format."""
     for name in TOOL_FORMATS:
         with Subject(Prompted(tool_format=name)) as subject:
-            model = subject.says(clever).bind_tools(TOOLS)
+            model = subject.says(stub_reply).bind_tools(TOOLS)
             answer = model.invoke("What time is it?")
             assert ["add"] == [call["name"] for call in answer.tool_calls]
             result = ToolMessage("noon", tool_call_id=str(answer.tool_calls[0]["id"]))

@@ -9,11 +9,11 @@ from tests.check import subjects
 from tests.check.bench import Reference
 
 from langplug_check import Check, Found, Recipe, Report, Result, Step, Subject, all_checks, check
-from langplug_check.job import Order
+from langplug_check.job import Job
 from langplug_check.process.pool import MEMORY_LIMIT, CannotBeMade, Ended, Pool, Worker
-from langplug_check.runner import judge_within
-from langplug_check.session import selected
-from langplug_check.standard.cases import unseen
+from langplug_check.runner import run_check_in_thread
+from langplug_check.session import select_checks
+from langplug_check.standard.cases import excuse_mute_model
 
 HERE = "tests.check.subjects"
 
@@ -43,7 +43,7 @@ def test_a_model_that_kills_its_process_fails_the_check_alone(name: str, expecte
 
 def test_a_model_that_hangs_fails_the_check_alone() -> None:
     """A check that does not end within its limit has failed, and its process is replaced."""
-    pool = Pool(Order(reference=f"{HERE}:Hangs", probe=False))
+    pool = Pool(Job(reference=f"{HERE}:Hangs", probe=False))
     try:
         hung = pool.run(short(the("A04"), 0.5))
         untouched = pool.run(the("A08"))
@@ -55,7 +55,7 @@ def test_a_model_that_hangs_fails_the_check_alone() -> None:
 
 def test_a_model_that_dies_again_and_again_is_left_alone() -> None:
     """After three checks in a row that it did not survive, it is not asked again; what needs no answer goes on."""
-    pool = Pool(Order(reference=f"{HERE}:Leaves", probe=False))
+    pool = Pool(Job(reference=f"{HERE}:Leaves", probe=False))
     try:
         results = [pool.run(the(name)) for name in ("A04", "C01", "C03", "C04", "A08")]
     finally:
@@ -66,7 +66,7 @@ def test_a_model_that_dies_again_and_again_is_left_alone() -> None:
 
 def test_a_model_that_dies_now_and_then_goes_on() -> None:
     """An answer in between shows that it is worth while to go on asking."""
-    pool = Pool(Order(reference=f"{HERE}:LeavesOnEmpty"))
+    pool = Pool(Job(reference=f"{HERE}:LeavesOnEmpty"))
     try:
         results = [pool.run(the(name)) for name in ("C08", "C08", "C01", "C08", "C01")]
     finally:
@@ -82,7 +82,7 @@ def test_a_model_that_dies_as_it_is_made_is_an_error() -> None:
 
 def test_a_model_that_eats_memory_fails_the_check() -> None:
     """A check in which the memory grows beyond the limit has failed, before the machine suffers."""
-    pool = Pool(Order(reference=f"{HERE}:Eats", probe=False), memory_limit=200 * 2**20)
+    pool = Pool(Job(reference=f"{HERE}:Eats", probe=False), memory_limit=200 * 2**20)
     try:
         eaten = pool.run(the("A04"))
     finally:
@@ -108,7 +108,7 @@ def test_a_model_that_cannot_be_made_elsewhere_is_checked_here() -> None:
 
 def test_a_model_that_hangs_in_this_process_leaves_the_check() -> None:
     """In this process too, a check has a limit of time."""
-    result = judge_within(short(the("A04"), 5.2), Subject(subjects.Hangs(), probe=False))
+    result = run_check_in_thread(short(the("A04"), 5.2), Subject(subjects.Hangs(), probe=False))
     assert ("fail", "no end within 0.2 seconds") == (result.verdict, result.observed)
 
 
@@ -117,11 +117,11 @@ def test_a_model_that_cannot_be_made_is_an_error() -> None:
     with pytest.raises(ValueError, match="no weights"):
         check(f"{HERE}:Unmakeable", only=MADE)
     with pytest.raises(CannotBeMade, match="no weights"):
-        Worker(Order(reference=f"{HERE}:Unmakeable"))
+        Worker(Job(reference=f"{HERE}:Unmakeable"))
 
 
 @pytest.mark.parametrize(
-    ("target", "voice", "isolated"),
+    ("target", "driver", "isolated"),
     [
         (f"{HERE}:make_echo", "echo", True),
         (subjects.Echo(said="?"), "echo", True),
@@ -133,12 +133,12 @@ def test_a_model_that_cannot_be_made_is_an_error() -> None:
     ],
     ids=lambda value: str(getattr(value, "__name__", value))[:40],
 )
-def test_anything_that_leads_to_a_model_is_checked(target: Any, voice: str, isolated: bool) -> None:
+def test_anything_that_leads_to_a_model_is_checked(target: Any, driver: str, isolated: bool) -> None:
     """References, classes, instances, factories and plain functions, of langplug and of others."""
     report = check(target, only=["A08"], isolated=isolated)
     assert {"A08": "pass"} == verdicts(report)
-    assert (voice, "in a process of their own" if isolated else "in this process: as was asked for") == (
-        report.voice,
+    assert (driver, "in a process of their own" if isolated else "in this process: as was asked for") == (
+        report.driver,
         report.where,
     )
 
@@ -147,7 +147,7 @@ def test_a_model_that_does_not_answer_is_not_judged_by_it() -> None:
     """What needs an answer was not observed where there is none."""
     report = check(subjects.Broken(), only=MADE, isolated=False)
     assert {"A04": "not observed", "A08": "pass"} == verdicts(report)
-    assert (False, "ConnectionError: no server there") == (report.ready, report.trouble)
+    assert (False, "ConnectionError: no server there") == (report.ready, report.error)
     assert "the model does not answer here (ConnectionError: no server there)" == report.results[0].observed
 
 
@@ -156,8 +156,8 @@ def test_a_class_that_its_recipe_can_make(tmp_path: Path) -> None:
     (tmp_path / "needy.py").write_text(NEEDY)
     recipe = Recipe(arguments={"base_url": "{url}"})
     report = check(f"{tmp_path}/needy.py:Needy", recipe=recipe, only=["A02", "D01"])
-    assert ("wire", {"A02": "fail", "D01": "pass"}) == (report.voice, verdicts(report))
-    assert "wire" == check(f"{tmp_path}/needy.py:Needy", only=["A08"]).voice  # by that of the class it is derived from
+    assert ("wire", {"A02": "fail", "D01": "pass"}) == (report.driver, verdicts(report))
+    assert "wire" == check(f"{tmp_path}/needy.py:Needy", only=["A08"]).driver  # by that of the class it is derived from
 
 
 def test_a_model_that_lacks_a_package_cannot_be_had() -> None:
@@ -185,8 +185,8 @@ def test_a_case_of_langchain_tests_that_could_not_be_seen() -> None:
     case = Found(the("A08"), Result(id="A08", verdict="fail", observed="ConnectionError: no server there"))
     other = replace(case, result=replace(case.result, observed="AssertionError"))
     trouble = "ConnectionError: no server there"
-    assert ["not observed", "fail"] == [unseen(one, trouble).result.verdict for one in (case, other)]
-    assert case == unseen(case, "")
+    assert ["not observed", "fail"] == [excuse_mute_model(one, trouble).result.verdict for one in (case, other)]
+    assert case == excuse_mute_model(case, "")
 
 
 def test_nothing_to_check_is_an_error() -> None:
@@ -224,8 +224,8 @@ def test_how_far_it_is_is_told() -> None:
 )
 def test_checks_are_chosen_by_id_and_group(only: list[str], skip: list[str], expected: list[str]) -> None:
     """Ids and letters of groups, in any case, say what runs and what does not."""
-    assert set(expected) <= {one.id for one in selected(only, skip)}
-    assert all(one.id[0] in {wanted[0] for wanted in expected} for one in selected(only, skip))
+    assert set(expected) <= {one.id for one in select_checks(only, skip)}
+    assert all(one.id[0] in {wanted[0] for wanted in expected} for one in select_checks(only, skip))
 
 
 def test_an_unknown_check_suggests_a_near_one() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from langplug_check import Report, check
-from langplug_check.session import selected
+from langplug_check.session import select_checks
 
 
 @pytest.mark.timeout(300)  # it is somebody else's whole test suite
@@ -21,5 +21,5 @@ def test_its_cases_are_a_group_of_the_report() -> None:
 
 def test_they_are_no_checks_of_ours() -> None:
     """They are chosen and left out by their letter."""
-    assert [] == selected(["T"])
-    assert 0 < len(selected(["A08"]))
+    assert [] == select_checks(["T"])
+    assert 0 < len(select_checks(["A08"]))

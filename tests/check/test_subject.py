@@ -13,7 +13,7 @@ from langplug.models import ChatScripted
 from langplug.models.endpoint import ChatEndpoint
 from langplug_backend import Call, Fault, Reply, Thought, Tokens
 from langplug_check import Failed, NotObserved, Subject, run
-from langplug_check.paths import PATHS, STREAMED, shown
+from langplug_check.paths import PATHS, STREAMED, error_text
 
 KINDS = {"scripted": Reference, "wire": ChatEndpoint}
 
@@ -155,10 +155,11 @@ def test_a_coroutine_has_a_limit_of_time() -> None:
 
 def test_an_error_is_shown_on_one_line() -> None:
     """A long message is cut; of pydantic's, what is wrong with which field is told, and no value: it may be a key."""
-    assert "ValueError: a b" == shown(ValueError("a\n  b"))
-    assert 220 > len(shown(ValueError("x" * 1000)))
+    assert "ValueError: a b" == error_text(ValueError("a\n  b"))
+    assert 220 > len(error_text(ValueError("x" * 1000)))
     with pytest.raises(ValidationError) as caught:
         Reference(temperature="sk-secret")
-    assert "ValidationError: temperature: Input should be a valid number, unable to parse string as a number" == shown(
-        caught.value
+    assert (
+        "ValidationError: temperature: Input should be a valid number, unable to parse string as a number"
+        == error_text(caught.value)
     )

@@ -65,7 +65,7 @@ def test_a_model_is_pointed_at_the_backend(capsys: pytest.CaptureFixture[str], t
         capsys, "check", f"{tmp_path}/speaks.py:Speaks", *how, "--only", "C15", "--json", f"{tmp_path}/j"
     )
     assert (0, True) == (code, out.endswith("ready: 1 pass\n"))
-    assert "wire" == json.loads((tmp_path / "j").read_text())["voice"]
+    assert "wire" == json.loads((tmp_path / "j").read_text())["driver"]
 
 
 def test_statements_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""How a model is made to say something, or to meet trouble: one class for each kind of model.
+"""How a model is made to say something, or to meet error: one class for each kind of model.
 
-* `WireVoice`: it speaks to a server, which is the backend of the test kit.
-* `ScriptedVoice`: it is langplug's and answers in this process; its `respond` plays a script.
-* `EchoVoice`: it says what it is told, so it can be told what to say.
-* `PlainVoice`: whatever it says, it says by itself.
+* `WireDriver`: it speaks to a server, which is the backend of the test kit.
+* `ScriptedDriver`: it is langplug's and answers in this process; its `respond` plays a script.
+* `EchoDriver`: it says what it is told, so it can be told what to say.
+* `PlainDriver`: whatever it says, it says by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
 from langplug_backend import Backend, Exchange, Fault, Reply
-from langplug_check.factory import Maker
-from langplug_check.needs import LACKS, Need
-from langplug_check.paths import shown
+from langplug_check.factory import Factory
+from langplug_check.needs import UNMET, Need
+from langplug_check.paths import error_text
 from langplug_check.recipes import Recipe
-from langplug_check.script import IN_TROUBLE, Script, scripted
+from langplug_check.script import IN_TROUBLE, Script, make_scripted_class
 from langplug_check.verdicts import NotObserved
 
-VoiceName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
+DriverName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
 
 SAID = "Hello world, how are you today?"
 """What a model says that can be made to, where a check wants any answer."""
@@ -33,22 +33,22 @@ ASKED = "Say something."
 """The prompt, where it does not matter."""
 
 
-class Voice(Protocol):
+class Driver(Protocol):
     """What a kind of model can be made to do.
 
     Attributes:
         name: The kind.
         offers: Which needs of checks it meets.
         prompt: What to ask the model, so that it says what it was made to.
-        maker: What makes it.
-        trouble: What the model raised when it was asked; empty if it answered, and where it was not asked.
+        factory: What makes it.
+        error: What the model raised when it was asked; empty if it answered, and where it was not asked.
     """
 
-    name: VoiceName
+    name: DriverName
     offers: frozenset[Need]
     prompt: str
-    maker: Maker
-    trouble: str
+    factory: Factory
+    error: str
 
     def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model as it is."""
@@ -71,19 +71,19 @@ class Voice(Protocol):
         ...
 
 
-class WireVoice:
+class WireDriver:
     """A model that speaks to a server: the backend says what it is to say."""
 
-    name: VoiceName = "wire"
+    name: DriverName = "wire"
     offers: frozenset[Need] = frozenset({"answer", "text", "replies", "pace", "faults", "requests", "backend"})
     prompt = ASKED
-    trouble = ""
+    error = ""
 
-    def __init__(self, make: Callable[[Mapping[str, Any]], Maker], recipe: Recipe) -> None:
+    def __init__(self, make: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
         self.recipe = recipe
         self.backend = Backend(markers=False)
         self.backend.start()
-        self.maker = make(recipe.pointed_at(self.backend))
+        self.factory = make(recipe.pointed_at(self.backend))
 
     def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model that is answered with a greeting."""
@@ -97,7 +97,7 @@ class WireVoice:
         if isinstance(last, Fault):
             self.backend.fault = last
         self.backend.reply = self._adjusted(IN_TROUBLE) if isinstance(last, Fault) else last
-        return self.maker(overrides)
+        return self.factory(overrides)
 
     def _adjusted(self, step: Any) -> Any:
         """The step as the clients of this class want it."""
@@ -122,34 +122,34 @@ class WireVoice:
         self.backend.stop()
 
 
-class ScriptedVoice:
+class ScriptedDriver:
     """A model of langplug's that answers in this process: a script says what it is to say."""
 
-    name: VoiceName = "scripted"
+    name: DriverName = "scripted"
     offers: frozenset[Need] = frozenset({"answer", "text", "replies", "pace", "faults", "requests"})
     prompt = ASKED
-    trouble = ""
+    error = ""
 
-    def __init__(self, maker: Maker) -> None:
-        self.maker = maker
+    def __init__(self, factory: Factory) -> None:
+        self.factory = factory
         self.classes: list[type] = []
         """The scripted classes. They can be found in no module, so who pickles their models must know them."""
         self._script = Script()
 
     def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model with its own `respond`."""
-        return self.maker(overrides)
+        return self.factory(overrides)
 
     def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model with a `respond` that plays `steps`."""
         self._script = Script(list(steps))
-        cls = scripted(cast("type[ChatModel]", self.maker.cls), self._script)
+        cls = make_scripted_class(cast("type[ChatModel]", self.factory.cls), self._script)
         self.classes.append(cls)
-        return self.maker(self._readable(overrides), cls)
+        return self.factory(self._readable(overrides), cls)
 
     def _readable(self, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
         """With calls in a form that the script can write, for a model that knows only text."""
-        example = self.maker.example
+        example = self.factory.example
         prompted = isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format
         return {"tool_format": "hermes", **overrides} if prompted else overrides
 
@@ -165,20 +165,20 @@ class ScriptedVoice:
         """Nothing was begun."""
 
 
-class PlainVoice:
+class PlainDriver:
     """A model of which nothing is known: it says what it says."""
 
-    name: VoiceName = "plain"
+    name: DriverName = "plain"
     prompt = ASKED
 
-    def __init__(self, maker: Maker, *, answers: bool = False) -> None:
-        self.maker = maker
-        self.trouble = "" if answers else _trouble_of(maker)
-        self.offers: frozenset[Need] = frozenset() if self.trouble else frozenset({"answer"})
+    def __init__(self, factory: Factory, *, answers: bool = False) -> None:
+        self.factory = factory
+        self.error = "" if answers else _error_of(factory)
+        self.offers: frozenset[Need] = frozenset() if self.error else frozenset({"answer"})
 
     def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model as it is."""
-        return self.maker(overrides)
+        return self.factory(overrides)
 
     def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
         """There is no way.
@@ -186,7 +186,7 @@ class PlainVoice:
         Raises:
             NotObserved: Always.
         """
-        raise NotObserved(LACKS["replies"].reason)
+        raise NotObserved(UNMET["replies"].reason)
 
     def exchanges(self) -> list[Exchange]:
         """They cannot be seen.
@@ -194,7 +194,7 @@ class PlainVoice:
         Raises:
             NotObserved: Always.
         """
-        raise NotObserved(LACKS["requests"].reason)
+        raise NotObserved(UNMET["requests"].reason)
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float) -> bool:
         """There is nothing to wait for.
@@ -202,19 +202,19 @@ class PlainVoice:
         Raises:
             NotObserved: Always.
         """
-        raise NotObserved(LACKS["requests"].reason)
+        raise NotObserved(UNMET["requests"].reason)
 
     def close(self) -> None:
         """Nothing was begun."""
 
 
-class EchoVoice(PlainVoice):
+class EchoDriver(PlainDriver):
     """A model that says what it is told: a text is said by asking for it."""
 
-    name: VoiceName = "echo"
+    name: DriverName = "echo"
 
-    def __init__(self, maker: Maker) -> None:
-        super().__init__(maker, answers=True)
+    def __init__(self, factory: Factory) -> None:
+        super().__init__(factory, answers=True)
         self.prompt = SAID
         self.offers = frozenset({"answer", "text"})
 
@@ -231,33 +231,33 @@ class EchoVoice(PlainVoice):
         if len(texts) != 1 or not plain:
             raise NotObserved("the model says what it is told, and can be told nothing but one text")
         self.prompt = texts[0]
-        return self.maker(overrides)
+        return self.factory(overrides)
 
 
-def voice_of(make: Callable[[Mapping[str, Any]], Maker], recipe: Recipe | None, *, probe: bool) -> Voice:
+def choose_driver(make: Callable[[Mapping[str, Any]], Factory], recipe: Recipe | None, *, probe: bool) -> Driver:
     """The voice for a model: by its recipe, its class, or, if it may be asked, by what it answers."""
     if recipe is not None:
-        return WireVoice(make, recipe)
-    maker = make({})
-    if isinstance(maker.example, ChatModel):
-        return ScriptedVoice(maker)
+        return WireDriver(make, recipe)
+    factory = make({})
+    if isinstance(factory.example, ChatModel):
+        return ScriptedDriver(factory)
     if not probe:
-        return PlainVoice(maker, answers=True)
-    return EchoVoice(maker) if all(_said(maker, probe) == probe for probe in _PROBES) else PlainVoice(maker)
+        return PlainDriver(factory, answers=True)
+    return EchoDriver(factory) if all(_said(factory, probe) == probe for probe in _PROBES) else PlainDriver(factory)
 
 
 _PROBES = ("The quick brown fox jumps over the lazy dog, twice.", "Eins, zwei, drei!\nUnd vier: 5 <6>.")
 
 
-def _trouble_of(maker: Maker) -> str:
+def _error_of(factory: Factory) -> str:
     try:
-        maker().invoke(ASKED)
+        factory().invoke(ASKED)
     except Exception as error:  # noqa: BLE001 - a model may raise anything
-        return shown(error)
+        return error_text(error)
     return ""
 
 
-def _said(maker: Maker, prompt: str) -> str | None:
+def _said(factory: Factory, prompt: str) -> str | None:
     with suppress(Exception):
-        return str(maker().invoke(prompt).text)
+        return str(factory().invoke(prompt).text)
     return None

@@ -13,9 +13,9 @@ from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
 from langplug_check.fields import argument_name, secret_fields, telling_fields, variants
-from langplug_check.job import resolved
+from langplug_check.job import resolve
 from langplug_check.subject import Subject
-from langplug_check.verdicts import Outcast
+from langplug_check.verdicts import VerdictException
 
 SCHEMA_VERSION = 1
 
@@ -70,13 +70,13 @@ class Explanation:
         return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
 
 
-def explained(reference: str) -> Explanation:
+def explain(reference: str) -> Explanation:
     """What the model that `reference` leads to will do.
 
     Raises:
         Exception: What making it raises.
     """
-    with Subject(resolved(reference), probe=False) as subject:
+    with Subject(resolve(reference), probe=False) as subject:
         model = subject.real()
         points = [point for tell in _TOPICS for point in tell(subject, model)]
         return Explanation(reference, f"{subject.cls.__module__}.{subject.cls.__qualname__}", points)
@@ -229,7 +229,7 @@ def _known_names() -> Sequence[str] | None:
 def _cache(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     try:
         key = subject.key(model)
-    except Outcast as reason:
+    except VerdictException as reason:
         yield Point("cache", "none", str(reason))
         return
     if type(model).is_lc_serializable() and not isinstance(model, ChatModel):

@@ -18,7 +18,7 @@ _LANGCHAINS_OWN = frozenset({"metadata", "profile"})
 """Fields that langchain-core fills in by itself: what is found there is not what was given."""
 
 
-class Maker:
+class Factory:
     """Makes models like the one that was given.
 
     A class is called with `arguments` and those of the check. What a factory returns, or an instance, is
@@ -33,7 +33,7 @@ class Maker:
     """
 
     def __init__(self, target: Target, arguments: Mapping[str, Any] | None = None) -> None:
-        self._factory = None if isinstance(target, BaseChatModel) else target
+        self._make = None if isinstance(target, BaseChatModel) else target
         self._is_pointed = bool(arguments)
         self.arguments = dict(arguments or {})
         if isinstance(target, type):
@@ -69,14 +69,14 @@ class Maker:
         return name in fields or any(name == field.alias for field in fields.values())
 
     def _plain(self) -> BaseChatModel:
-        if isinstance(self._factory, type) or self._factory is None or self._is_pointed:
+        if isinstance(self._make, type) or self._make is None or self._is_pointed:
             try:
                 return self.cls(**self.arguments)
             except Exception:
-                if self._factory is not None:
+                if self._make is not None:
                     raise
                 return self.example  # it was made in a way of its own: then this one has to do
-        return self._factory()
+        return self._make()
 
     def _again(self, cls: type[BaseChatModel]) -> BaseChatModel:
         try:

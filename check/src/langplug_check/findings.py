@@ -23,9 +23,9 @@ class Findings:
         model: The class that was checked.
         reference: What it was called by.
         versions: Packages and their versions.
-        voice: How the model was made to say something: `"wire"`, `"scripted"`, `"echo"` or `"plain"`.
+        driver: How the model was made to say something: `"wire"`, `"scripted"`, `"echo"` or `"plain"`.
         where: Where the checks ran, and why there.
-        trouble: What the model raised when it was asked; empty if it answered.
+        error: What the model raised when it was asked; empty if it answered.
         found: Every check with its result, group after group.
         seconds: How long it took.
     """
@@ -33,9 +33,9 @@ class Findings:
     model: str
     reference: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    voice: str = "plain"
+    driver: str = "plain"
     where: str = ""
-    trouble: str = ""
+    error: str = ""
     found: Sequence[Found] = ()
     seconds: float = 0.0
 
@@ -52,7 +52,7 @@ class Findings:
     @property
     def is_mute(self) -> bool:
         """Whether something was not observed, and the model did not answer."""
-        return bool(self.trouble) and bool(self.with_verdict("not observed"))
+        return bool(self.error) and bool(self.with_verdict("not observed"))
 
     def with_verdict(self, *verdicts: Verdict) -> list[Found]:
         """Those with one of these verdicts."""
@@ -78,7 +78,7 @@ class Findings:
         if self.ready:
             seen = ", as far as could be seen" if self.counts()["not observed"] else ""
             return f"ready{seen}: {', '.join([*counts, *theirs])}"
-        mute = [f"it does not answer here ({self.trouble})"] if self.is_mute else []
+        mute = [f"it does not answer here ({self.error})"] if self.is_mute else []
         failed = [f"{own} failed"] if own else []
         return f"not ready: {', '.join([*mute, *failed, *theirs, *counts])}"
 

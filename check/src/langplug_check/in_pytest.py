@@ -7,25 +7,25 @@ from typing import Any, ClassVar
 import pytest
 
 from langplug_check.recipes import Recipe
-from langplug_check.session import Place, opened
+from langplug_check.session import Runner, open_runner
 from langplug_check.statement import Check, all_checks
 from langplug_check.verdicts import Result
 
 
-def settle(check: Check, result: Result) -> None:
+def report_outcome(check: Check, result: Result) -> None:
     """Say to pytest what was found: a failure, a skip with its reason, or nothing.
 
     A failure that is not the model's own is an expected one, with the name of whose it is.
     """
     if result.counts_against:
-        pytest.fail(told(check, result), pytrace=False)
+        pytest.fail(failure_text(check, result), pytrace=False)
     if result.verdict == "fail":
         pytest.xfail(f"{result.blame}'s fault: {result.observed} ({check.link})")
     if result.verdict in ("not applicable", "not observed"):
         pytest.skip(f"{result.verdict}: {result.observed}")
 
 
-def told(check: Check, result: Result) -> str:
+def failure_text(check: Check, result: Result) -> str:
     """A failure, and how to mend it."""
     lines = [f"{check.id} {check.statement}", "", f"observed  {result.observed}"]
     if result.expected and result.expected != check.statement:
@@ -77,29 +77,29 @@ class ContractTests:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def place(cls) -> Iterator[Place]:
+    def runner(cls) -> Iterator[Runner]:
         """Where the checks of this class run."""
         target: Any = inspect.getattr_static(cls, "factory", None)
         if target is None:
             raise TypeError(f"{cls.__name__} does not say what makes the model: set `factory`")
         if isinstance(target, staticmethod):
             target = target.__func__
-        place = opened(target, cls.recipe, isolated=cls.isolated)
-        yield place
-        place.close()
+        runner = open_runner(target, cls.recipe, isolated=cls.isolated)
+        yield runner
+        runner.close()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A test for each statement that there is now, a user's own among them."""
         if "check_id" in metafunc.fixturenames:
             metafunc.parametrize("check_id", list(all_checks()))
 
-    def test_statement(self, check_id: str, place: Place) -> None:
+    def test_statement(self, check_id: str, runner: Runner) -> None:
         """The model keeps the statement."""
         check = all_checks()[check_id]
-        result = place.run(check)
+        result = runner.run(check)
         reason = type(self).expected_failures.get(check_id)
         if reason is None:
-            settle(check, result)
+            report_outcome(check, result)
         elif result.counts_against:
             pytest.xfail(f"{reason}: {result.observed}")
         else:

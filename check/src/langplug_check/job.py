@@ -15,7 +15,7 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 
 from langplug import load
-from langplug_check.drivers import VoiceName
+from langplug_check.drivers import DriverName
 from langplug_check.factory import Target
 from langplug_check.recipes import Recipe, recipe_for
 from langplug_check.statement import own_modules
@@ -23,7 +23,7 @@ from langplug_check.subject import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Job:
     """The model to make, wherever it is made.
 
     Attributes:
@@ -51,14 +51,14 @@ class Order:
         if self.pickled is not None:
             return cast("Target", pickle.loads(self.pickled))  # noqa: S301 - our own, from the process that started this one
         assert self.reference is not None
-        return resolved(self.reference, self.recipe)
+        return resolve(self.reference, self.recipe)
 
     def subject(self, target: Target | None = None) -> Subject:
         """The model as checks see it; of `target`, where that was made already."""
         return Subject(self.target() if target is None else target, recipe=self.recipe, probe=self.probe)
 
 
-def resolved(reference: str, recipe: Recipe | None = None) -> Target:
+def resolve(reference: str, recipe: Recipe | None = None) -> Target:
     """What a reference leads to: a class as it is, where a recipe says how it is built; else a model of it.
 
     Raises:
@@ -92,12 +92,12 @@ def _imported(reference: str) -> Any:
     return reduce(lambda found, name: getattr(found, name, None), attribute.split("."), module)
 
 
-def ordered(target: Target | str, recipe: Recipe | None = None) -> tuple[Order | None, str]:
+def make_job(target: Target | str, recipe: Recipe | None = None) -> tuple[Job | None, str]:
     """The order for a target; or None, and why it cannot be made in another process."""
     if isinstance(target, str):
-        return Order(reference=target, recipe=recipe), ""
+        return Job(reference=target, recipe=recipe), ""
     try:
-        return Order(pickled=pickle.dumps(target), recipe=recipe), ""
+        return Job(pickled=pickle.dumps(target), recipe=recipe), ""
     except Exception as error:  # noqa: BLE001 - classes refuse to be pickled in every way
         return None, f"it cannot be pickled ({type(error).__name__}: {error})"
 
@@ -108,18 +108,18 @@ class Identity:
 
     Attributes:
         name: The class.
-        voice: How it is made to say something.
-        trouble: What it raised when it was asked; empty if it answered, and where it was not asked.
+        driver: How it is made to say something.
+        error: What it raised when it was asked; empty if it answered, and where it was not asked.
         versions: Packages and their versions.
     """
 
     name: str
-    voice: VoiceName
-    trouble: str = ""
+    driver: DriverName
+    error: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def identity_of(subject: Subject) -> Identity:
+def identify(subject: Subject) -> Identity:
     """Who `subject` is."""
     cls = subject.cls
     package = cls.__module__.partition(".")[0].replace("_", "-")
@@ -127,8 +127,8 @@ def identity_of(subject: Subject) -> Identity:
     versions = {"python": sys.version.split()[0], **{name: found for name in packages if (found := _version(name))}}
     return Identity(
         name=f"{cls.__module__}.{cls.__qualname__}",
-        voice=subject.voice.name,
-        trouble=subject.voice.trouble,
+        driver=subject.driver.name,
+        error=subject.driver.error,
         versions=versions,
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from langplug_check import Check
-    from langplug_check.session import Place
+    from langplug_check.session import Runner
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,27 +41,27 @@ class Model(pytest.Collector):
     def __init__(self, *, reference: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reference = reference
-        self._place: Place | None = None
+        self._runner: Runner | None = None
 
     def collect(self) -> Iterator["Statement"]:
         """A test for each statement."""
-        from langplug_check.session import selected
+        from langplug_check.session import select_checks
 
         try:
-            checks = selected(*(_ids(self.config, name) for name in ("--langplug-only", "--langplug-skip")))
+            checks = select_checks(*(_ids(self.config, name) for name in ("--langplug-only", "--langplug-skip")))
         except ValueError as error:
             raise pytest.UsageError(str(error)) from error
         for check in checks:
             yield Statement.from_parent(self, name=check.id, check=check)
 
-    def place(self) -> "Place":
+    def runner(self) -> "Runner":
         """Where the checks run."""
-        if self._place is None:
-            from langplug_check.session import opened
+        if self._runner is None:
+            from langplug_check.session import open_runner
 
-            self._place = opened(self.reference)
-            self.config.add_cleanup(self._place.close)
-        return self._place
+            self._runner = open_runner(self.reference)
+            self.config.add_cleanup(self._runner.close)
+        return self._runner
 
 
 class Statement(pytest.Item):
@@ -75,9 +75,9 @@ class Statement(pytest.Item):
 
     def runtest(self) -> None:
         """Check it."""
-        from langplug_check.in_pytest import settle
+        from langplug_check.in_pytest import report_outcome
 
-        settle(self._check, self.parent.place().run(self._check))
+        report_outcome(self._check, self.parent.runner().run(self._check))
 
     def reportinfo(self) -> tuple[str, None, str]:
         """What it is called."""

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from langplug_check.findings import Findings, Found
-from langplug_check.render.html import html
-from langplug_check.render.junit import junit
-from langplug_check.render.markdown import markdown
-from langplug_check.render.text import text
+from langplug_check.render.html import render_html
+from langplug_check.render.junit import render_junit
+from langplug_check.render.markdown import render_markdown
+from langplug_check.render.text import render_text
 
 SCHEMA_VERSION = 1
 """Of `to_json`. It grows where a field is taken away or changes its meaning, and not where one is added."""
@@ -25,9 +25,9 @@ class Report(Findings):
             "model": self.model,
             "reference": self.reference,
             "versions": dict(self.versions),
-            "voice": self.voice,
+            "driver": self.driver,
             "where": self.where,
-            "trouble": self.trouble,
+            "error": self.error,
             "ready": self.ready,
             "seconds": round(self.seconds, 3),
             "counts": self.counts(),
@@ -40,15 +40,15 @@ class Report(Findings):
 
     def to_junit(self) -> str:
         """As JUnit XML, which CI servers read: failures that are not the model's own are skipped tests there."""
-        return junit(self)
+        return render_junit(self)
 
     def to_markdown(self) -> str:
         """As a page of Markdown."""
-        return markdown(self)
+        return render_markdown(self)
 
     def to_html(self) -> str:
         """As one page of HTML that needs nothing else."""
-        return html(self)
+        return render_html(self)
 
     def to_text(self, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
         """As text for a terminal: a table of the groups, then each failure and how to mend it.
@@ -58,7 +58,7 @@ class Report(Findings):
             colour: Whether to colour it with ANSI codes.
             verbose: Whether to show too what passed, with what was seen, and what the model printed.
         """
-        return text(self, width=width, colour=colour, verbose=verbose)
+        return render_text(self, width=width, colour=colour, verbose=verbose)
 
 
 def _entry(found: Found) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
-from langplug_check.paths import shown
+from langplug_check.paths import error_text
 from langplug_check.statement import Check
 from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Advisory, Blame, Failed, NotApplicable, NotObserved, Result, Verdict
@@ -19,15 +19,15 @@ NOISE_LIMIT = 4000
 """Characters of what a model printed that are kept."""
 
 
-def judge(check: Check, subject: Subject) -> Result:
+def run_check(check: Check, subject: Subject) -> Result:
     """Run `check` here and now, keeping what is printed. Whatever it raises is part of the result, but for Ctrl-C."""
-    with listening() as noise:
-        result = judge_aloud(check, subject)
+    with capture_output() as noise:
+        result = run_check_uncaptured(check, subject)
     return replace(result, noise=noise.getvalue()[:NOISE_LIMIT])
 
 
-def judge_aloud(check: Check, subject: Subject) -> Result:
-    """As `judge`, and what is printed goes where it goes."""
+def run_check_uncaptured(check: Check, subject: Subject) -> Result:
+    """As `run_check`, and what is printed goes where it goes."""
     began = time.perf_counter()
     try:
         verdict, observed, expected, blame = _verdict(check, subject)
@@ -37,18 +37,18 @@ def judge_aloud(check: Check, subject: Subject) -> Result:
     return Result(id=check.id, verdict=verdict, observed=observed, expected=expected, blame=blame, seconds=seconds)
 
 
-def judge_within(check: Check, subject: Subject) -> Result:
-    """As `judge`, in a thread that is left behind where it takes longer than the check's limit."""
+def run_check_in_thread(check: Check, subject: Subject) -> Result:
+    """As `run_check`, in a thread that is left behind where it takes longer than the check's limit."""
     results: list[Result] = []
-    thread = threading.Thread(target=lambda: results.append(judge(check, subject)), daemon=True, name=check.id)
+    thread = threading.Thread(target=lambda: results.append(run_check(check, subject)), daemon=True, name=check.id)
     thread.start()
     thread.join(check.limit_s)
     if results:
         return results[0]
-    return failure(check, f"no end within {check.limit_s:g} seconds", check.limit_s)
+    return failed_result(check, f"no end within {check.limit_s:g} seconds", check.limit_s)
 
 
-def failure(check: Check, observed: str, seconds: float = 0.0, noise: str = "") -> Result:
+def failed_result(check: Check, observed: str, seconds: float = 0.0, noise: str = "") -> Result:
     """The result for a check that did not come to an end."""
     return Result(
         id=check.id,
@@ -76,7 +76,7 @@ def _verdict(check: Check, subject: Subject) -> tuple[Verdict, str, str, Blame]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever the model raises is what was observed
-        return "fail", f"it raised {shown(error)}", check.statement, check.blame
+        return "fail", f"it raised {error_text(error)}", check.statement, check.blame
 
 
 def _told(check: Check, subject: Subject) -> str:
@@ -87,7 +87,7 @@ def _told(check: Check, subject: Subject) -> str:
 
 
 @contextlib.contextmanager
-def listening() -> Generator[io.StringIO, None, None]:
+def capture_output() -> Generator[io.StringIO, None, None]:
     """What is printed and warned of, kept from the terminal."""
     noise = io.StringIO()
     with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise), warnings.catch_warnings():

@@ -20,7 +20,7 @@ from langplug_backend.completion import Completion, complete
 from langplug_backend.log import Log
 from langplug_backend.request import ChatRequest, RequestMessage, last_text
 from langplug_check.prompts import find_choice, find_tools
-from langplug_check.script_faults import Trouble, trouble_of
+from langplug_check.script_faults import ScriptFault, to_script_fault
 
 Step: TypeAlias = Any
 """What is said to one request: a `Reply`, a `Fault`, text, an exception, or a function of what was asked to one."""
@@ -196,7 +196,7 @@ def moves(model: ChatModel, request: Request, asked: ChatRequest, step: Step) ->
         return
     reply = step if isinstance(step, Reply) else Reply(text=IN_TROUBLE if isinstance(step, Fault) else step)
     fault = step if isinstance(step, Fault) else next(iter(reply.faults), None)
-    yield from _troubled(_told(model, request, asked, reply), None if fault is None else trouble_of(fault))
+    yield from _troubled(_told(model, request, asked, reply), None if fault is None else to_script_fault(fault))
 
 
 def _told(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply) -> Iterator[Move]:
@@ -264,7 +264,7 @@ def _usage(turn: Completion) -> Usage:
     )
 
 
-def _troubled(told: Iterator[Move], trouble: Trouble | None) -> Iterator[Move]:
+def _troubled(told: Iterator[Move], trouble: ScriptFault | None) -> Iterator[Move]:
     """The answer, as far as the trouble lets it come."""
     if trouble is None:
         yield from told
@@ -281,7 +281,7 @@ def _troubled(told: Iterator[Move], trouble: Trouble | None) -> Iterator[Move]:
 # --- a class that plays it ---
 
 
-def scripted(cls: type[ChatModel], script: Script) -> type[ChatModel]:
+def make_scripted_class(cls: type[ChatModel], script: Script) -> type[ChatModel]:
     """The class, with a `respond` of the same shape that plays the script."""
     respond = _RESPONDS[cls.__langplug_shape__.name](script)
     body: dict[str, Any] = {"respond": respond, "__module__": cls.__module__, "__qualname__": cls.__qualname__}

@@ -21,7 +21,7 @@ from langplug_check.verdicts import NotObserved
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ScriptFault:
     """What an author's function meets.
 
     Attributes:
@@ -60,18 +60,18 @@ _STALLS = frozenset({"stall", "stall_before_headers", "stall_after_headers"})
 _AT_ONCE = frozenset({"close_at_accept", "reset_at_accept", "close_before_headers", "reset_before_headers"})
 
 
-def trouble_of(fault: Fault) -> Trouble:
+def to_script_fault(fault: Fault) -> ScriptFault:
     """The trouble that a fault is for a function in this process.
 
     Raises:
         NotObserved: If it is a fault of a wire, and nothing that a function could meet.
     """
     if fault.kind in _STALLS:
-        return Trouble(None, fault.after)
+        return ScriptFault(None, fault.after)
     if not FAULTS[fault.kind].error:
         raise NotObserved(f"the fault {fault.kind!r} is one of a wire, and the model answers in this process")
     message = fault.message or f"scripted fault: {FAULTS[fault.kind].does}"
-    return Trouble(_kind_of(fault)(message), fault.after)
+    return ScriptFault(_kind_of(fault)(message), fault.after)
 
 
 def _kind_of(fault: Fault) -> type[Exception]:

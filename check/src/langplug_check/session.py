@@ -9,12 +9,12 @@ from typing import Protocol, TypeAlias
 
 from langplug_check.factory import Target
 from langplug_check.findings import Found
-from langplug_check.job import Identity, Order, identity_of, ordered, resolved
+from langplug_check.job import Identity, Job, identify, make_job, resolve
 from langplug_check.process.pool import MEMORY_LIMIT, CannotBeMade, Ended, NeverMade, Pool
 from langplug_check.recipes import Recipe
 from langplug_check.report import Report
-from langplug_check.runner import judge_within, listening
-from langplug_check.standard.cases import LIMIT_S, StandardCases, missing, not_run, unseen
+from langplug_check.runner import capture_output, run_check_in_thread
+from langplug_check.standard.cases import LIMIT_S, StandardCases, excuse_mute_model, report_not_run, why_not_here
 from langplug_check.statement import GROUPS, STANDARD, Check, all_checks
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Result
@@ -69,29 +69,29 @@ def check(
         ValueError: If there is no such check; the nearest one is named. Or if none is left to run.
         Exception: What making the model raises.
     """
-    checks = selected(only, skip)
+    checks = select_checks(only, skip)
     if not checks and not _wants_standard(only, skip):
         raise ValueError(f"no check is left: of {', '.join(only) or 'all'}, {', '.join(skip)} is skipped")
     began = time.monotonic()
-    with _place(target, recipe, isolated=isolated, memory_limit=memory_limit) as place, ExitStack() as beside:
+    with _runner(target, recipe, isolated=isolated, memory_limit=memory_limit) as runner, ExitStack() as beside:
         standard = _standard(target, recipe, beside) if _wants_standard(only, skip) else _nothing
-        found = [Found(one, result) for one, result in _run_all(checks, place, progress)]
-        identity, where = place.identity, place.where
-        patience = NO_PATIENCE_S if place.gave_up else LIMIT_S
-        found += [unseen(one, identity.trouble) for one in standard(patience)]
+        found = [Found(one, result) for one, result in _run_all(checks, runner, progress)]
+        identity, where = runner.identity, runner.where
+        patience = NO_PATIENCE_S if runner.gave_up else LIMIT_S
+        found += [excuse_mute_model(one, identity.error) for one in standard(patience)]
     return Report(
         model=identity.name,
         reference=target if isinstance(target, str) else identity.name,
         versions=identity.versions,
-        voice=identity.voice,
+        driver=identity.driver,
         where=where,
-        trouble=identity.trouble,
+        error=identity.error,
         found=found,
         seconds=time.monotonic() - began,
     )
 
 
-def selected(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
+def select_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
     """The checks of these ids and groups.
 
     Raises:
@@ -108,11 +108,11 @@ def _wants_standard(only: Collection[str], skip: Collection[str]) -> bool:
 
 def _standard(target: Target | str, recipe: Recipe | None, beside: ExitStack) -> Callable[[float], list[Found]]:
     """Begin langchain-tests' own cases beside the checks; what is returned waits for them so many seconds."""
-    order, why = ordered(target, recipe)
-    reason = missing() or (f"in another process it cannot be made: {why}" if order is None else None)
-    if reason is not None or order is None:
-        return lambda _: not_run(str(reason))
-    cases = beside.enter_context(StandardCases(order))
+    job, why = make_job(target, recipe)
+    reason = why_not_here() or (f"in another process it cannot be made: {why}" if job is None else None)
+    if reason is not None or job is None:
+        return lambda _: report_not_run(str(reason))
+    cases = beside.enter_context(StandardCases(job))
     return cases.found
 
 
@@ -145,12 +145,12 @@ def _known_id(name: str, known: Collection[str]) -> str:
     raise ValueError(f"there is no check {name!r}{hint} (--list shows them all)")
 
 
-def _run_all(checks: Sequence[Check], place: "Place", progress: Progress | None) -> Iterator[tuple[Check, Result]]:
+def _run_all(checks: Sequence[Check], runner: "Runner", progress: Progress | None) -> Iterator[tuple[Check, Result]]:
     last: Result | None = None
     for done, one in enumerate(checks):
         if progress is not None:
             progress(Step(done=done, total=len(checks), check=one, last=last))
-        last = place.run(one)
+        last = runner.run(one)
         yield one, last
     if progress is not None:
         progress(Step(done=len(checks), total=len(checks), check=None, last=last))
@@ -159,7 +159,7 @@ def _run_all(checks: Sequence[Check], place: "Place", progress: Progress | None)
 # --- where checks run ---
 
 
-class Place(Protocol):
+class Runner(Protocol):
     """Where checks run."""
 
     identity: Identity
@@ -179,19 +179,19 @@ class Place(Protocol):
         ...
 
 
-class Elsewhere:
+class Subprocess:
     """In a process of their own."""
 
     where = "in a process of their own"
 
-    def __init__(self, order: Order, memory_limit: int) -> None:
-        self._pool = Pool(order, memory_limit=memory_limit)
+    def __init__(self, job: Job, memory_limit: int) -> None:
+        self._pool = Pool(job, memory_limit=memory_limit)
         try:
             self.identity = self._pool.worker().identity
         except NeverMade:
             raise
         except Ended:  # as it was asked what it says: then each check is to meet it by itself
-            self._pool = Pool(replace(order, probe=False), memory_limit=memory_limit)
+            self._pool = Pool(replace(job, probe=False), memory_limit=memory_limit)
             self.identity = self._pool.worker().identity
 
     @property
@@ -208,19 +208,19 @@ class Elsewhere:
         self._pool.close()
 
 
-class Here:
+class InProcess:
     """In this process."""
 
     gave_up = ""
 
     def __init__(self, subject: Subject, why: str) -> None:
-        self.identity = identity_of(subject)
+        self.identity = identify(subject)
         self.where = f"in this process: {why}"
         self._subject = subject
 
     def run(self, check: Check) -> Result:
         """Run it in a thread."""
-        return judge_within(check, self._subject)
+        return run_check_in_thread(check, self._subject)
 
     def close(self) -> None:
         """End what the subject began."""
@@ -228,28 +228,28 @@ class Here:
 
 
 @contextmanager
-def _place(
+def _runner(
     target: Target | str, recipe: Recipe | None, *, isolated: bool, memory_limit: int
-) -> Generator[Place, None, None]:
-    place = opened(target, recipe, isolated=isolated, memory_limit=memory_limit)
+) -> Generator[Runner, None, None]:
+    runner = open_runner(target, recipe, isolated=isolated, memory_limit=memory_limit)
     try:
-        yield place
+        yield runner
     finally:
-        place.close()
+        runner.close()
 
 
-def opened(
+def open_runner(
     target: Target | str, recipe: Recipe | None = None, *, isolated: bool = True, memory_limit: int = MEMORY_LIMIT
-) -> Place:
+) -> Runner:
     """Where the checks of a model run, made for it. The arguments are those of `check`; to be closed at the end."""
     why = "as was asked for"
     if isolated:
-        order, why = ordered(target, recipe)
-        if order is not None:
+        job, why = make_job(target, recipe)
+        if job is not None:
             try:
-                return Elsewhere(order, memory_limit)
+                return Subprocess(job, memory_limit)
             except CannotBeMade as error:
                 why = f"in another one it cannot be made ({error})"
-    with listening():
-        subject = Subject(resolved(target, recipe) if isinstance(target, str) else target, recipe=recipe)
-    return Here(subject, why)
+    with capture_output():
+        subject = Subject(resolve(target, recipe) if isinstance(target, str) else target, recipe=recipe)
+    return InProcess(subject, why)

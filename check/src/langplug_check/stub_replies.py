@@ -12,7 +12,7 @@ SAID = "Hello, nice to meet you."
 """What is said where nothing else is asked for."""
 
 
-def clever(asked: ChatRequest) -> Reply:
+def stub_reply(asked: ChatRequest) -> Reply:
     """Calls a tool that is offered, until there is a result; fills in a schema that is asked for; else speaks."""
     tools = [tool.get("function") or tool for tool in asked.tools] if asked.tool_choice != "none" else []
     forced = asked.tool_choice not in (None, "auto", "none")

@@ -13,13 +13,13 @@ from typing import Any, Self, TypeVar
 from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
-from langplug_backend import Call, ChatRequest, Exchange, Fault, Reply
-from langplug_check.drivers import SAID, ScriptedVoice, Voice, voice_of
-from langplug_check.factory import Maker, Target
+from langplug_backend import ChatRequest, Call, Exchange, Fault, Reply
+from langplug_check.drivers import SAID, Driver, ScriptedDriver, choose_driver
+from langplug_check.factory import Factory, Target
 from langplug_check.fields import MARKED_KEY, secret_fields
-from langplug_check.needs import LACKS, Need
-from langplug_check.paths import PATHS, Outcome, PathName, ask, beta_allowed
-from langplug_check.process.loop import on_one_loop
+from langplug_check.needs import UNMET, Need
+from langplug_check.paths import PATHS, Outcome, PathName, allow_beta, ask
+from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.recipes import Recipe, recipe_for
 from langplug_check.recorder import Event, KeyKeeper, Recorder, global_cache
 from langplug_check.verdicts import Failed, NotObserved
@@ -41,18 +41,18 @@ class Subject:
 
     Attributes:
         cls: Its class.
-        voice: How it is made to say something.
+        driver: How it is made to say something.
     """
 
     def __init__(self, target: Target, *, recipe: Recipe | None = None, probe: bool = True) -> None:
         recipe = recipe or _known_recipe(target)
         self._target, self._recipe = target, recipe
-        self.voice: Voice = voice_of(partial(_maker, target, recipe), recipe, probe=probe)
-        self._maker: Maker = self.voice.maker
-        self.cls = self._maker.cls
+        self.driver: Driver = choose_driver(partial(_make_factory, target, recipe), recipe, probe=probe)
+        self._factory: Factory = self.driver.factory
+        self.cls = self._factory.cls
         self._answer: str | None = None
         self._made: list[Any] = []
-        if probe and self.voice.name == "wire":
+        if probe and self.driver.name == "wire":
             self._look_for_packages()
 
     # --- models ---
@@ -63,12 +63,12 @@ class Subject:
         Raises:
             NotObserved: If it cannot be made a second time.
         """
-        return self._kept(self.voice.real(overrides))
+        return self._kept(self.driver.real(overrides))
 
     def model(self, **overrides: Any) -> BaseChatModel:
         """A fresh model that answers at once and always the same, wherever it can be made to."""
-        if "text" in self.voice.offers:
-            return self._kept(self.voice.speaking([SAID], overrides))
+        if "text" in self.driver.offers:
+            return self._kept(self.driver.speaking([SAID], overrides))
         return self.real(**overrides)
 
     def says(self, *replies: Any, **overrides: Any) -> BaseChatModel:
@@ -81,19 +81,19 @@ class Subject:
         Raises:
             NotObserved: If what the model says cannot be chosen. A check that declares its needs is not run then.
         """
-        return self._kept(self.voice.speaking(replies, overrides))
+        return self._kept(self.driver.speaking(replies, overrides))
 
     def suffers(self, fault: Fault, reply: Reply | None = None, **overrides: Any) -> BaseChatModel:
         """A fresh model whose every request meets `fault`, as it gives `reply`."""
         broken = fault if reply is None else _with_fault(reply, fault)
-        return self._kept(self.voice.speaking([broken], overrides))
+        return self._kept(self.driver.speaking([broken], overrides))
 
     def gives(self, value: Mapping[str, Any], **overrides: Any) -> BaseChatModel:
         """A fresh model that gives `value` as an object, in the way it is asked to: by a call, or as JSON."""
         return self.says(lambda asked: _given(value, asked), **overrides)
 
     @contextmanager
-    def apart(self) -> "Generator[Subject, None, None]":
+    def with_own_backend(self) -> "Generator[Subject, None, None]":
         """The same model with a server of its own, for what leaves broken connections behind.
 
         Some clients share their connections process-wide, by address: what a check breaks, the next would meet. A model
@@ -110,7 +110,7 @@ class Subject:
     @property
     def prompt(self) -> str:
         """What to ask the model, so that it says what it was made to."""
-        return self.voice.prompt
+        return self.driver.prompt
 
     def answer(self) -> str:
         """The text that `model()` gives to `prompt`.
@@ -118,7 +118,7 @@ class Subject:
         Raises:
             NotObserved: If it does not always say the same, or nothing.
         """
-        if "text" in self.voice.offers:
+        if "text" in self.driver.offers:
             return SAID
         if self._answer is None:
             said = [str(self.real().invoke(self.prompt).text) for _ in range(2)]
@@ -153,11 +153,11 @@ class Subject:
 
         A function's requests are told as an OpenAI client would send them.
         """
-        return self.voice.exchanges()
+        return self.driver.exchanges()
 
     def wait_for(self, predicate: Callable[[], Any], timeout_s: float) -> bool:
         """Wait until something is true of the exchanges; False if it is not within so many seconds."""
-        return self.voice.wait_for(predicate, timeout_s)
+        return self.driver.wait_for(predicate, timeout_s)
 
     # --- what others see of it ---
 
@@ -181,27 +181,27 @@ class Subject:
 
     def _started(self, model: Any, kwargs: dict[str, Any]) -> tuple[Event, list[str]]:
         keeper, recorder = KeyKeeper(), Recorder()
-        with global_cache(keeper), beta_allowed():
+        with global_cache(keeper), allow_beta():
             model.invoke("What is asked does not matter.", {"callbacks": [recorder]}, **kwargs)
         starts = recorder.of("start")
         if not starts:
             raise Failed("no start of a run was reported to a handler", "on_chat_model_start")
         return starts[0], keeper.keys
 
-    def pickled(self, model: Any) -> Any:
+    def pickle_round_trip(self, model: Any) -> Any:
         """`model` after a round trip through pickle, as it would arrive in another process."""
         file = io.BytesIO()
-        _Pickler(file, self.voice).dump(model)
-        return self._kept(_Unpickler(io.BytesIO(file.getvalue()), self.voice).load())
+        _Pickler(file, self.driver).dump(model)
+        return self._kept(_Unpickler(io.BytesIO(file.getvalue()), self.driver).load())
 
     # --- what it can do ---
 
     def lacks(self, need: Need) -> str | None:
         """Why a need is not met; None if it is."""
         met = _MEETS.get(need)
-        is_met = met(self) if met else need in self.voice.offers
-        why = f" ({self.voice.trouble})" if need == "answer" and self.voice.trouble else ""
-        return None if is_met else f"{LACKS[need].reason}{why}"
+        is_met = met(self) if met else need in self.driver.offers
+        why = f" ({self.driver.error})" if need == "answer" and self.driver.error else ""
+        return None if is_met else f"{UNMET[need].reason}{why}"
 
     def need(self, *needs: Need) -> None:
         """Go on only if these needs are met.
@@ -211,7 +211,7 @@ class Subject:
         """
         for need in needs:
             if (reason := self.lacks(need)) is not None:
-                raise LACKS[need].verdict(reason)
+                raise UNMET[need].verdict(reason)
 
     def overrides(self, name: str) -> bool:
         """Whether the class has its own method or property of this name, and not langchain-core's."""
@@ -232,12 +232,12 @@ class Subject:
 
     def takes(self, name: str) -> bool:
         """Whether the class has a constructor parameter of this name."""
-        return self._maker.takes(name)
+        return self._factory.takes(name)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """What the model is made of, as far as that is known."""
-        return self._maker.arguments
+        return self._factory.arguments
 
     @property
     def key_arguments(self) -> Mapping[str, str]:
@@ -274,7 +274,7 @@ class Subject:
     def close(self) -> None:
         """End what was begun."""
         self.tidy()
-        self.voice.close()
+        self.driver.close()
 
     def __enter__(self) -> Self:
         return self
@@ -299,7 +299,7 @@ def run(coroutine: Coroutine[Any, Any, T], limit_s: float = 15.0, *, alone: bool
         return await asyncio.wait_for(coroutine, limit_s)
 
     try:
-        return asyncio.run(limited()) if alone else on_one_loop(limited())
+        return asyncio.run(limited()) if alone else run_on_shared_loop(limited())
     except TimeoutError:
         raise Failed(f"no answer within {limit_s:g} seconds") from None
 
@@ -346,17 +346,17 @@ def _known_recipe(target: Target) -> Recipe | None:
     return recipe_for(type(target()))
 
 
-def _maker(target: Target, recipe: Recipe | None, arguments: Mapping[str, Any]) -> Maker:
+def _make_factory(target: Target, recipe: Recipe | None, arguments: Mapping[str, Any]) -> Factory:
     filled = recipe.filled() if recipe and isinstance(target, type) else {}
-    return Maker(target, {**filled, **arguments})
+    return Factory(target, {**filled, **arguments})
 
 
 class _Pickler(pickle.Pickler):
     """Knows the scripted classes, which can be found in no module."""
 
-    def __init__(self, file: Any, voice: Voice) -> None:
+    def __init__(self, file: Any, driver: Driver) -> None:
         super().__init__(file)
-        self._classes = voice.classes if isinstance(voice, ScriptedVoice) else []
+        self._classes = driver.classes if isinstance(driver, ScriptedDriver) else []
 
     def persistent_id(self, obj: Any) -> Any:
         """The number of a scripted class."""
@@ -364,9 +364,9 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: Any, voice: Voice) -> None:
+    def __init__(self, file: Any, driver: Driver) -> None:
         super().__init__(file)
-        self._classes = voice.classes if isinstance(voice, ScriptedVoice) else []
+        self._classes = driver.classes if isinstance(driver, ScriptedDriver) else []
 
     def persistent_load(self, pid: Any) -> Any:
         """The scripted class of a number."""

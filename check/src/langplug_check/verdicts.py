@@ -1,13 +1,13 @@
-"""What can be said of a statement: the verdicts, and how a check says them.
+"""What can be said of a statement: the verdicts, and how a check gives them.
 
-A check that returns has passed. Else it raises one of
+A check that returns has passed. Otherwise it raises one of
 
-* `Failed`: the statement is wrong of this model;
-* `NotApplicable`: the statement says nothing of such a model, with the reason;
-* `NotObserved`: it could not be seen whether it holds, with the reason: a verdict is never a guess;
-* `Advisory`: it is no fault, and could be better.
+* `Failed`: the statement does not hold for this model;
+* `NotApplicable`: the statement says nothing about such a model; the message is the reason;
+* `NotObserved`: whether it holds could not be seen; the message is the reason. A verdict is never a guess;
+* `Advisory`: it holds, and something could be better.
 
-Whatever else leaves a check is what the model did where it should have answered: a failure.
+Any other exception from a check is what the model did instead of answering: a failure.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from typing import Literal, TypeAlias
 Verdict: TypeAlias = Literal["pass", "fail", "advisory", "not applicable", "not observed"]
 
 Blame: TypeAlias = Literal["model", "langchain-core", "backend"]
-"""Whose fault a failure is. `"langchain-core"` is for what no subclass of `BaseChatModel` could mend by plain means."""
+"""Whose fault a failure is. `"langchain-core"` is for what no subclass of `BaseChatModel` can fix by plain means."""
 
 
-class Outcast(Exception):
-    """What a check raises instead of returning. Not to be raised itself."""
+class VerdictException(Exception):
+    """Base class of what a check raises instead of returning. Raise one of its subclasses."""
 
 
-class Failed(Outcast):
-    """The statement is wrong of this model.
+class Failed(VerdictException):
+    """The statement does not hold for this model.
 
     Args:
         observed: What was seen, with the values that show it.
@@ -38,20 +38,17 @@ class Failed(Outcast):
         self.expected = expected
         self.blame: Blame | None = blame
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _failed, (self.observed, self.expected, self.blame)
+
+class NotApplicable(VerdictException):
+    """The statement says nothing about such a model. The message is the reason."""
 
 
-class NotApplicable(Outcast):
-    """The statement says nothing of such a model. The message is the reason."""
+class NotObserved(VerdictException):
+    """Whether the statement holds could not be seen. The message is the reason."""
 
 
-class NotObserved(Outcast):
-    """It could not be seen whether the statement holds. The message is the reason."""
-
-
-class Advisory(Outcast):
-    """No fault, and yet it could be better. The message says what was seen."""
+class Advisory(VerdictException):
+    """The statement holds, and something could be better. The message says what was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +58,11 @@ class Result:
     Attributes:
         id: The check's id, such as `"A01"`.
         verdict: What can be said of the statement.
-        observed: What was seen, or the reason for there being no verdict.
+        observed: What was seen, or the reason why there is no verdict.
         expected: What should have been seen; for a failure.
         blame: Whose fault a failure is.
-        seconds: How long it took.
-        noise: What the model printed and warned of meanwhile.
+        seconds: How long the check took.
+        noise: What the model printed, and its warnings, during the check.
     """
 
     id: str
@@ -78,9 +75,5 @@ class Result:
 
     @property
     def counts_against(self) -> bool:
-        """Whether it is a failure of the model's own."""
+        """Whether it is a failure that is the model's own fault."""
         return self.verdict == "fail" and self.blame == "model"
-
-
-def _failed(observed: str, expected: str, blame: Blame | None) -> Failed:
-    return Failed(observed, expected, blame=blame)

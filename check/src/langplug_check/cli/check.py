@@ -109,10 +109,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _selected(args: argparse.Namespace) -> "list[Check]":
-    from langplug_check.session import selected
+    from langplug_check.session import select_checks
 
     try:
-        return selected(args.only, args.skip)
+        return select_checks(args.only, args.skip)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -216,10 +216,10 @@ def _listed(args: argparse.Namespace) -> str:
 
 
 def _explained(name: str) -> str:
-    from langplug_check.session import selected
+    from langplug_check.session import select_checks
 
     try:
-        checks = selected([name])
+        checks = select_checks([name])
     except ValueError as error:
         raise UsageError(str(error)) from error
     return "\n".join(_explanation(check) for check in checks)

@@ -19,10 +19,10 @@ tools, which way create_agent takes to structured output, what its cache key and
 
 def run(args: argparse.Namespace) -> int:
     """Explain a model. Returns the exit code."""
-    from langplug_check.explain import explained
+    from langplug_check.explain import explain
 
     try:
-        explanation = explained(args.ref)
+        explanation = explain(args.ref)
     except Exception as error:
         raise UsageError(error_text(error)) from error
     Terminal().answer(explanation.to_json() if args.json else explanation.to_text())

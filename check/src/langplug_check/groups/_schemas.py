@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from langplug_check.paths import BUGS, shown
+from langplug_check.paths import BUGS, error_text
 from langplug_check.subject import Subject
 from langplug_check.verdicts import NotApplicable
 
@@ -77,7 +77,7 @@ def target_of(subject: Subject) -> Target:
         try:
             target.chain(subject.real())
         except NotImplementedError as error:
-            refusal = shown(error)
+            refusal = error_text(error)
         else:
             return target
     raise NotApplicable(f"it has no structured output: {refusal}")

@@ -25,8 +25,8 @@ from langplug_check.fields import (
 )
 from langplug_check.groups._environment import environment
 from langplug_check.groups._secrets import marked_keys
-from langplug_check.paths import shown
-from langplug_check.process.offline import offline
+from langplug_check.paths import error_text
+from langplug_check.process.offline import block_network
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -58,7 +58,7 @@ def unknown_keyword(subject: Subject) -> str:
         except NotObserved:
             raise
         except Exception as error:  # noqa: BLE001 - any error will do
-            return f"rejected: {shown(error)}"
+            return f"rejected: {error_text(error)}"
     if any(NONSENSE in str(warning.message) for warning in caught):
         return "warned about"
     # langchain-core's `Serializable` sets extra="ignore", so what no validator collects is gone by now.
@@ -109,7 +109,7 @@ def standard_parameters(subject: Subject) -> None:
         except NotObserved:
             raise
         except Exception as error:  # noqa: BLE001 - it is part of the report
-            problems.append(f"{name} is refused ({shown(error)})")
+            problems.append(f"{name} is refused ({error_text(error)})")
             continue
         # langchain-tests' test_init only constructs. A value that is accepted and dropped looks the same from there.
         if not holds(vars(model), value):
@@ -132,7 +132,7 @@ def standard_parameters(subject: Subject) -> None:
 def silent_constructor(subject: Subject) -> None:
     """Construct a model while sockets refuse to connect and host names are not resolved."""
     # Loopback counts too: a local server that is not running yet must not break the constructor either.
-    with offline(loopback=False) as attempts:
+    with block_network(loopback=False) as attempts:
         try:
             subject.real()
         except Exception:
@@ -147,9 +147,9 @@ _IMPORT = """
 import importlib, json, sys, threading
 sys.path[:] = json.loads(sys.argv[2])
 import langchain_core.language_models
-from langplug_check.process.offline import offline
+from langplug_check.process.offline import block_network
 before = {thread.name for thread in threading.enumerate()}
-with offline(loopback=False) as attempts:
+with block_network(loopback=False) as attempts:
     importlib.import_module(sys.argv[1])
 threads = sorted({thread.name for thread in threading.enumerate()} - before)
 print("\\n" + json.dumps({"attempts": attempts, "threads": threads}))
@@ -254,7 +254,7 @@ def deep_copy(subject: Subject) -> None:
 )
 def pickling(subject: Subject) -> None:
     """Pickle a fresh model, load it, and ask the loaded one."""
-    _check_copy(subject, subject.model(), subject.pickled, "pickle")
+    _check_copy(subject, subject.model(), subject.pickle_round_trip, "pickle")
 
 
 @statement(
@@ -271,7 +271,7 @@ def copies_of_a_used_model(subject: Subject) -> None:
     for path in ("invoke", "ainvoke", "stream"):
         subject.ask(model, None, path).answer  # noqa: B018 - an error here is a failure
     _check_copy(subject, model, copy.deepcopy, "copy.deepcopy after use")
-    _check_copy(subject, model, subject.pickled, "pickle after use")
+    _check_copy(subject, model, subject.pickle_round_trip, "pickle after use")
 
 
 def _check_copy(subject: Subject, model: BaseChatModel, copied: Callable[[Any], Any], name: str) -> None:
@@ -279,7 +279,7 @@ def _check_copy(subject: Subject, model: BaseChatModel, copied: Callable[[Any], 
     try:
         twin = copied(model)
     except Exception as error:
-        raise Failed(f"{name} raised {shown(error)}") from error
+        raise Failed(f"{name} raised {error_text(error)}") from error
     _check_answer(subject, subject.ask(twin).answer, f"the copy made by {name}")
 
 
@@ -363,7 +363,7 @@ def secrets_from_the_environment(subject: Subject) -> None:
                 # `answer` wraps an error of the call in a Failed, whose `observed` has its text.
                 if variable not in f"{error} {getattr(error, 'observed', '')}":
                     raise Failed(
-                        f"without {variable}, the error is {shown(error)}", "an error that names the variable"
+                        f"without {variable}, the error is {error_text(error)}", "an error that names the variable"
                     ) from error
 
 
@@ -427,7 +427,7 @@ def as_a_dict(subject: Subject) -> None:
     try:
         json.dumps(params)
     except (TypeError, ValueError) as error:
-        raise Failed(f"asdict() is not JSON data: {shown(error)}") from error
+        raise Failed(f"asdict() is not JSON data: {error_text(error)}") from error
     # Core still calls an override of `dict`, by `_dict_for_compat`, and announces its removal for 2.0.
     if subject.overrides("dict"):
         raise Failed(f"{subject.cls.__name__} overrides `dict`", "`_identifying_params`")
@@ -446,7 +446,7 @@ def described(subject: Subject) -> None:
         try:
             value = getattr(model, name)()
         except Exception as error:
-            raise Failed(f"{name}() raised {shown(error)}") from error
+            raise Failed(f"{name}() raised {error_text(error)}") from error
         if not value:
             raise Failed(f"{name}() gave {value!r}")
 

@@ -19,7 +19,7 @@ from langplug_check.fields import (
 )
 from langplug_check.groups._addresses import ADDRESS
 from langplug_check.groups._secrets import marked_keys
-from langplug_check.paths import beta_allowed, shown
+from langplug_check.paths import allow_beta, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved
@@ -260,7 +260,7 @@ def honest_dump(subject: Subject) -> str:
             raise Failed(f"the dump is of type {dumped['type']!r}, id {dumped['id']}", "an honest 'not_implemented'")
         return "not serialisable, and says so"
     try:
-        with beta_allowed():
+        with allow_beta():
             # The class and its package are named: `allowed_objects="all"` means the classes of langchain-core's own
             # mapping, so that langchain-tests' `test_serdes` cannot pass for a class outside of it.
             loaded = loads(
@@ -270,7 +270,7 @@ def honest_dump(subject: Subject) -> str:
                 valid_namespaces=[type(model).__module__.partition(".")[0]],
             )
     except Exception as error:
-        raise Failed(f"loads(dumps(model)) raised {shown(error)}") from error
+        raise Failed(f"loads(dumps(model)) raised {error_text(error)}") from error
     for name in own_fields(subject.cls):
         before, after = getattr(model, name, None), getattr(loaded, name, None)
         # Clients and functions are made anew, so of these only the type can be the same.

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langplug_backend import Reply, Tokens
-from langplug_check.paths import BUGS, Outcome, PathName, shown
+from langplug_check.paths import BUGS, Outcome, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -59,7 +59,7 @@ def _ask(subject: Subject, model: Any, path: PathName, /, **kwargs: Any) -> Outc
     outcome = subject.ask(model, None, path, **kwargs)
     if outcome.error is not None:
         given = "".join(f" with {name}={value!r}" for name, value in kwargs.items())
-        raise Failed(f"{path}{given} raised {shown(outcome.error)}", "an answer")
+        raise Failed(f"{path}{given} raised {error_text(outcome.error)}", "an answer")
     return outcome
 
 
@@ -129,9 +129,9 @@ def several_answers(subject: Subject) -> str:
     except Exception as error:
         if isinstance(error, BUGS):
             raise Failed(
-                f"generate(..., n=2) raised {shown(error)}", "an error that says why there is only one answer"
+                f"generate(..., n=2) raised {error_text(error)}", "an error that says why there is only one answer"
             ) from error
-        return f"refused: {shown(error)}"
+        return f"refused: {error_text(error)}"
     generations = result.generations[0]
     if len(generations) != 2:
         raise Failed(f"generate(..., n=2) gave {len(generations)} generation, without a word", "2, or an error")
@@ -208,7 +208,7 @@ def _generate_both(subject: Subject, name: str) -> LLMResult:
     except (Failed, NotObserved):
         raise
     except Exception as error:
-        raise Failed(f"{name} of two prompts raised {shown(error)}", "an LLMResult") from error
+        raise Failed(f"{name} of two prompts raised {error_text(error)}", "an LLMResult") from error
 
 
 def _check_generations(subject: Subject, name: str, result: LLMResult) -> list[AIMessage]:

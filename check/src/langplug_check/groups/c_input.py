@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 
 from langplug_backend import Fault, Reply
-from langplug_check.paths import PATHS, PathName, shown
+from langplug_check.paths import PATHS, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotObserved
@@ -45,7 +45,7 @@ def forms_of_input(subject: Subject) -> None:
     for name, given in forms.items():
         outcome = subject.ask(model, given)
         if outcome.error is not None:
-            problems.append(f"{name} raised {shown(outcome.error)}")
+            problems.append(f"{name} raised {error_text(outcome.error)}")
         elif outcome.text != expected:
             problems.append(f"{name} was answered with {outcome.text!r:.60}")
         elif not subject.lacks("requests") and subject.exchanges[-1].text != prompt:
@@ -121,7 +121,7 @@ def empty_prompt(subject: Subject) -> None:
     # UnboundLocalError, since the loop that binds `token` never runs.
     model = subject.model()
     problems = [
-        f"{outcome.path} raised {shown(outcome.error)}"
+        f"{outcome.path} raised {error_text(outcome.error)}"
         for outcome in subject.each_path(lambda: model, "")
         if outcome.error is not None
     ]
@@ -179,7 +179,7 @@ def _corruption(subject: Subject, path: PathName, text: str) -> str:
         reply = Reply(pieces=tuple(text), faults=faults)
     outcome = subject.ask(subject.says(reply), text if sees else None, path)
     if outcome.error is not None:
-        return f"{text!a} raised {shown(outcome.error)}"
+        return f"{text!a} raised {error_text(outcome.error)}"
     if outcome.text != text:
         return f"{text!a} is said as {outcome.text!a}"
     if sees and subject.exchanges[-1].text != text:
@@ -209,8 +209,10 @@ def lone_surrogate(subject: Subject) -> str:
             isinstance(error, ValueError) and not isinstance(error, UnicodeError)
         )
         if error is not None and not explains:
-            raise Failed(f"{path} raised {shown(error)}", "an answer, or a ModelError or ValueError that says why not")
-        refusal = refusal or (f"refused: {shown(error)}" if error else "")
+            raise Failed(
+                f"{path} raised {error_text(error)}", "an answer, or a ModelError or ValueError that says why not"
+            )
+        refusal = refusal or (f"refused: {error_text(error)}" if error else "")
     return refusal or "taken"
 
 
@@ -238,7 +240,7 @@ def long_prompt(subject: Subject) -> str:
         outcome = subject.ask(subject.model(), LONG, path)
         # langchain's SummarizationMiddleware catches this type, shortens the history and tries once more.
         if outcome.error is not None and not isinstance(outcome.error, ContextOverflowError):
-            raise Failed(f"{path} of 1 MB raised {shown(outcome.error)}", "an answer, or ContextOverflowError")
+            raise Failed(f"{path} of 1 MB raised {error_text(outcome.error)}", "an answer, or ContextOverflowError")
         if outcome.seconds > PROMPT_S:
             raise Failed(f"{path} of 1 MB took {outcome.seconds:.1f} s", f"less than {PROMPT_S:g} s")
         slowest = max(slowest, outcome.seconds)

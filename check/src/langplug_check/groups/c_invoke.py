@@ -10,7 +10,7 @@ from langchain_core.messages.block_translators import get_translator
 
 from langplug_backend import Reply, Tokens
 from langplug_check.groups._runs import WHOLE
-from langplug_check.paths import Outcome, PathName, beta_allowed, shown
+from langplug_check.paths import Outcome, PathName, allow_beta, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Advisory, Failed, NotApplicable
@@ -97,7 +97,9 @@ def usage_adds_up(subject: Subject) -> str:
         nulls = Reply(text="Hello.", usage_mode="none", extra={"usage": _NULL_USAGE})
         outcome = subject.ask(subject.says(nulls))
         if outcome.error is not None:
-            raise Failed(f"the server reports null for part of the usage, and invoke raised {shown(outcome.error)}")
+            raise Failed(
+                f"the server reports null for part of the usage, and invoke raised {error_text(outcome.error)}"
+            )
         _check_reported(outcome)
     return f"{_USED.input} and {_USED.output} tokens, as reported"
 
@@ -198,7 +200,7 @@ def provider_fits(subject: Subject) -> str:
         try:
             named, plain = _texts_by_kind(message), _texts_by_kind(unnamed)
         except Exception as error:
-            raise Failed(f"with model_provider={provider!r}, content_blocks raises {shown(error)}") from error
+            raise Failed(f"with model_provider={provider!r}, content_blocks raises {error_text(error)}") from error
         with_it = f"with model_provider={provider!r}, content_blocks"
         if named["text"] != str(message.text):
             raise Failed(f"{with_it} say {named['text']!r}", repr(str(message.text)))
@@ -236,11 +238,11 @@ def survives_json(subject: Subject) -> None:
         message = outcome.answer
         try:
             json.dumps(message.response_metadata)
-            with beta_allowed():
+            with allow_beta():
                 loaded = loads(dumps(message), allowed_objects=[AIMessage])
         except Exception as error:
             raise Failed(
-                f"the message of {outcome.path} does not survive: {shown(error)}", "plain JSON data"
+                f"the message of {outcome.path} does not survive: {error_text(error)}", "plain JSON data"
             ) from error
         if loaded != message:
             before = message.model_dump()
@@ -268,7 +270,7 @@ def empty_answer(subject: Subject) -> None:
     problems = []
     for outcome in subject.each_path(lambda: subject.says("")):
         if outcome.message is None:
-            problems.append(f"{outcome.path} raised {shown(outcome.error)}")
+            problems.append(f"{outcome.path} raised {error_text(outcome.error)}")
         elif outcome.text or outcome.message.text or not isinstance(outcome.message, AIMessage):
             problems.append(f"{outcome.path} gave {outcome.message!r:.100}")
     if problems:

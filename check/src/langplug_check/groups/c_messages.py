@@ -21,7 +21,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
 )
 
-from langplug_check.paths import BUGS, PATHS, shown
+from langplug_check.paths import BUGS, PATHS, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotObserved
@@ -60,14 +60,16 @@ def no_messages(subject: Subject) -> str:
         if outcome.error is None:
             raise Failed(f"{call} was answered with {outcome.text!r:.60}", "an error")
         if isinstance(outcome.error, (*BUGS, TypeError)) or not str(outcome.error).strip():
-            raise Failed(f"{call} raised {shown(outcome.error)}", "an error that says what is missing: a ValueError")
+            raise Failed(
+                f"{call} raised {error_text(outcome.error)}", "an error that says what is missing: a ValueError"
+            )
         # Raised within the run: a check in `invoke` itself would leave no trace of the call.
         if outcome.recorder.kinds != ["start", "error"]:
             raise Failed(
                 f"{call} raised {type(outcome.error).__name__}, and callbacks saw {outcome.recorder.kinds}",
                 "['start', 'error']",
             )
-        errors.append(shown(outcome.error))
+        errors.append(error_text(outcome.error))
     return errors[0]
 
 
@@ -178,7 +180,7 @@ def legal_histories(subject: Subject) -> str:
     for name, history in SHAPES.items():
         outcome = subject.ask(model, copy.deepcopy(list(history)))
         if outcome.error is not None:
-            problems.append(f"{name} raised {shown(outcome.error):.110}")
+            problems.append(f"{name} raised {error_text(outcome.error):.110}")
         elif not subject.lacks("requests") and (loss := _loss(subject, history)):
             problems.append(f"{name} {loss}")
     if problems:
@@ -247,8 +249,10 @@ def strange_messages(subject: Subject) -> str:
         # ChatAnthropic raises KeyError('remove') here: the word alone explains nothing, so bugs are no refusals.
         words = str(outcome.error).casefold()
         if isinstance(outcome.error, BUGS) or (word not in words and "type" not in words and "role" not in words):
-            raise Failed(f"a history with a {name} raised {shown(outcome.error)}", "an error that says what is wrong")
-        refusal = refusal or shown(outcome.error)
+            raise Failed(
+                f"a history with a {name} raised {error_text(outcome.error)}", "an error that says what is wrong"
+            )
+        refusal = refusal or error_text(outcome.error)
     return refusal
 
 
@@ -295,7 +299,7 @@ def nothing_dropped(subject: Subject) -> str:
             exchange = subject.exchanges[-1]
             arrived = repr(exchange.request if subject.lacks("backend") else exchange.body)
             (forwarded if data in arrived else dropped).append(name)
-        elif subject.voice.name == "echo":
+        elif subject.driver.name == "echo":
             (forwarded if data in repr(outcome.message) else dropped).append(name)
         else:
             unseen.append(name)
@@ -382,7 +386,7 @@ def fed_back(subject: Subject) -> None:
             outcome = subject.ask(model, [HumanMessage("What is one?"), answer, HumanMessage("And two?")])
             texts = [said.text for said in _last_messages(subject) if ROLES.get(said.role) == "ai"]
             if outcome.error is not None:
-                problems.append(f"{path} with output_version={version!r}: {shown(outcome.error)!r:.80}")
+                problems.append(f"{path} with output_version={version!r}: {error_text(outcome.error)!r:.80}")
             elif texts[:1] != [_SPOKEN]:
                 arrived = texts[0] if texts else "no message of the model's"
                 problems.append(f"{path} with output_version={version!r}: {arrived!r:.80}")

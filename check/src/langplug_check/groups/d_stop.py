@@ -8,7 +8,7 @@ from typing import Any
 
 from langplug_backend import Reply
 from langplug_check.groups._streams import streaming_paths
-from langplug_check.paths import Outcome, PathName, shown
+from langplug_check.paths import Outcome, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -151,7 +151,7 @@ def _calls_with_constructor_stop(
         except NotObserved:
             raise
         except Exception as error:
-            raise NotApplicable(f"its constructor takes no stop strings, see A02: {shown(error)}") from error
+            raise NotApplicable(f"its constructor takes no stop strings, see A02: {error_text(error)}") from error
 
     at_stop = case.cut(case.stop)
     of_model, model = made_with(case.stop)
@@ -220,7 +220,7 @@ def _check_text(outcome: Outcome, call: str, allowed: Collection[str]) -> None:
     """Fail unless the answer, both as it arrived and as a whole, is one of the allowed texts."""
     expected = " or ".join(repr(text) for text in dict.fromkeys(allowed))
     if outcome.error is not None:
-        raise Failed(f"{outcome.path} {call} raised {shown(outcome.error)}", expected)
+        raise Failed(f"{outcome.path} {call} raised {error_text(outcome.error)}", expected)
     for text in (outcome.text, str(outcome.answer.text)):
         if text not in allowed:
             raise Failed(f"{outcome.path} {call} gave {text!r}", expected)

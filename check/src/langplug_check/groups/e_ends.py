@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration
 
 from langplug_backend import Fault, Reply
 from langplug_check.groups._streams import first_text, first_text_async, streaming_paths
-from langplug_check.paths import PathName, shown
+from langplug_check.paths import PathName, error_text
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
@@ -181,7 +181,7 @@ def _check_error(which: str, error: BaseException | None, text: str, recorder: R
     if error is None:
         raise Failed(f"{which}: no error, and {text!r} is given as the whole answer", "an error")
     if recorder.kinds != ["start", "error"]:
-        raise Failed(f"{which}: {shown(error)}; callbacks saw {', '.join(recorder.kinds)}", "start, error")
+        raise Failed(f"{which}: {error_text(error)}; callbacks saw {', '.join(recorder.kinds)}", "start, error")
 
 
 # --- switched off ---

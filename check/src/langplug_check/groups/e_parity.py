@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 
 from langplug_backend import Reply, Tokens
 from langplug_check.groups._streams import kinds_of_answers, streamed_chunks
-from langplug_check.paths import shown
+from langplug_check.paths import error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -184,7 +184,7 @@ def streaming_inside(subject: Subject) -> None:
     except NotObserved:
         raise
     except Exception as error:
-        raise Failed(f"{subject.cls.__name__}(streaming=True) raised {shown(error)}", "a model") from error
+        raise Failed(f"{subject.cls.__name__}(streaming=True) raised {error_text(error)}", "a model") from error
     # `BaseChatModel._should_stream` reads the field, and takes a streaming handler for the same: this is how to get
     # the implicit stream without an event loop.
     for path in ("invoke", "ainvoke"):
@@ -260,7 +260,7 @@ def adds_up_in_any_way(subject: Subject) -> None:
         try:
             at_once = first + rest  # as `generate_from_stream` does, for `invoke` by way of a stream
         except Exception as error:
-            raise Failed(f"{which}: a + [b, c] raised {shown(error)}", "what a + b + c gives") from error
+            raise Failed(f"{which}: a + [b, c] raised {error_text(error)}", "what a + b + c gives") from error
         differing = [name for name, value in one_by_one.model_dump().items() if at_once.model_dump()[name] != value]
         if differing:
             name = differing[0]

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage
 
 from langplug_backend import Reply
 from langplug_check.groups._streams import first_text, first_text_async, kinds_of_answers, streamed_chunks
-from langplug_check.paths import PathName, added_up, shown
+from langplug_check.paths import PathName, collect_stream, error_text
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
@@ -207,11 +207,11 @@ def with_and_without(subject: Subject) -> None:
 
     def texts(call: str, *managers: Any) -> dict[str, str]:
         try:
-            return {name: added_up(chunks)[0] for name, chunks in _hook_chunks(subject, *managers)}
+            return {name: collect_stream(chunks)[0] for name, chunks in _hook_chunks(subject, *managers)}
         except Failed:
             raise
         except Exception as error:
-            raise Failed(f"{call}, it raised {shown(error)}", "an answer with and without one") from error
+            raise Failed(f"{call}, it raised {error_text(error)}", "an answer with and without one") from error
 
     manager, amanager = CallbackManagerForLLMRun.get_noop_manager(), AsyncCallbackManagerForLLMRun.get_noop_manager()
     for one in (manager, amanager):

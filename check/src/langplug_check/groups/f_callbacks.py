@@ -17,7 +17,7 @@ from langplug_check.groups._runs import FOUR, own_events, own_kinds
 from langplug_check.groups._secrets import marked_keys
 from langplug_check.groups._streams import event_paths
 from langplug_check.groups._usage import SPOKEN, USED, reporting_model
-from langplug_check.paths import PathName, ask, shown
+from langplug_check.paths import PathName, ask, error_text
 from langplug_check.recorder import Event
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -129,7 +129,7 @@ def own_tokens_fit(subject: Subject) -> str:
                 problems.append(f"{outcome.path}, {kind}: the tokens join to {joined!r}, not to {outcome.text!r}")
             # Where `stream` fails as well, the `run_manager` is not the reason: then it is for other statements.
             if outcome.error is not None and subject.ask(make(), None, twin).error is None:
-                problems.append(f"{outcome.path}, {kind}: it raised {shown(outcome.error)}, and {twin} works")
+                problems.append(f"{outcome.path}, {kind}: it raised {error_text(outcome.error)}, and {twin} works")
             count += len(tokens)
     if problems:
         raise Failed("; ".join(problems))
@@ -166,7 +166,7 @@ def starts_can_be_traced(subject: Subject) -> None:
             json.dumps(value)
         except (TypeError, ValueError) as error:
             which = f"invocation_params[{name!r}] is not JSON data: " if name else ""
-            raise Failed(f"{which}{shown(error)}") from error
+            raise Failed(f"{which}{error_text(error)}") from error
     kind = model._llm_type  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a hook that each model must have
     if params.get("_type") != kind:
         raise Failed(f"invocation_params['_type'] is {params.get('_type')!r}", repr(kind))
@@ -325,7 +325,7 @@ def _check_context(subject: Subject, path: PathName) -> None:
         return SPOKEN
 
     # Only a scripted model calls `respond` from its own code; the test backend has threads of its own.
-    model = subject.says(respond) if subject.voice.name == "scripted" else subject.model()
+    model = subject.says(respond) if subject.driver.name == "scripted" else subject.model()
     subject.ask(model, None, path, config={"callbacks": [recorder]}).answer  # noqa: B018 - an error here is a failure
     seen = {**recorder.seen, **({"the model's own function": inside[-1]} if inside else {})}
     if lost := [name for name, value in seen.items() if value != "Ann"]:

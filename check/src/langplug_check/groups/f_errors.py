@@ -15,9 +15,9 @@ from langchain_core.exceptions import (
 
 from langplug_backend import Backend, Fault
 from langplug_backend.server import Urls
-from langplug_check.drivers import WireVoice
+from langplug_check.drivers import WireDriver
 from langplug_check.groups._runs import FOUR, own_events, own_kinds
-from langplug_check.paths import Outcome, PathName, shown
+from langplug_check.paths import Outcome, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotObserved
@@ -69,7 +69,9 @@ def one_error_for_all(subject: Subject) -> str:
         types[outcome.path] = type(cast("BaseException", outcome.error))
         reported = own_events(outcome.recorder)[-1].value
         if type(reported) is not type(outcome.error):
-            raise Failed(f"{outcome.path} raised {shown(outcome.error)}, and on_llm_error got {shown(reported)}")
+            raise Failed(
+                f"{outcome.path} raised {error_text(outcome.error)}, and on_llm_error got {error_text(reported)}"
+            )
     if len(set(types.values())) > 1:
         raise Failed(f"status 500 raises {_types_text(types)}", "the same type on every path")
     return f"{types['invoke'].__name__} on every path"
@@ -153,14 +155,12 @@ def overflow_is_typed(subject: Subject) -> None:
     outcomes = _outcomes(subject, Fault(kind="context_overflow"), FOUR)
     wrong = [outcome for outcome in outcomes if not isinstance(outcome.error, ContextOverflowError)]
     if wrong:
-        types: dict[PathName, type[BaseException]] = {
-            outcome.path: type(cast("BaseException", outcome.error)) for outcome in wrong
-        }
-        raise Failed(f"a prompt that is too long raises {_types_text(types)}: {shown(wrong[0].error)}")
+        types = {outcome.path: type(cast("BaseException", outcome.error)) for outcome in wrong}
+        raise Failed(f"a prompt that is too long raises {_types_text(types)}: {error_text(wrong[0].error)}")
     # Both are status 400: a class that goes by the status alone makes agents summarise for every mistake.
     for outcome in _outcomes(subject, Fault(kind="invalid_request"), _ONE_OF_EACH):
         if isinstance(outcome.error, ContextOverflowError):
-            raise Failed(f"{outcome.path}: a request that is wrong in another way raised {shown(outcome.error)}")
+            raise Failed(f"{outcome.path}: a request that is wrong in another way raised {error_text(outcome.error)}")
 
 
 FAST_S = 4.0
@@ -186,8 +186,8 @@ def unreachable_backend(subject: Subject) -> None:
     subject.ask(subject.model()).answer  # noqa: B018 - the first call imports the client, which must not be timed
     wrong: dict[PathName, type[BaseException]] = {}
     error: BaseException | None = None
-    voice = subject.voice
-    assert isinstance(voice, WireVoice)
+    voice = subject.driver
+    assert isinstance(voice, WireDriver)
     # Bound, and not listening: a port that was merely free might be taken by another process meanwhile.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -197,11 +197,13 @@ def unreachable_backend(subject: Subject) -> None:
             if outcome.error is None:
                 raise NotObserved("it cannot be pointed at another server: it got an answer all the same")
             if outcome.seconds > FAST_S:
-                raise Failed(f"{path} raised {shown(outcome.error)} after {outcome.seconds:.1f} s", "an error at once")
+                raise Failed(
+                    f"{path} raised {error_text(outcome.error)} after {outcome.seconds:.1f} s", "an error at once"
+                )
             if not isinstance(outcome.error, ModelConnectionError):
                 wrong[path], error = type(outcome.error), outcome.error
     if wrong:
-        raise Failed(f"a closed port raises {_types_text(wrong)}: {shown(error)}", "ModelConnectionError")
+        raise Failed(f"a closed port raises {_types_text(wrong)}: {error_text(error)}", "ModelConnectionError")
 
 
 class _Nowhere(Urls):

@@ -14,7 +14,7 @@ from langplug_check.groups._runs import own_kinds
 from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import add, multiply
 from langplug_check.groups._usage import SPOKEN, is_same_usage, reporting_model, usage_text
-from langplug_check.paths import beta_allowed, shown
+from langplug_check.paths import allow_beta, error_text
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
@@ -138,7 +138,7 @@ def older_events(subject: Subject) -> None:
     try:
         events = run(_model_events(subject.model(), subject.prompt, "v1"), alone=False)
     except Exception as error:
-        raise Failed(f"astream_events(version='v1') raised {shown(error)}", "the events of the answer") from error
+        raise Failed(f"astream_events(version='v1') raised {error_text(error)}", "the events of the answer") from error
     # Version 1 has no `parent_ids`: the first run is the model's own.
     first = events[0]["run_id"] if events else None
     _check_one_run("astream_events(version='v1')", [event for event in events if event["run_id"] == first])
@@ -153,7 +153,7 @@ def older_events(subject: Subject) -> None:
     try:
         state = run(read_log(), alone=False)
     except Exception as error:
-        raise Failed(f"astream_log raised {shown(error)}", "a log that ends with the answer") from error
+        raise Failed(f"astream_log raised {error_text(error)}", "a log that ends with the answer") from error
     final = state.get("final_output")
     streamed = "".join(str(getattr(one, "text", one)) for one in state.get("streamed_output", ()))
     if not isinstance(final, BaseMessage):
@@ -190,7 +190,7 @@ def events_of_version_3(subject: Subject) -> str:
     """Collect the events of one call, and compare the message with that of `invoke`."""
     if "v3" not in subject.paths:
         raise NotApplicable("it streams only asynchronously: see F15")
-    with beta_allowed():
+    with allow_beta():
         stream = reporting_model(subject).stream_events(subject.prompt, version="v3")
         events = list(stream)
         message = stream.output
@@ -242,12 +242,12 @@ def async_events_of_version_3(subject: Subject) -> str:
     """Collect the events of one call; then close another one after its first piece."""
 
     async def collect(model: Any) -> tuple[list[Any], AIMessage]:
-        with beta_allowed():
+        with allow_beta():
             async with await model.astream_events(subject.prompt, version="v3") as stream:
                 return [event async for event in stream], await stream.output
 
     async def leave(model: Any, recorder: Recorder) -> None:
-        with beta_allowed():
+        with allow_beta():
             stream = await model.astream_events(subject.prompt, {"callbacks": [recorder]}, version="v3")
             async for _ in stream.text:
                 break

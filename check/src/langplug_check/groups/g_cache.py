@@ -12,7 +12,7 @@ from langplug_backend import Call, Reply, Tokens
 from langplug_check.groups._addresses import ADDRESS
 from langplug_check.groups._runs import WHOLE
 from langplug_check.groups._tools import add, multiply
-from langplug_check.paths import BUGS, PathName, beta_allowed, shown
+from langplug_check.paths import BUGS, PathName, allow_beta, error_text
 from langplug_check.recorder import global_cache
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -154,10 +154,10 @@ def cached_survives_json(subject: Subject) -> None:
 def _check_round_trip(name: str, generation: Any) -> None:
     kind = type(generation.message) if isinstance(generation, ChatGeneration) else AIMessage
     try:
-        with beta_allowed():
+        with allow_beta():
             loaded: Any = loads(dumps(generation), allowed_objects=[ChatGeneration, kind])
     except Exception as error:
-        raise Failed(f"{name} does not survive loads(dumps(...)): {shown(error)}", "plain JSON data") from error
+        raise Failed(f"{name} does not survive loads(dumps(...)): {error_text(error)}", "plain JSON data") from error
     if loaded == generation:
         return
     # Say which field: of the message, if that is what differs; otherwise of the generation, such as `generation_info`.
@@ -244,5 +244,5 @@ def cache_is_obeyed(subject: Subject) -> None:
         if outcome.error is None:
             raise Failed(f"{path} with cache=True, without a global cache, gave {outcome.text!r:.60}", "ValueError")
         if isinstance(outcome.error, BUGS):
-            error = shown(outcome.error)
+            error = error_text(outcome.error)
             raise Failed(f"{path} with cache=True, without a global cache, raised {error}", "ValueError")

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 
 from langplug_backend import Call, Reply
 from langplug_check.groups._tools import OFFERED, whole_call
-from langplug_check.paths import PATHS, STREAMED, Outcome, PathName, shown
+from langplug_check.paths import PATHS, STREAMED, Outcome, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable
@@ -215,7 +215,7 @@ def _is_completed(outcome: Outcome, args: str) -> bool:
     events does not, so there it is the model's fault.
     """
     if outcome.error is not None:
-        raise Failed(f"{outcome.path} raised {shown(outcome.error)} for the arguments {args!r}", "an invalid call")
+        raise Failed(f"{outcome.path} raised {error_text(outcome.error)} for the arguments {args!r}", "an invalid call")
     message = outcome.answer
     if outcome.path in ("stream", "astream") and args == _CUT and _calls(message) == [("add", _ADD)]:
         return True

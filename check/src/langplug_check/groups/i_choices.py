@@ -18,7 +18,7 @@ from langplug_check.groups._tools import (
     tool_model,
     tool_names,
 )
-from langplug_check.paths import BUGS, PathName, shown
+from langplug_check.paths import BUGS, PathName, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -73,7 +73,7 @@ class _Sent:
 
     @property
     def text(self) -> str:
-        return f"arrives as {self.word}" if self.error is None else f"ends in {shown(self.error)}"
+        return f"arrives as {self.word}" if self.error is None else f"ends in {error_text(self.error)}"
 
 
 @statement(
@@ -176,13 +176,13 @@ def _check_effect(subject: Subject, choice: str, path: PathName) -> str:
         except BUGS:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal is an answer here
-            refusal = refusal or f"tool_choice={choice!r} is refused: {shown(error)}"
+            refusal = refusal or f"tool_choice={choice!r} is refused: {error_text(error)}"
             continue
         outcome = subject.ask(bound, None, path)
         # An error at the call is a refusal if it means to be one: a forced call that did not come, and says so.
         types = ModelError | ValueError | NotImplementedError
         if choice != "none" and isinstance(outcome.error, types) and "tool" in str(outcome.error):
-            return f"tool_choice={choice!r} has no effect, and an error says so: {shown(outcome.error)}"
+            return f"tool_choice={choice!r} has no effect, and an error says so: {error_text(outcome.error)}"
         called = [str(call["name"]) for call in outcome.answer.tool_calls]
         first = str(function_of(tools[0])["name"])
         expected = {"none": [], "any": [first]}.get(choice, [choice])

@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.tools import StructuredTool
 
 from langplug_backend import ChatRequest, Reply
-from langplug_check.groups._tools import NO_CALL, OFFERED, add, last_exchange, request_in, whole_call
-from langplug_check.paths import BUGS, shown
+from langplug_check.groups._tools import NO_CALL, OFFERED, add, request_in, last_exchange, whole_call
+from langplug_check.paths import BUGS, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
 from langplug_check.verdicts import Failed, NotObserved
@@ -127,7 +127,7 @@ def without_tools(subject: Subject) -> str:
     except BUGS:
         raise
     except Exception as error:  # noqa: BLE001 - a refusal is an answer here
-        return f"parallel_tool_calls=False is refused: {shown(error)}"
+        return f"parallel_tool_calls=False is refused: {error_text(error)}"
     # The test backend makes both calls whatever it is asked: the wish in the request is enough. In OpenAI's API it is
     # `parallel_tool_calls`, in Anthropic's it is in `tool_choice`.
     body = last_exchange(subject).body
@@ -193,7 +193,7 @@ def agents_finish(subject: Subject) -> None:
             else:
                 text = str(agent.invoke(question, config)["messages"][-1].text)
         except Exception as error:
-            raise Failed(f"by {path}, the agent raised {shown(error)}") from error
+            raise Failed(f"by {path}, the agent raised {error_text(error)}") from error
         if calls != [(1, 2)]:
             raise Failed(f"by {path}, the agent's tool was called with {calls}", "[(1, 2)]")
         if text != _SUM:

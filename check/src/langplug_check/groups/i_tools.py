@@ -22,7 +22,7 @@ from langplug_check.groups._tools import (
     tool_model,
     tool_names,
 )
-from langplug_check.paths import BUGS, beta_allowed, shown
+from langplug_check.paths import BUGS, allow_beta, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, tool_calling_of
 from langplug_check.verdicts import Failed
@@ -77,7 +77,7 @@ def bind_tools(self, tools, *, tool_choice=None, **kwargs):
 def binds_every_kind(subject: Subject) -> str:
     """Bind a tool of each kind and ask; where requests are seen, look for its name and its argument in them."""
     # The kinds that the signature of `BaseChatModel.bind_tools` names; `convert_to_openai_tool` takes them all.
-    with beta_allowed():
+    with allow_beta():
         runnable: Any = RunnableLambda(str)
         as_tool = runnable.as_tool(arg_types={"city": str}, name="forecast")
     kinds: list[tuple[str, str, Any]] = [
@@ -102,10 +102,10 @@ def _bind_problem(subject: Subject, kind: str, name: str, tool: Any) -> str:
     try:
         bound = tool_model(subject).bind_tools([given])
     except Exception as error:  # noqa: BLE001 - it is part of the report
-        return f"{kind} is refused ({shown(error)})"
+        return f"{kind} is refused ({error_text(error)})"
     outcome = subject.ask(bound)
     if outcome.error is not None:
-        return f"with {kind}, invoke raised {shown(outcome.error)}"
+        return f"with {kind}, invoke raised {error_text(outcome.error)}"
     if not subject.lacks("requests"):
         request = last_request(subject)
         if tool_names(request) != [name]:
@@ -123,7 +123,7 @@ def _side_effects(subject: Subject) -> Iterator[str]:
         # `create_agent` binds an empty list for an agent with a response format and no tools.
         bound, empty = model.bind_tools([OFFERED[0]]), model.bind_tools([])
     except Exception as error:  # noqa: BLE001 - it is part of the report
-        yield f"an empty list of tools is refused ({shown(error)})"
+        yield f"an empty list of tools is refused ({error_text(error)})"
         return
     if bound is model or not isinstance(bound, Runnable):
         yield f"bind_tools returns {'the model itself' if bound is model else type(bound).__name__}, not a new Runnable"
@@ -132,7 +132,7 @@ def _side_effects(subject: Subject) -> Iterator[str]:
     for which, runnable in (("after a bind_tools, the model itself", model), ("bind_tools([])", empty)):
         outcome = subject.ask(runnable)
         if outcome.error is not None:
-            yield f"{which} raised {shown(outcome.error)}"
+            yield f"{which} raised {error_text(outcome.error)}"
         elif not subject.lacks("requests") and (names := tool_names(last_request(subject))):
             yield f"{which} offers the tools {names}"
 
@@ -187,7 +187,7 @@ def tools_arrive_whole(subject: Subject) -> str:
         except BUGS:
             raise
         except Exception as error:  # noqa: BLE001 - a refusal is an answer here
-            return f"strict={strict} is refused: {shown(error)}"
+            return f"strict={strict} is refused: {error_text(error)}"
         exchange = last_exchange(subject)
         tool = request_in(exchange).tools[0]
         # OpenAI's API has it inside of "function", others beside the name, which is the same level there.

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langplug_backend import ChatRequest, Reply
 from langplug_check.groups._schemas import BO, METHODS, PROMPT, WITH_STRUCTURED_OUTPUT, Person, Target, target_of
 from langplug_check.groups._tools import function_of, whole_call
-from langplug_check.paths import shown
+from langplug_check.paths import error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed
@@ -106,7 +106,9 @@ def _raw(chain: Any, which: str) -> Mapping[str, Any]:
     try:
         given = chain.invoke(PROMPT)
     except Exception as error:
-        raise Failed(f"with include_raw=True, {which} raised {shown(error)}", "the error in parsing_error") from error
+        raise Failed(
+            f"with include_raw=True, {which} raised {error_text(error)}", "the error in parsing_error"
+        ) from error
     if not isinstance(given, Mapping) or set(given) != {"raw", "parsed", "parsing_error"}:
         raise Failed(f"with include_raw=True, {which} gives {given!r}", "a dict of raw, parsed and parsing_error")
     if not isinstance(given["raw"], AIMessage):

@@ -23,8 +23,8 @@ from langplug_check.groups._schemas import (
 )
 from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import request_in
-from langplug_check.paths import BUGS, beta_allowed, shown
-from langplug_check.process.loop import on_one_loop
+from langplug_check.paths import BUGS, PathName, allow_beta, error_text
+from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.prompts import find_schema
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
@@ -78,9 +78,9 @@ def objects_of_schemas(subject: Subject) -> None:
     # Of a stream the last value counts: parsers give what they have so far, which grows.
     paths: Mapping[str, Callable[[Any], Any]] = {
         "invoke": lambda chain: chain.invoke(PROMPT),
-        "ainvoke": lambda chain: on_one_loop(chain.ainvoke(PROMPT)),
+        "ainvoke": lambda chain: run_on_shared_loop(chain.ainvoke(PROMPT)),
         "stream": lambda chain: [None, *chain.stream(PROMPT)][-1],
-        "astream": lambda chain: [None, *on_one_loop(read(chain))][-1],
+        "astream": lambda chain: [None, *run_on_shared_loop(read(chain))][-1],
     }
     # langchain-tests calls its check of the result in six cases without `assert`: there any result passes.
     for kind, schema, expected in _SCHEMAS:
@@ -88,7 +88,7 @@ def objects_of_schemas(subject: Subject) -> None:
             try:
                 value = ask(subject.gives(BO).with_structured_output(schema))
             except Exception as error:
-                raise Failed(f"{kind}: {path} raised {shown(error)}", f"{expected!r}") from error
+                raise Failed(f"{kind}: {path} raised {error_text(error)}", f"{expected!r}") from error
             if type(value) is not type(expected) or value != expected:
                 raise Failed(f"{kind}: {path} gave {value!r}", f"{expected!r}", blame=_blame(subject, path))
 
@@ -142,7 +142,7 @@ def _method_verdict(subject: Subject, method: str) -> tuple[Literal["right", "wa
         try:
             chain = _giving_model(subject).with_structured_output(Person, method=method)
         except BUGS as error:
-            return "wrong", f"raises {shown(error)}, which is not a refusal"
+            return "wrong", f"raises {error_text(error)}, which is not a refusal"
         except Exception:  # noqa: BLE001 - a refusal is an answer here
             return "right", "is refused"
     warning = next((str(one.message) for one in caught if method in str(one.message)), None)
@@ -170,8 +170,7 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
     if subject.exchanges:
         request = request_in(subject.exchanges[0])
         params = json.dumps(dict(request.params), default=str)
-        # A model in this process may ask in the prompt. It does so in its own words, so only what it cannot do without
-        # is looked for: the schema, by its mark, or the word JSON.
+        # A model in this process may ask in the prompt, in its own words: only the schema in it is looked for.
         prompt = " ".join(said.text for said in request.messages) if subject.lacks("backend") else ""
         used: set[Method] = {"function_calling"} if request.tools else set()
         if MARK in params or (MARK in prompt and not request.tools):
@@ -181,7 +180,7 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
         if method not in used:
             return f"is swapped: the request uses {' and '.join(sorted(used)) or 'a plain question'}"
     if error is not None:
-        return f"is accepted, and invoke raises {shown(error)}"
+        return f"is accepted, and invoke raises {error_text(error)}"
     return f"gives {value!r}" if value != Person(**BO) else ""
 
 
@@ -213,7 +212,7 @@ def options_of_structured_output(subject: Subject) -> str:
             chain = target.chain(_giving_model(subject), strict=strict)
             value = None if subject.lacks("replies") else chain.invoke(PROMPT)
         except Exception as error:
-            raise Failed(f"with_structured_output(strict={strict}) raised {shown(error)}") from error
+            raise Failed(f"with_structured_output(strict={strict}) raised {error_text(error)}") from error
         if value is not None and value != target.expected:
             raise Failed(f"with_structured_output(strict={strict}) gave {value!r}", repr(target.expected))
     summary = _fate_of_unknown_keyword(subject, target)
@@ -223,7 +222,7 @@ def options_of_structured_output(subject: Subject) -> str:
     outcome = subject.ask(target.chain(_giving_model(subject)), PROMPT, config={"callbacks": [recorder]})
     starts = recorder.of("start")
     if not starts:
-        raise Failed(f"no start of a run was reported to a handler; {shown(outcome.error)}")
+        raise Failed(f"no start of a run was reported to a handler; {error_text(outcome.error)}")
     options = starts[0].more.get("options") or {}
     traced = options.get("ls_structured_output_format")
     if not isinstance(traced, Mapping) or not traced.get("schema"):
@@ -241,10 +240,10 @@ def _fate_of_unknown_keyword(subject: Subject, target: Target) -> str:
         raise
     except Exception as error:
         if _UNKNOWN in str(error):
-            return f"an unknown keyword is refused: {shown(error)}"
+            return f"an unknown keyword is refused: {error_text(error)}"
         if subject.lacks("replies"):
             return "a refusal of an unknown keyword cannot be told from other errors"
-        raise Failed(f"an unknown keyword ends in {shown(error)}", f"an error that names {_UNKNOWN}") from error
+        raise Failed(f"an unknown keyword ends in {error_text(error)}", f"an error that names {_UNKNOWN}") from error
     if not subject.lacks("requests") and _UNKNOWN in str(subject.exchanges[0].body):
         return "an unknown keyword is sent to the backend"
     raise Failed(f"with_structured_output(schema, {_UNKNOWN}='kept?') is accepted, and the argument is gone")
@@ -270,10 +269,10 @@ def events_of_structured_output(subject: Subject) -> str:
     target = target_of(subject)
 
     async def read(chain: Any) -> list[Any]:
-        with beta_allowed():
+        with allow_beta():
             return [event async for event in chain.astream_events(PROMPT, version="v2")]
 
-    events = on_one_loop(read(target.chain(subject.gives(BO))))
+    events = run_on_shared_loop(read(target.chain(subject.gives(BO))))
     kinds = [event["event"] for event in events]
     for kind in ("on_chat_model_start", "on_chat_model_end"):
         if kinds.count(kind) != 1:

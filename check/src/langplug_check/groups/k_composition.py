@@ -13,8 +13,8 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda
 
 from langplug_backend import ChatRequest, Fault, Reply
 from langplug_check.fields import holds, telling_fields, variants
-from langplug_check.paths import shown
-from langplug_check.process.loop import on_one_loop
+from langplug_check.paths import error_text
+from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -131,7 +131,7 @@ def composes(subject: Subject) -> None:
     recovering: Any = subject.says(Fault.status(500), "again", **without_retries)
     outcome = subject.ask(recovering.with_retry(stop_after_attempt=2, wait_exponential_jitter=False))
     if outcome.text != "again":
-        got = shown(outcome.error) if outcome.error else repr(outcome.text)
+        got = error_text(outcome.error) if outcome.error else repr(outcome.text)
         raise Failed(f"with_retry, after one failure, gave {got}", "'again', from the second try")
 
 
@@ -149,7 +149,7 @@ def _check_wrappers(subject: Subject, text: str) -> None:
     for name, wrap in wrappers.items():
         outcome = subject.ask(wrap(subject.model()))
         if outcome.error is not None or outcome.text != text:
-            got = shown(outcome.error) if outcome.error else repr(outcome.text)
+            got = error_text(outcome.error) if outcome.error else repr(outcome.text)
             raise Failed(f"after {name}, invoke gave {got}", repr(text))
         if name == "with_config" and "langplug-check" not in (outcome.recorder.of("start")[0].more.get("tags") or ()):
             raise Failed("the tag of with_config(tags=...) did not reach handlers", "the tag")
@@ -167,7 +167,7 @@ def _batch(model: Any, name: str, prompts: Sequence[str], config: Any = None, **
     """The results of `batch` or `abatch`."""
     if name == "batch":
         return list(model.batch(list(prompts), config, **kwargs))
-    return list(on_one_loop(model.abatch(list(prompts), config, **kwargs)))
+    return list(run_on_shared_loop(model.abatch(list(prompts), config, **kwargs)))
 
 
 @statement(
@@ -208,7 +208,9 @@ def _check_order(make: Callable[[], Any], prompts: Sequence[str], failing: int |
         except Exception as error:
             if failing is None:
                 raise
-            raise Failed(f"{name}(..., return_exceptions=True) raised {shown(error)}", "it among the results") from None
+            raise Failed(
+                f"{name}(..., return_exceptions=True) raised {error_text(error)}", "it among the results"
+            ) from None
         texts = [None if isinstance(result, Exception) else result.text for result in results]
         if texts != alone:
             raise Failed(f"{name}({list(prompts)!r}) gave {texts!r}", repr(alone))

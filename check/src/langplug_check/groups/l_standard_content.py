@@ -10,7 +10,7 @@ from langplug_backend import Call, Reply
 from langplug_check.groups._environment import environment
 from langplug_check.groups._runs import CHUNKED, FOUR
 from langplug_check.groups._tools import add
-from langplug_check.paths import Outcome, shown
+from langplug_check.paths import Outcome, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable
@@ -125,7 +125,7 @@ def standard_history(subject: Subject) -> None:
     ]
     outcome = subject.ask(subject.model(), history)
     if outcome.error is not None:
-        raise Failed(f"a history with a standard message raised {shown(outcome.error)}", "an answer")
+        raise Failed(f"a history with a standard message raised {error_text(outcome.error)}", "an answer")
     body = subject.exchanges[-1].body
     if not isinstance(body, Mapping) or "messages" not in body:
         raise NotApplicable("the request has no messages that could be read")

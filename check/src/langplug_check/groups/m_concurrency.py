@@ -12,7 +12,7 @@ from typing import Any
 from langplug_backend import ChatRequest, Reply
 from langplug_check.groups._concurrency import WAIT_S, error_chain
 from langplug_check.groups._streams import first_text_async
-from langplug_check.paths import PATHS, PathName, beta_allowed
+from langplug_check.paths import PathName, allow_beta, call_model
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed
@@ -70,7 +70,7 @@ def _crowd(subject: Subject, count: int) -> _Crowd:
     if not subject.lacks("replies"):
         return _Crowd(model=subject.says(repeat), expected={text: text for text in texts}, prompts=texts)
     model = subject.real()
-    if subject.voice.name == "echo":
+    if subject.driver.name == "echo":
         return _Crowd(model=model, expected={text: text for text in texts}, prompts=texts)
     expected = {subject.prompt: subject.answer()}
     seconds = subject.ask(model).seconds
@@ -80,8 +80,8 @@ def _crowd(subject: Subject, count: int) -> _Crowd:
 
 def _answer(model: Any, path: PathName, prompt: str) -> str:
     """The text of the answer by a synchronous path."""
-    with beta_allowed():
-        return PATHS[path](model, prompt, {}, {})[0]
+    with allow_beta():
+        return call_model(path, model, prompt)[0]
 
 
 async def _ainvoke(model: Any, prompt: str) -> str:
@@ -222,7 +222,7 @@ def loop_after_loop(subject: Subject) -> str:
     # A keep-alive connection belongs to a loop that is closed by the next call: at their default settings, ChatOllama,
     # ChatMistralAI and ChatHuggingFace fail at every second call, and others hide it behind a retry. langchain-tests
     # makes a fresh model for each test.
-    with subject.apart() as place:
+    with subject.with_own_backend() as place:
         crowd, number = _crowd(place, _TURNS), 0
         for prompt in crowd.prompts:
             for name, use in uses.items():
@@ -258,7 +258,7 @@ def loops_at_once(subject: Subject) -> None:
 
     # Four threads that shared a ChatOpenAI hung or raised in four runs of five, a ChatOllama in all of them. Others
     # fail now and then: hence several rounds.
-    with subject.apart() as place, _running_loops(_LOOPS) as loops:
+    with subject.with_own_backend() as place, _running_loops(_LOOPS) as loops:
         crowd, note = _crowd(place, _LOOPS), _without_retries(place)
         for prompt in crowd.expected:
             crowd.check("invoke", _answer(crowd.model, "invoke", prompt), prompt)

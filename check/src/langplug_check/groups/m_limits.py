@@ -19,7 +19,7 @@ from langplug_check.drivers import SAID
 from langplug_check.groups._addresses import without_addresses
 from langplug_check.groups._concurrency import WAIT_S, error_chain
 from langplug_check.groups._streams import first_text_async
-from langplug_check.paths import PathName, shown
+from langplug_check.paths import PathName, error_text
 from langplug_check.recorder import Recorder
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run
@@ -193,7 +193,7 @@ async def _check_cancelled(path: str, task: "asyncio.Task[str]") -> None:
         raise Failed(f"{path} was still running {seconds:.1f} s after it was cancelled", "an end at once")
     if not task.cancelled():
         error = task.exception()
-        result = f"raised {shown(error)}" if error else f"gave {task.result()[:80]!r}"
+        result = f"raised {error_text(error)}" if error else f"gave {task.result()[:80]!r}"
         raise Failed(f"a cancelled {path} {result}", "asyncio.CancelledError")
 
 
@@ -297,8 +297,8 @@ def timeout_is_honoured(subject: Subject) -> None:
             raise
         except Exception as error:
             if not subject.takes("timeout"):
-                raise NotApplicable(f"it has no `timeout`, and says so: {shown(error)}") from error
-            raise Failed(f"timeout={_TIMEOUT_S} is refused: {shown(error)}", "seconds as a float") from error
+                raise NotApplicable(f"it has no `timeout`, and says so: {error_text(error)}") from error
+            raise Failed(f"timeout={_TIMEOUT_S} is refused: {error_text(error)}", "seconds as a float") from error
         outcome = subject.ask(model, None, path)
         if outcome.error is None:
             dropped = "" if subject.takes("timeout") else ", a parameter that it does not have and silently drops"
@@ -309,9 +309,9 @@ def timeout_is_honoured(subject: Subject) -> None:
         if not isinstance(outcome.error, ModelTimeoutError):
             # With its package: every client has a `TimeoutError` or `ReadTimeout` of its own.
             package = type(outcome.error).__module__.partition(".")[0]
-            error_text = f"{'' if package == 'builtins' else f'{package}.'}{shown(outcome.error)}"
+            described = f"{'' if package == 'builtins' else f'{package}.'}{error_text(outcome.error)}"
             raise Failed(
-                f"{path} with timeout={_TIMEOUT_S} raised {error_text} after {outcome.seconds:.1f} s",
+                f"{path} with timeout={_TIMEOUT_S} raised {described} after {outcome.seconds:.1f} s",
                 "ModelTimeoutError",
             )
 
@@ -411,7 +411,7 @@ def _noise(subject: Subject, use: Callable[[Any, str], Awaitable[Any]]) -> list[
 
     def keep(_: Any, context: Mapping[str, Any]) -> None:
         error = context.get("exception")
-        said.append(without_addresses(f"{context.get('message')}{f' ({shown(error)})' if error else ''}"))
+        said.append(without_addresses(f"{context.get('message')}{f' ({error_text(error)})' if error else ''}"))
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(keep)
@@ -424,7 +424,7 @@ def _noise(subject: Subject, use: Callable[[Any, str], Awaitable[Any]]) -> list[
         await _until(lambda: asyncio.all_tasks() <= before, _PROMPT_S)
         await asyncio.sleep(0.02)
 
-    with _unraisable_errors() as said, subject.apart() as place:
+    with _unraisable_errors() as said, subject.with_own_backend() as place:
         run(main(), 2 * WAIT_S)
         gc.collect()
     return said
@@ -435,7 +435,9 @@ def _unraisable_errors() -> Generator[list[str], None, None]:
     """What Python reports because nobody can catch it: errors in finalizers, and coroutines that were never awaited."""
     said: list[str] = []
     hook = sys.unraisablehook
-    sys.unraisablehook = lambda args: said.append(f"{args.err_msg or 'Exception ignored in'}: {shown(args.exc_value)}")
+    sys.unraisablehook = lambda args: said.append(
+        f"{args.err_msg or 'Exception ignored in'}: {error_text(args.exc_value)}"
+    )
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", RuntimeWarning)

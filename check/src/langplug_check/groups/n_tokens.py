@@ -9,8 +9,8 @@ from unittest.mock import patch
 from langchain_core.language_models import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, trim_messages
 
-from langplug_check.paths import shown
-from langplug_check.process.offline import Attempts, offline
+from langplug_check.paths import error_text
+from langplug_check.process.offline import Attempts, block_network
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed
@@ -69,7 +69,7 @@ def counts_offline(subject: Subject) -> str:
             few, many = model.get_num_tokens("Hello world."), model.get_num_tokens("Hello world. " * 50)
             in_all = model.get_num_tokens_from_messages(_MESSAGES)
         except Exception as error:  # noqa: BLE001 - any error is a failure
-            raise Failed(f"counting tokens raised {shown(error)}", "a number") from None
+            raise Failed(f"counting tokens raised {error_text(error)}", "a number") from None
     if not 0 < few < many:
         raise Failed(f"'Hello world.' has {few} tokens, and fifty of them {many}", "more tokens for more text")
     if not isinstance(in_all, int) or in_all <= 0:
@@ -93,7 +93,7 @@ def trims_offline(subject: Subject) -> None:
             kept = trim_messages(_MESSAGES, max_tokens=last, strategy="last", token_counter=model)
             whole = trim_messages(_MESSAGES, max_tokens=10**6, strategy="last", token_counter=model)
         except Exception as error:  # noqa: BLE001 - any error is a failure
-            raise Failed(f"trim_messages raised {shown(error)}", "the last messages") from None
+            raise Failed(f"trim_messages raised {error_text(error)}", "the last messages") from None
     if [message.content for message in kept] != [_MESSAGES[-1].content]:
         raise Failed(f"trimmed to {last} tokens, which the last message has, {len(kept)} messages are kept", "one")
     if len(whole) != len(_MESSAGES):
@@ -105,5 +105,5 @@ def _nothing_to_load() -> Generator[Attempts, None, None]:
     """Without a network beyond this machine, and as if `transformers` were not installed."""
     # The module itself and those of its parts that are loaded: None in `sys.modules` makes an import fail.
     absent: dict[str, Any] = dict.fromkeys(("transformers", *(n for n in sys.modules if n.startswith("transformers."))))
-    with offline() as attempts, patch.dict(sys.modules, absent):
+    with block_network() as attempts, patch.dict(sys.modules, absent):
         yield attempts

@@ -19,7 +19,7 @@ _lock = threading.Lock()
 _loops: list[asyncio.AbstractEventLoop] = []
 
 
-def on_one_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_on_shared_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine gives, on the loop that all checks share; a thread of its own runs it.
 
     Raises:

@@ -12,7 +12,7 @@ class Attempts(list[str]):
 
 
 @contextmanager
-def offline(*, loopback: bool = True) -> Generator[Attempts, None, None]:
+def block_network(*, loopback: bool = True) -> Generator[Attempts, None, None]:
     """Refuse connections and look-ups, for a moment. Those within this machine are allowed with `loopback`."""
     attempts = Attempts()
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo

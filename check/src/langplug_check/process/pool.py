@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from langplug_check.job import Identity, Order
-from langplug_check.runner import NOISE_LIMIT, failure
+from langplug_check.job import Identity, Job
+from langplug_check.runner import NOISE_LIMIT, failed_result
 from langplug_check.statement import Check
 from langplug_check.verdicts import Result
 
@@ -49,7 +49,7 @@ class Worker:
     """A process that makes the model and runs checks on it.
 
     Args:
-        order: The model.
+        job: The model.
         memory_limit: Bytes that its memory may grow by in one check.
 
     Attributes:
@@ -61,7 +61,7 @@ class Worker:
         Ended: If it does so as the model is asked what it says.
     """
 
-    def __init__(self, order: Order, *, memory_limit: int = MEMORY_LIMIT) -> None:
+    def __init__(self, job: Job, *, memory_limit: int = MEMORY_LIMIT) -> None:
         self._memory_limit = memory_limit
         self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as we; for it writes while we read elsewhere in the file
         self._heard = 0
@@ -75,7 +75,7 @@ class Worker:
         self._answers: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self._send(order)
+            self._send(job)
             answer = self._found() or self._wait(START_LIMIT_S)
         except BaseException:
             self.close()
@@ -172,8 +172,8 @@ class Worker:
 class Pool:
     """One worker at a time: the next one is made when the last has ended."""
 
-    def __init__(self, order: Order, *, memory_limit: int = MEMORY_LIMIT) -> None:
-        self._order = order
+    def __init__(self, job: Job, *, memory_limit: int = MEMORY_LIMIT) -> None:
+        self._job = job
         self._memory_limit = memory_limit
         self._worker: Worker | None = None
         self._ended: list[str] = []
@@ -182,7 +182,7 @@ class Pool:
     def worker(self) -> Worker:
         """The worker, made where there is none."""
         if self._worker is None:
-            self._worker = Worker(self._order, memory_limit=self._memory_limit)
+            self._worker = Worker(self._job, memory_limit=self._memory_limit)
         return self._worker
 
     def run(self, check: Check) -> Result:
@@ -198,7 +198,7 @@ class Pool:
         try:
             result = worker.run(check)
         except Ended as ended:
-            result = failure(check, str(ended), time.monotonic() - began, worker.noise())
+            result = failed_result(check, str(ended), time.monotonic() - began, worker.noise())
             self._ended.append(check.id)
             self.close()
         else:

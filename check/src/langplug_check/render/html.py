@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-def html(report: Findings) -> str:
+def render_html(report: Findings) -> str:
     """The report: a summary, a strip of all checks, and a table for each group whose rows open."""
     style = (files("langplug_check.render") / "report.css").read_text(encoding="utf-8")
     groups = "".join(_group(group, found) for group, found in report.groups())

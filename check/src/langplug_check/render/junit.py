@@ -9,7 +9,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Characters that XML 1.0 has no place for: https://www.w3.org/TR/xml/#charsets."""
 
 
-def junit(report: Findings) -> str:
+def render_junit(report: Findings) -> str:
     """The report. What is not the model's own failure, or was not observed, is a skipped test with its reason."""
     failures = sum(result.counts_against for result in report.results)
     suite = Element(
@@ -25,7 +25,7 @@ def junit(report: Findings) -> str:
         _case(suite, report, found)
     if report.is_mute:  # else a CI server would take it for ready
         case = SubElement(suite, "testcase", classname=report.model, name="The model answers.", time="0.000")
-        SubElement(case, "error", message=_clean(report.trouble), type="DoesNotAnswer")
+        SubElement(case, "error", message=_clean(report.error), type="DoesNotAnswer")
     indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
 

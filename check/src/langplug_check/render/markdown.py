@@ -7,7 +7,7 @@ from langplug_check.findings import Findings, Found
 from langplug_check.render.text import mark
 
 
-def markdown(report: Findings) -> str:
+def render_markdown(report: Findings) -> str:
     """The report: a table of all statements, group by group, then each failure."""
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     lines = [

@@ -36,7 +36,7 @@ class Paint:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.on and colour in _COLOURS else text
 
 
-def text(report: Findings, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
+def render_text(report: Findings, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
     """The report, at most `width` columns wide."""
     paint = Paint(colour)
     lines = [
@@ -142,7 +142,7 @@ def _labelled(label: str, value: str, paint: Paint, width: int) -> Iterator[str]
 
 def _advice(report: Findings, width: int) -> list[str]:
     """How more of a model may be seen, of which nothing is known."""
-    if report.voice not in ("plain", "echo"):
+    if report.driver not in ("plain", "echo"):
         return []
     text = (
         "If the model speaks to a server, have it speak to the test kit's own, and nearly all is observed: "

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from langplug_check.findings import Found
-from langplug_check.job import Order
-from langplug_check.needs import LACKS
+from langplug_check.job import Job
+from langplug_check.needs import UNMET
 from langplug_check.statement import GROUPS, Check
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Result, Verdict
@@ -24,7 +24,7 @@ from langplug_check.verdicts import Result, Verdict
 LIMIT_S = 240.0
 """Seconds that all cases together may take."""
 
-ORDER_VARIABLE = "LANGPLUG_STANDARD_ORDER"
+JOB_VARIABLE = "LANGPLUG_STANDARD_JOB"
 REPORT_VARIABLE = "LANGPLUG_STANDARD_REPORT"
 
 _MODULE = "from langplug_check.standard.classes import *\n"
@@ -87,16 +87,16 @@ class Prepared:
         return [_found(case) for case in json.loads(self.report.read_text(encoding="utf-8"))]
 
 
-def prepared(order: Order, folder: Path) -> Prepared:
-    """Write into `folder` what is needed to run the cases for the model of `order`."""
+def prepare(job: Job, folder: Path) -> Prepared:
+    """Write into `folder` what is needed to run the cases for the model of `job`."""
     report = folder / "report.json"
-    (folder / "order").write_bytes(pickle.dumps(order))
+    (folder / "job").write_bytes(pickle.dumps(job))
     (folder / "test_standard.py").write_text(_MODULE, encoding="utf-8")
     (folder / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
     environment = {
-        ORDER_VARIABLE: str(folder / "order"),
+        JOB_VARIABLE: str(folder / "job"),
         REPORT_VARIABLE: str(report),
-        "PYTHONPATH": os.pathsep.join(entry for entry in order.path if entry),
+        "PYTHONPATH": os.pathsep.join(entry for entry in job.path if entry),
         "LANGSMITH_TRACING": "false",
         "LANGCHAIN_TRACING_V2": "false",
     }
@@ -108,13 +108,13 @@ class StandardCases:
     """langchain-tests' cases for one model, in a process of their own that runs beside the checks.
 
     Args:
-        order: The model.
+        job: The model.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, job: Job) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="langplug-check-")
         folder = Path(self._folder.name)
-        self._prepared = prepared(order, folder)
+        self._prepared = prepare(job, folder)
         self._output = (folder / "output").open("w+b")
         self._process = subprocess.Popen(  # noqa: S603 - pytest, with what we wrote
             [sys.executable, "-m", "pytest", *self._prepared.arguments],
@@ -150,23 +150,23 @@ class StandardCases:
         self.close()
 
 
-def missing() -> str | None:
+def why_not_here() -> str | None:
     """Why the cases cannot be run here; None if they can."""
     lacking = [name for name in ("langchain_tests", "pytest") if importlib.util.find_spec(name) is None]
     return "langchain-tests is not installed: pip install langchain-tests" if lacking else None
 
 
-def not_run(reason: str) -> list[Found]:
+def report_not_run(reason: str) -> list[Found]:
     """What is reported where the cases are not run."""
     return [_nothing(reason)]
 
 
-def unseen(found: Found, trouble: str) -> Found:
+def excuse_mute_model(found: Found, error: str) -> Found:
     """A case as it was found; one that failed for nothing but the model's not answering here was not observed."""
     result = found.result
-    if not trouble or result.verdict != "fail" or trouble.partition(":")[0] not in result.observed:
+    if not error or result.verdict != "fail" or error.partition(":")[0] not in result.observed:
         return found
-    seen = replace(result, verdict="not observed", observed=f"{LACKS['answer'].reason} ({trouble})")
+    seen = replace(result, verdict="not observed", observed=f"{UNMET['answer'].reason} ({error})")
     return replace(found, result=seen)
 
 
@@ -208,10 +208,10 @@ def _check(name: str, sentence: str) -> Check:
 # --- in the process that runs them ---
 
 
-def ordered_subject() -> Subject:
+def subject_of_job() -> Subject:
     """The model of that process."""
-    order: Order = pickle.loads(Path(os.environ[ORDER_VARIABLE]).read_bytes())  # noqa: S301 - our own
-    return order.subject()
+    job: Job = pickle.loads(Path(os.environ[JOB_VARIABLE]).read_bytes())  # noqa: S301 - our own
+    return job.subject()
 
 
 def capabilities(subject: Subject) -> list[str]:

@@ -8,17 +8,17 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langplug import ChatModel
 from langplug_check.fields import MARKED_KEY
-from langplug_check.standard.cases import ordered_subject
-from langplug_check.stub_replies import clever
+from langplug_check.standard.cases import subject_of_job
+from langplug_check.stub_replies import stub_reply
 
-_SUBJECT = ordered_subject()
-_CHOSEN = "replies" in _SUBJECT.voice.offers
+_SUBJECT = subject_of_job()
+_CHOSEN = "replies" in _SUBJECT.driver.offers
 _ARGUMENTS = {name: value for name, value in _SUBJECT.arguments.items() if name != "max_retries"}  # theirs is 2
 _METHODS = "json_mode" if issubclass(_SUBJECT.cls, ChatModel) else str(signature(_SUBJECT.cls.with_structured_output))
 _FIELDS = _SUBJECT.cls.model_fields
 _VARIABLES = {name: variable for name, variable in _SUBJECT.real().lc_secrets.items() if name in _FIELDS}
 _SECRETS = {*_VARIABLES, *(_FIELDS[name].alias for name in _VARIABLES)}
-_CLASS = type(_SUBJECT.says(clever)) if _CHOSEN else _SUBJECT.cls  # last: what it says stays so
+_CLASS = type(_SUBJECT.says(stub_reply)) if _CHOSEN else _SUBJECT.cls  # last: what it says stays so
 
 
 class Declared:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from langplug_check.standard.cases import REPORT_VARIABLE, capabilities, first_sentence, ordered_subject
+from langplug_check.standard.cases import REPORT_VARIABLE, capabilities, first_sentence, subject_of_job
 
 _cases: dict[str, dict[str, Any]] = {}
 _sentences: dict[str, str] = {}
@@ -34,7 +34,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish() -> None:
     """Write it all down."""
-    able = capabilities(ordered_subject())
+    able = capabilities(subject_of_job())
     cases = [{**case, "capabilities": able} for case in _cases.values()]
     Path(os.environ[REPORT_VARIABLE]).write_text(json.dumps(cases), encoding="utf-8")
 
