@@ -121,9 +121,8 @@ def _send(subject: Subject, choice: Any, tools: Sequence[Any]) -> _Sent:
     except Exception as error:  # noqa: BLE001 - a refusal is an answer here
         return _Sent(error=error)
     outcome = subject.ask(bound)
-    if subject.lacks("requests") or not subject.exchanges:
+    if subject.lacks("requests") or outcome.error is not None:
         return _Sent(error=outcome.error)
-    # The request tells what was chosen, even if the call fails afterwards because the model was not told of the choice.
     request = request_in(subject.exchanges[0])
     word, names = request.tool_choice, tool_names(request)
     if not names:
