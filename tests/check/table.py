@@ -29,7 +29,7 @@ from langplug_check.job import Job
 from langplug_check.recipes import recipe_for
 from langplug_check.runner import capture_output, run_check
 from langplug_check.standard import cases as standard_cases
-from langplug_check.standard.cases import Prepared, prepare
+from langplug_check.standard.cases import PytestRun, prepare
 
 DOCS = Path(__file__).parents[2] / "docs"
 MARK = "<!-- statements -->\n"
@@ -83,12 +83,12 @@ def standard_failures(target: Any, recipe: Recipe | None = None) -> set[str]:
                 return {"they hang"}
             time.sleep(0.02)
         try:
-            return {found.check.id for found in cases.found() if found.result.verdict == "fail"}
+            return {found.check.id for found in cases.read_report() if found.result.verdict == "fail"}
         except (OSError, ValueError):
             return {"they cannot be run"}
 
 
-def _run_cases(cases: Prepared, output: Path) -> NoReturn:
+def _run_cases(cases: PytestRun, output: Path) -> NoReturn:
     with output.open("wb") as told:
         os.dup2(told.fileno(), 1)
         os.dup2(told.fileno(), 2)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,22 +10,25 @@ from tests.check import subjects
 
 from langplug_check import Check, ContractTests, Result, all_checks
 from langplug_check.in_pytest import report_outcome
+from langplug_check.process.launch import Program, launch
 
 ROOT = Path(__file__).parents[2]
 
 
 def outcomes(folder: Path, *args: str) -> dict[str, str]:
     """What became of each test, in a pytest of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-vv", "-rA", "-p", "no:cacheprovider", *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    program = Program(
+        module="pytest",
+        arguments=["-vv", "-rA", "-p", "no:cacheprovider", *args],
+        path=[str(ROOT), *sys.path],
+        folder=str(folder),
     )
-    lines = re.findall(r"(?m)^(PASSED|FAILED|SKIPPED|XFAIL|ERROR) (?:\[\d+\] )?(.*)$", done.stdout)
-    assert lines, done.stdout + done.stderr
+    with (folder / "output").open("w+b") as output, Path(os.devnull).open("rb") as nothing:
+        launch(program, stdin=nothing.fileno(), stdout=output.fileno(), stderr=output.fileno()).wait(60)
+        output.seek(0)
+        told = output.read().decode()
+    lines = re.findall(r"(?m)^(PASSED|FAILED|SKIPPED|XFAIL|ERROR) (?:\[\d+\] )?(.*)$", told)
+    assert lines, told
     return {rest: outcome for outcome, rest in lines}
 
 

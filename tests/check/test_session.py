@@ -76,7 +76,7 @@ def test_a_model_that_dies_now_and_then_goes_on() -> None:
 
 def test_a_model_that_dies_as_it_is_made_is_an_error() -> None:
     """What ends the process on import is told as that, with the last that was printed, and not tried in this one."""
-    with pytest.raises(Ended, match=r"importing or making .* SIGABRT.*the last that it printed: GGML_ASSERT"):
+    with pytest.raises(Ended, match=r"importing or making .* SIGABRT.*the last line that it printed: GGML_ASSERT"):
         check("tests.check.aborts_on_import:model", only=MADE)
 
 

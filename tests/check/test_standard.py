@@ -14,7 +14,7 @@ def test_its_cases_are_a_group_of_the_report() -> None:
     assert "pass" == found["T:test_invoke"].result.verdict
     assert "Test to verify that `model.invoke(simple_message)` works." == found["T:test_invoke"].check.statement
     assert "not applicable" == found["T:test_tool_calling_async"].result.verdict
-    assert "It does not matter: the model does not claim to." in found["T:test_tool_calling_async"].result.observed
+    assert "It does not matter: the model does not claim it." in found["T:test_tool_calling_async"].result.observed
     assert ["T"] == [group.letter for group, _ in report.groups()]
     assert isinstance(report, Report)
 

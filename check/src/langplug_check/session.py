@@ -113,7 +113,7 @@ def _standard(target: Target | str, recipe: Recipe | None, beside: ExitStack) ->
     if reason is not None or job is None:
         return lambda _: report_not_run(str(reason))
     cases = beside.enter_context(StandardCases(job))
-    return cases.found
+    return cases.wait
 
 
 def _nothing(_: float) -> list[Found]:

@@ -1,10 +1,10 @@
-"""A worker, as it is seen from the process that started it: it may hang, die or eat memory, and is then replaced."""
+"""A worker, as its owner sees it: it may hang, die or exhaust the memory, and is then replaced."""
 
 import os
 import pickle
 import queue
+import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,23 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 from langplug_check.job import Identity, Job
+from langplug_check.process.launch import START_LIMIT_S, Program, kill, launch
 from langplug_check.runner import NOISE_LIMIT, failed_result
 from langplug_check.statement import Check
 from langplug_check.verdicts import Result
-
-START_LIMIT_S = 60.0
-"""Seconds within which a worker has to have made the model."""
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes that a worker's memory may grow by in one check."""
 
 ENOUGH = 3
-"""Checks in a row in which a model may hang or die before it is left alone."""
+"""Checks in a row in which a model may hang or die before it is not asked again."""
 
 _GRACE_S = 5.0
-"""Seconds that a check may take beyond its limit: it has one of its own."""
+"""Seconds that a check may take beyond its limit, which ends most that hang from inside."""
 
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
+"""Seconds from one look at a worker's memory to the next."""
+
 _GONE = object()
 
 
@@ -53,30 +53,36 @@ class Worker:
         memory_limit: Bytes that its memory may grow by in one check.
 
     Attributes:
-        identity: Who the model turned out to be.
+        identity: What the model turned out to be.
 
     Raises:
         CannotBeMade: If it cannot be made there.
-        NeverMade: If the worker hangs or dies over it.
+        NeverMade: If the worker hangs or dies as it makes the model.
         Ended: If it does so as the model is asked what it says.
     """
 
     def __init__(self, job: Job, *, memory_limit: int = MEMORY_LIMIT) -> None:
         self._memory_limit = memory_limit
-        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as we; for it writes while we read elsewhere in the file
+        self._noise = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as we do
         self._heard = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "langplug_check.process.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._noise,
-            env={**os.environ, **_QUIET, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
-        )
+        their_inbox, inbox = os.pipe()
+        outbox, their_outbox = os.pipe()
+        self._inbox, self._outbox = os.fdopen(inbox, "wb"), os.fdopen(outbox, "rb")
+        try:
+            self._process = launch(
+                Program(module="langplug_check.process.worker"),
+                stdin=their_inbox,
+                stdout=their_outbox,
+                stderr=self._noise.fileno(),
+            )
+        finally:
+            os.close(their_inbox)
+            os.close(their_outbox)
         self._answers: queue.Queue[Any] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         try:
             self._send(job)
-            answer = self._found() or self._wait(START_LIMIT_S)
+            answer = self._wait_until_made() or self._wait(START_LIMIT_S)
         except BaseException:
             self.close()
             raise
@@ -89,22 +95,13 @@ class Worker:
         """The result of one check.
 
         Raises:
-            Ended: If it hangs, dies or eats memory; then the worker has to be replaced.
+            Ended: If it hangs, dies or exhausts the memory; then the worker has to be replaced.
         """
-        self.noise()
+        self.noise()  # what a thread printed after the check before it
         self._send(check.id)
         result = self._wait(check.limit_s + _GRACE_S)
         assert isinstance(result, Result)
         return replace(result, noise=self.noise()[:NOISE_LIMIT])
-
-    def _found(self) -> Any:
-        """Why there is no model; None if there is."""
-        try:
-            return self._wait(START_LIMIT_S)
-        except Ended as ended:
-            heard = self.noise().strip().splitlines()
-            printed = f"; the last that it printed: {heard[-1][:200]}" if heard else ""
-            raise NeverMade(f"importing or making the model ended badly: {ended}{printed}") from None
 
     def noise(self) -> str:
         """What it printed since this was last asked."""
@@ -114,56 +111,65 @@ class Worker:
         return heard.decode(errors="replace")
 
     def close(self) -> None:
-        """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
-        self._noise.close()
+        """End the process, and those that the model started, whatever they do."""
+        kill(self._process)
+        for stream in (self._inbox, self._outbox, self._noise):
+            with suppress(OSError):
+                stream.close()
+
+    def _wait_until_made(self) -> Any:
+        """Why there is no model; None if there is one."""
+        try:
+            return self._wait(START_LIMIT_S)
+        except Ended as ended:
+            heard = self.noise().strip().splitlines()
+            printed = f"; the last line that it printed: {heard[-1][:200]}" if heard else ""
+            raise NeverMade(f"importing or making the model ended badly: {ended}{printed}") from None
 
     def _send(self, value: object) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        with suppress(OSError):  # it is gone, which waiting will show
-            stdin.write(pickle.dumps(value))
-            stdin.flush()
+        with suppress(OSError):  # the worker is gone, which waiting for its answer will show
+            self._inbox.write(pickle.dumps(value))
+            self._inbox.flush()
 
     def _read(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None
         try:
             while True:
-                self._answers.put(pickle.load(stdout))  # noqa: S301 - from the process that we started
+                self._answers.put(pickle.load(self._outbox))  # noqa: S301 - from the process that we started
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             self._answers.put(_GONE)
 
     def _wait(self, limit_s: float) -> Any:
+        """Its next answer."""
         deadline = time.monotonic() + limit_s
         before = self._memory()
         while time.monotonic() < deadline:
             with suppress(queue.Empty):
-                answer = self._answers.get(timeout=_LOOK_EVERY_S)
+                answer = self._answers.get(timeout=_POLL_S)
                 if answer is _GONE:
                     raise Ended(self._how_it_ended())
                 return answer
+            # A limit by `setrlimit` would end as a `MemoryError` inside the model, which may well catch that.
             if self._memory() - before > self._memory_limit:
                 raise Ended(f"it took more than {self._memory_limit / 2**30:.1f} GiB of memory, and was stopped")
         raise Ended(f"it hung: no end within {limit_s:g} seconds, not even in a process of its own")
 
     def _how_it_ended(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
+        try:
             code = self._process.wait(timeout=_GRACE_S)
-            if code < 0:
-                return f"it aborted the whole Python process (signal {-code}, {_signal_name(-code)})"
+        except subprocess.TimeoutExpired:
+            return "the process in which it ran closed its output"
+        if code >= 0:
             return f"it ended the whole Python process (exit status {code})"
-        return "the process in which it ran closed its output"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = "unknown"
+        return f"it aborted the whole Python process (signal {-code}, {name})"
 
     def _memory(self) -> int:
-        """Bytes of memory that it holds; 0 where that cannot be told."""
+        """Bytes of memory that it holds; 0 where the system does not tell, and there is no limit."""
         try:
-            with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123 - no path of ours
+            with open(f"/proc/{self._process.pid}/statm", encoding="ascii") as statm:  # noqa: PTH123 - not a path of ours
                 return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
         except (OSError, ValueError, IndexError):
             return 0
@@ -177,10 +183,10 @@ class Pool:
         self._memory_limit = memory_limit
         self._worker: Worker | None = None
         self._ended: list[str] = []
-        """The checks in which a worker ended, since the model was last seen to answer."""
+        """The checks in which a worker ended, since the model last answered."""
 
     def worker(self) -> Worker:
-        """The worker, made where there is none."""
+        """The worker, made if there is none."""
         if self._worker is None:
             self._worker = Worker(self._job, memory_limit=self._memory_limit)
         return self._worker
@@ -208,25 +214,13 @@ class Pool:
 
     @property
     def gave_up(self) -> str:
-        """Why the model is not asked any more; empty if it is."""
-        told = f"the model hung or died in each of {', '.join(self._ended[:ENOUGH])}, and was not asked again"
-        return told if len(self._ended) >= ENOUGH else ""
+        """Why the model is not asked any more; empty if it still is."""
+        checks = ", ".join(self._ended[:ENOUGH])
+        reason = f"the model hung or died in each of {checks}, and was not asked again"
+        return reason if len(self._ended) >= ENOUGH else ""
 
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-
-
-_QUIET = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "LANGCHAIN_TRACING": ""}
-"""No tracing: what is checked is not to be sent anywhere."""
-
-
-def _signal_name(number: int) -> str:
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

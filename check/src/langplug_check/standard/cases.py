@@ -7,7 +7,6 @@ import os
 import pickle
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any, Self
 from langplug_check.findings import Found
 from langplug_check.job import Job
 from langplug_check.needs import UNMET
+from langplug_check.process.launch import QUIET, Program, join_path, kill, launch
 from langplug_check.statement import GROUPS, Check
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Result, Verdict
@@ -27,23 +27,24 @@ LIMIT_S = 240.0
 JOB_VARIABLE = "LANGPLUG_STANDARD_JOB"
 REPORT_VARIABLE = "LANGPLUG_STANDARD_REPORT"
 
+# pytest collects from a file, and the cases must be found in a module that is nobody's own.
 _MODULE = "from langplug_check.standard.classes import *\n"
 
 _SETTINGS = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
 
 _ARGUMENTS = (
     *("-q", "-p", "no:cacheprovider", "-p", "langplug_check.standard.report", "--snapshot-update"),
-    *("-k", "not test_init_time and not test_stream_time"),  # benchmarks, which measure and check nothing
+    *("-k", "not test_init_time and not test_stream_time"),  # benchmarks: they measure, and check nothing
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """What a skip of langchain-tests' means.
+    """What a skip of langchain-tests means.
 
     Attributes:
         pattern: What its reason looks like.
-        capability: What the model would have to be able to do for the skip to matter.
+        capability: What the model has to be able to do for the skip to matter.
         instead: The checks that look at the same by other means.
     """
 
@@ -65,7 +66,7 @@ SKIPS: Sequence[Skip] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PytestRun:
     """What a pytest needs that runs the cases for a model.
 
     Attributes:
@@ -78,16 +79,22 @@ class Prepared:
     environment: Mapping[str, str]
     report: Path
 
-    def found(self) -> list[Found]:
+    def read_report(self) -> list[Found]:
         """What it found.
 
         Raises:
             OSError, ValueError: If it wrote nothing that can be read.
         """
-        return [_found(case) for case in json.loads(self.report.read_text(encoding="utf-8"))]
+        found: list[Found] = []
+        for case in json.loads(self.report.read_text(encoding="utf-8")):
+            check = _check(f"T:{case['name']}", case["sentence"])
+            verdict, observed = _verdict(case)
+            result = Result(id=check.id, verdict=verdict, observed=observed, seconds=float(case["seconds"]))
+            found.append(Found(check, result))
+        return found
 
 
-def prepare(job: Job, folder: Path) -> Prepared:
+def prepare(job: Job, folder: Path) -> PytestRun:
     """Write into `folder` what is needed to run the cases for the model of `job`."""
     report = folder / "report.json"
     (folder / "job").write_bytes(pickle.dumps(job))
@@ -96,12 +103,11 @@ def prepare(job: Job, folder: Path) -> Prepared:
     environment = {
         JOB_VARIABLE: str(folder / "job"),
         REPORT_VARIABLE: str(report),
-        "PYTHONPATH": os.pathsep.join(entry for entry in job.path if entry),
-        "LANGSMITH_TRACING": "false",
-        "LANGCHAIN_TRACING_V2": "false",
+        "PYTHONPATH": join_path(job.path),
+        **QUIET,
     }
     arguments = [*_ARGUMENTS, "-c", str(folder / "pytest.ini"), str(folder)]
-    return Prepared(arguments=arguments, environment=environment, report=report)
+    return PytestRun(arguments=arguments, environment=environment, report=report)
 
 
 class StandardCases:
@@ -114,32 +120,29 @@ class StandardCases:
     def __init__(self, job: Job) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="langplug-check-")
         folder = Path(self._folder.name)
-        self._prepared = prepare(job, folder)
+        self._run = prepare(job, folder)
+        environment = {**os.environ, **self._run.environment}
+        program = Program(module="pytest", arguments=self._run.arguments, environment=environment, path=job.path)
         self._output = (folder / "output").open("w+b")
-        self._process = subprocess.Popen(  # noqa: S603 - pytest, with what we wrote
-            [sys.executable, "-m", "pytest", *self._prepared.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **self._prepared.environment},
-        )
+        with Path(os.devnull).open("rb") as nothing:
+            output = self._output.fileno()
+            self._process = launch(program, stdin=nothing.fileno(), stdout=output, stderr=output)
 
-    def found(self, limit_s: float = LIMIT_S) -> list[Found]:
-        """Every case with its result. Waits for them."""
+    def wait(self, limit_s: float = LIMIT_S) -> list[Found]:
+        """Wait for them, at most so many seconds; every case with its result."""
         try:
             self._process.wait(limit_s)
-            return self._prepared.found()
+            return self._run.read_report()
         except subprocess.TimeoutExpired:
-            return [_nothing(f"they did not end within {limit_s:g} seconds")]
+            return report_not_run(f"they did not end within {limit_s:g} seconds")
         except (OSError, ValueError):
             self._output.seek(0)
             lines = self._output.read().decode(errors="replace").strip().splitlines()
-            return [_nothing(f"they could not be run: {(lines or ['no word of why'])[-1]}")]
+            return report_not_run(f"they could not be run: {(lines or ['nothing says why'])[-1]}")
 
     def close(self) -> None:
         """End them."""
-        self._process.kill()
-        self._process.wait()
+        kill(self._process)
         self._output.close()
         self._folder.cleanup()
 
@@ -152,46 +155,41 @@ class StandardCases:
 
 def why_not_here() -> str | None:
     """Why the cases cannot be run here; None if they can."""
-    lacking = [name for name in ("langchain_tests", "pytest") if importlib.util.find_spec(name) is None]
-    return "langchain-tests is not installed: pip install langchain-tests" if lacking else None
+    missing = [name for name in ("langchain_tests", "pytest") if importlib.util.find_spec(name) is None]
+    return "langchain-tests is not installed: pip install langchain-tests" if missing else None
 
 
 def report_not_run(reason: str) -> list[Found]:
-    """What is reported where the cases are not run."""
-    return [_nothing(reason)]
+    """What is reported if the cases were not run."""
+    check = _check("T", "langchain-tests' own cases hold.")
+    return [Found(check, Result(id="T", verdict="not observed", observed=reason))]
 
 
 def excuse_mute_model(found: Found, error: str) -> Found:
-    """A case as it was found; one that failed for nothing but the model's not answering here was not observed."""
+    """A case as it was found. If it failed only because the model does not answer here, it was not observed.
+
+    Args:
+        found: The case.
+        error: What the model raised when it was asked; empty if it answers.
+    """
     result = found.result
     if not error or result.verdict != "fail" or error.partition(":")[0] not in result.observed:
         return found
-    seen = replace(result, verdict="not observed", observed=f"{UNMET['answer'].reason} ({error})")
-    return replace(found, result=seen)
-
-
-def _nothing(reason: str) -> Found:
-    statement = "langchain-tests' own cases hold."
-    return Found(_check("T", statement), Result(id="T", verdict="not observed", observed=reason))
-
-
-def _found(case: Mapping[str, Any]) -> Found:
-    check = _check(f"T:{case['name']}", case["sentence"])
-    verdict, observed = _verdict(case)
-    seconds = float(case["seconds"])
-    return Found(check, Result(id=check.id, verdict=verdict, observed=observed, expected="", seconds=seconds))
+    excused = replace(result, verdict="not observed", observed=f"{UNMET['answer'].reason} ({error})")
+    return replace(found, result=excused)
 
 
 def _verdict(case: Mapping[str, Any]) -> tuple[Verdict, str]:
-    told = str(case["told"])
+    """The verdict on a case, and what was observed. A skip of something that the model claims was not observed."""
+    observed = str(case["observed"])
     if case["outcome"] != "skipped":
-        return ("pass" if case["outcome"] == "passed" else "fail"), told
-    skip = next((one for one in SKIPS if re.search(one.pattern, told, re.IGNORECASE)), None)
+        return ("pass" if case["outcome"] == "passed" else "fail"), observed
+    skip = next((one for one in SKIPS if re.search(one.pattern, observed, re.IGNORECASE)), None)
     if skip is None:
-        return "not applicable", told
+        return "not applicable", observed
     if skip.capability in case["capabilities"]:
-        return "not observed", f"{told} This matters, for the model is able to; see {skip.instead} for it."
-    return "not applicable", f"{told} It does not matter: the model does not claim to. See {skip.instead}."
+        return "not observed", f"{observed} This matters, because the model claims it; see {skip.instead} for it."
+    return "not applicable", f"{observed} It does not matter: the model does not claim it. See {skip.instead}."
 
 
 def _check(name: str, sentence: str) -> Check:
@@ -201,7 +199,7 @@ def _check(name: str, sentence: str) -> Check:
         why="LangChain's standard tests ask it of every integration package.",
         hint="See the section Troubleshooting of this test in langchain-tests.",
         link=GROUPS["T"].link,
-        run=str,  # it is pytest that runs them
+        run=str,  # never called: pytest runs them
     )
 
 
@@ -217,7 +215,7 @@ def subject_of_job() -> Subject:
 def capabilities(subject: Subject) -> list[str]:
     """What the model claims to be able to do, in the words of `SKIPS`."""
     profile: Mapping[str, Any] = subject.real().profile or {}
-    claimed = {
+    claims = {
         "tools": subject.lacks("tools") is None,
         "structured": subject.lacks("structured") is None,
         "media": any(profile.get(f"{kind}_inputs") for kind in ("image", "audio", "pdf", "video")),
@@ -225,7 +223,7 @@ def capabilities(subject: Subject) -> list[str]:
         "secrets": bool(subject.key_arguments),
         "dumps": subject.cls.is_lc_serializable(),
     }
-    return [name for name, is_claimed in claimed.items() if is_claimed]
+    return [name for name, claimed in claims.items() if claimed]
 
 
 def first_sentence(test: Any) -> str:

@@ -1,4 +1,4 @@
-"""langchain-tests' classes, filled in for the model that was ordered. Imported by the module that pytest runs alone."""
+"""langchain-tests' classes, filled in for the model of the job. Imported by the module that pytest runs alone."""
 
 from inspect import signature
 from typing import Any
@@ -13,16 +13,18 @@ from langplug_check.stub_replies import stub_reply
 
 _SUBJECT = subject_of_job()
 _CHOSEN = "replies" in _SUBJECT.driver.offers
-_ARGUMENTS = {name: value for name, value in _SUBJECT.arguments.items() if name != "max_retries"}  # theirs is 2
+# Their fixtures add `max_retries=2` themselves, and would give it twice.
+_ARGUMENTS = {name: value for name, value in _SUBJECT.arguments.items() if name != "max_retries"}
 _METHODS = "json_mode" if issubclass(_SUBJECT.cls, ChatModel) else str(signature(_SUBJECT.cls.with_structured_output))
 _FIELDS = _SUBJECT.cls.model_fields
 _VARIABLES = {name: variable for name, variable in _SUBJECT.real().lc_secrets.items() if name in _FIELDS}
 _SECRETS = {*_VARIABLES, *(_FIELDS[name].alias for name in _VARIABLES)}
-_CLASS = type(_SUBJECT.says(stub_reply)) if _CHOSEN else _SUBJECT.cls  # last: what it says stays so
+# Last: from here on, this is what the model says.
+_CLASS = type(_SUBJECT.says(stub_reply)) if _CHOSEN else _SUBJECT.cls
 
 
 class Declared:
-    """What is known of the model."""
+    """What langchain-tests ask about the model."""
 
     chat_model_class: Any = _CLASS
     chat_model_params: Any = _ARGUMENTS
@@ -40,12 +42,12 @@ class Declared:
     )
 
 
-def _declared(name: str, tests: type) -> type:
-    doc = f"The model, as {tests.__name__} looks at it."
+def _make_class(name: str, tests: type) -> type:
+    doc = f"The model in {tests.__name__}."
     return type(name, (Declared, tests), {"__module__": __name__, "__doc__": doc})
 
 
-TestUnit = _declared("TestUnit", ChatModelUnitTests)
-TestIntegration = _declared("TestIntegration", ChatModelIntegrationTests)
+TestUnit = _make_class("TestUnit", ChatModelUnitTests)
+TestIntegration = _make_class("TestIntegration", ChatModelIntegrationTests)
 
 __all__ = ["TestIntegration", "TestUnit"]

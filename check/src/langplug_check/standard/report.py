@@ -23,27 +23,24 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep the outcome of the call, or of the phase that kept it from being made."""
     if report.when != "call" and report.passed:
         return
+    if report.passed:
+        observed = ""
+    elif isinstance(report.longrepr, tuple):  # a skip: file, line and reason
+        observed = str(report.longrepr[2]).removeprefix("Skipped: ")
+    else:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        observed = " ".join(str(crash.message if crash is not None else report.longrepr).split())[:400]
     _cases[report.nodeid] = {
         "name": report.nodeid.rsplit("::", 1)[1],
         "sentence": _sentences.get(report.nodeid, "It holds."),
         "outcome": report.outcome,
-        "told": _told(report),
+        "observed": observed,
         "seconds": report.duration,
     }
 
 
 def pytest_sessionfinish() -> None:
     """Write it all down."""
-    able = capabilities(subject_of_job())
-    cases = [{**case, "capabilities": able} for case in _cases.values()]
+    claimed = capabilities(subject_of_job())
+    cases = [{**case, "capabilities": claimed} for case in _cases.values()]
     Path(os.environ[REPORT_VARIABLE]).write_text(json.dumps(cases), encoding="utf-8")
-
-
-def _told(report: pytest.TestReport) -> str:
-    if report.passed:
-        return ""
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = str(crash.message if crash is not None else report.longrepr)
-    return " ".join(text.split())[:400]
