@@ -126,7 +126,7 @@ class Keyed(subjects.Foreign):
         (PAGE_ECHO, "max_retries: ignored, the model has no such parameter"),
         (REFERENCE, f"api_key: read from {KEY_VARIABLE} (set here)"),
         (ECHO, "the class has neither `_agenerate` nor `_astream`"),
-        (FOREIGN, "and it has no name that langchain could know. It will fail, for want of `bind_tools`."),
+        (FOREIGN, "and it has no name that langchain could know. It will fail, because there is no `bind_tools`."),
         ("tests.check.test_explain:Keyed", "given to the constructor, in place of LANGPLUG_NOBODY_SETS_THIS."),
         (
             "tests.check.test_explain:Deaf",

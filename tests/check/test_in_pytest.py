@@ -90,7 +90,7 @@ def test_statements_of_ones_own_are_checked(tmp_path: Path) -> None:
 
 def test_no_statement_is_taken_out_in_silence() -> None:
     """Overriding what a class inherits, or expecting a failure of no check, is an error as the class is made."""
-    with pytest.raises(TypeError, match="TestLess overrides test_statement: no statement is taken out so"):
+    with pytest.raises(TypeError, match="TestLess overrides test_statement: no statement can be left out like that"):
         type("TestLess", (ContractTests,), {"factory": subjects.Foreign, "test_statement": None})
     with pytest.raises(TypeError, match="overrides runner"):
         type("TestLess", (ContractTests,), {"runner": None})
@@ -99,7 +99,7 @@ def test_no_statement_is_taken_out_in_silence() -> None:
 
 
 def test_what_a_result_is_to_pytest() -> None:
-    """The model's failures fail with how to mend them; others' are expected; what was not seen is skipped."""
+    """The model's failures fail with how to fix them; others' are expected; what was not seen is skipped."""
     check: Check = all_checks()["A01"]
 
     def settled(**result: str) -> str:

@@ -114,9 +114,9 @@ def test_the_words_are_other_ones(reworded: None) -> None:
     """The test above does reword what a model is told, of a tool and of a schema."""
     with Subject(Prompted) as subject:
         subject.says("hi").bind_tools([TOOLS[0]]).invoke("?")
-        of_a_tool = subject.exchanges[0].asked
+        of_a_tool = subject.exchanges[0].request
         subject.gives({"name": "Bo"}).with_structured_output(SCHEMA).invoke("?")
-        of_a_schema = subject.exchanges[0].asked
+        of_a_schema = subject.exchanges[0].request
     assert of_a_tool is not None
     assert of_a_schema is not None
     assert of_a_tool.messages[0].text.startswith("Werkzeuge: ")
@@ -189,6 +189,6 @@ def test_a_result_in_words_ends_the_calls() -> None:
             assert ["add"] == [call["name"] for call in answer.tool_calls]
             result = ToolMessage("noon", tool_call_id=str(answer.tool_calls[0]["id"]))
             assert [] == model.invoke([HumanMessage("What time is it?"), answer, result]).tool_calls
-            asked = subject.exchanges[-1].asked
+            asked = subject.exchanges[-1].request
             assert asked is not None
             assert "What time is it?" == asked.text

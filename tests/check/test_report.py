@@ -60,11 +60,11 @@ def test_a_model_that_does_not_answer_is_not_ready() -> None:
 
 
 def test_a_hint_is_shown_once() -> None:
-    """Where two failures are mended alike, the second names the first."""
+    """If two failures have the same fix, the second names the first."""
     twins = replace(REPORT, found=[found(name, verdict="fail", observed="?") for name in ("C07", "C12")])
     text = twins.to_text()
     first_line = all_checks()["C07"].hint.splitlines()[0]
-    assert (1, 1) == (text.count(first_line), text.count("mend      as for C07"))
+    assert (1, 1) == (text.count(first_line), text.count("fix       as for C07"))
 
 
 def test_a_model_of_which_nothing_is_known_is_advised() -> None:
@@ -73,8 +73,8 @@ def test_a_model_of_which_nothing_is_known_is_advised() -> None:
     assert "--dialect" not in replace(REPORT, driver="wire").to_text()
 
 
-def test_the_text_shows_each_failure_and_how_to_mend_it() -> None:
-    """Observed, expected, why, the lines that mend it, and a link; the model's own failures first."""
+def test_the_text_shows_each_failure_and_how_to_fix_it() -> None:
+    """Observed, expected, why, the lines that fix it, and a link; the model's own failures first."""
     text = REPORT.to_text(width=80)
     check = all_checks()["A01"]
     for told in ("expected  an error", "why       LangChain's base class", check.hint.splitlines()[0], check.link):

@@ -137,7 +137,7 @@ def test_anything_that_leads_to_a_model_is_checked(target: Any, driver: str, iso
     """References, classes, instances, factories and plain functions, of langplug and of others."""
     report = check(target, only=["A08"], isolated=isolated)
     assert {"A08": "pass"} == verdicts(report)
-    assert (driver, "in a process of their own" if isolated else "in this process: as was asked for") == (
+    assert (driver, "in a process of their own" if isolated else "in this process: as requested") == (
         report.driver,
         report.where,
     )
@@ -193,7 +193,7 @@ def test_nothing_to_check_is_an_error() -> None:
     """Where no check is left to run there is no report, which would be ready."""
     with pytest.raises(ValueError, match="no check is left: of A08, A is skipped"):
         check(subjects.Foreign(), only=["A08"], skip=["A"])
-    with pytest.raises(ValueError, match="no statement in group X"):
+    with pytest.raises(ValueError, match="no statement is in group X"):
         check(subjects.Foreign(), only=["X"])
 
 
@@ -230,7 +230,7 @@ def test_checks_are_chosen_by_id_and_group(only: list[str], skip: list[str], exp
 
 def test_an_unknown_check_suggests_a_near_one() -> None:
     """An id that there is not is an error that names one that may have been meant."""
-    with pytest.raises(ValueError, match=r"no check 'A6b', did you mean A06b"):
+    with pytest.raises(ValueError, match=r"unknown check 'A6b', did you mean A06b"):
         check(subjects.Foreign(), only=["A6b"])
 
 

@@ -75,7 +75,7 @@ def test_statements_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     script = "import sys; from langplug.cli import main; sys.exit(main(sys.argv[1:]))"
     for args, code, told in (
         (("--list",), 0, "X. Statements of your own\n  X01  It says please.\n"),
-        (("--explain", "X01"), 0, "mend\n          Say it.\n"),
+        (("--explain", "X01"), 0, "fix\n          Say it.\n"),
         ((FOREIGN, "--only", "X01"), 1, "expected  please"),
     ):
         done = subprocess.run(  # in a process of its own: what is registered stays
@@ -107,16 +107,16 @@ def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
     ("args", "told"),
     [
         ([], "which model? Give a reference"),
-        ([FOREIGN, "--only", "A1"], "there is no check 'A1', did you mean A01? (--list"),
-        ([FOREIGN, "--skip", "zzz"], "there is no check 'zzz' (--list shows them all)"),
+        ([FOREIGN, "--only", "A1"], "unknown check 'A1', did you mean A01? (--list"),
+        ([FOREIGN, "--skip", "zzz"], "unknown check 'zzz' (--list shows them all)"),
         (["--explain", "A6b"], "did you mean A06b"),
         ([FOREIGN, "--only", "A01", "--skip", "A"], "no check is left: of A01, A is skipped"),
-        ([FOREIGN, "--set", "base_url={url}"], "--set wants --dialect"),
-        ([FOREIGN, "--dialect", "openai"], "--dialect wants to know where the URL goes"),
+        ([FOREIGN, "--set", "base_url={url}"], "--set needs --dialect"),
+        ([FOREIGN, "--dialect", "openai"], "--dialect needs to know where the URL goes"),
         ([FOREIGN, "--dialect", "openai", "--set", "{url}"], "'{url}' is not NAME=VALUE, such as base_url={url}"),
         ([FOREIGN, "--dialect", "french"], "invalid choice: 'french'"),
         ([FOREIGN, "--with", "no_such_module"], "cannot import 'no_such_module' (--with)"),
-        (["--list", "--only", "T"], "are found as they are run"),
+        (["--list", "--only", "T"], "are known once they run"),
         ([FOREIGN, "--onyl", "A01"], "unknown option '--onyl', did you mean '--only'?"),
     ],
 )
@@ -153,7 +153,7 @@ def test_the_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    """What it is about, how it looks, and how to mend what it finds."""
+    """What it is about, how it looks, and how to fix what it finds."""
     code, out, _ = run(capsys, "check", "--explain", "a07")
     assert 0 == code
     assert out.startswith("A07  No secret shows")

@@ -1,9 +1,9 @@
-"""How a model is made to say something, or to meet error: one class for each kind of model.
+"""How a model is made to say something, or to meet a fault: one class for each kind of model.
 
 * `WireDriver`: it speaks to a server, which is the backend of the test kit.
-* `ScriptedDriver`: it is langplug's and answers in this process; its `respond` plays a script.
-* `EchoDriver`: it says what it is told, so it can be told what to say.
-* `PlainDriver`: whatever it says, it says by itself.
+* `ScriptedDriver`: it is one of langplug's and answers in this process; its `respond` plays a script.
+* `EchoDriver`: it repeats what it is told, so it can be told what to say.
+* `PlainDriver`: any other, which says what it says.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from langplug_check.factory import Factory
 from langplug_check.needs import UNMET, Need
 from langplug_check.paths import error_text
 from langplug_check.recipes import Recipe
-from langplug_check.script import IN_TROUBLE, Script, make_scripted_class
+from langplug_check.script import UNTIL_FAULT, AnyReply, Script, make_scripted_class
 from langplug_check.verdicts import NotObserved
 
 DriverName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
@@ -27,10 +27,11 @@ DriverName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
 SAID = "Hello world, how are you today?"
 """What a model says that can be made to, where a check wants any answer."""
 
-_PLAIN = Reply()
-
 ASKED = "Say something."
 """The prompt, where it does not matter."""
+
+_PROBES = ("The quick brown fox jumps over the lazy dog, twice.", "Eins, zwei, drei!\nUnd vier: 5 <6>.")
+"""What only a model that echoes answers with itself."""
 
 
 class Driver(Protocol):
@@ -41,7 +42,7 @@ class Driver(Protocol):
         offers: Which needs of checks it meets.
         prompt: What to ask the model, so that it says what it was made to.
         factory: What makes it.
-        error: What the model raised when it was asked; empty if it answered, and where it was not asked.
+        error: What the model raised when it was asked; empty if it answered, or was not asked.
     """
 
     name: DriverName
@@ -50,20 +51,32 @@ class Driver(Protocol):
     factory: Factory
     error: str
 
-    def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model as it is."""
+    def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model as its user makes it, with other arguments."""
         ...
 
-    def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model that gives these answers, request by request, and the last one from then on."""
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model that gives these replies, request by request, and the last one from then on.
+
+        Raises:
+            NotObserved: If it cannot be made to.
+        """
         ...
 
     def exchanges(self) -> list[Exchange]:
-        """What reached that which answers since a model was last made, and what became of it."""
+        """The requests that reached the backend since a model was last made, and what became of them.
+
+        Raises:
+            NotObserved: If they cannot be seen.
+        """
         ...
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float) -> bool:
-        """Wait until something is true of the exchanges."""
+        """Wait until something is true of the exchanges; False if it is not within so many seconds.
+
+        Raises:
+            NotObserved: If they cannot be seen.
+        """
         ...
 
     def close(self) -> None:
@@ -79,35 +92,36 @@ class WireDriver:
     prompt = ASKED
     error = ""
 
-    def __init__(self, make: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
+    def __init__(self, make_factory: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
         self.recipe = recipe
         self.backend = Backend(markers=False)
         self.backend.start()
-        self.factory = make(recipe.pointed_at(self.backend))
+        self.factory = make_factory(recipe.point_at(self.backend))
 
-    def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model that is answered with a greeting."""
-        return self.speaking([SAID], overrides)
+    def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model whose server says a greeting."""
+        return self.make_saying([SAID], overrides)
 
-    def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model that is answered so."""
-        *first, last = map(self._adjusted, steps)
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model whose server gives these replies."""
+        *first, last = map(self._adjust, replies)
         self.backend.forget()
         self.backend.queue(*first)
         if isinstance(last, Fault):
             self.backend.fault = last
-        self.backend.reply = self._adjusted(IN_TROUBLE) if isinstance(last, Fault) else last
+        self.backend.reply = self._adjust(UNTIL_FAULT) if isinstance(last, Fault) else last
         return self.factory(overrides)
 
-    def _adjusted(self, step: Any) -> Any:
-        """The step as the clients of this class want it."""
+    def _adjust(self, reply: AnyReply) -> AnyReply:
+        """The reply as the clients of this class want it: with what the recipe says, where the reply says nothing."""
         if not self.recipe.reply:
-            return step
-        if isinstance(step, Reply | str):
-            reply = step if isinstance(step, Reply) else Reply(text=step)
-            unsaid = {name for name in self.recipe.reply if getattr(reply, name) == getattr(_PLAIN, name)}
-            return replace(reply, **{name: value for name, value in self.recipe.reply.items() if name in unsaid})
-        return (lambda asked: self._adjusted(step(asked))) if callable(step) else step
+            return reply
+        if isinstance(reply, Reply | str):
+            full = reply if isinstance(reply, Reply) else Reply(text=reply)
+            default = Reply()
+            unsaid = [name for name in self.recipe.reply if getattr(full, name) == getattr(default, name)]
+            return replace(full, **{name: self.recipe.reply[name] for name in unsaid})
+        return (lambda asked: self._adjust(reply(asked))) if callable(reply) else reply
 
     def exchanges(self) -> list[Exchange]:
         """Those of the backend in which an answer was asked for."""
@@ -133,25 +147,23 @@ class ScriptedDriver:
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
         self.classes: list[type] = []
-        """The scripted classes. They can be found in no module, so who pickles their models must know them."""
+        """The scripted classes. No module has them, so whoever pickles their models must know them."""
         self._script = Script()
 
-    def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
+    def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model with its own `respond`."""
         return self.factory(overrides)
 
-    def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model with a `respond` that plays `steps`."""
-        self._script = Script(list(steps))
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model whose `respond` gives these replies."""
+        self._script = Script(list(replies))
         cls = make_scripted_class(cast("type[ChatModel]", self.factory.cls), self._script)
         self.classes.append(cls)
-        return self.factory(self._readable(overrides), cls)
-
-    def _readable(self, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-        """With calls in a form that the script can write, for a model that knows only text."""
         example = self.factory.example
-        prompted = isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format
-        return {"tool_format": "hermes", **overrides} if prompted else overrides
+        if isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format:
+            # Without a format of its own, a model is understood in several, and the script has to write in one.
+            overrides = {"tool_format": "hermes", **overrides}
+        return self.factory(overrides, cls)
 
     def exchanges(self) -> list[Exchange]:
         """Those of the last script."""
@@ -166,42 +178,35 @@ class ScriptedDriver:
 
 
 class PlainDriver:
-    """A model of which nothing is known: it says what it says."""
+    """A model that says what it says."""
 
     name: DriverName = "plain"
     prompt = ASKED
 
     def __init__(self, factory: Factory, *, answers: bool = False) -> None:
         self.factory = factory
-        self.error = "" if answers else _error_of(factory)
+        self.error = ""
+        if not answers:
+            try:
+                factory().invoke(ASKED)
+            except Exception as error:  # noqa: BLE001 - a model may raise anything
+                self.error = error_text(error)
         self.offers: frozenset[Need] = frozenset() if self.error else frozenset({"answer"})
 
-    def real(self, overrides: Mapping[str, Any]) -> BaseChatModel:
+    def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model as it is."""
         return self.factory(overrides)
 
-    def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
-        """There is no way.
-
-        Raises:
-            NotObserved: Always.
-        """
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """There is no way."""
         raise NotObserved(UNMET["replies"].reason)
 
     def exchanges(self) -> list[Exchange]:
-        """They cannot be seen.
-
-        Raises:
-            NotObserved: Always.
-        """
+        """They cannot be seen."""
         raise NotObserved(UNMET["requests"].reason)
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float) -> bool:
-        """There is nothing to wait for.
-
-        Raises:
-            NotObserved: Always.
-        """
+        """There is nothing to wait for."""
         raise NotObserved(UNMET["requests"].reason)
 
     def close(self) -> None:
@@ -209,7 +214,7 @@ class PlainDriver:
 
 
 class EchoDriver(PlainDriver):
-    """A model that says what it is told: a text is said by asking for it."""
+    """A model that repeats what it is told: it says a text if it is asked for it."""
 
     name: DriverName = "echo"
 
@@ -218,46 +223,37 @@ class EchoDriver(PlainDriver):
         self.prompt = SAID
         self.offers = frozenset({"answer", "text"})
 
-    def speaking(self, steps: Sequence[Any], overrides: Mapping[str, Any]) -> BaseChatModel:
-        """A model that says a text to the prompt, which from now on is that text.
-
-        Raises:
-            NotObserved: If something else than one text is to be said.
-        """
-        texts = [step.text if isinstance(step, Reply) else step for step in steps]
-        plain = all(
-            isinstance(text, str) and step in (text, Reply(text=text)) for step, text in zip(steps, texts, strict=True)
-        )
-        if len(texts) != 1 or not plain:
-            raise NotObserved("the model says what it is told, and can be told nothing but one text")
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model that says a text to the prompt, which from now on is that text."""
+        texts = [reply.text if isinstance(reply, Reply) else reply for reply in replies]
+        # A `Reply` with anything but a text, such as a pace, cannot be told.
+        if len(texts) != 1 or not isinstance(texts[0], str) or replies[0] not in (texts[0], Reply(text=texts[0])):
+            raise NotObserved("the model repeats what it is told, and can be told nothing but one text")
         self.prompt = texts[0]
         return self.factory(overrides)
 
 
-def choose_driver(make: Callable[[Mapping[str, Any]], Factory], recipe: Recipe | None, *, probe: bool) -> Driver:
-    """The voice for a model: by its recipe, its class, or, if it may be asked, by what it answers."""
+def choose_driver(
+    make_factory: Callable[[Mapping[str, Any]], Factory], recipe: Recipe | None, *, probe: bool
+) -> Driver:
+    """The driver for a model: by its recipe, by its class or, if it may be asked, by what it answers.
+
+    Args:
+        make_factory: Makes what makes the model, of arguments for its class.
+        recipe: How to point it at the backend.
+        probe: Whether it may be asked.
+    """
     if recipe is not None:
-        return WireDriver(make, recipe)
-    factory = make({})
+        return WireDriver(make_factory, recipe)
+    factory = make_factory({})
     if isinstance(factory.example, ChatModel):
         return ScriptedDriver(factory)
     if not probe:
         return PlainDriver(factory, answers=True)
-    return EchoDriver(factory) if all(_said(factory, probe) == probe for probe in _PROBES) else PlainDriver(factory)
 
+    def echoes(prompt: str) -> bool:
+        with suppress(Exception):
+            return str(factory().invoke(prompt).text) == prompt
+        return False
 
-_PROBES = ("The quick brown fox jumps over the lazy dog, twice.", "Eins, zwei, drei!\nUnd vier: 5 <6>.")
-
-
-def _error_of(factory: Factory) -> str:
-    try:
-        factory().invoke(ASKED)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything
-        return error_text(error)
-    return ""
-
-
-def _said(factory: Factory, prompt: str) -> str | None:
-    with suppress(Exception):
-        return str(factory().invoke(prompt).text)
-    return None
+    return EchoDriver(factory) if all(map(echoes, _PROBES)) else PlainDriver(factory)

@@ -1,10 +1,11 @@
-"""`explain`: what a chat model will do, and why, read off its class and its settings. It is not asked anything."""
+"""`explain`: what a chat model will do, and why, read from its class and its settings. It is not asked anything."""
 
 import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -29,7 +30,7 @@ class Point:
 
     Attributes:
         topic: What it is about.
-        short: What it does, in a word or two.
+        short: What it does, in a word or two; programs go by these.
         text: What it does, and why.
     """
 
@@ -43,9 +44,9 @@ class Explanation:
     """What a model will do.
 
     Attributes:
-        reference: What it was called by.
+        reference: What the model was called by.
         model: Its class.
-        points: Topic by topic.
+        points: What it does, topic by topic.
     """
 
     reference: str
@@ -54,8 +55,6 @@ class Explanation:
 
     def to_text(self) -> str:
         """As text for a terminal."""
-        import textwrap
-
         lines = [self.reference] if self.reference == self.model else [self.reference, self.model]
         for point in self.points:
             wrapped = textwrap.wrap(point.text, _WIDTH - _LABEL, break_on_hyphens=False)
@@ -66,8 +65,8 @@ class Explanation:
     def to_json(self) -> str:
         """As a JSON document; `schema` is its version."""
         points = {point.topic: {"short": point.short, "text": point.text} for point in self.points}
-        told = {"schema": SCHEMA_VERSION, "reference": self.reference, "model": self.model, "points": points}
-        return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+        data = {"schema": SCHEMA_VERSION, "reference": self.reference, "model": self.model, "points": points}
+        return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def explain(reference: str) -> Explanation:
@@ -78,7 +77,8 @@ def explain(reference: str) -> Explanation:
     """
     with Subject(resolve(reference), probe=False) as subject:
         model = subject.real()
-        points = [point for tell in _TOPICS for point in tell(subject, model)]
+        topics = (_streaming, _tools, _content, _cache, _traces)
+        points = [point for topic in topics for point in topic(subject, model)]
         return Explanation(reference, f"{subject.cls.__module__}.{subject.cls.__qualname__}", points)
 
 
@@ -89,61 +89,53 @@ def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     if model.disable_streaming is True:
         yield Point("stream", "off", "One chunk with the whole answer: disable_streaming is True.")
     elif isinstance(model, ChatModel):
-        yield _streaming_of_langplug(model)
+        shape = model.__langplug_shape__
+        if shape.streams:
+            yield Point("stream", "native", f"Piece by piece, as `respond` yields it ({shape.value}).")
+        else:
+            text = f"The whole answer in one piece: `respond` returns it ({shape.value})."
+            yield Point("stream", "whole", text)
     elif subject.overrides("_stream"):
         yield Point("stream", "native", "Piece by piece: the class has `_stream`.")
     else:
-        why = "the class has no `_stream`, so langchain-core calls invoke and gives what comes of it"
+        why = "the class has no `_stream`, so langchain-core calls invoke and gives its result"
         yield Point("stream", "whole", f"The whole answer at once: {why}.")
-    yield _implicit(subject, model)
+    yield _implicit_streaming(subject, model)
+    yield _asynchronous(subject, model)
 
 
-def _streaming_of_langplug(model: ChatModel) -> Point:
-    shape = model.__langplug_shape__
-    if shape.streams:
-        return Point("stream", "native", f"Piece by piece, as `respond` yields it ({shape.value}).")
-    return Point("stream", "whole", f"The whole answer in one piece: `respond` returns it ({shape.value}).")
-
-
-def _implicit(subject: Subject, model: BaseChatModel) -> Point:
-    streams = any(map(subject.overrides, ("_stream", "_astream")))
+def _implicit_streaming(subject: Subject, model: BaseChatModel) -> Point:
+    """Whether invoke reads a stream where somebody listens: `BaseChatModel._should_stream` decides so."""
+    topic = "implicit streaming"
+    streams = subject.overrides("_stream") or subject.overrides("_astream")
     explicit = model.model_fields_set & {"streaming"}
     if not streams or model.disable_streaming is True or (explicit and getattr(model, "streaming", None) is False):
-        return Point("implicit streaming", "never", "invoke within astream_events or LangGraph gives no tokens.")
+        return Point(topic, "never", "invoke within astream_events or LangGraph gives no tokens.")
     if explicit and getattr(model, "streaming", None):
-        return Point("implicit streaming", "always", "invoke reads the answer as a stream: streaming=True.")
+        return Point(topic, "always", "invoke reads the answer as a stream: streaming=True.")
     tools = ", but with tools" if model.disable_streaming == "tool_calling" else ""
     text = f"invoke within astream_events or LangGraph reads the answer as a stream{tools}, and shows its tokens there."
-    return Point("implicit streaming", "as asked", text)
+    return Point(topic, "as asked", text)
 
 
-def _asynchronous(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
+def _asynchronous(subject: Subject, model: BaseChatModel) -> Point:
     if isinstance(model, ChatModel):
-        yield _async_of_langplug(model)
-        return
-    whole, pieces = subject.overrides("_agenerate"), subject.overrides("_astream")
-    sync_pieces = subject.overrides("_stream")
-    if whole or pieces:
-        missing = "" if pieces or not sync_pieces else " astream has none, and takes each piece from a thread."
-        yield Point("async", "native", f"By its own asynchronous code ({_named(whole, pieces)}).{missing}")
-    else:
-        text = "ainvoke and astream run the synchronous code in the event loop's default threads, one for each call"
-        each = ", with a hop to a thread for each piece" if sync_pieces else ""
-        yield Point("async", "bridged", f"{text}{each}: the class has neither `_agenerate` nor `_astream`.")
-
-
-def _named(whole: bool, pieces: bool) -> str:
-    return " and ".join([*(["`_agenerate`"] if whole else []), *(["`_astream`"] if pieces else [])])
-
-
-def _async_of_langplug(model: ChatModel) -> Point:
-    if model.__langplug_shape__.is_async:
-        text = "Natively, on the caller's loop; invoke and stream run it on one long-lived loop of langplug's."
-        return Point("async", "native", text)
-    text = (
-        "Bridged: the synchronous `respond` runs in a thread of langplug's own, and hands its pieces over in batches."
-    )
-    return Point("async", "bridged", text)
+        if model.__langplug_shape__.is_async:
+            text = "Natively, on the caller's loop; invoke and stream run it on one long-lived loop of langplug's."
+            return Point("async", "native", text)
+        text = (
+            "Bridged: the synchronous `respond` runs in a thread of langplug's, and hands its pieces over in batches."
+        )
+        return Point("async", "bridged", text)
+    own = [f"`{name}`" for name in ("_agenerate", "_astream") if subject.overrides(name)]
+    streams = subject.overrides("_stream")
+    if own:
+        hops = streams and "`_astream`" not in own
+        missing = " astream has none, and takes each piece from a thread." if hops else ""
+        return Point("async", "native", f"By its own asynchronous code ({' and '.join(own)}).{missing}")
+    text = "ainvoke and astream run the synchronous code in the event loop's default threads, one for each call"
+    each = ", with a hop to a thread for each piece" if streams else ""
+    return Point("async", "bridged", f"{text}{each}: the class has neither `_agenerate` nor `_astream`.")
 
 
 # --- tools and structured output ---
@@ -151,46 +143,42 @@ def _async_of_langplug(model: ChatModel) -> Point:
 
 def _tools(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     if isinstance(model, ChatModel):
-        yield _tools_of_langplug(model)
+        yield _langplug_tools(model)
     elif subject.overrides("bind_tools"):
-        yield Point("tools", "native", "By the class's own `bind_tools`; what it makes of them, `langplug check` says.")
+        yield Point("tools", "native", "By the class's own `bind_tools`; `langplug check` says what it makes of them.")
     else:
         yield Point("tools", "none", "bind_tools raises NotImplementedError: the class has none. Agents cannot use it.")
+    yield _agent_strategy(subject, model)
+    topic = "structured output"
+    if isinstance(model, ChatModel):
+        native = model.structured_output == "native"
+        how = "kept by the model" if native else "said in the prompt, checked and asked again"
+        yield Point(topic, "json_schema", f"with_structured_output without a method: json_schema, {how}.")
+    elif subject.overrides("with_structured_output"):
+        method = inspect.signature(subject.cls.with_structured_output).parameters.get("method")
+        default = getattr(method, "default", None)
+        text = f"with_structured_output by the class's own; its method, unless one is given, is {default!r}."
+        yield Point(topic, str(default), text)
+    elif subject.overrides("bind_tools"):
+        text = "with_structured_output by a forced call of a tool (langchain-core's own)."
+        yield Point(topic, "function_calling", text)
+    else:
+        yield Point(topic, "none", "with_structured_output is an error: the class has no `bind_tools`.")
 
 
-def _tools_of_langplug(model: ChatModel) -> Point:
+def _langplug_tools(model: ChatModel) -> Point:
     if model.tool_calling == "off":
-        return Point("tools", "off", "bind_tools is an error: the class has tool_calling = 'off'.")
+        return Point("tools", "off", "bind_tools is an error: tool_calling = 'off'.")
     if model.tool_calling == "native":
-        return Point(
-            "tools", "native", "`respond` is given the schemas, and yields ToolCalls (tool_calling = 'native')."
-        )
+        text = "`respond` gets the schemas, and yields ToolCalls (tool_calling = 'native')."
+        return Point("tools", "native", text)
     chosen = model.tool_format
     written = f"in the format {getattr(chosen, 'name', chosen)!r}" if chosen else "as models of its name write them"
     text = f"Prompted: schemas go into the prompt, and calls are read out of the text, {written}."
     return Point("tools", "prompted", text)
 
 
-def _structured(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
-    yield _strategy(model)
-    if isinstance(model, ChatModel):
-        native = model.structured_output == "native"
-        how = "json_schema, kept by the model" if native else "json_schema, said in the prompt, checked and asked again"
-        yield Point(
-            "structured output", how.split(",", maxsplit=1)[0], f"with_structured_output without a method: {how}."
-        )
-    elif subject.overrides("with_structured_output"):
-        method = inspect.signature(subject.cls.with_structured_output).parameters.get("method")
-        default = getattr(method, "default", None)
-        text = f"with_structured_output by the class's own; its method, where none is given, is {default!r}."
-        yield Point("structured output", str(default), text)
-    else:
-        able = subject.overrides("bind_tools")
-        text = "by a forced call of a tool (langchain-core's own)" if able else "is an error, for want of `bind_tools`"
-        yield Point("structured output", "function_calling" if able else "none", f"with_structured_output {text}.")
-
-
-def _strategy(model: BaseChatModel) -> Point:
+def _agent_strategy(subject: Subject, model: BaseChatModel) -> Point:
     """The rule of langchain's `create_agent`, for a schema as response format: the profile, then the name."""
     names = (getattr(model, field, None) for field in ("model_name", "model", "model_id"))
     name = next((str(one) for one in names if one), "")
@@ -198,29 +186,48 @@ def _strategy(model: BaseChatModel) -> Point:
         exception = " (with tools, models called gemini before version 3 are excepted)" if "gemini" in name else ""
         text = f"ProviderStrategy, the model's own structured output: its profile claims it{exception}."
         return Point("create_agent", "provider", text)
-    known = _known_names()
-    if known is None:
-        text = "Its profile does not claim structured output; whether its name is known, only langchain says, which "
-        return Point("create_agent", "unknown", f"{text}is not installed here.")
-    if any(re.search(pattern, name.lower()) for pattern in known):
+    try:
+        from langchain.agents import factory
+
+        # Not public, so it may be gone one day; then nobody can say whether the name is known.
+        patterns: Sequence[str] | None = getattr(factory, "FALLBACK_MODELS_WITH_STRUCTURED_OUTPUT", None)
+    except ImportError:
+        patterns = None
+    if patterns is None:
+        text = (
+            "Its profile does not claim structured output; whether langchain knows its name cannot be said without it."
+        )
+        return Point("create_agent", "unknown", text)
+    if any(re.search(pattern, name.lower()) for pattern in patterns):
         return Point("create_agent", "provider", f"ProviderStrategy: langchain knows the name {name!r}.")
-    named = f"nor does langchain know the name {name!r}" if name else "and it has no name that langchain could know"
-    fails = "" if _binds_tools(model) else " It will fail, for want of `bind_tools`."
-    text = f"ToolStrategy, a call of an artificial tool: its profile does not claim structured output, {named}.{fails}"
+    unknown = f"nor does langchain know the name {name!r}" if name else "and it has no name that langchain could know"
+    fails = "" if subject.calls_tools else " It will fail, because there is no `bind_tools`."
+    text = (
+        f"ToolStrategy, a call of an artificial tool: its profile does not claim structured output, {unknown}.{fails}"
+    )
     return Point("create_agent", "tool", text)
 
 
-def _binds_tools(model: BaseChatModel) -> bool:
-    return type(model).bind_tools is not BaseChatModel.bind_tools and getattr(model, "tool_calling", "") != "off"
+# --- content ---
 
 
-def _known_names() -> Sequence[str] | None:
-    """The patterns of names by which `create_agent` goes; None where langchain, or its list, is not here."""
-    try:
-        from langchain.agents import factory
-    except ImportError:
-        return None
-    return cast("Sequence[str] | None", getattr(factory, "FALLBACK_MODELS_WITH_STRUCTURED_OUTPUT", None))
+def _content(_: Subject, model: BaseChatModel) -> Iterator[Point]:
+    if not isinstance(model, ChatModel):
+        profile = cast("Mapping[str, Any]", model.profile or {})
+        claimed = [kind for kind in ("text", "image", "audio", "video", "pdf") if profile.get(f"{kind}_inputs")]
+        text = f"Its profile claims {', '.join(claimed)}." if claimed else "Its profile claims nothing."
+        yield Point("content", ", ".join(claimed) or "unknown", text)
+        return
+    kinds = ", ".join(["text", *sorted(model.accepts)])
+    yield Point("content", kinds, f"Takes {kinds}; anything else in a message is an error (accepts).")
+    done = ["stop strings: cut by langplug, whatever the model does"]
+    if model.tool_calling == "prompted":
+        done.append("tools: prompted")
+    if model.structured_output != "native":
+        done.append("schemas: said in the prompt, checked, asked for again")
+    done += [f"{name}: ignored, the model has no such parameter" for name in model.ignored_params]
+    how = {"note": "and noted in the answer's metadata", "silent": "without notice", "refuse": "refused: an error"}
+    yield Point("adaptations", model.adaptations, f"{'; '.join(done)} ({how[model.adaptations]}).")
 
 
 # --- identity ---
@@ -245,72 +252,27 @@ def _cache(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
 
 
 def _is_followed(subject: Subject, model: BaseChatModel, name: str, key: str) -> bool:
-    """Whether the key is another one where a field is. langplug's own keys hold what they name."""
+    """Whether the key changes with a field. langplug's keys name what they hold, so they need not be compared."""
     field = subject.cls.model_fields[name]
     for value in () if isinstance(model, ChatModel) else variants(field, getattr(model, name, None)):
-        with suppress(Exception):  # not a value that it takes: then the next one
+        with suppress(Exception):  # the class does not take this value, and perhaps the next one
             other = subject.real(**{argument_name(subject.cls, name): value})
             if getattr(other, name, None) != getattr(model, name, None):
                 return subject.key(other) != key
-    return _is_in(key, name, field.alias)
-
-
-def _is_in(key: str, name: str, alias: str | None) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", key) for one in (name, alias) if one)
+    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", key) for one in (name, field.alias) if one)
 
 
 def _traces(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     more = subject.start(model).more
     traced = {name: value for name, value in (more.get("metadata") or {}).items() if name.startswith("ls_")}
     params = sorted(more.get("invocation_params") or {})
-    told = ", ".join(f"{name}={value!r}" for name, value in traced.items())
-    yield Point("traces", str(traced.get("ls_model_name")), f"{told}; invocation parameters {', '.join(params)}.")
-
-
-def _secrets(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
-    mapped = model.lc_secrets
+    listed = ", ".join(f"{name}={value!r}" for name, value in traced.items())
+    yield Point("traces", str(traced.get("ls_model_name")), f"{listed}; invocation parameters {', '.join(params)}.")
+    variables = model.lc_secrets
     for name in secret_fields(subject.cls):
-        variable = mapped.get(name) or mapped.get(subject.cls.model_fields[name].alias or "")
+        variable = variables.get(name) or variables.get(subject.cls.model_fields[name].alias or "")
         state = "set" if variable and os.environ.get(variable) else "not set"
         where = f"read from {variable} ({state} here)" if variable else "read from no variable that `lc_secrets` names"
         if getattr(model, name, None) is not None and state == "not set":
             where = f"given to the constructor{f', in place of {variable}' if variable else ''}"
         yield Point("secret", name, f"{name}: {where}.")
-
-
-# --- content ---
-
-
-def _content(_: Subject, model: BaseChatModel) -> Iterator[Point]:
-    if isinstance(model, ChatModel):
-        kinds = ", ".join(["text", *sorted(model.accepts)])
-        yield Point("content", kinds, f"Takes {kinds}; anything else in a message is an error (accepts).")
-        yield from _adaptations(model)
-        return
-    profile = cast("Mapping[str, Any]", model.profile or {})
-    claimed = [kind for kind in ("text", "image", "audio", "video", "pdf") if profile.get(f"{kind}_inputs")]
-    text = f"Its profile claims {', '.join(claimed)}." if claimed else "Its profile claims nothing."
-    yield Point("content", ", ".join(claimed) or "unknown", text)
-
-
-def _adaptations(model: ChatModel) -> Iterator[Point]:
-    done = ["stop strings: cut by langplug, whatever the model does"]
-    if model.tool_calling == "prompted":
-        done.append("tools: prompted")
-    if model.structured_output != "native":
-        done.append("schemas: said in the prompt, checked, asked for again")
-    done += [f"{name}: ignored, the model has no such parameter" for name in model.ignored_params]
-    how = {"note": "and noted in the answer's metadata", "silent": "without a word", "refuse": "refused: an error"}
-    yield Point("adaptations", model.adaptations, f"{'; '.join(done)} ({how[model.adaptations]}).")
-
-
-_TOPICS: Sequence[Callable[[Subject, BaseChatModel], Iterator[Point]]] = (
-    _streaming,
-    _asynchronous,
-    _tools,
-    _structured,
-    _content,
-    _cache,
-    _traces,
-    _secrets,
-)

@@ -1,4 +1,4 @@
-"""Makes the model under check, again and again, with other arguments where a check wants them."""
+"""Makes the model under check again and again, with other arguments where a check wants them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
@@ -9,105 +9,106 @@ from langplug import ChatModel
 from langplug_check.verdicts import NotObserved
 
 Target: TypeAlias = BaseChatModel | type[BaseChatModel] | Callable[[], BaseChatModel]
-"""A model, its class, or what makes one without arguments."""
+"""A model, its class, or a function without arguments that makes one."""
 
 OMIT: Any = object()
-"""Given for an argument, it leaves it out."""
+"""Given for an argument, it leaves that out."""
 
-_LANGCHAINS_OWN = frozenset({"metadata", "profile"})
-"""Fields that langchain-core fills in by itself: what is found there is not what was given."""
+_FILLED_BY_LANGCHAIN = frozenset({"metadata", "profile"})
+"""Fields that langchain-core sets by itself: what they hold is not what was given."""
 
 
 class Factory:
-    """Makes models like the one that was given.
+    """Makes models like the target.
 
-    A class is called with `arguments` and those of the check. What a factory returns, or an instance, is
-    taken as an example: one that differs is made by its class from the fields that were set.
+    A class is called with `arguments` and those of the check. An instance, or what a function returns, is taken as an
+    example: one that differs is made by its class from the fields that were set.
 
     Args:
-        target: A model, its class, or what makes one without arguments.
+        target: A model, its class, or a function without arguments that makes one.
         arguments: What the class is always given.
 
     Raises:
-        Exception: What the class or the factory raises: without a model there is nothing to check.
+        Exception: What the class or the function raises: without a model there is nothing to check.
+
+    Attributes:
+        arguments: What models are made of, as far as that is known.
+        example: A model, as its user makes it.
+        cls: Its class.
     """
 
     def __init__(self, target: Target, arguments: Mapping[str, Any] | None = None) -> None:
         self._make = None if isinstance(target, BaseChatModel) else target
-        self._is_pointed = bool(arguments)
+        self._has_arguments = bool(arguments)
         self.arguments = dict(arguments or {})
         if isinstance(target, type):
             self.example = cast("BaseChatModel", target(**self.arguments))
         else:
             self.example = target if isinstance(target, BaseChatModel) else target()
-            self.arguments = {**_given_to(self.example), **self.arguments}
+            self.arguments = {**_arguments_of(self.example), **self.arguments}
         self.cls: type[BaseChatModel] = type(self.example)
 
     def __call__(
         self, overrides: Mapping[str, Any] | None = None, cls: type[BaseChatModel] | None = None
     ) -> BaseChatModel:
-        """A new model; of the subclass `cls`, where one is given.
+        """A new model; of the subclass `cls`, if one is given.
 
         Raises:
             Exception: What the class says to the `overrides`.
             NotObserved: If the class cannot be called with what the example was made of.
         """
-        if not overrides and cls is None:
-            return self._plain()
         if not overrides:
-            return self._again(cls or self.cls)
+            return self._like_example() if cls is None else self._from_arguments(cls)
+        made = cls or self.cls
+        # An override replaces its field under both of its names: most classes refuse to be given both.
+        names = {name: {name, *self._names_of(name)} for name in overrides}
+        replaced = {name for same in names.values() for name in same}
+        kept = {name: value for name, value in self.arguments.items() if name not in replaced}
+        given = {name: value for name, value in overrides.items() if value is not OMIT}
         try:
-            return (cls or self.cls)(**self._with(overrides))
+            return made(**kept, **given)
         except Exception:
-            if any(value is not OMIT for value in overrides.values()):
-                self._again(cls or self.cls)  # to tell whether it is the overrides that the class does not like
+            if given:
+                self._from_arguments(made)  # if this fails too, it is not the overrides that the class refuses
             raise
 
     def takes(self, name: str) -> bool:
         """Whether the class has a parameter of this name."""
-        fields = self.cls.model_fields
-        return name in fields or any(name == field.alias for field in fields.values())
+        return bool(self._names_of(name))
 
-    def _plain(self) -> BaseChatModel:
-        if isinstance(self._make, type) or self._make is None or self._is_pointed:
-            try:
-                return self.cls(**self.arguments)
-            except Exception:
-                if self._make is not None:
-                    raise
-                return self.example  # it was made in a way of its own: then this one has to do
-        return self._make()
+    def _names_of(self, name: str) -> set[str]:
+        """The names of the field that has this name or alias; empty if there is none."""
+        for field_name, field in self.cls.model_fields.items():
+            if name in (field_name, field.alias):
+                return {field_name, *([field.alias] if field.alias else [])}
+        return set()
 
-    def _again(self, cls: type[BaseChatModel]) -> BaseChatModel:
+    def _like_example(self) -> BaseChatModel:
+        """A model made as the example was made."""
+        if callable(self._make) and not isinstance(self._make, type) and not self._has_arguments:
+            return self._make()
+        try:
+            return self.cls(**self.arguments)
+        except Exception:
+            if self._make is not None:
+                raise
+            return self.example  # an instance that was made in a way of its own, and so has to serve again and again
+
+    def _from_arguments(self, cls: type[BaseChatModel]) -> BaseChatModel:
         try:
             return cls(**self.arguments)
         except Exception as error:
             raise NotObserved(f"{cls.__name__} cannot be made again from its fields: {error}") from error
 
-    def _with(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments with the overrides, each of which takes the place of its field's other name."""
-        names = {name: _names_of(self.cls, name) for name in overrides}
-        replaced = {other for same in names.values() for other in same}
-        kept = {name: value for name, value in self.arguments.items() if name not in replaced}
-        return {**kept, **{name: value for name, value in overrides.items() if value is not OMIT}}
 
-
-def _names_of(cls: type[BaseChatModel], name: str) -> set[str]:
-    same = {name}
-    for field_name, field in cls.model_fields.items():
-        if name in (field_name, field.alias):
-            same |= {field_name, *([field.alias] if field.alias else [])}
-    return same
-
-
-def _given_to(model: BaseChatModel) -> dict[str, Any]:
+def _arguments_of(model: BaseChatModel) -> dict[str, Any]:
     """What `model` was probably made of: the fields that were set, by the names under which the class takes them."""
     by_name = bool(type(model).model_config.get("populate_by_name"))
-    given: dict[str, Any] = {}
-    for name in model.model_fields_set - _LANGCHAINS_OWN:
+    arguments: dict[str, Any] = {}
+    for name in model.model_fields_set - _FILLED_BY_LANGCHAIN:
         field = type(model).model_fields.get(name)
-        # what is left out of dumps was mostly made by the model itself, such as a client
+        # A field that is left out of dumps was mostly made by the model itself, such as a client.
         if field is None or (field.exclude and not isinstance(model, ChatModel)):
             continue
-        given[name if by_name or not field.alias else field.alias] = getattr(model, name)
-    return given
+        arguments[name if by_name or not field.alias else field.alias] = getattr(model, name)
+    return arguments

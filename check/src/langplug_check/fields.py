@@ -12,25 +12,27 @@ from pydantic.fields import FieldInfo
 MARKED_KEY = "sk-langplug-check-MARKER"
 """A key that is looked for wherever no secret may show."""
 
-KEY_LIKE = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$")
+SECRET_NAME = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$")
 """Names of fields that hold secrets."""
 
-NO_PART = re.compile(
+# A field of any other name may change the answer, and so belongs into the cache key. Names are all there is to go by: a
+# class that calls its timeout "patience" fails B04, which is the lesser evil beside a cache that serves a wrong answer.
+NEVER_IN_ANSWER = re.compile(
     r"(^|_)(streaming|stream_usage|timeout|retries|verbose|client|headers|proxy|proxies|organization|keep_alive|tokenizer"
     r"|token_counter|batch_size|ignored_params)$|^(user|http_.*|retry_.*|validate_.*|lc_.*|include_response_headers)$"
 )
-"""Names of fields that change how an answer is got, paid or watched, and not what it says."""
+"""Names of fields that change how an answer is fetched, billed or watched, and not what it says."""
 
 
 def secret_fields(cls: type[BaseChatModel]) -> list[str]:
-    """The fields that are declared as secrets."""
+    """The fields that are declared as `SecretStr`."""
     return [name for name, field in cls.model_fields.items() if SecretStr in _types(field.annotation)]
 
 
 def plain_secret_fields(cls: type[BaseChatModel]) -> list[str]:
     """The fields that are named like secrets, and declared as plain text."""
     return [
-        name for name, field in cls.model_fields.items() if KEY_LIKE.search(name) and str in _types(field.annotation)
+        name for name, field in cls.model_fields.items() if SECRET_NAME.search(name) and str in _types(field.annotation)
     ]
 
 
@@ -40,51 +42,41 @@ def own_fields(cls: type[BaseChatModel]) -> dict[str, FieldInfo]:
 
 
 def telling_fields(cls: type[BaseChatModel]) -> dict[str, FieldInfo]:
-    """The fields that may change what an answer says, as far as names and types tell."""
+    """The fields that may change what an answer says, as far as their names and types tell."""
     secret = {*secret_fields(cls), *plain_secret_fields(cls)}
     return {
         name: field
         for name, field in own_fields(cls).items()
-        if name not in secret and not NO_PART.search(name) and not field.exclude
+        if name not in secret and not NEVER_IN_ANSWER.search(name) and not field.exclude
     }
 
 
 def argument_name(cls: type[BaseChatModel], name: str) -> str:
-    """How the constructor calls a field."""
+    """The constructor's name for a field: its alias, unless the class takes the field's own name too."""
     by_name = bool(cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name"))
     return name if by_name else cls.model_fields[name].alias or name
 
 
 def variants(field: FieldInfo, value: Any) -> Iterator[Any]:
-    """Other values that a field may take, the most natural first."""
-    if isinstance(value, bool):
+    """Other values that a field may take, the most natural first. The class may refuse any of them."""
+    if isinstance(value, bool):  # before int, which a bool is
         yield not value
     elif isinstance(value, int | float):
         yield from (value + 1, value + 0.25, value - 1, value / 2)
     elif isinstance(value, str):
-        yield from (one for one in _choices(field.annotation) if one != value)
+        yield from (choice for choice in _choices(field.annotation) if choice != value)
         yield f"{value}-other"
     elif isinstance(value, list | tuple):
         yield [*value, "other"]
     elif isinstance(value, Mapping):
         yield {**value, "other": 1}
     elif value is None:
-        yield from _examples(field.annotation)
-
-
-def _examples(annotation: Any) -> Iterator[Any]:
-    known = _types(annotation)
-    yield from _choices(annotation)
-    examples: tuple[tuple[type, Any], ...] = (
-        (bool, True),
-        (int, 1),
-        (int, 137),
-        (float, 0.25),
-        (str, "other"),
-        (list, ["other"]),
-        (dict, {"other": 1}),
-    )
-    yield from (example for kind, example in examples if kind in known)
+        yield from _choices(field.annotation)
+        # Two ints: 1 is in bounds nearly everywhere, and 137 where a minimum is set.
+        examples = ((bool, True), (int, 1), (int, 137), (float, 0.25), (str, "other"), (list, ["other"]))
+        for kind, example in (*examples, (dict, {"other": 1})):
+            if kind in _types(field.annotation):
+                yield example
 
 
 def _choices(annotation: Any) -> list[Any]:
@@ -105,9 +97,10 @@ def _is_union(annotation: Any) -> bool:
 
 
 def holds(value: Any, wanted: Any, depth: int = 4) -> bool:
-    """Whether `wanted` is somewhere in `value`: in its fields, items, or behind a `SecretStr`."""
+    """Whether `wanted` is somewhere in `value`: in its items, `depth` levels down, or inside a `SecretStr`."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    # The type as well: True is 1, and 1 is 1.0.
     if type(value) is type(wanted) and value == wanted:
         return True
     if depth == 0 or isinstance(value, str | bytes):

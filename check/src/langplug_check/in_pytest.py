@@ -1,4 +1,4 @@
-"""The statements of the contract as tests of pytest: what a result is there, and a class to inherit from."""
+"""The statements of the contract as tests of pytest: what a result means there, and a class to inherit from."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 import pytest
 
+from langplug_check.isolation import Runner, open_runner
 from langplug_check.recipes import Recipe
-from langplug_check.session import Runner, open_runner
 from langplug_check.statement import Check, all_checks
 from langplug_check.verdicts import Result
 
 
 def report_outcome(check: Check, result: Result) -> None:
-    """Say to pytest what was found: a failure, a skip with its reason, or nothing.
+    """Report what was found to pytest: a failure, a skip with its reason, or nothing.
 
-    A failure that is not the model's own is an expected one, with the name of whose it is.
+    A failure that is not the model's own fault is an expected failure, which names whose fault it is.
     """
     if result.counts_against:
         pytest.fail(failure_text(check, result), pytrace=False)
@@ -26,7 +26,7 @@ def report_outcome(check: Check, result: Result) -> None:
 
 
 def failure_text(check: Check, result: Result) -> str:
-    """A failure, and how to mend it."""
+    """A failure, and how to fix it."""
     lines = [f"{check.id} {check.statement}", "", f"observed  {result.observed}"]
     if result.expected and result.expected != check.statement:
         lines.append(f"expected  {result.expected}")
@@ -42,14 +42,14 @@ def failure_text(check: Check, result: Result) -> str:
 class ContractTests:
     """Every statement of the contract as a test of a model. Inherit from it, and say what makes the model.
 
-    No statement can be taken out in silence: overriding a test is an error. One that a model is known to break is named
-    in `expected_failures` with the reason; it is an error too if the model keeps it after all.
+    No statement can be left out silently: overriding a test is an error. Name one that a model is known to break in
+    `expected_failures`, with the reason; if the model keeps it after all, that is an error too.
 
     Class variables:
         factory: A model, its class, a function without arguments that makes one, or a reference to one of these.
         recipe: How to point the model at the backend of the test kit. Default: the known one for its class.
         expected_failures: Reasons, by the ids of checks.
-        isolated: Whether the checks run in a process of their own, where that is possible.
+        isolated: Whether the checks run in a process of their own, if that is possible.
 
     Example:
         >>> class TestMine(ContractTests):
@@ -68,8 +68,8 @@ class ContractTests:
         if own and not all(name.startswith("__") for name in own):
             names = ", ".join(name for name in own if not name.startswith("__"))
             raise TypeError(
-                f"{cls.__name__} overrides {names}: no statement is taken out so. Name what the model is known to "
-                "break in `expected_failures`, with the reason."
+                f"{cls.__name__} overrides {names}: no statement can be left out like that. Name what the model is "
+                "known to break in `expected_failures`, with the reason."
             )
         unknown = set(vars(cls).get("expected_failures", ())) - set(all_checks())
         if unknown:
@@ -89,7 +89,7 @@ class ContractTests:
         runner.close()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """A test for each statement that there is now, a user's own among them."""
+        """A test for each statement, also for users' own that were registered since."""
         if "check_id" in metafunc.fixturenames:
             metafunc.parametrize("check_id", list(all_checks()))
 

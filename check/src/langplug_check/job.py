@@ -1,4 +1,4 @@
-"""What goes to a worker, and comes back: the order to make a model, and who it turned out to be."""
+"""What goes to a worker, and comes back: the job, which is a model to make, and what that turned out to be."""
 
 import os
 import pickle
@@ -24,21 +24,22 @@ from langplug_check.subject import Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """The model to make, wherever it is made.
+    """The model to make, in whatever process.
 
     Attributes:
         reference: Where it is found, such as `"package.module:attribute"`.
-        pickled: What makes it, pickled; where there is no reference.
+        pickled: What makes it, pickled, if there is no reference.
         recipe: How to point it at the backend.
         probe: Whether it may be asked, to learn what it says.
         path: Where modules are looked for.
-        modules: Those that register statements of a user's own.
+        modules: Those that register users' own statements.
     """
 
     reference: str | None = None
     pickled: bytes | None = None
     recipe: Recipe | None = None
     probe: bool = True
+    # An empty entry of `sys.path` is the working directory of this process, and not of the other one.
     path: Sequence[str] = field(default_factory=lambda: tuple(entry or str(Path.cwd()) for entry in sys.path))
     modules: Sequence[str] = field(default_factory=own_modules)
 
@@ -49,17 +50,27 @@ class Job:
             Exception: What importing or unpickling raises.
         """
         if self.pickled is not None:
-            return cast("Target", pickle.loads(self.pickled))  # noqa: S301 - our own, from the process that started this one
+            return cast("Target", pickle.loads(self.pickled))  # noqa: S301 - from the process that started this one
         assert self.reference is not None
         return resolve(self.reference, self.recipe)
 
     def subject(self, target: Target | None = None) -> Subject:
-        """The model as checks see it; of `target`, where that was made already."""
+        """The model as checks see it; of `target`, if that was made already."""
         return Subject(self.target() if target is None else target, recipe=self.recipe, probe=self.probe)
 
 
+def make_job(target: Target | str, recipe: Recipe | None = None) -> tuple[Job | None, str]:
+    """The job for a target; or None, and why it cannot be made in another process."""
+    if isinstance(target, str):
+        return Job(reference=target, recipe=recipe), ""
+    try:
+        return Job(pickled=pickle.dumps(target), recipe=recipe), ""
+    except Exception as error:  # noqa: BLE001 - classes refuse to be pickled in every way
+        return None, f"it cannot be pickled ({type(error).__name__}: {error})"
+
+
 def resolve(reference: str, recipe: Recipe | None = None) -> Target:
-    """What a reference leads to: a class as it is, where a recipe says how it is built; else a model of it.
+    """What a reference leads to: a class as it is, if a recipe says how to build it; else a model of it.
 
     Raises:
         Exception: What `load` raises.
@@ -72,44 +83,32 @@ def resolve(reference: str, recipe: Recipe | None = None) -> Target:
     try:
         return load(reference)
     except Exception:
-        found = _imported(reference)
-        if _is_built_by(recipe, found):  # it cannot be made without arguments, which the recipe has
+        # It may be a class in a file that cannot be made without arguments, which the recipe has. `load` has imported
+        # the file under a name of its own, so its module is found by its path.
+        source, _, attribute = reference.rpartition(":")
+        path = os.path.realpath(Path(source).expanduser())
+        files = [(getattr(module, "__file__", None) or "", module) for module in list(sys.modules.values())]
+        module = next((one for file, one in files if file.endswith(".py") and os.path.realpath(file) == path), None)
+        found = reduce(lambda holder, name: getattr(holder, name, None), attribute.split("."), cast("Any", module))
+        if _is_built_by(recipe, found):
             return cast("Target", found)
         raise
 
 
 def _is_built_by(recipe: Recipe | None, found: Any) -> bool:
+    """Whether it is a class, and a recipe says how to build it."""
     is_class = isinstance(found, type) and issubclass(found, BaseChatModel)
     return is_class and (recipe is not None or recipe_for(found) is not None)
 
 
-def _imported(reference: str) -> Any:
-    """What a reference to a file leads to, once that was imported; None if there is no such thing."""
-    source, _, attribute = reference.rpartition(":")
-    path = os.path.realpath(Path(source).expanduser())
-    files = ((getattr(module, "__file__", None) or "", module) for module in list(sys.modules.values()))
-    module = next((module for file, module in files if file.endswith(".py") and os.path.realpath(file) == path), None)
-    return reduce(lambda found, name: getattr(found, name, None), attribute.split("."), module)
-
-
-def make_job(target: Target | str, recipe: Recipe | None = None) -> tuple[Job | None, str]:
-    """The order for a target; or None, and why it cannot be made in another process."""
-    if isinstance(target, str):
-        return Job(reference=target, recipe=recipe), ""
-    try:
-        return Job(pickled=pickle.dumps(target), recipe=recipe), ""
-    except Exception as error:  # noqa: BLE001 - classes refuse to be pickled in every way
-        return None, f"it cannot be pickled ({type(error).__name__}: {error})"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who is checked.
+    """What a model turned out to be.
 
     Attributes:
         name: The class.
         driver: How it is made to say something.
-        error: What it raised when it was asked; empty if it answered, and where it was not asked.
+        error: What it raised when it was asked; empty if it answered, or was not asked.
         versions: Packages and their versions.
     """
 
@@ -120,21 +119,15 @@ class Identity:
 
 
 def identify(subject: Subject) -> Identity:
-    """Who `subject` is."""
+    """What `subject` is."""
     cls = subject.cls
-    package = cls.__module__.partition(".")[0].replace("_", "-")
-    packages = ["langplug", "langchain-core", *([package] if package != "langplug" else [])]
-    versions = {"python": sys.version.split()[0], **{name: found for name in packages if (found := _version(name))}}
+    versions = {"python": sys.version.split()[0]}
+    for package in ("langplug", "langchain-core", cls.__module__.partition(".")[0].replace("_", "-")):
+        with suppress(PackageNotFoundError):  # a model in a file of one's own has none
+            versions[package] = version(package)
     return Identity(
         name=f"{cls.__module__}.{cls.__qualname__}",
         driver=subject.driver.name,
         error=subject.driver.error,
         versions=versions,
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

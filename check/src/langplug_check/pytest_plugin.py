@@ -1,6 +1,6 @@
 """The pytest plugin: `pytest --langplug-check=REF` runs each statement of the contract as a test of a model.
 
-It is found by its entry point, and imports nothing of LangChain's until the option is given.
+Its entry point makes every pytest here import it, so it imports nothing of LangChain before the option is given.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from langplug_check import Check
-    from langplug_check.session import Runner
+    from langplug_check.isolation import Runner
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add a test for each statement and model; what selects tests afterwards selects among these too."""
+    """Add a test for each statement and model, first of all plugins, so that `-k` and others select among them too."""
     for reference in config.getoption("--langplug-check") or ():
         model: Model = Model.from_parent(session, name=f"langplug-check::{reference}", reference=reference)
         items.extend(model.collect())
@@ -47,8 +47,12 @@ class Model(pytest.Collector):
         """A test for each statement."""
         from langplug_check.session import select_checks
 
+        only, skip = (
+            [check_id for check_id in (self.config.getoption(option) or "").split(",") if check_id]
+            for option in ("--langplug-only", "--langplug-skip")
+        )
         try:
-            checks = select_checks(*(_ids(self.config, name) for name in ("--langplug-only", "--langplug-skip")))
+            checks = select_checks(only, skip)
         except ValueError as error:
             raise pytest.UsageError(str(error)) from error
         for check in checks:
@@ -57,7 +61,7 @@ class Model(pytest.Collector):
     def runner(self) -> "Runner":
         """Where the checks run."""
         if self._runner is None:
-            from langplug_check.session import open_runner
+            from langplug_check.isolation import open_runner
 
             self._runner = open_runner(self.reference)
             self.config.add_cleanup(self._runner.close)
@@ -82,7 +86,3 @@ class Statement(pytest.Item):
     def reportinfo(self) -> tuple[str, None, str]:
         """What it is called."""
         return self.parent.reference, None, f"{self.parent.reference} {self._check.id} {self._check.statement}"
-
-
-def _ids(config: pytest.Config, option: str) -> list[str]:
-    return [name for name in (config.getoption(option) or "").split(",") if name]

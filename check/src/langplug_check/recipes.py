@@ -9,7 +9,7 @@ from langplug_backend import Backend
 from langplug_backend.request import DialectName
 
 KEY = "sk-langplug-check"
-"""The key that models are given: no secret, and looked for wherever none may show."""
+"""The key that models are given. It is not a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,10 @@ class Recipe:
     Attributes:
         dialect: What they speak.
         arguments: Constructor arguments. `{url}` in a text becomes the backend's URL for the dialect, `{root}` the one
-            without a path, `{key}` a key. A function is called with a mapping of these three to what they stand for.
-        fills: Arguments of the same kind, for what was not given otherwise.
-        reply: Fields of each `Reply` that has them at their defaults, for clients whose own service tells things in
-            another way than the dialect does.
+            without a path, `{key}` a key. A function is called with a mapping of these three to their values.
+        fills: Arguments of the same kind, used if the user gave no others.
+        reply: Fields for each `Reply` that leaves them at their defaults, for clients whose own service reports
+            things in another way than the dialect does.
         package: What to install for the class.
     """
 
@@ -32,18 +32,18 @@ class Recipe:
     reply: Mapping[str, Any] = field(default_factory=dict)
     package: str = ""
 
-    def pointed_at(self, backend: Backend) -> dict[str, Any]:
-        """The arguments that lead to `backend`."""
+    def point_at(self, backend: Backend) -> dict[str, Any]:
+        """The arguments that point a model at `backend`."""
         urls = {"openai": backend.openai_url, "ollama": backend.ollama_url, "anthropic": backend.anthropic_url}
         known = {"url": urls[self.dialect], "root": backend.url, "key": KEY}
-        return {name: _filled(value, known) for name, value in self.arguments.items()}
+        return {name: _fill(value, known) for name, value in self.arguments.items()}
 
-    def filled(self) -> dict[str, Any]:
-        """The arguments for what was not given otherwise."""
-        return {name: _filled(value, {"key": KEY}) for name, value in self.fills.items()}
+    def default_arguments(self) -> dict[str, Any]:
+        """The arguments to use if the user gave no others."""
+        return {name: _fill(value, {"key": KEY}) for name, value in self.fills.items()}
 
 
-def _filled(value: Any, known: Mapping[str, str]) -> Any:
+def _fill(value: Any, known: Mapping[str, str]) -> Any:
     if callable(value):
         return value(known)
     if not isinstance(value, str):
@@ -54,11 +54,12 @@ def _filled(value: Any, known: Mapping[str, str]) -> Any:
 
 
 def _huggingface_endpoint(known: Mapping[str, str]) -> Any:
-    """The inner model that ChatHuggingFace speaks through."""
+    """The inner model through which ChatHuggingFace speaks."""
     module = importlib.import_module("langchain_huggingface")
     return module.HuggingFaceEndpoint(endpoint_url=known["root"], huggingfacehub_api_token=known["key"])
 
 
+# Without retries, for a check counts the requests, and a fault should end the call at once.
 _OPENAI_LIKE: Mapping[str, Any] = {"api_key": "{key}", "max_retries": 0}
 
 RECIPES: Mapping[str, Recipe] = {
@@ -77,13 +78,13 @@ RECIPES: Mapping[str, Recipe] = {
     "langchain_groq.chat_models.ChatGroq": Recipe(
         arguments={"base_url": "{root}"},
         fills={"model": "stub", **_OPENAI_LIKE},
-        reply={"usage_mode": "groq"},
+        reply={"usage_mode": "groq"},  # Groq reports usage under `x_groq`
         package="langchain-groq",
     ),
     "langchain_mistralai.chat_models.ChatMistralAI": Recipe(
         arguments={"base_url": "{url}"},
         fills={"model": "stub", "api_key": "{key}"},
-        reply={"usage_mode": "finish"},
+        reply={"usage_mode": "finish"},  # Mistral reports usage on the chunk with the finish reason
         package="langchain-mistralai",
     ),
     "langchain_anthropic.chat_models.ChatAnthropic": Recipe(
@@ -103,17 +104,17 @@ RECIPES: Mapping[str, Recipe] = {
     "langchain_openrouter.chat_models.ChatOpenRouter": Recipe(
         arguments={"base_url": "{url}"},
         fills={"model": "stub", "api_key": "{key}"},
-        reply={"fingerprint": "fp_langplug"},
+        reply={"fingerprint": "fp_langplug"},  # its client insists on one
         package="langchain-openrouter",
     ),
     "langchain_huggingface.chat_models.huggingface.ChatHuggingFace": Recipe(
         arguments={"llm": _huggingface_endpoint, "model_id": "stub"}, package="langchain-huggingface huggingface-hub"
     ),
 }
-"""By the full name of the class. A subclass is built as its class is."""
+"""By the full name of the class. A subclass is built as its base class is."""
 
 
 def recipe_for(cls: type) -> Recipe | None:
-    """The recipe for a class, or for the nearest class that it is derived from."""
+    """The recipe for a class, or for the nearest of its base classes that has one."""
     names = (f"{one.__module__}.{one.__qualname__}" for one in cls.__mro__)
     return next((RECIPES[name] for name in names if name in RECIPES), None)

@@ -36,9 +36,10 @@ class Event:
 
 
 class Recorder(BaseCallbackHandler):
-    """Keeps every callback of chat models, in the order in which they came."""
+    """Keeps every callback of chat models, in the order in which they were called."""
 
-    run_inline = True  # else langchain-core hands them to threads, which mixes up their order
+    # Asynchronous runs hand other handlers to threads, which mixes up the order.
+    run_inline = True
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -76,7 +77,7 @@ class Recorder(BaseCallbackHandler):
 
 
 class KeyKeeper(BaseCache):
-    """A cache that always has an answer, and keeps the keys by which it was asked: the model is never reached."""
+    """A cache that always has an answer, so that the model is never reached, and keeps the keys that were asked for."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -87,7 +88,7 @@ class KeyKeeper(BaseCache):
         return [ChatGeneration(message=AIMessage("from the cache"))]
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Nothing: there is an answer for all."""
+        """Do nothing: there is an answer for everything."""
 
     def clear(self, **kwargs: Any) -> None:
         """Forget the keys."""
@@ -96,7 +97,7 @@ class KeyKeeper(BaseCache):
 
 @contextmanager
 def global_cache(cache: BaseCache | None) -> Generator[None, None, None]:
-    """`cache` as the one for all models, for a moment."""
+    """Make `cache` the one for all models, while this is open."""
     before = get_llm_cache()
     set_llm_cache(cache)
     try:

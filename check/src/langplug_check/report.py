@@ -1,17 +1,17 @@
-"""`Report`: what all checks found, in every form in which somebody may want it."""
+"""`Report`: what all checks found, as text, JSON, JUnit XML, Markdown and HTML."""
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from langplug_check.findings import Findings, Found
+from langplug_check.findings import Findings
 from langplug_check.render.html import render_html
 from langplug_check.render.junit import render_junit
 from langplug_check.render.markdown import render_markdown
 from langplug_check.render.text import render_text
 
 SCHEMA_VERSION = 1
-"""Of `to_json`. It grows where a field is taken away or changes its meaning, and not where one is added."""
+"""Of `to_json`. It grows when a field is removed or changes its meaning, and not when one is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,14 @@ class Report(Findings):
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON data; `schema` is its version."""
+        results: list[dict[str, Any]] = []
+        for found in self.found:
+            check, result = found.check, found.result
+            entry = {**asdict(result), "seconds": round(result.seconds, 3)}
+            entry |= {"statement": check.statement, "group": check.id[0]}
+            if result.verdict in ("fail", "advisory"):  # a report of all that passed stays small
+                entry |= {"why": check.why, "hint": check.hint, "link": check.link}
+            results.append(entry)
         return {
             "schema": SCHEMA_VERSION,
             "model": self.model,
@@ -31,7 +39,7 @@ class Report(Findings):
             "ready": self.ready,
             "seconds": round(self.seconds, 3),
             "counts": self.counts(),
-            "results": [_entry(found) for found in self.found],
+            "results": results,
         }
 
     def to_json(self) -> str:
@@ -51,19 +59,11 @@ class Report(Findings):
         return render_html(self)
 
     def to_text(self, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
-        """As text for a terminal: a table of the groups, then each failure and how to mend it.
+        """As text for a terminal: a table of the groups, then each failure and how to fix it.
 
         Args:
             width: Columns.
             colour: Whether to colour it with ANSI codes.
-            verbose: Whether to show too what passed, with what was seen, and what the model printed.
+            verbose: Whether to show what passed too, with what was seen, and what the model printed.
         """
         return render_text(self, width=width, colour=colour, verbose=verbose)
-
-
-def _entry(found: Found) -> dict[str, Any]:
-    check = found.check
-    told = {"statement": check.statement, "group": check.id[0]}
-    mend = {"why": check.why, "hint": check.hint, "link": check.link}
-    result = {**asdict(found.result), "seconds": round(found.result.seconds, 3)}
-    return {**result, **told, **(mend if found.result.verdict in ("fail", "advisory") else {})}

@@ -1,16 +1,16 @@
-"""A script for models that answer in this process: the backend's replies and faults, played by a langplug model.
+"""A script for models that answer in this process: the backend's replies and faults, given by a langplug model.
 
-The class under check stays as it is, but for `respond`, which is overridden by one of the same shape. So all that
-langplug does around it is seen at work, and a check need not know whether there is a server behind the model.
+The class under check stays as it is, except for `respond`, which is overridden by one of the same shape. So everything
+that langplug does around it is at work, and a check need not know whether there is a server behind the model.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from langchain_core.messages import BaseMessage, ChatMessage
 
@@ -22,44 +22,44 @@ from langplug_backend.request import ChatRequest, RequestMessage, last_text
 from langplug_check.prompts import find_choice, find_tools
 from langplug_check.script_faults import ScriptFault, to_script_fault
 
-Step: TypeAlias = Any
-"""What is said to one request: a `Reply`, a `Fault`, text, an exception, or a function of what was asked to one."""
+AnyReply: TypeAlias = Any
+"""What a model says to a request: a `Reply`, `Fault`, text, exception, or a function of a `ChatRequest`."""
 
-IN_TROUBLE = "One two three four five six."
+UNTIL_FAULT = "One two three four five six."
 """What a model is saying when it meets a fault that is not part of a reply."""
 
 HANGS_S = 600.0
-"""Seconds that a fault waits which waits for ever."""
+"""Seconds that a fault waits that waits forever: longer than any check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Seconds in which nothing is said; `stuck` where nothing comes any more until the caller goes."""
+    """Seconds in which the model says nothing."""
 
     seconds: float
 
 
-Move: TypeAlias = "Part | Pause | BaseException"
-"""What an author does next: gives a part, waits, or raises."""
+Action: TypeAlias = "Part | Pause | BaseException"
+"""What an author's `respond` does next: gives a part, waits, or raises."""
 
 
 @dataclass(slots=True)
 class Script:
-    """What is said, request by request, the last step again and again; and the log of what was asked.
+    """What a model says, request by request, the last reply again and again; and the log of what was asked.
 
     Attributes:
-        steps: What is said.
-        log: What was asked, and how it ended.
+        replies: What it says.
+        log: What was asked, and how each answer ended.
     """
 
-    steps: Sequence[Step] = ("Hello.",)
+    replies: Sequence[AnyReply] = ("Hello.",)
     log: Log = field(default_factory=Log)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def opened(self, model: ChatModel, request: Request) -> "Performance":
+    def answer(self, model: ChatModel, request: Request) -> "ScriptedAnswer":
         """The answer to one request."""
-        asked = asked_of(model, request)
-        with self._lock:
+        asked = read_request(model, request)
+        with self._lock:  # threads share a model, and each request gets a reply of its own
             number = len(self.log.exchanges)
             exchange = Exchange(
                 number=number,
@@ -68,51 +68,60 @@ class Script:
                 path="",
                 headers={},
                 raw=b"",
-                body=_body(request, asked),
+                body=_openai_body(request, asked),
                 request=asked,
                 at=time.monotonic(),
             )
             self.log.exchanges.append(exchange)
         self.log.changed()
-        step = self.steps[min(number, len(self.steps) - 1)]
-        return Performance(self.log, exchange, list(moves(model, request, asked, step)))
+        reply = self.replies[min(number, len(self.replies) - 1)]
+        return ScriptedAnswer(self.log, exchange, list(to_actions(model, request, asked, reply)))
 
 
 @dataclass(slots=True)
-class Performance:
-    """One answer as it is given: its moves, and how it ended."""
+class ScriptedAnswer:
+    """One answer: its actions, and how it ended."""
 
     log: Log
     exchange: Exchange
-    moves: Sequence[Move]
+    actions: Sequence[Action]
 
-    def __iter__(self) -> Iterator[Part | Pause]:
-        """The parts and pauses; errors are raised. However it ends is written down."""
+    def play(self) -> Generator[Part | Pause, None, None]:
+        """The parts and pauses; errors are raised. The log says how it ended, which closing this early is, too."""
         try:
-            for move in self.moves:
-                if isinstance(move, BaseException):
+            for action in self.actions:
+                if isinstance(action, BaseException):
                     self.log.end(self.exchange, "fault")
-                    raise move
-                yield move
-                self.exchange.pieces_sent += not isinstance(move, Pause | Usage | Finish)
-                self.exchange.events_sent += not isinstance(move, Pause)
+                    raise action
+                yield action
+                # Counted after the yield: a piece that nobody came back from was not received.
+                self.exchange.pieces_sent += not isinstance(action, Pause | Usage | Finish)
+                self.exchange.events_sent += not isinstance(action, Pause)
             self.log.end(self.exchange, "complete")
         finally:
             if self.exchange.outcome is None:
                 self.log.end(self.exchange, "client_gone")
 
 
-# --- what is asked ---
+# --- what the model is asked ---
+
+_ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "function": "tool"}
 
 
-def asked_of(model: ChatModel, request: Request) -> ChatRequest:
+def read_request(model: ChatModel, request: Request) -> ChatRequest:
     """The request, in the words of the backend.
 
     Raises:
         NotObserved: If the model is told of tools in a way that cannot be read.
     """
-    messages = tuple(map(_said, request.messages))
+    messages = tuple(map(_to_said, request.messages))
     choice = request.tool_choice
+    params = dict(request.params)
+    if request.schema is not None:
+        params["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": request.schema},
+        }
     asked = ChatRequest(
         dialect="openai",
         path="",
@@ -123,55 +132,46 @@ def asked_of(model: ChatModel, request: Request) -> ChatRequest:
         tools=request.tools,
         tool_choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
         stop=request.stop,
-        params={**request.params, **_format(request)},
+        params=params,
     )
-    return asked if request.tools else _with_told_tools(model, request, asked)
+    return asked if request.tools else _read_prompt(model, request, asked)
 
 
-def _with_told_tools(model: ChatModel, request: Request, asked: ChatRequest) -> ChatRequest:
-    """The request of a model that reads its tools, and the results of its calls, as text."""
-    prompt = "\n".join(said.text for said in asked.messages if said.role == "system")
-    tools = find_tools(prompt)
-    if not tools:
-        return asked
-    tool_format = _format_of(model)
-    # A model that keeps to schemas is forced to call by a schema of the call: an answer's own never comes with tools.
-    choice = "required" if request.schema is not None else find_choice(prompt, tools, tool_format)
-    messages = list(asked.messages)
-    for n, (before, said) in enumerate(pairwise(asked.messages), start=1):
-        if said.role == "user" and before.role == "assistant" and _holds_call(tool_format, tools, before.text):
-            messages[n] = replace(said, result=True)
-    return replace(asked, tools=tools, tool_choice=choice, messages=tuple(messages), text=last_text(tuple(messages)))
-
-
-def _holds_call(tool_format: ToolFormat, tools: Sequence[Mapping[str, Any]], text: str) -> bool:
-    parser = tool_format.parser(tools)
-    return any(not isinstance(part, str) for part in (*parser.feed(text), *parser.flush()))
-
-
-def _format_of(model: ChatModel) -> ToolFormat:
-    chosen = model.tool_format or "hermes"
-    return chosen if isinstance(chosen, ToolFormat) else TOOL_FORMATS[chosen]
-
-
-_ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "function": "tool"}
-
-
-def _said(message: BaseMessage) -> RequestMessage:
+def _to_said(message: BaseMessage) -> RequestMessage:
     kind = message.type.removesuffix("MessageChunk").lower()
     role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind, kind)
     return RequestMessage(role=role, text=str(message.text), result=role == "tool", raw=message)
 
 
-def _format(request: Request) -> dict[str, Any]:
-    """The schema that the answer must fit, as OpenAI's API has it."""
-    if request.schema is None:
-        return {}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": request.schema}}}
+def _read_prompt(model: ChatModel, request: Request, asked: ChatRequest) -> ChatRequest:
+    """The request, if its prompt tells the model of tools, with what it tells."""
+    prompt = "\n".join(said.text for said in asked.messages if said.role == "system")
+    tools = find_tools(prompt)
+    if not tools:
+        return asked
+    tool_format = format_of(model)
+    # A model that keeps to schemas by itself is forced to call by a schema of the call. There is no other way to get
+    # both: beside tools in a prompt, the schema of an answer stands in the prompt too.
+    choice = "required" if request.schema is not None else find_choice(prompt, tools, tool_format)
+    messages = list(asked.messages)
+    for n, (before, said) in enumerate(pairwise(asked.messages), start=1):
+        if said.role == "user" and before.role == "assistant":
+            # What comes after a call is its result, though it comes in the user's name.
+            parser = tool_format.parser(tools)
+            parts = [*parser.feed(before.text), *parser.flush()]
+            messages[n] = replace(said, result=any(not isinstance(part, str) for part in parts))
+    text = last_text(tuple(messages))
+    return replace(asked, tools=tools, tool_choice=choice, messages=tuple(messages), text=text)
 
 
-def _body(request: Request, asked: ChatRequest) -> Any:
-    """The request as an OpenAI client would send it; None where the history cannot be told so."""
+def format_of(model: ChatModel) -> ToolFormat:
+    """How a model that reads its tools as text writes its calls."""
+    chosen = model.tool_format or "hermes"
+    return chosen if isinstance(chosen, ToolFormat) else TOOL_FORMATS[chosen]
+
+
+def _openai_body(request: Request, asked: ChatRequest) -> Any:
+    """The request as an OpenAI client would send it; None if the history cannot be sent so."""
     try:
         messages = request.openai_messages()
     except ValueError:
@@ -183,143 +183,115 @@ def _body(request: Request, asked: ChatRequest) -> Any:
     return {"model": asked.model, "messages": messages, "stream": stream, **stop, **tools, **choice, **asked.params}
 
 
-# --- what is said ---
+# --- what the model says ---
 
 
-def moves(model: ChatModel, request: Request, asked: ChatRequest, step: Step) -> Iterator[Move]:
-    """What the author does, for one step of the script."""
-    if isinstance(step, BaseException):
-        yield step
-        return
-    if callable(step):
-        yield from moves(model, request, asked, step(asked))
-        return
-    reply = step if isinstance(step, Reply) else Reply(text=IN_TROUBLE if isinstance(step, Fault) else step)
-    fault = step if isinstance(step, Fault) else next(iter(reply.faults), None)
-    yield from _troubled(_told(model, request, asked, reply), None if fault is None else to_script_fault(fault))
+def to_actions(model: ChatModel, request: Request, asked: ChatRequest, reply: AnyReply) -> Iterator[Action]:
+    """What `respond` does to give a reply."""
+    if isinstance(reply, BaseException):
+        yield reply
+    elif callable(reply):
+        yield from to_actions(model, request, asked, reply(asked))
+    elif isinstance(reply, Fault):
+        yield from _break_off(_speak(model, request, asked, Reply(text=UNTIL_FAULT)), to_script_fault(reply))
+    else:
+        reply = reply if isinstance(reply, Reply) else Reply(text=reply)
+        actions = _speak(model, request, asked, reply)
+        yield from _break_off(actions, to_script_fault(reply.faults[0])) if reply.faults else actions
 
 
-def _told(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply) -> Iterator[Move]:
-    turn = complete(_unstopped(reply), asked)[0]
+def _break_off(actions: Iterator[Action], fault: ScriptFault) -> Iterator[Action]:
+    """The actions, as far as the fault lets them come."""
+    given = 0
+    for action in actions:
+        if given >= fault.after:
+            break
+        yield action
+        given += not isinstance(action, Pause)
+    yield Pause(HANGS_S) if fault.error is None else fault.error
+
+
+def _speak(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply) -> Iterator[Action]:
+    # An author need not look at stop strings: langplug cuts the answer there.
+    turn = complete(replace(reply, stop="ignore"), asked)[0]
     if reply.first:
         yield Pause(reply.first)
-    for number, part in enumerate(_parts(model, request, turn)):
+    for number, part in enumerate(_to_parts(model, request, turn)):
         if number and reply.pace:
             yield Pause(reply.pace)
         yield part
     if reply.usage_mode != "none":
-        yield _usage(turn)
+        used = turn.usage
+        yield Usage(
+            input_tokens=used.input,
+            output_tokens=used.output,
+            input_token_details={"cache_read": used.cached} if used.cached else None,
+            output_token_details={"reasoning": used.reasoning} if used.reasoning else None,
+        )
     if turn.finish not in ("stop", "tool_calls") or reply.finish or reply.model:
         yield Finish(reason=turn.finish, metadata={"model_name": reply.model} if reply.model else {})
 
 
-def _unstopped(reply: Reply) -> Reply:
-    """An author need not look at stop strings: langplug cuts."""
-    return replace(reply, stop="ignore")
-
-
-def _parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[Part]:
-    written = model.tool_calling == "prompted"
+def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[Part]:
     calls = 0
     for piece in turn.pieces:
         if isinstance(piece, str):
             yield piece
         elif isinstance(piece, Thought):
             yield Reasoning(piece.text)
-        elif written:
-            text = _written(model, request, piece)
-            yield from _cut(_cut_off(text, piece.json_args) if turn.finish == "length" else text)
+        elif model.tool_calling == "prompted":
+            text = _write_call(model, request, piece, cut_off=turn.finish == "length")
+            yield from (text[at : at + 8] for at in range(0, len(text), 8))
         else:
-            yield from _fragments(piece, calls)
+            yield ToolCall(name=piece.name, id=piece.id, index=calls)
+            yield from (ToolCall(args=fragment, index=calls) for fragment in piece.fragments)
             calls += 1
 
 
-def _fragments(call: Call, index: int) -> Iterator[ToolCall]:
-    yield ToolCall(name=call.name, id=call.id, index=index)
-    for fragment in call.fragments:
-        yield ToolCall(args=fragment, index=index)
+def _write_call(model: ChatModel, request: Request, call: Call, *, cut_off: bool) -> str:
+    """A call as the model writes it; if it is cut off, it ends with its arguments, as at a limit of tokens."""
+    written = format_of(model) if request.schema is None else TOOL_FORMATS["json"]
+    text = "\n" + written.call(call.name, call.args, call.id or "")
+    args = call.json_args
+    return text[: text.index(args) + len(args)] if cut_off and args in text else text
 
 
-def _written(model: ChatModel, request: Request, call: Call) -> str:
-    written = _format_of(model) if request.schema is None else TOOL_FORMATS["json"]
-    return "\n" + written.call(call.name, call.args, call.id or "")
-
-
-def _cut_off(text: str, args: str) -> str:
-    """A call in text that ends with its arguments, as it does where the tokens ran out in them."""
-    return text[: text.index(args) + len(args)] if args in text else text
-
-
-def _cut(text: str, size: int = 8) -> Iterator[str]:
-    return (text[at : at + size] for at in range(0, len(text), size))
-
-
-def _usage(turn: Completion) -> Usage:
-    used = turn.usage
-    return Usage(
-        input_tokens=used.input,
-        output_tokens=used.output,
-        input_token_details={"cache_read": used.cached} if used.cached else None,
-        output_token_details={"reasoning": used.reasoning} if used.reasoning else None,
-    )
-
-
-def _troubled(told: Iterator[Move], trouble: ScriptFault | None) -> Iterator[Move]:
-    """The answer, as far as the trouble lets it come."""
-    if trouble is None:
-        yield from told
-        return
-    said = 0
-    for move in told:
-        if said >= trouble.after:
-            break
-        yield move
-        said += not isinstance(move, Pause)
-    yield Pause(HANGS_S) if trouble.error is None else trouble.error
-
-
-# --- a class that plays it ---
+# --- a class that says it ---
 
 
 def make_scripted_class(cls: type[ChatModel], script: Script) -> type[ChatModel]:
     """The class, with a `respond` of the same shape that plays the script."""
-    respond = _RESPONDS[cls.__langplug_shape__.name](script)
-    body: dict[str, Any] = {"respond": respond, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    body: dict[str, Any] = {"respond": _RESPONDS[cls.__langplug_shape__.name], "__module__": cls.__module__}
     metaclass: Any = type(cls)
-    made: type[ChatModel] = metaclass(cls.__name__, (cls,), {**body, "__doc__": cls.__doc__})
-    return made
+    made: Any = metaclass(cls.__name__, (cls,), {**body, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__})
+    # Not in a closure, which is part of a cache key: two models that differ in their scripts alone are equal.
+    made.__check_script__ = script
+    return cast("type[ChatModel]", made)
 
 
-def _function(script: Script) -> Callable[..., Any]:
-    def respond(self: ChatModel, request: Request, /) -> dict[str, Any]:
-        return _whole(_blocking(script.opened(self, request), request))
-
-    return respond
+def _answer(model: Any, request: Request) -> "ScriptedAnswer":
+    script: Script = type(model).__check_script__
+    return script.answer(model, request)
 
 
-def _generator(script: Script) -> Callable[..., Any]:
-    def respond(self: ChatModel, request: Request, /) -> Iterator[Part]:
-        yield from _blocking(script.opened(self, request), request)
-
-    return respond
+def _function(self: ChatModel, request: Request, /) -> dict[str, Any]:
+    return _to_completion(_play_blocking(_answer(self, request), request))
 
 
-def _coroutine(script: Script) -> Callable[..., Any]:
-    async def respond(self: ChatModel, request: Request, /) -> dict[str, Any]:
-        return _whole([part async for part in _waiting(script.opened(self, request))])
-
-    return respond
+def _generator(self: ChatModel, request: Request, /) -> Iterator[Part]:
+    yield from _play_blocking(_answer(self, request), request)
 
 
-def _async_generator(script: Script) -> Callable[..., Any]:
-    async def respond(self: ChatModel, request: Request, /) -> AsyncIterator[Part]:
-        async for part in _waiting(script.opened(self, request)):
-            yield part
-
-    return respond
+async def _coroutine(self: ChatModel, request: Request, /) -> dict[str, Any]:
+    return _to_completion([part async for part in _play_async(_answer(self, request))])
 
 
-_RESPONDS: Mapping[str, Callable[[Script], Callable[..., Any]]] = {
+async def _async_generator(self: ChatModel, request: Request, /) -> AsyncIterator[Part]:
+    async for part in _play_async(_answer(self, request)):
+        yield part
+
+
+_RESPONDS: Mapping[str, Callable[..., Any]] = {
     "FUNCTION": _function,
     "GENERATOR": _generator,
     "COROUTINE": _coroutine,
@@ -327,22 +299,22 @@ _RESPONDS: Mapping[str, Callable[[Script], Callable[..., Any]]] = {
 }
 
 
-def _blocking(performance: Performance, request: Request) -> Iterator[Part]:
-    """The parts; pauses block, as long as somebody waits for the answer."""
-    steps = iter(performance)
+def _play_blocking(answer: ScriptedAnswer, request: Request) -> Iterator[Part]:
+    """The parts. Pauses block, as long as somebody waits for the answer."""
+    steps = answer.play()
     try:
         for step in steps:
-            if isinstance(step, Pause):
-                if request.cancellation.wait(step.seconds):
-                    return
-            else:
+            if not isinstance(step, Pause):
                 yield step
+            elif request.cancellation.wait(step.seconds):
+                return
     finally:
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()  # now, and not when it is collected: the log is looked at as soon as the caller has gone
 
 
-async def _waiting(performance: Performance) -> AsyncIterator[Part]:
-    steps = iter(performance)
+async def _play_async(answer: ScriptedAnswer) -> AsyncIterator[Part]:
+    """The parts. Pauses leave the event loop to others."""
+    steps = answer.play()
     try:
         for step in steps:
             if isinstance(step, Pause):
@@ -350,10 +322,10 @@ async def _waiting(performance: Performance) -> AsyncIterator[Part]:
             else:
                 yield step
     finally:
-        steps.close()  # type: ignore[attr-defined]
+        steps.close()
 
 
-def _whole(parts: Iterable[Part]) -> dict[str, Any]:
+def _to_completion(parts: Iterable[Part]) -> dict[str, Any]:
     """The parts as the one thing that a function returns: an OpenAI completion."""
     message: dict[str, Any] = {"role": "assistant", "content": None}
     calls: dict[Any, dict[str, Any]] = {}
@@ -365,42 +337,28 @@ def _whole(parts: Iterable[Part]) -> dict[str, Any]:
             case Reasoning():
                 message["reasoning_content"] = message.get("reasoning_content", "") + part.text
             case ToolCall():
-                called = calls.setdefault(part.index, {"type": "function", "id": None, "function": {"arguments": ""}})
-                _joined(called, part)
-            case Usage():
-                body["usage"] = _usage_dict(part)
+                call = calls.setdefault(part.index, {"type": "function", "id": None, "function": {"arguments": ""}})
+                call["id"] = part.id or call["id"]
+                call["function"] |= {"name": part.name} if part.name else {}
+                call["function"]["arguments"] += part.args or ""
+            case Usage(input_tokens=read, output_tokens=wrote):
+                body["usage"] = {
+                    "prompt_tokens": read or 0,
+                    "completion_tokens": wrote or 0,
+                    "total_tokens": (read or 0) + (wrote or 0),
+                }
+                if part.input_token_details:
+                    cached = part.input_token_details["cache_read"]
+                    body["usage"]["prompt_tokens_details"] = {"cached_tokens": cached}
+                if part.output_token_details:
+                    reasoning = part.output_token_details["reasoning"]
+                    body["usage"]["completion_tokens_details"] = {"reasoning_tokens": reasoning}
             case Finish():
                 body["choices"][0]["finish_reason"] = part.reason
                 body |= {"model": part.metadata["model_name"]} if "model_name" in part.metadata else {}
             case _:
-                raise TypeError(f"a script says no {type(part).__name__}")
+                raise TypeError(f"a script has no {type(part).__name__}")
     if calls:
         message["tool_calls"] = list(calls.values())
         body["choices"][0]["finish_reason"] = "tool_calls"
     return body
-
-
-def _joined(called: dict[str, Any], part: ToolCall) -> None:
-    called["id"] = part.id or called["id"]
-    if part.name:
-        called["function"]["name"] = part.name
-    called["function"]["arguments"] += part.args or ""
-
-
-def _usage_dict(used: Usage) -> dict[str, Any]:
-    read, wrote = used.input_tokens or 0, used.output_tokens or 0
-    return {
-        "prompt_tokens": read,
-        "completion_tokens": wrote,
-        "total_tokens": read + wrote,
-        **(
-            {"prompt_tokens_details": {"cached_tokens": used.input_token_details["cache_read"]}}
-            if used.input_token_details
-            else {}
-        ),
-        **(
-            {"completion_tokens_details": {"reasoning_tokens": used.output_token_details["reasoning"]}}
-            if used.output_token_details
-            else {}
-        ),
-    }

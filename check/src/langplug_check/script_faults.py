@@ -1,4 +1,4 @@
-"""Faults of a backend, as an author's function in this process would meet them: as exceptions, or as waiting."""
+"""Faults of a backend as an author's function in this process meets them: as exceptions, or as waiting."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ScriptFault:
 
     Attributes:
         error: What it raises; None: it waits until the caller goes.
-        after: How many pieces it has given by then.
+        after: How many parts it has given by then.
     """
 
     error: Exception | None
@@ -57,26 +57,25 @@ _BY_KIND: Mapping[str, type[ModelError]] = {
 }
 
 _STALLS = frozenset({"stall", "stall_before_headers", "stall_after_headers"})
-_AT_ONCE = frozenset({"close_at_accept", "reset_at_accept", "close_before_headers", "reset_before_headers"})
+_BEFORE_ANSWER = frozenset({"close_at_accept", "reset_at_accept", "close_before_headers", "reset_before_headers"})
 
 
 def to_script_fault(fault: Fault) -> ScriptFault:
-    """The trouble that a fault is for a function in this process.
+    """What a function in this process meets for a fault.
 
     Raises:
-        NotObserved: If it is a fault of a wire, and nothing that a function could meet.
+        NotObserved: If only a wire can have the fault.
     """
     if fault.kind in _STALLS:
         return ScriptFault(None, fault.after)
     if not FAULTS[fault.kind].error:
-        raise NotObserved(f"the fault {fault.kind!r} is one of a wire, and the model answers in this process")
-    message = fault.message or f"scripted fault: {FAULTS[fault.kind].does}"
-    return ScriptFault(_kind_of(fault)(message), fault.after)
-
-
-def _kind_of(fault: Fault) -> type[Exception]:
+        raise NotObserved(f"only a wire has the fault {fault.kind!r}, and the model answers in this process")
+    error: type[Exception]
     if fault.kind in _BY_KIND:
-        return _BY_KIND[fault.kind]
-    if fault.kind.startswith("status"):
-        return _BY_STATUS.get(fault.code) or (ModelAPIError if fault.code >= 500 else ModelInvalidRequestError)
-    return ModelConnectionError if fault.kind in _AT_ONCE else IncompleteAnswerError
+        error = _BY_KIND[fault.kind]
+    elif fault.kind.startswith("status"):
+        error = _BY_STATUS.get(fault.code) or (ModelAPIError if fault.code >= 500 else ModelInvalidRequestError)
+    else:
+        # A connection that breaks before the answer is safe to try again; one that breaks in it is half an answer.
+        error = ModelConnectionError if fault.kind in _BEFORE_ANSWER else IncompleteAnswerError
+    return ScriptFault(error(fault.message or f"scripted fault: {FAULTS[fault.kind].does}"), fault.after)

@@ -2,31 +2,30 @@
 
 import difflib
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from langplug_check.factory import Target
 from langplug_check.findings import Found
-from langplug_check.job import Identity, Job, identify, make_job, resolve
-from langplug_check.process.pool import MEMORY_LIMIT, CannotBeMade, Ended, NeverMade, Pool
+from langplug_check.isolation import Runner, open_runner
+from langplug_check.job import make_job
+from langplug_check.process.pool import MEMORY_LIMIT
 from langplug_check.recipes import Recipe
 from langplug_check.report import Report
-from langplug_check.runner import capture_output, run_check_in_thread
 from langplug_check.standard.cases import LIMIT_S, StandardCases, excuse_mute_model, report_not_run, why_not_here
 from langplug_check.statement import GROUPS, STANDARD, Check, all_checks
-from langplug_check.subject import Subject
 from langplug_check.verdicts import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How far it is.
+    """How far the checks are.
 
     Attributes:
         done: Checks that have run.
-        total: Checks that will have.
+        total: Checks that will have run at the end.
         check: The check that runs now; None at the end.
         last: The result of the one before.
     """
@@ -38,7 +37,7 @@ class Step:
 
 
 NO_PATIENCE_S = 1.0
-"""Seconds that langchain-tests' cases have left where the model hung or died again and again."""
+"""Seconds that langchain-tests' cases have left if the model hung or died again and again."""
 
 Progress: TypeAlias = Callable[[Step], None]
 
@@ -56,7 +55,8 @@ def check(
     """Check a chat model, langplug's or anybody else's, against the whole contract. Needs no network.
 
     Args:
-        target: A model, its class, what makes one without arguments, or a reference such as `"package.module:attr"`.
+        target: A model, its class, a function without arguments that makes one, or a reference to one of these, such
+            as `"package.module:attribute"`.
         only: Ids of checks, or letters of groups, to run. Default: all.
         skip: Those to leave out.
         recipe: How to point the model at the backend of the test kit. Default: the known one for its class.
@@ -66,86 +66,47 @@ def check(
         memory_limit: Bytes that the memory of that process may grow by in one check.
 
     Raises:
-        ValueError: If there is no such check; the nearest one is named. Or if none is left to run.
+        ValueError: If a check is unknown; the error names the nearest one. Or if none is left to run.
         Exception: What making the model raises.
     """
     checks = select_checks(only, skip)
-    if not checks and not _wants_standard(only, skip):
+    chosen = {name.upper() for name in only}
+    wants_standard = (not chosen or STANDARD in chosen) and STANDARD not in {name.upper() for name in skip}
+    if not checks and not wants_standard:
         raise ValueError(f"no check is left: of {', '.join(only) or 'all'}, {', '.join(skip)} is skipped")
     began = time.monotonic()
-    with _runner(target, recipe, isolated=isolated, memory_limit=memory_limit) as runner, ExitStack() as beside:
-        standard = _standard(target, recipe, beside) if _wants_standard(only, skip) else _nothing
+    with ExitStack() as stack:
+        runner = open_runner(target, recipe, isolated=isolated, memory_limit=memory_limit)
+        stack.callback(runner.close)
+        # langchain-tests' cases run beside the checks: each waits a lot.
+        wait_for_standard = _start_standard(target, recipe, stack) if wants_standard else None
         found = [Found(one, result) for one, result in _run_all(checks, runner, progress)]
-        identity, where = runner.identity, runner.where
-        patience = NO_PATIENCE_S if runner.gave_up else LIMIT_S
-        found += [excuse_mute_model(one, identity.error) for one in standard(patience)]
+        identity = runner.identity
+        if wait_for_standard is not None:
+            cases = wait_for_standard(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
+            found += [excuse_mute_model(case, identity.error) for case in cases]
     return Report(
         model=identity.name,
         reference=target if isinstance(target, str) else identity.name,
         versions=identity.versions,
         driver=identity.driver,
-        where=where,
+        where=runner.where,
         error=identity.error,
         found=found,
         seconds=time.monotonic() - began,
     )
 
 
-def select_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
-    """The checks of these ids and groups.
-
-    Raises:
-        ValueError: If there is no such check; the nearest one is named.
-    """
-    checks = all_checks()
-    wanted, unwanted = _ids(only, checks), _ids(skip, checks)
-    return [one for name, one in checks.items() if (not only or name in wanted) and name not in unwanted]
-
-
-def _wants_standard(only: Collection[str], skip: Collection[str]) -> bool:
-    return (not only or STANDARD in {name.upper() for name in only}) and STANDARD not in {n.upper() for n in skip}
-
-
-def _standard(target: Target | str, recipe: Recipe | None, beside: ExitStack) -> Callable[[float], list[Found]]:
-    """Begin langchain-tests' own cases beside the checks; what is returned waits for them so many seconds."""
+def _start_standard(target: Target | str, recipe: Recipe | None, stack: ExitStack) -> Callable[[float], list[Found]]:
+    """Start langchain-tests' own cases. What is returned waits for them, at most so many seconds."""
     job, why = make_job(target, recipe)
     reason = why_not_here() or (f"in another process it cannot be made: {why}" if job is None else None)
-    if reason is not None or job is None:
+    if job is None or reason is not None:
         return lambda _: report_not_run(str(reason))
-    cases = beside.enter_context(StandardCases(job))
-    return cases.wait
+    return stack.enter_context(StandardCases(job)).wait
 
 
-def _nothing(_: float) -> list[Found]:
-    return []
-
-
-def _ids(names: Iterable[str], known: Collection[str]) -> set[str]:
-    ids: set[str] = set()
-    for name in names:
-        ids |= {_known_id(name, known)} if name.upper() not in GROUPS else _of_group(name.upper(), known)
-    return ids
-
-
-def _of_group(letter: str, known: Collection[str]) -> set[str]:
-    ids = {name for name in known if name.startswith(letter)}
-    if not ids and letter != STANDARD:
-        raise ValueError(f"there is no statement in group {letter}: import the module that registers yours (--with)")
-    return ids
-
-
-def _known_id(name: str, known: Collection[str]) -> str:
-    by_case = {one.casefold(): one for one in known}
-    wanted = name.casefold()
-    if wanted in by_case:
-        return by_case[wanted]
-    unpadded = [one for one in by_case if one[0] + one[1:].lstrip("0") == wanted]
-    near = unpadded or difflib.get_close_matches(wanted, by_case, n=3, cutoff=0.5)
-    hint = f", did you mean {' or '.join(by_case[one] for one in near)}?" if near else ""
-    raise ValueError(f"there is no check {name!r}{hint} (--list shows them all)")
-
-
-def _run_all(checks: Sequence[Check], runner: "Runner", progress: Progress | None) -> Iterator[tuple[Check, Result]]:
+def _run_all(checks: Sequence[Check], runner: Runner, progress: Progress | None) -> Iterator[tuple[Check, Result]]:
     last: Result | None = None
     for done, one in enumerate(checks):
         if progress is not None:
@@ -156,100 +117,33 @@ def _run_all(checks: Sequence[Check], runner: "Runner", progress: Progress | Non
         progress(Step(done=len(checks), total=len(checks), check=None, last=last))
 
 
-# --- where checks run ---
+def select_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:
+    """The checks of these ids and groups.
+
+    Raises:
+        ValueError: If one is unknown; the error names the nearest one.
+    """
+    checks = all_checks()
+    wanted, unwanted = _find_ids(only, checks), _find_ids(skip, checks)
+    return [one for name, one in checks.items() if (not only or name in wanted) and name not in unwanted]
 
 
-class Runner(Protocol):
-    """Where checks run."""
-
-    identity: Identity
-    where: str
-
-    @property
-    def gave_up(self) -> str:
-        """Why the model is not asked any more; empty if it is."""
-        ...
-
-    def run(self, check: Check) -> Result:
-        """The result of one check, whatever happens in it."""
-        ...
-
-    def close(self) -> None:
-        """End what was begun."""
-        ...
-
-
-class Subprocess:
-    """In a process of their own."""
-
-    where = "in a process of their own"
-
-    def __init__(self, job: Job, memory_limit: int) -> None:
-        self._pool = Pool(job, memory_limit=memory_limit)
-        try:
-            self.identity = self._pool.worker().identity
-        except NeverMade:
-            raise
-        except Ended:  # as it was asked what it says: then each check is to meet it by itself
-            self._pool = Pool(replace(job, probe=False), memory_limit=memory_limit)
-            self.identity = self._pool.worker().identity
-
-    @property
-    def gave_up(self) -> str:
-        """Why the model is not asked any more; empty if it is."""
-        return self._pool.gave_up
-
-    def run(self, check: Check) -> Result:
-        """Run it in the worker."""
-        return self._pool.run(check)
-
-    def close(self) -> None:
-        """End the worker."""
-        self._pool.close()
-
-
-class InProcess:
-    """In this process."""
-
-    gave_up = ""
-
-    def __init__(self, subject: Subject, why: str) -> None:
-        self.identity = identify(subject)
-        self.where = f"in this process: {why}"
-        self._subject = subject
-
-    def run(self, check: Check) -> Result:
-        """Run it in a thread."""
-        return run_check_in_thread(check, self._subject)
-
-    def close(self) -> None:
-        """End what the subject began."""
-        self._subject.close()
-
-
-@contextmanager
-def _runner(
-    target: Target | str, recipe: Recipe | None, *, isolated: bool, memory_limit: int
-) -> Generator[Runner, None, None]:
-    runner = open_runner(target, recipe, isolated=isolated, memory_limit=memory_limit)
-    try:
-        yield runner
-    finally:
-        runner.close()
-
-
-def open_runner(
-    target: Target | str, recipe: Recipe | None = None, *, isolated: bool = True, memory_limit: int = MEMORY_LIMIT
-) -> Runner:
-    """Where the checks of a model run, made for it. The arguments are those of `check`; to be closed at the end."""
-    why = "as was asked for"
-    if isolated:
-        job, why = make_job(target, recipe)
-        if job is not None:
-            try:
-                return Subprocess(job, memory_limit)
-            except CannotBeMade as error:
-                why = f"in another one it cannot be made ({error})"
-    with capture_output():
-        subject = Subject(resolve(target, recipe) if isinstance(target, str) else target, recipe=recipe)
-    return InProcess(subject, why)
+def _find_ids(names: Iterable[str], known: Collection[str]) -> set[str]:
+    """The ids that are meant by ids and letters of groups, in any case."""
+    by_case = {one.casefold(): one for one in known}
+    ids: set[str] = set()
+    for name in names:
+        letter, wanted = name.upper(), name.casefold()
+        if letter in GROUPS:
+            inside = {one for one in known if one.startswith(letter)}
+            if not inside and letter != STANDARD:  # langchain-tests' cases are known only once they have run
+                raise ValueError(f"no statement is in group {letter}: import the module that registers yours (--with)")
+            ids |= inside
+        elif wanted in by_case:
+            ids.add(by_case[wanted])
+        else:
+            unpadded = [one for one in by_case if one[0] + one[1:].lstrip("0") == wanted]  # A1 means A01
+            near = unpadded or difflib.get_close_matches(wanted, by_case, n=3, cutoff=0.5)
+            hint = f", did you mean {' or '.join(by_case[one] for one in near)}?" if near else ""
+            raise ValueError(f"unknown check {name!r}{hint} (--list shows them all)")
+    return ids

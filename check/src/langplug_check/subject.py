@@ -1,4 +1,4 @@
-"""`Subject`: what a check is given. It makes the model, has it answer, and shows what reached whom."""
+"""`Subject`: what a check gets. It makes the model, has it answer, and shows what reached whom."""
 
 import asyncio
 import io
@@ -7,13 +7,12 @@ import pickle
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
-from langplug_backend import ChatRequest, Call, Exchange, Fault, Reply
+from langplug_backend import Call, ChatRequest, Exchange, Fault, Reply
 from langplug_check.drivers import SAID, Driver, ScriptedDriver, choose_driver
 from langplug_check.factory import Factory, Target
 from langplug_check.fields import MARKED_KEY, secret_fields
@@ -31,12 +30,12 @@ class Subject:
     """The model under check.
 
     Args:
-        target: A model, its class, or what makes one without arguments.
+        target: A model, its class, or a function without arguments that makes one.
         recipe: How to point it at the backend. Default: the known one for its class, if there is one.
         probe: Whether the model may be asked, to learn what it says, and whether it has all packages that it needs.
 
     Raises:
-        ImportError: If it needs a package that is not there.
+        ImportError: If it needs a package that is not installed.
         Exception: What making it raises.
 
     Attributes:
@@ -45,30 +44,41 @@ class Subject:
     """
 
     def __init__(self, target: Target, *, recipe: Recipe | None = None, probe: bool = True) -> None:
-        recipe = recipe or _known_recipe(target)
+        recipe = recipe or _recipe_of(target)
         self._target, self._recipe = target, recipe
-        self.driver: Driver = choose_driver(partial(_make_factory, target, recipe), recipe, probe=probe)
+        fills = recipe.default_arguments() if recipe and isinstance(target, type) else {}
+        self.driver: Driver = choose_driver(
+            lambda arguments: Factory(target, {**fills, **arguments}), recipe, probe=probe
+        )
         self._factory: Factory = self.driver.factory
         self.cls = self._factory.cls
         self._answer: str | None = None
         self._made: list[Any] = []
         if probe and self.driver.name == "wire":
-            self._look_for_packages()
+            # Some clients import their package at the first call: without it, each check would fail for that reason.
+            try:
+                self.real().invoke(self.prompt)
+            except ImportError:
+                self.close()
+                raise
+            except Exception:  # noqa: BLE001, S110 - whatever else is wrong, the checks will report
+                pass
+            self.tidy()
 
     # --- models ---
 
     def real(self, **overrides: Any) -> BaseChatModel:
-        """A fresh model, as its user makes it, with other constructor arguments where `overrides` has some.
+        """A fresh model, as its user makes it. `overrides` replace its constructor arguments.
 
         Raises:
             NotObserved: If it cannot be made a second time.
         """
-        return self._kept(self.driver.real(overrides))
+        return self._keep(self.driver.make(overrides))
 
     def model(self, **overrides: Any) -> BaseChatModel:
-        """A fresh model that answers at once and always the same, wherever it can be made to."""
+        """A fresh model that answers at once and always the same, if it can be made to."""
         if "text" in self.driver.offers:
-            return self._kept(self.driver.speaking([SAID], overrides))
+            return self._keep(self.driver.make_saying([SAID], overrides))
         return self.real(**overrides)
 
     def says(self, *replies: Any, **overrides: Any) -> BaseChatModel:
@@ -79,44 +89,52 @@ class Subject:
             overrides: Constructor arguments.
 
         Raises:
-            NotObserved: If what the model says cannot be chosen. A check that declares its needs is not run then.
+            NotObserved: If the model cannot be made to. A check that declares its needs is not run then.
         """
-        return self._kept(self.driver.speaking(replies, overrides))
+        return self._keep(self.driver.make_saying(replies, overrides))
 
     def suffers(self, fault: Fault, reply: Reply | None = None, **overrides: Any) -> BaseChatModel:
-        """A fresh model whose every request meets `fault`, as it gives `reply`."""
-        broken = fault if reply is None else _with_fault(reply, fault)
-        return self._kept(self.driver.speaking([broken], overrides))
+        """A fresh model whose every request meets `fault`, while `reply` is being given."""
+        broken = fault if reply is None else replace(reply, faults=(*reply.faults, fault))
+        return self._keep(self.driver.make_saying([broken], overrides))
 
     def gives(self, value: Mapping[str, Any], **overrides: Any) -> BaseChatModel:
-        """A fresh model that gives `value` as an object, in the way it is asked to: by a call, or as JSON."""
-        return self.says(lambda asked: _given(value, asked), **overrides)
+        """A fresh model that gives `value` as an object, in the way that it is asked to: by a call, or as JSON."""
+
+        def give(asked: ChatRequest) -> Reply:
+            if not asked.tools or asked.tool_choice == "none":
+                return Reply(text=json.dumps(value))
+            names = [str((tool.get("function") or tool)["name"]) for tool in asked.tools]
+            name = asked.tool_choice if asked.tool_choice in names else names[0]
+            return Reply(calls=(Call(name=name, args=value, cut=0),))
+
+        return self.says(give, **overrides)
 
     @contextmanager
     def with_own_backend(self) -> "Generator[Subject, None, None]":
-        """The same model with a server of its own, for what leaves broken connections behind.
+        """The same model with a server of its own, for a check that leaves broken connections behind.
 
-        Some clients share their connections process-wide, by address: what a check breaks, the next would meet. A model
-        without a server is given as it is.
+        Some clients share their connections process-wide, by address: what one check breaks, the next would meet. A
+        model without a server stays as it is.
         """
         if self.lacks("backend"):
             yield self
             return
-        with Subject(self._target, recipe=self._recipe) as elsewhere:
-            yield elsewhere
+        with Subject(self._target, recipe=self._recipe) as other:
+            yield other
 
-    # --- what it is asked and what it says ---
+    # --- asking it ---
 
     @property
     def prompt(self) -> str:
-        """What to ask the model, so that it says what it was made to."""
+        """What to ask the model so that it says what it was made to."""
         return self.driver.prompt
 
     def answer(self) -> str:
         """The text that `model()` gives to `prompt`.
 
         Raises:
-            NotObserved: If it does not always say the same, or nothing.
+            NotObserved: If it says nothing, or something else each time.
         """
         if "text" in self.driver.offers:
             return SAID
@@ -133,8 +151,8 @@ class Subject:
         Args:
             model: The model, or what binds one.
             given: The input. Default: `prompt`.
-            path: The way; see `PATHS`.
-            kwargs: `config`, and what else goes to the method.
+            path: The way to call it; see `PATHS`.
+            kwargs: `config`, and whatever else the call is given.
         """
         return ask(model, self.prompt if given is None else given, path, **kwargs)
 
@@ -145,28 +163,28 @@ class Subject:
         for path in self.paths if paths is None else paths:
             yield self.ask(make(), given, path, **kwargs)
 
-    # --- what reached that which answers ---
+    # --- what reached the backend ---
 
     @property
     def exchanges(self) -> list[Exchange]:
         """The requests that reached the server, or the function, since the last model was made; oldest first.
 
-        A function's requests are told as an OpenAI client would send them.
+        Those of a function are written as an OpenAI client would send them.
         """
         return self.driver.exchanges()
 
     def wait_for(self, predicate: Callable[[], Any], timeout_s: float) -> bool:
-        """Wait until something is true of the exchanges; False if it is not within so many seconds."""
+        """Wait until something is true of the exchanges. Returns False if that takes more than `timeout_s` seconds."""
         return self.driver.wait_for(predicate, timeout_s)
 
     # --- what others see of it ---
 
     def start(self, model: Any, /, **kwargs: Any) -> Event:
-        """What handlers are told as a run starts: `more` has `serialized`, `invocation_params` and `metadata`.
+        """What handlers get when a run starts: `more` has `serialized`, `invocation_params` and `metadata`.
 
-        The run is answered by a cache, so nothing reaches the model. `kwargs` go to `invoke`.
+        A cache answers the run, so nothing reaches the model. `kwargs` go to `invoke`.
         """
-        return self._started(model, kwargs)[0]
+        return self._start_run(model, kwargs)[0]
 
     def key(self, model: Any, /, **kwargs: Any) -> str:
         """The model's part of a cache key, for a call with `kwargs`.
@@ -174,12 +192,12 @@ class Subject:
         Raises:
             NotObserved: If the model does not look into the cache.
         """
-        keys = self._started(model, kwargs)[1]
+        keys = self._start_run(model, kwargs)[1]
         if not keys:
             raise NotObserved("the model does not look into the cache that is set for all models")
         return keys[0]
 
-    def _started(self, model: Any, kwargs: dict[str, Any]) -> tuple[Event, list[str]]:
+    def _start_run(self, model: Any, kwargs: dict[str, Any]) -> tuple[Event, list[str]]:
         keeper, recorder = KeyKeeper(), Recorder()
         with global_cache(keeper), allow_beta():
             model.invoke("What is asked does not matter.", {"callbacks": [recorder]}, **kwargs)
@@ -189,22 +207,21 @@ class Subject:
         return starts[0], keeper.keys
 
     def pickle_round_trip(self, model: Any) -> Any:
-        """`model` after a round trip through pickle, as it would arrive in another process."""
+        """`model` after a round trip through pickle, as it arrives in another process."""
         file = io.BytesIO()
         _Pickler(file, self.driver).dump(model)
-        return self._kept(_Unpickler(io.BytesIO(file.getvalue()), self.driver).load())
+        return self._keep(_Unpickler(io.BytesIO(file.getvalue()), self.driver).load())
 
     # --- what it can do ---
 
     def lacks(self, need: Need) -> str | None:
         """Why a need is not met; None if it is."""
-        met = _MEETS.get(need)
-        is_met = met(self) if met else need in self.driver.offers
+        is_met = _DERIVED[need](self) if need in _DERIVED else need in self.driver.offers
         why = f" ({self.driver.error})" if need == "answer" and self.driver.error else ""
         return None if is_met else f"{UNMET[need].reason}{why}"
 
     def need(self, *needs: Need) -> None:
-        """Go on only if these needs are met.
+        """Do nothing if these needs are met.
 
         Raises:
             NotApplicable, NotObserved: If one is not.
@@ -214,19 +231,35 @@ class Subject:
                 raise UNMET[need].verdict(reason)
 
     def overrides(self, name: str) -> bool:
-        """Whether the class has its own method or property of this name, and not langchain-core's."""
+        """Whether the class has its own method or property of this name, instead of langchain-core's."""
         return getattr(self.cls, name, None) is not getattr(BaseChatModel, name, None)
 
     @property
+    def tool_calling(self) -> str:
+        """How the model calls tools, if it is one of langplug's: `"native"`, `"prompted"` or `"off"`. Else empty."""
+        example = self._factory.example
+        return example.tool_calling if isinstance(example, ChatModel) else ""
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether tools can be bound."""
+        return self.overrides("bind_tools") and self.tool_calling != "off"
+
+    @property
+    def streams_itself(self) -> bool:
+        """Whether a stream is the model's own work. langplug's have `_stream` even if `respond` returns the whole."""
+        return not issubclass(self.cls, ChatModel) or self.cls.__langplug_shape__.streams
+
+    @property
     def streams(self) -> Sequence[PathName]:
-        """Those of `stream` and `astream` by which the class streams: of a plain stream, core makes an async one."""
+        """Those of `stream` and `astream` by which the class streams. Of a synchronous one, core makes the other."""
         if self.overrides("_stream"):
             return ("stream", "astream")
         return ("astream",) if self.overrides("_astream") else ()
 
     @property
     def paths(self) -> Sequence[PathName]:
-        """The paths that lead to an answer: version 3 of the events knows none to a model that does not stream."""
+        """The paths that lead to an answer: version 3 of the events has none for a model that does not stream."""
         by_events = {"v3": "stream", "av3": "astream"}
         return tuple(path for path in PATHS if path not in by_events or by_events[path] in self.streams)
 
@@ -241,32 +274,20 @@ class Subject:
 
     @property
     def key_arguments(self) -> Mapping[str, str]:
-        """A marked key, under the name of each secret that the class has a parameter for."""
+        """A marked key for each parameter of the class that is a secret."""
         return dict.fromkeys(secret_fields(self.cls), MARKED_KEY)
 
-    # --- house-keeping ---
+    # --- tidying up ---
 
     def tidy(self) -> None:
-        """Close the models that were made since this was last called, as far as they can be closed."""
+        """Close the models that were made since this was last called, if they can be closed."""
         made, self._made = self._made, []
         for model in made:
             if isinstance(model, ChatModel):
                 with suppress(Exception):
                     model.close()
 
-    def _look_for_packages(self) -> None:
-        """Ask a model that speaks to the backend once: without a package that it needs, each check would say so."""
-        try:
-            self.real().invoke(self.prompt)
-        except ImportError:
-            self.close()
-            raise
-        except Exception:  # noqa: BLE001 - whatever else is wrong, the checks will say
-            return
-        finally:
-            self.tidy()
-
-    def _kept(self, model: T) -> T:
+    def _keep(self, model: T) -> T:
         if all(model is not one for one in self._made):
             self._made.append(model)
         return model
@@ -289,7 +310,7 @@ def run(coroutine: Coroutine[Any, Any, T], limit_s: float = 15.0, *, alone: bool
     Args:
         coroutine: What to run.
         limit_s: Seconds that it may take.
-        alone: Whether the loop is its own. False: that of all checks, which the clients of the model are used to.
+        alone: Whether the loop is its own. False: that of all checks, where the clients of the model were made.
 
     Raises:
         Failed: If it takes longer than `limit_s` seconds.
@@ -304,55 +325,24 @@ def run(coroutine: Coroutine[Any, Any, T], limit_s: float = 15.0, *, alone: bool
         raise Failed(f"no answer within {limit_s:g} seconds") from None
 
 
-def _streams(cls: type) -> bool:
-    return not issubclass(cls, ChatModel) or cls.__langplug_shape__.streams
-
-
-def tool_calling_of(cls: type) -> str:
-    """How models of a class call tools, if they are langplug's; empty for anybody else's."""
-    field = getattr(cls, "model_fields", {}).get("tool_calling")
-    return "" if field is None else str(field.default)
-
-
-def _calls_tools(subject: Subject) -> bool:
-    return subject.overrides("bind_tools") and tool_calling_of(subject.cls) != "off"
-
-
-def _given(value: Mapping[str, Any], asked: ChatRequest) -> Reply:
-    if not asked.tools or asked.tool_choice == "none":
-        return Reply(text=json.dumps(value))
-    names = [(tool.get("function") or tool)["name"] for tool in asked.tools]
-    name = asked.tool_choice if asked.tool_choice in names else names[0]
-    return Reply(calls=(Call(name=str(name), args=value, cut=0),))
-
-
-_MEETS: Mapping[Need, Callable[[Subject], bool]] = {
-    "streaming": lambda subject: _streams(subject.cls) and any(map(subject.overrides, ("_stream", "_astream"))),
-    "async": lambda subject: any(map(subject.overrides, ("_agenerate", "_astream"))),
-    "tools": _calls_tools,
-    "structured": lambda subject: _calls_tools(subject) or subject.overrides("with_structured_output"),
+_DERIVED: Mapping[Need, Callable[[Subject], bool]] = {
+    "streaming": lambda subject: bool(subject.streams) and subject.streams_itself,
+    "async": lambda subject: subject.overrides("_agenerate") or subject.overrides("_astream"),
+    "tools": lambda subject: subject.calls_tools,
+    "structured": lambda subject: subject.calls_tools or subject.overrides("with_structured_output"),
 }
+"""Needs that the class meets or not, however the model is made to say something."""
 
 
-def _with_fault(reply: Reply, fault: Fault) -> Reply:
-    return replace(reply, faults=(*reply.faults, fault))
-
-
-def _known_recipe(target: Target) -> Recipe | None:
+def _recipe_of(target: Target) -> Recipe | None:
+    """The recipe that is known for the class of a target."""
     if isinstance(target, type):
         return recipe_for(target)
-    if isinstance(target, BaseChatModel):
-        return recipe_for(type(target))
-    return recipe_for(type(target()))
-
-
-def _make_factory(target: Target, recipe: Recipe | None, arguments: Mapping[str, Any]) -> Factory:
-    filled = recipe.filled() if recipe and isinstance(target, type) else {}
-    return Factory(target, {**filled, **arguments})
+    return recipe_for(type(target if isinstance(target, BaseChatModel) else target()))
 
 
 class _Pickler(pickle.Pickler):
-    """Knows the scripted classes, which can be found in no module."""
+    """Pickles models of scripted classes, which pickle finds in no module, by a number for each."""
 
     def __init__(self, file: Any, driver: Driver) -> None:
         super().__init__(file)

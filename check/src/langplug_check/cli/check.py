@@ -27,7 +27,7 @@ from langplug_check.cli.progress import Progress
 if TYPE_CHECKING:  # at run time imported by `run`: langchain-core alone takes a second
     from langplug_check import Check, Recipe, Report
 
-HELP: Final = "say whether a chat model keeps the whole contract, and how to mend it"
+HELP: Final = "say whether a chat model keeps the whole contract, and how to fix it"
 
 _WIDEST: Final = 120
 
@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = """\
 Check any LangChain chat model, statement by statement, without a network.
 
-Models that speak to a server are pointed at one of the test kit's own; langplug's models in this process play
-scripts; of any other, what it says by itself is looked at. What could not be observed is said to be so."""
+Models that speak to a server are pointed at one of the test kit's own; langplug's models that answer in this process
+play scripts; any other model is judged by what it says by itself. The report names what could not be observed."""
     parser.epilog = """\
-The report goes to stdout; how far it is, to stderr. Ids are such as A01, or the letter of a group.
+The report goes to stdout, progress to stderr. An ID is that of a check, such as A01, or the letter of a group.
 
-exit codes: 0 ready · 1 not ready · 2 wrong use, or there is no such model · 130 stopped by Ctrl-C"""
+exit codes: 0 ready · 1 not ready · 2 wrong use, or no such model · 130 stopped by Ctrl-C"""
     parser.add_argument(
         "ref",
         nargs="?",
@@ -55,14 +55,14 @@ exit codes: 0 ready · 1 not ready · 2 wrong use, or there is no such model · 
         help="the model, as package.module:attribute or ./file.py:attribute: an instance, a class, a factory or a "
         "function from a request to text",
     )
-    for flag, wording in (("only", "run these checks alone"), ("skip", "leave these checks out")):
+    for flag, wording in (("only", "run only these checks"), ("skip", "leave these checks out")):
         parser.add_argument(
             f"--{flag}", metavar="ID", nargs="+", action="extend", default=[], help=f"{wording}; several ids may follow"
         )
     parser.add_argument(
         "--dialect",
         choices=DIALECTS,
-        help="it speaks to a server, in this language: it is pointed at one of the test kit's own, see --set",
+        help="the model speaks to a server in this dialect: point it at one of the test kit's own, see --set",
     )
     parser.add_argument(
         "--set",
@@ -71,7 +71,7 @@ exit codes: 0 ready · 1 not ready · 2 wrong use, or there is no such model · 
         action="extend",
         default=[],
         help="with --dialect: constructor arguments, such as base_url={url}. {url} becomes the server's URL with the "
-        "path that is usual in the dialect, {root} the one without, {key} a key",
+        "dialect's usual path, {root} the URL without a path, {key} a key",
     )
     parser.add_argument(
         "--with",
@@ -80,9 +80,11 @@ exit codes: 0 ready · 1 not ready · 2 wrong use, or there is no such model · 
         action="extend",
         default=[],
         dest="with_",
-        help="modules or files of statements of your own, X01 and so on, to be checked too",
+        help="modules or files with statements of your own, X01 and so on, to check too",
     )
-    parser.add_argument("--explain", metavar="ID", help="say what a check is about, how it looks, and how to mend it")
+    parser.add_argument(
+        "--explain", metavar="ID", help="say what a check is about, how it looks, and how to fix what it finds"
+    )
     parser.add_argument("--list", action="store_true", help="list all checks")
     parser.add_argument("--verbose", action="store_true", help="show what passed too, and what the model printed")
     parser.add_argument(
@@ -97,28 +99,39 @@ def run(args: argparse.Namespace) -> int:
     for module in args.with_:
         _import(module)
     if args.list or args.explain:
-        Terminal().answer(_explained(args.explain) if args.explain else _listed(args))
+        Terminal().answer(_explanations(args.explain) if args.explain else _list(args))
         return OK
     if not args.ref:
         raise UsageError("which model? Give a reference, such as ./file.py:attribute")
-    _selected(args)
-    report = _checked(args, _recipe(args))
-    _show(report, verbose=args.verbose)
+    _select(args.only, args.skip)  # a wrong id is reported before the model is made
+    report = _check(args, _recipe(args))
+    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    colour = wants_colour(sys.stdout, os.environ)
+    text = report.to_text(width=width, colour=colour, verbose=args.verbose)
+    if not colour:
+        Terminal().answer(text)
+    else:
+        try:  # not `answer`, which would tame the colours; the report's only control characters are these
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            abandon_stdout()
+            raise ReaderGone from error
     _write_files(args, report)
     return OK if report.ready else FAILED
 
 
-def _selected(args: argparse.Namespace) -> "list[Check]":
+def _select(only: Sequence[str], skip: Sequence[str] = ()) -> "list[Check]":
     from langplug_check.session import select_checks
 
     try:
-        return select_checks(args.only, args.skip)
+        return select_checks(only, skip)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
 def _import(module: str) -> None:
-    """Import a user's own statements, from where they can be imported in other processes too."""
+    """Import a user's own statements from a place where other processes can import them too."""
     path = Path(module).expanduser().resolve()
     is_file = module.endswith(".py")
     sys.path.insert(0, str(path.parent if is_file else Path.cwd()))
@@ -129,31 +142,28 @@ def _import(module: str) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> "Recipe | None":
-    """How to point the model at the backend, where it is said.
+    """How to point the model at the backend, if the command line says so.
 
     Raises:
-        UsageError: If what is said cannot be meant.
+        UsageError: If the command line says half of it.
     """
     from langplug_check import Recipe
 
     if not args.dialect:
         if args.set:
-            raise UsageError(f"--set wants --dialect: in what does the model speak to its server, {_or(DIALECTS)}?")
+            dialects = f"{', '.join(DIALECTS[:-1])} or {DIALECTS[-1]}"
+            raise UsageError(f"--set needs --dialect: which does the model speak to its server, {dialects}?")
         return None
     arguments: dict[str, Any] = {}
     for text in args.set:
         name, value = split_assignment(text, example="base_url={url}")
         arguments[name] = parse_value(value) if "{" not in value else value
     if not any("{url}" in str(value) or "{root}" in str(value) for value in arguments.values()):
-        raise UsageError("--dialect wants to know where the URL goes: name the argument, as in --set base_url={url}")
+        raise UsageError("--dialect needs to know where the URL goes: name the argument, as in --set base_url={url}")
     return Recipe(dialect=args.dialect, arguments=arguments)
 
 
-def _or(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _checked(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
+def _check(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
     from langplug_check import check
 
     progress = Progress(sys.stderr)
@@ -168,27 +178,13 @@ def _checked(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
             isolated=not args.here,
         )
     except KeyboardInterrupt:
-        progress.stopped()
+        progress.stop()
         raise
-    except Exception as error:  # whatever happens in a check is part of the report: it is the model that is not had
+    except Exception as error:
+        # What happens in a check is part of the report. What is raised here is that there is no model to check.
         raise UsageError(error_text(error)) from error
     finally:
         progress.end()
-
-
-def _show(report: "Report", *, verbose: bool) -> None:
-    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
-    coloured = wants_colour(sys.stdout, os.environ)
-    text = report.to_text(width=width, colour=coloured, verbose=verbose)
-    if not coloured:
-        Terminal().answer(text)
-        return
-    try:  # the report itself has seen to it that its only control characters are its colours
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        abandon_stdout()
-        raise ReaderGone from error
 
 
 def _write_files(args: argparse.Namespace, report: "Report") -> None:
@@ -202,34 +198,27 @@ def _write_files(args: argparse.Namespace, report: "Report") -> None:
                 raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
-def _listed(args: argparse.Namespace) -> str:
+def _list(args: argparse.Namespace) -> str:
     lines: list[str] = []
     group = None
-    for check in _selected(args):
+    for check in _select(args.only, args.skip):
         if check.group is not group:
             group = check.group
             lines += [*([""] if lines else []), f"{group.letter}. {group.title}"]
         lines.append(f"  {check.id:<5}{check.statement}")
     if not lines:
-        raise UsageError("langchain-tests' own cases (T) are found as they are run: langplug check REF --only T")
+        raise UsageError("langchain-tests' own cases (T) are known once they run: langplug check REF --only T")
     return "\n".join(lines) + "\n"
 
 
-def _explained(name: str) -> str:
-    from langplug_check.session import select_checks
-
-    try:
-        checks = select_checks([name])
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return "\n".join(_explanation(check) for check in checks)
-
-
-def _explanation(check: "Check") -> str:
-    blame = "" if check.blame == "model" else f"\nfault     a failure is {check.blame}'s"
-    needs = f"\nneeds     {', '.join(check.needs)}" if check.needs else ""
-    looks = " ".join((check.run.__doc__ or "").split())
-    see = f"\nsee       {check.link}" if check.link else ""
-    told = f"why       {check.why}\nhow       {looks}{needs}{blame}{see}"
-    mend = "\n".join(f"          {line}" for line in check.hint.splitlines())
-    return f"{check.id}  {check.statement}\n\n{told}\n\nmend\n{mend}\n"
+def _explanations(check_id: str) -> str:
+    texts: list[str] = []
+    for check in _select([check_id]):
+        blame = "" if check.blame == "model" else f"\nfault     a failure is {check.blame}'s"
+        needs = f"\nneeds     {', '.join(check.needs)}" if check.needs else ""
+        looks = " ".join((check.run.__doc__ or "").split())
+        see = f"\nsee       {check.link}" if check.link else ""
+        about = f"why       {check.why}\nhow       {looks}{needs}{blame}{see}"
+        fix = "\n".join(f"          {line}" for line in check.hint.splitlines())
+        texts.append(f"{check.id}  {check.statement}\n\n{about}\n\nfix\n{fix}\n")
+    return "\n".join(texts)

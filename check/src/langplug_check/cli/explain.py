@@ -12,7 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug explain` takes."""
     parser.description = """\
 Say in plain words what a chat model will do, and why: how it streams, what it does on an event loop, how it calls
-tools, which way create_agent takes to structured output, what its cache key and its traces hold. It is not asked."""
+tools, which way create_agent takes to structured output, what its cache key and its traces hold. The model is not
+asked anything."""
     parser.add_argument("ref", metavar="REF", help="the model, as package.module:attribute or ./file.py:attribute")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 

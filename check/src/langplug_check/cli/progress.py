@@ -1,4 +1,4 @@
-"""How far a check is: a line that is redrawn on a terminal, plain lines elsewhere."""
+"""How far the checks are: a line that is redrawn on a terminal, plain lines elsewhere."""
 
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -12,10 +12,10 @@ _EVERY: Final = 25
 
 
 class Progress:
-    """Shows how far it is, and what failed so far.
+    """Shows how far the checks are, and what failed so far.
 
     Args:
-        stream: Where to; stderr, for stdout holds the report alone.
+        stream: Where to write; stderr, because stdout holds only the report.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,10 +40,10 @@ class Progress:
             self._line.keep(f"{step.done} of {step.total} checks, {len(self._failed)} failed")
 
     def end(self) -> None:
-        """Leave the line as if nothing had been there."""
+        """Clear the line."""
         self._line.clear()
 
-    def stopped(self) -> None:
-        """Say what was found up to here, where it goes no further."""
+    def stop(self) -> None:
+        """Say what was found so far, when the checks are interrupted."""
         failed = f"; failed: {', '.join(self._failed)}" if self._failed else ""
         self._line.keep(f"stopped after {self._done} checks{failed}")

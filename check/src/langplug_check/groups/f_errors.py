@@ -191,7 +191,7 @@ def unreachable_backend(subject: Subject) -> None:
     # Bound, and not listening: a port that was merely free might be taken by another process meanwhile.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        addresses = voice.recipe.pointed_at(cast("Backend", _Nowhere(taken.getsockname()[1])))
+        addresses = voice.recipe.point_at(cast("Backend", _Nowhere(taken.getsockname()[1])))
         for path in FOUR:
             outcome = subject.ask(subject.model(**addresses, **_try_once(subject)), None, path)
             if outcome.error is None:

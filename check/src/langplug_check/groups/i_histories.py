@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.tools import StructuredTool
 
 from langplug_backend import ChatRequest, Reply
-from langplug_check.groups._tools import NO_CALL, OFFERED, add, request_in, last_exchange, whole_call
+from langplug_check.groups._tools import NO_CALL, OFFERED, add, last_exchange, request_in, whole_call
 from langplug_check.paths import BUGS, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject, run

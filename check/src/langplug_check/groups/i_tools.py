@@ -24,7 +24,7 @@ from langplug_check.groups._tools import (
 )
 from langplug_check.paths import BUGS, allow_beta, error_text
 from langplug_check.statement import statement
-from langplug_check.subject import Subject, tool_calling_of
+from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed
 
 # --- binding ---
@@ -178,7 +178,7 @@ def tools_arrive_whole(subject: Subject) -> str:
     flat = {"name": found.get("name"), "description": found.get("description"), "parameters": _parameters(tools[0])}
     if lost := list(_losses(wanted, flat)):
         raise Failed("; ".join(lost), "the tool as convert_to_openai_tool() describes it")
-    if tool_calling_of(subject.cls) == "prompted":
+    if subject.tool_calling == "prompted":
         return "`strict` means nothing to a model that reads its tools as text"
     for strict in (True, False):
         try:

@@ -23,7 +23,7 @@ from langplug_check.groups._schemas import (
 )
 from langplug_check.groups._streams import event_paths
 from langplug_check.groups._tools import request_in
-from langplug_check.paths import BUGS, PathName, allow_beta, error_text
+from langplug_check.paths import BUGS, allow_beta, error_text
 from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.prompts import find_schema
 from langplug_check.recorder import Recorder

@@ -72,14 +72,16 @@ class Fork:
 
     def wait(self, timeout: float | None = None) -> int:
         """As `Process` says."""
-        if self._code is None:
-            if not select.select([self._status], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
-            told = os.read(self._status, SIZE.size)
-            os.close(self._status)
-            # Nothing: the fork server itself was killed, and nobody knows.
-            self._code = SIZE.unpack(told)[0] if told else -signal.SIGKILL
-        return self._code
+        if self._code is not None:
+            return self._code
+        if not select.select([self._status], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+        written = os.read(self._status, SIZE.size)
+        os.close(self._status)
+        # Nothing is written if the fork server itself was killed. Then nobody knows how its forks end.
+        code: int = SIZE.unpack(written)[0] if written else -signal.SIGKILL
+        self._code = code
+        return code
 
 
 class ForkServer:

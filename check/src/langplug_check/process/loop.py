@@ -1,7 +1,7 @@
 """One event loop for all that checks ask asynchronously.
 
 The clients of many models belong to the loop that they were first used on, and fail on the next. That is one defect,
-and the business of the checks M03 and M04: with a loop for each call, every other check would find it, too.
+and the checks M03 and M04 are about it: with a loop for each call, every other check would find it too.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 STUCK_S = 5.0
-"""Seconds after which a loop that does not stir is left to the model that blocks it."""
+"""Seconds after which a loop that does nothing is left to the model that blocks it."""
 
 _lock = threading.Lock()
 _loops: list[asyncio.AbstractEventLoop] = []
@@ -25,10 +25,18 @@ def run_on_shared_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: If it is called on that loop, which would wait for itself.
     """
-    if _is_on_one():
+    running = None
+    with suppress(RuntimeError):  # none runs in this thread
+        running = asyncio.get_running_loop()
+    if running in _loops:
         coroutine.close()
         raise RuntimeError("this runs on the loop that all checks share, and cannot wait for it")
-    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    with _lock:
+        # A model that blocks the loop keeps it. Every check after this one would fail for that: they get a new one.
+        if not _loops or not _is_responsive(_loops[-1]):
+            _loops.append(asyncio.new_event_loop())
+            threading.Thread(target=_loops[-1].run_forever, name="loop of the checks", daemon=True).start()
+        future = asyncio.run_coroutine_threadsafe(coroutine, _loops[-1])
     try:
         return future.result()
     except BaseException:
@@ -36,21 +44,7 @@ def run_on_shared_loop(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _is_on_one() -> bool:
-    with suppress(RuntimeError):
-        return asyncio.get_running_loop() in _loops
-    return False
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    with _lock:
-        if not _loops or not _stirs(_loops[-1]):
-            _loops.append(asyncio.new_event_loop())
-            threading.Thread(target=_loops[-1].run_forever, name="loop of the checks", daemon=True).start()
-        return _loops[-1]
-
-
-def _stirs(loop: asyncio.AbstractEventLoop) -> bool:
-    stirred = threading.Event()
-    loop.call_soon_threadsafe(stirred.set)
-    return stirred.wait(STUCK_S)
+def _is_responsive(loop: asyncio.AbstractEventLoop) -> bool:
+    ran = threading.Event()
+    loop.call_soon_threadsafe(ran.set)
+    return ran.wait(STUCK_S)

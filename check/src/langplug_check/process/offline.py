@@ -1,4 +1,4 @@
-"""No network but the loopback: what a model tries to reach beyond is refused, and written down."""
+"""No network except the loopback: what a model tries to reach beyond it is refused, and written down."""
 
 import ipaddress
 import socket
@@ -13,27 +13,34 @@ class Attempts(list[str]):
 
 @contextmanager
 def block_network(*, loopback: bool = True) -> Generator[Attempts, None, None]:
-    """Refuse connections and look-ups, for a moment. Those within this machine are allowed with `loopback`."""
+    """Refuse connections and look-ups while this is open.
+
+    Args:
+        loopback: Whether those within this machine are allowed.
+    """
     attempts = Attempts()
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
-    def guarded(original: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
-        def guard(self: socket.socket, address: Any) -> Any:
-            if not (loopback and is_local(address)):
-                attempts.append(_shown(address))
-                raise OSError(f"offline: {_shown(address)} is out of reach")
+    def check_address(address: Any, error: type[OSError]) -> None:
+        if not (loopback and is_local(address)):
+            shown = ":".join(map(str, address)) if isinstance(address, tuple) else str(address)
+            attempts.append(shown)
+            raise error(f"offline: {shown} is out of reach")
+
+    def guard(original: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
+        def guarded(self: socket.socket, address: Any) -> Any:
+            check_address(address, OSError)
             return original(self, address)
 
-        return guard
+        return guarded
 
     def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if not (loopback and is_local((host,))):
-            attempts.append(_shown(host))
-            raise socket.gaierror(f"offline: {_shown(host)} is out of reach")
+        # A look-up goes over the network by itself, and it is what fails first without one.
+        check_address((host,), socket.gaierror)
         return look_up(host, *args, **kwargs)
 
-    socket.socket.connect = guarded(connect)  # type: ignore[method-assign, assignment]
-    socket.socket.connect_ex = guarded(connect_ex)  # type: ignore[method-assign, assignment]
+    socket.socket.connect = guard(connect)  # type: ignore[method-assign, assignment]
+    socket.socket.connect_ex = guard(connect_ex)  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = guarded_look_up
     try:
         yield attempts
@@ -52,9 +59,5 @@ def is_local(address: Any) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+    except ValueError:  # a name, which only a look-up could tell
         return False
-
-
-def _shown(address: Any) -> str:
-    return ":".join(map(str, address)) if isinstance(address, tuple) else str(address)

@@ -3,7 +3,7 @@
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from langplug_check.findings import Findings, Found
+from langplug_check.findings import Findings
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no place for: https://www.w3.org/TR/xml/#charsets."""
@@ -12,51 +12,39 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def render_junit(report: Findings) -> str:
     """The report. What is not the model's own failure, or was not observed, is a skipped test with its reason."""
     failures = sum(result.counts_against for result in report.results)
+    passed = sum(result.verdict == "pass" for result in report.results)
     suite = Element(
         "testsuite",
         name=f"langplug check {report.reference}",
         tests=str(len(report.found) + report.is_mute),
         failures=str(failures),
         errors=str(int(report.is_mute)),
-        skipped=str(sum(_skipped(found) for found in report.found)),
+        skipped=str(len(report.found) - passed - failures),
         time=f"{report.seconds:.3f}",
     )
     for found in report.found:
-        _case(suite, report, found)
-    if report.is_mute:  # else a CI server would take it for ready
+        check, result = found.check, found.result
+        case = SubElement(
+            suite,
+            "testcase",
+            classname=f"{report.model}.{check.id[0]}",
+            name=f"{check.id} {check.statement}",
+            time=f"{result.seconds:.3f}",
+        )
+        if result.counts_against:
+            parts = (f"observed: {result.observed}", f"expected: {result.expected}", f"why: {check.why}")
+            failure = SubElement(case, "failure", message=_clean(result.observed), type="Failed")
+            failure.text = _clean("\n\n".join([*parts, check.hint, check.link]))
+        elif result.verdict != "pass":
+            whose = f" ({result.blame})" if result.verdict == "fail" else ""
+            SubElement(case, "skipped", message=_clean(f"{result.verdict}{whose}: {result.observed}"))
+        if result.noise:
+            SubElement(case, "system-out").text = _clean(result.noise)
+    if report.is_mute:  # otherwise a CI server would take a model that never answered for ready
         case = SubElement(suite, "testcase", classname=report.model, name="The model answers.", time="0.000")
         SubElement(case, "error", message=_clean(report.error), type="DoesNotAnswer")
     indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
-
-
-def _skipped(found: Found) -> bool:
-    return found.result.verdict != "pass" and not found.result.counts_against
-
-
-def _case(suite: Element, report: Findings, found: Found) -> None:
-    check, result = found.check, found.result
-    case = SubElement(
-        suite,
-        "testcase",
-        classname=f"{report.model}.{check.id[0]}",
-        name=f"{check.id} {check.statement}",
-        time=f"{result.seconds:.3f}",
-    )
-    if result.counts_against:
-        told = [
-            f"observed: {result.observed}",
-            f"expected: {result.expected}",
-            f"why: {check.why}",
-            check.hint,
-            check.link,
-        ]
-        SubElement(case, "failure", message=_clean(result.observed), type="Failed").text = _clean("\n\n".join(told))
-    elif _skipped(found):
-        whose = f" ({result.blame})" if result.verdict == "fail" else ""
-        SubElement(case, "skipped", message=_clean(f"{result.verdict}{whose}: {result.observed}"))
-    if result.noise:
-        SubElement(case, "system-out").text = _clean(result.noise)
 
 
 def _clean(text: str) -> str:

@@ -1,7 +1,7 @@
-"""A report as text for a terminal: a table of the groups, one screen wide, then each failure and how to mend it."""
+"""A report as text for a terminal: a table of the groups, one screen wide, then each failure and how to fix it."""
 
 import textwrap
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +11,6 @@ from langplug_check.verdicts import Verdict
 MARKS: Mapping[Verdict, str] = {"pass": "✓", "fail": "✗", "advisory": "~", "not applicable": "–", "not observed": "?"}
 """A sign for each verdict."""
 
-_PICTURES = {**{code: 0x2400 + code for code in range(0x20) if code != 0x0A}, 0x7F: 0x2421}
-"""What a model said must not command the terminal: control characters are shown as their pictures."""
-
 OTHERS_FAULT = "!"
 """The sign for a failure that is not the model's own."""
 
@@ -21,13 +18,23 @@ WORST_FIRST: Sequence[Verdict] = ("fail", "advisory", "not observed", "pass", "n
 
 _COLOURS: Mapping[str, str] = {"✓": "32", "✗": "31", "!": "33", "~": "33", "–": "2", "?": "36", "dim": "2", "bold": "1"}
 
+# What a model said must not command the terminal: control characters are shown as their pictures, from Unicode's block
+# for that, and those beyond ASCII, which have none, as a replacement character. Line ends stay.
+_PICTURES = {**{code: 0x2400 + code for code in range(0x20) if code != 0x0A}, 0x7F: 0x2421}
+_PICTURES |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
 _LABEL = 10
-"""Columns of the words before what is told of a failure."""
+"""Columns of the words on the left of what is said about a failure."""
+
+_ADVICE = (
+    "If the model speaks to a server, have it speak to the test kit's own, and nearly everything is observed: "
+    "--dialect openai --set base_url={url} (or a Recipe, in Python)."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Colours a text, where it is to be coloured."""
+    """Colours text, if colours are on."""
 
     on: bool
 
@@ -37,20 +44,24 @@ class Paint:
 
 
 def render_text(report: Findings, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
-    """The report, at most `width` columns wide."""
+    """The report, at most `width` columns wide, except for code and links, which can be copied."""
     paint = Paint(colour)
-    lines = [
-        *_head(report, paint, width),
-        "",
-        *_table(report, paint, width),
-        *(_passed(report, paint, width) if verbose else ()),
-    ]
-    mended: dict[str, str] = {}
+    lines = [paint(report.reference, "bold")]
+    versions = " · ".join(f"{name} {version}" for name, version in report.versions.items())
+    ran = f"{len(report.found)} checks {report.where}, {report.seconds:.1f} s"
+    for line in (*([] if report.model == report.reference else [report.model]), versions, ran):
+        lines += [paint(part, "dim") for part in textwrap.wrap(line, width)]
+    lines += ["", *_table(report, paint, width)]
+    if verbose:
+        lines += ["", *_passed(report, paint, width)]
+    fixed_by: dict[str, str] = {}
     for found in [*report.failures, *report.with_verdict("advisory")]:
-        first = mended.setdefault(found.check.hint, found.check.id)
-        lines += ["", *_failure(found, paint, width, verbose=verbose, mended_by=first)]
-    if reasons := _reasons(report, paint, width):
-        lines += ["", *reasons, *(paint(line, "dim") for line in _advice(report, width))]
+        first = fixed_by.setdefault(found.check.hint, found.check.id)
+        lines += ["", *_failure(found, paint, width, verbose=verbose, fixed_by=first)]
+    if unseen := _unseen(report, paint, width):
+        lines += ["", *unseen]
+        if report.driver in ("plain", "echo"):
+            lines += ["", *(paint(line, "dim") for line in textwrap.wrap(_ADVICE, width, break_on_hyphens=False))]
     lines += ["", *(paint(line, "bold") for line in textwrap.wrap(report.summary(), width))]
     return "\n".join(lines) + "\n"
 
@@ -62,33 +73,20 @@ def mark(found: Found) -> str:
 
 
 def worst(found: Sequence[Found]) -> Found:
-    """The one by which its group is judged: the model's own failures before those of others."""
+    """The one that decides about its group: the model's own failures come before those of others."""
     return min(found, key=lambda one: (WORST_FIRST.index(one.result.verdict), not one.result.counts_against))
-
-
-def _head(report: Findings, paint: Paint, width: int) -> Iterator[str]:
-    yield paint(report.reference, "bold")
-    versions = " · ".join(f"{name} {version}" for name, version in report.versions.items())
-    ran = f"{len(report.found)} checks {report.where}, {report.seconds:.1f} s"
-    named = [] if report.model == report.reference else [report.model]
-    for line in (*named, versions, ran):
-        yield from (paint(part, "dim") for part in textwrap.wrap(line, width))
 
 
 def _table(report: Findings, paint: Paint, width: int) -> Iterator[str]:
     room = max(20, width - 34)
     for group, found in report.groups():
-        marks = mark(worst(found))
-        counts: dict[str, int] = defaultdict(int)
-        for one in found:
-            counts[mark(one)] += 1
-        shown = "  ".join(paint(f"{sign} {counts[sign]}", sign) for sign in "✓✗!~?–" if counts[sign])
+        sign, counts = mark(worst(found)), Counter(map(mark, found))
+        shown = "  ".join(paint(f"{one} {counts[one]}", one) for one in "✓✗!~?–" if counts[one])
         title = textwrap.shorten(group.title, room, placeholder="…")
-        yield f"{paint(marks, marks)} {group.letter}  {title:<{min(room, 46)}}  {shown}"
+        yield f"{paint(sign, sign)} {group.letter}  {title:<{min(room, 46)}}  {shown}"
 
 
 def _passed(report: Findings, paint: Paint, width: int) -> Iterator[str]:
-    yield ""
     for found in report.with_verdict("pass"):
         seen = f": {found.result.observed}" if found.result.observed else ""
         line = _tame(f"{found.check.id:<5}{found.check.statement.rstrip('.')}{seen}")
@@ -97,67 +95,43 @@ def _passed(report: Findings, paint: Paint, width: int) -> Iterator[str]:
         yield from (f"  {more}" for more in rest)
 
 
-def _failure(found: Found, paint: Paint, width: int, *, verbose: bool, mended_by: str) -> Iterator[str]:
-    """What is told of a failure; of a hint that was given before, only where."""
+def _failure(found: Found, paint: Paint, width: int, *, verbose: bool, fixed_by: str) -> Iterator[str]:
+    """What is said about a failure. A hint that was given before is not repeated: `fixed_by` names its check."""
     check, result = found.check, found.result
     sign = mark(found)
-    blame = "" if result.blame == "model" else f"  (the fault is {_whose(found)})"
-    named = f"{check.id:<5} {check.statement}{blame}"
-    first, *more = textwrap.wrap(named, width - 2, subsequent_indent=" " * 6, break_on_hyphens=False)
+    blame = (
+        "" if result.blame == "model" else f"  (the fault is {'the ' * (result.blame == 'backend')}{result.blame}'s)"
+    )
+    title = f"{check.id:<5} {check.statement}{blame}"
+    first, *more = textwrap.wrap(title, width - 2, subsequent_indent=" " * 6, break_on_hyphens=False)
     yield f"{paint(sign, sign)} {first.replace(check.id, paint(check.id, 'bold'), 1)}"
     yield from (f"  {line}" for line in more)
-    told = [("observed", result.observed), ("expected", "" if result.expected == check.statement else result.expected)]
-    for label, value in (*told, ("why", check.why)):
-        yield from _labelled(label, value, paint, width)
-    mend = check.hint.splitlines() if mended_by == check.id else [f"as for {mended_by}"]
-    yield from (f"  {paint(f'{label:<{_LABEL}}', 'dim')}{line}".rstrip() for label, line in _first("mend", mend))
-    if check.link:
-        yield f"  {paint('see'.ljust(_LABEL), 'dim')}{check.link}"
-    if verbose and result.noise:
-        yield from (
-            f"  {paint(f'{label:<{_LABEL}}', 'dim')}{line}"
-            for label, line in _first("printed", _tame(result.noise).splitlines())
-        )
+
+    def wrap(value: str) -> list[str]:
+        return textwrap.wrap(_tame(value), width - _LABEL - 2, break_on_hyphens=False)
+
+    expected = "" if result.expected == check.statement else result.expected
+    hint = check.hint.splitlines() if fixed_by == check.id else [f"as for {fixed_by}"]
+    labelled = {"observed": wrap(result.observed), "expected": wrap(expected), "why": wrap(check.why), "fix": hint}
+    labelled["see"] = [check.link] if check.link else []
+    labelled["printed"] = _tame(result.noise).splitlines() if verbose else []
+    for label, lines in labelled.items():
+        for number, line in enumerate(lines):
+            named = f"{'' if number else label:<{_LABEL}}"
+            yield f"  {paint(named, 'dim')}{line}".rstrip()
 
 
-def _tame(text: str) -> str:
-    return "".join("\ufffd" if "\x80" <= char < "\xa0" else char for char in text.translate(_PICTURES))
-
-
-def _whose(found: Found) -> str:
-    return {"langchain-core": "langchain-core's", "backend": "the backend's", "model": "the model's"}[
-        found.result.blame
-    ]
-
-
-def _first(label: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(lines):
-        yield ("" if number else label), line
-
-
-def _labelled(label: str, value: str, paint: Paint, width: int) -> Iterator[str]:
-    wrapped = textwrap.wrap(_tame(value), width - _LABEL - 2, break_on_hyphens=False) if value else []
-    yield from (f"  {paint(f'{name:<{_LABEL}}', 'dim')}{line}" for name, line in _first(label, wrapped))
-
-
-def _advice(report: Findings, width: int) -> list[str]:
-    """How more of a model may be seen, of which nothing is known."""
-    if report.driver not in ("plain", "echo"):
-        return []
-    text = (
-        "If the model speaks to a server, have it speak to the test kit's own, and nearly all is observed: "
-        "--dialect openai --set base_url={url} (or a Recipe, in Python)."
-    )
-    return ["", *textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)]
-
-
-def _reasons(report: Findings, paint: Paint, width: int) -> list[str]:
+def _unseen(report: Findings, paint: Paint, width: int) -> list[str]:
     """What was not observed, by its reason."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for found in report.with_verdict("not observed"):
         by_reason[found.result.observed].append(found.check.id)
     lines: list[str] = []
     for reason, ids in by_reason.items():
-        wrapped = textwrap.wrap(_tame(f"{', '.join(ids)}: {reason}"), width - 2)
-        lines += [f"{paint('?', '?')} {wrapped[0]}", *(f"  {line}" for line in wrapped[1:])]
+        first, *more = textwrap.wrap(_tame(f"{', '.join(ids)}: {reason}"), width - 2)
+        lines += [f"{paint('?', '?')} {first}", *(f"  {line}" for line in more)]
     return lines
+
+
+def _tame(text: str) -> str:
+    return text.translate(_PICTURES)
