@@ -23,6 +23,7 @@ from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
+from langplug._model.sampling import SamplingFields
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
@@ -30,21 +31,11 @@ from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
 from langplug.models.servers import SERVERS, Server, name_by_owner, server_at
 
-_PLAIN_FIELDS = (
-    "model",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "seed",
-    "frequency_penalty",
-    "presence_penalty",
-    "top_logprobs",
-    "reasoning_effort",
-)
-"""Those that go into the body under their own names, where they are given."""
+_PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort")
+"""The fields that go into the body under their own names, where they are given."""
 
 
-class ChatEndpoint(HTTPModel):
+class ChatEndpoint(SamplingFields, HTTPModel):
     """A model behind an OpenAI-wire server: vLLM, llama.cpp, SGLang, Ollama, LM Studio, TGI, a gateway, OpenAI itself.
 
     It takes the wire as it finds it, and a stream that ends without its end is an error, never a short answer.
@@ -74,24 +65,6 @@ class ChatEndpoint(HTTPModel):
     `"lmstudio"`, `"openai"`, `"mistral"`, `"deepseek"`, or `"any"`, which works with each of them. Default: by the host
     of `base_url`, else `"any"`. What naming it gives: with `include_stop`, vLLM and SGLang stop by themselves; usage
     also of answers that were left early (vLLM, SGLang, llama.cpp); llama.cpp stops also for a cancelled `ainvoke`."""
-
-    temperature: float | None = Field(default=None, ge=0)
-    """How much chance there is in the choice of a token. Default of this and of those below: the server's."""
-
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    """Choose among the likeliest tokens that have this probability together."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Tokens of the answer after which it ends with finish reason `"length"`."""
-
-    seed: int | None = None
-    """The same seed is to give the same answer to the same request, as far as the server keeps to it."""
-
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    """What is taken off a token for each time that it has come."""
-
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    """What is taken off a token if it has come at all."""
 
     logprobs: bool = False
     """Whether `response_metadata["logprobs"]` tells how likely each token was."""

@@ -26,53 +26,26 @@ from langplug._http.templates import (
     names_in,
     placeholders,
 )
-from langplug._messages.prompt import PromptTemplate
-from langplug._model.capabilities import CAPABILITIES
 from langplug._model.parameters import parameters_of
+from langplug._model.sampling import SamplingFields
 from langplug._stream.described_reader import DescribedReader
 from langplug._stream.expressions import ExpressionError
-from langplug._stream.framing import Framing
 from langplug._stream.paths import CONTENT, Paths, UnreadableAnswerError
 from langplug._stream.paths import NAMES as PATHS
 from langplug._tools.schema import ANY_JSON
-from langplug.models.descriptions import read_description
+from langplug.models.descriptions import SECTION, DescriptionFields, read_description
 
 __all__ = ["ChatHTTP", "UnreadableAnswerError"]
 
-_SAMPLING = ("temperature", "max_tokens", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty")
-"""Parameters that callers give to any model; what the description has no place for is noted as ignored."""
-
-_OF_THE_REQUEST = ("url", "method", "query", "body")
-_SECTION = (*_OF_THE_REQUEST, *PATHS)
-"""What `streamed` and `whole` may say anew."""
-
-_OF_THE_WIRE = frozenset(
-    {
-        *_SECTION,
-        "framing",
-        "header_templates",
-        "api_key_env",
-        "extra_body",
-        "prompt_template",
-        "stop_text",
-        *CAPABILITIES,
-    }
-    | {"streamed", "whole", *HTTPModel.model_fields}
-) - {"context_window", "timeout"}
-"""Fields that describe the wire and the way to it, and that no template needs."""
-
-_FACTS = (
-    *("messages", "text", "system", "prompt", "stop", "tools", "tool_choice", "parallel_tool_calls"),
-    *("schema", "json_mode"),
-)
-"""What a template knows of the call, besides `streaming` and the words of other wires."""
+Kind = Literal["streamed", "whole"]
 
 
-class ChatHTTP(HTTPModel):
-    """A model behind an HTTP API of its own, described by what is sent and by where the answer is in what comes back.
+class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
+    """A model behind an HTTP API of its own. You describe the request, and where its response holds the answer.
 
-    What is sent is a template, whose strings that begin with `$` are JMESPath over the call; where the answer is, is
-    said in JMESPath too (https://jmespath.org). The same description, as a YAML or TOML file, is read by `from_file`.
+    The request is a template, whose strings that begin with `$` are JMESPath expressions over the call
+    (https://jmespath.org). Where the answer is, JMESPath says, too. `from_file` reads the same description from YAML,
+    TOML or JSON.
 
     Example:
         >>> model = ChatHTTP(
@@ -87,141 +60,32 @@ class ChatHTTP(HTTPModel):
         'Hello! How can I help you today?'
 
     Raises, when it is made:
-        ValueError: Something in the description cannot be; its place and what can be there are named.
-        MissingSecretError: `api_key_env` is said, but neither that variable is set nor a key given.
+        ValueError: Something in the description is wrong. The error says where, and what is possible there.
+        MissingSecretError: `api_key_env` names a variable that is not set, and no key is given.
 
     Raises, when it is used:
         ModelError: As the server's status and words say: `ModelRateLimitError`, `ContextOverflowError`, ...
         IncompleteAnswerError: The answer broke off; what had come is its `partial`.
-        UnreadableAnswerError: The answer is none that the description describes.
+        UnreadableAnswerError: The answer is not as described.
         ImportError: The extra is not installed.
     """
 
     base_url: str = ""
-    """The address of the server. Default: that of `url`. It takes the place of that of `url`."""
+    """The address of the server. It overrides that in `url`, which is the default."""
 
-    # --- what is sent ---
-
-    url: str
-    """Behind `base_url`, or all of the address. `{name}` is replaced by what a template knows by that name, quoted."""
-
-    method: str = "POST"
-    """The HTTP method."""
-
-    query: dict[str, Any] = Field(default_factory=dict)
-    """What stands behind the `?`, as a template."""
-
-    body: Any = None
-    """The body, as a template. A mapping or a list is sent as JSON (as a form, if `Content-Type` says so), a string
-    as plain text. A template knows `messages` and `tools` as OpenAI has them, and in the words of another wire
-    (`anthropic.messages`, `ollama.messages`, ...), `text` of the last message, `system` instructions, `prompt`, `stop`,
-    `tool_choice`, `parallel_tool_calls`, `schema`, `json_mode` (true where any JSON will do), `streaming`, and each
-    field of the model."""
-
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    """More for the body, as it is; it counts before the template, mapping by mapping."""
-
-    header_templates: dict[str, str] = Field(default_factory=dict)
-    """Those of `headers` that hold a `{name}`, such as `Bearer {api_key}`; where that is not known, none is sent."""
-
-    api_key_env: str | None = None
-    """The environment variable that holds the key, where `api_key` is not given."""
-
-    prompt_template: str | PromptTemplate = "plain"
-    """How `prompt` is made of the conversation: see `Request.prompt`."""
-
-    # --- what comes back ---
-
-    framing: Framing = "json"
-    """How a streamed answer is cut into JSON values: `"sse"` (server-sent events), `"ndjson"`, `"json-array"`, or not
-    at all (`"json"`); or `"text"`: it is no JSON, but the text. An answer that is plainly framed otherwise is read."""
-
-    each: str | None = None
-    """The path to what is read one after the other in each value; see `text`."""
-
-    text: str | None = None
-    """The path to the text, in each JSON value. This and the paths that follow are said in full by `Paths`."""
-
-    reasoning: str | None = None
-    """The path to what was thought."""
-
-    tool_calls: str | None = None
-    """The path to calls, as `{name: ..., args: ..., id: ..., index: ...}`. With it, and tools in the body, the model
-    calls tools natively; else they are prompted."""
-
-    blocks: str | None = None
-    """The path to other content, such as images, as LangChain content blocks."""
-
-    usage: str | None = None
-    """The path to token counts, as `{input_tokens: ..., output_tokens: ...}`."""
-
-    usage_kind: Literal["total", "delta"] = "total"
-    """Whether each report counts from the start of the answer, or from the report before."""
-
-    finish: str | None = None
-    """The path to why the answer ended, or to `true` when it does. An answer without it is not complete."""
-
-    reasons: dict[str, str] = Field(default_factory=dict)
-    """LangChain's word (`"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`) for each of the server's."""
-
-    stop_sequence: str | None = None
-    """The path to the stop string that ended the answer."""
-
-    done: str | None = None
-    """A path that finds something in the last value of a stream: nothing is read behind it. Without `finish`, an answer
-    in which it finds nothing is not complete; without both, the end of the body is the end."""
-
-    response_metadata: str | None = None
-    """The path to more for `response_metadata`, such as `{model_name: model}`."""
-
-    error: str | None = None
-    """The path to an error in the place of an answer."""
-
-    may_be_empty: bool = False
-    """Whether an answer in which no path finds anything said is an empty one. Else it is an error."""
-
-    streamed: dict[str, Any] = Field(default_factory=dict)
-    """What is different for streams, of all that is said above."""
-
-    whole: dict[str, Any] = Field(default_factory=dict)
-    """What is different for answers that are one JSON value."""
-
-    # --- what the server can do ---
-
-    stop_text: Literal["cut", "included", "reported"] = "cut"
-    """What the server does with the text that it stops at: leaves it out (so where it is wanted, the server is not
-    told where to stop, and langplug cuts), gives it, or says which it was, at `stop_sequence`."""
-
-    # --- parameters that a template may use ---
+    # --- parameters that a template may use, besides those of `SamplingFields` ---
 
     model: str | None = None
     """The model's name on the server."""
 
-    temperature: float | None = Field(default=None, ge=0)
-    """How much chance there is in the choice of a token. Default of this and of those below: the server's."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Tokens of the answer after which it ends with finish reason `"length"`."""
-
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    """Choose among the likeliest tokens that have this probability together."""
-
     top_k: int | None = Field(default=None, ge=0)
     """Choose among this many of the likeliest tokens."""
-
-    seed: int | None = None
-    """The same seed is to give the same answer to the same request, as far as the server keeps to it."""
-
-    frequency_penalty: float | None = None
-    """What is taken off a token for each time that it has come."""
-
-    presence_penalty: float | None = None
-    """What is taken off a token if it has come at all."""
 
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of your own, for templates: `$params.name`."""
 
-    _used: frozenset[str] | None = PrivateAttr(default=None)
+    _used: frozenset[str] = PrivateAttr(default=frozenset())
+    """The names that the templates look up."""
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], /, **overrides: Any) -> Self:
@@ -229,12 +93,12 @@ class ChatHTTP(HTTPModel):
 
         Args:
             path: A YAML, TOML or JSON file that holds the constructor's arguments; or the name of a description that
-                comes with langplug: `"ollama"`, `"anthropic"`, `"cohere"`, `"tgi"`, `"text"`.
-            overrides: Arguments that count before those of the file.
+                comes with langplug, such as `"ollama"` or `"anthropic"`.
+            overrides: Arguments that override those in the file.
 
         Raises:
-            FileNotFoundError: If there is neither such a file nor such a description.
-            ValueError: If the file cannot be read as what it should be, or does not describe a wire.
+            FileNotFoundError: If there is neither such a file nor such a description; those that there are are named.
+            ValueError: If the file cannot be read, or does not describe an API.
         """
         given = read_description(path)
         try:
@@ -248,9 +112,21 @@ class ChatHTTP(HTTPModel):
 
     async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`, once it has begun."""
-        return await self.send(self._outgoing(request), partial(self._reader, request))
 
-    # --- the description ---
+        def new_reader(content_type: str) -> DescribedReader:
+            return DescribedReader(
+                self.framing,
+                content_type,
+                streamed=self._paths("streamed"),
+                whole=self._paths("whole"),
+                owner=f"The server at {self.base_url}",
+                stops=request.stop if self.include_stop and self.stop_text == "reported" else (),
+                load=extra.orjson.loads,
+            )
+
+        return await self.send(self._http_request(request), new_reader)
+
+    # --- the constructor's arguments ---
 
     @model_validator(mode="before")
     @classmethod
@@ -260,9 +136,9 @@ class ChatHTTP(HTTPModel):
         completed = dict(given)
         headers = completed.get("headers")
         if isinstance(headers, Mapping):
-            dynamic = {name: text for name, text in headers.items() if isinstance(text, str) and "{" in text}
-            completed["headers"] = {name: text for name, text in headers.items() if name not in dynamic}
-            completed["header_templates"] = {**completed.get("header_templates", {}), **dynamic}
+            templates = {name: text for name, text in headers.items() if isinstance(text, str) and "{" in text}
+            completed["headers"] = {name: text for name, text in headers.items() if name not in templates}
+            completed["header_templates"] = {**completed.get("header_templates", {}), **templates}
         base, path = split_address(str(completed.get("url", "")))
         if base:
             completed |= {"base_url": completed.get("base_url") or base, "url": path}
@@ -278,7 +154,7 @@ class ChatHTTP(HTTPModel):
 
     @classmethod
     def _key_of_environment(cls, given: Mapping[str, Any]) -> SecretStr | None:
-        """What the variable holds that `api_key_env` names, where a key is wanted from there."""
+        """The key in the variable that `api_key_env` names; None if there is none or another one is given."""
         variable = given.get("api_key_env", cls.model_fields["api_key_env"].default)
         if not variable or given.get("api_key") or given.get("auth"):
             return None
@@ -289,38 +165,63 @@ class ChatHTTP(HTTPModel):
             "constructor."
         )
 
+    # --- the description ---
+
     @field_validator("streamed", "whole")
     @classmethod
-    def _known_section(cls, section: dict[str, Any]) -> dict[str, Any]:
+    def _check_section(cls, section: dict[str, Any]) -> dict[str, Any]:
         for name in section:
-            if name not in _SECTION:
-                raise ValueError(f"{name!r} cannot differ there. What can: {', '.join(_SECTION)}.")
+            if name not in SECTION:
+                raise ValueError(f"{name!r} cannot differ there. What can: {', '.join(SECTION)}.")
         return section
 
     @model_validator(mode="after")
     def _check_description(self) -> Self:
-        self._used = None
         if not self.base_url:
             raise ValueError("There is no address: give `base_url`, or a whole address as `url`.")
-        known = self._known_names()
-        for kind in ("streamed", "whole"):
+        # A request is needed for the facts, but none of them is made here: only their names are looked at.
+        known = {name: tuple(DIALECTS.get(name, ())) for name in self._facts(Request(messages=()))}
+        used: set[str] = set()
+        kinds: tuple[Kind, ...] = ("streamed", "whole")
+        for kind in kinds:
             section, own = self._section(kind), getattr(self, kind)
             for part in ("body", "query"):
                 check_template(section[part], f"{kind}.{part}" if part in own else part, known)
-            _check_placeholders(section["url"], f"{kind}.url" if "url" in own else "url", known)
+                used |= names_in(section[part])
+            used |= _check_placeholders(section["url"], f"{kind}.url" if "url" in own else "url", known)
             self._paths(kind)
         for name, text in self.header_templates.items():
-            _check_placeholders(text, f"headers.{name}", {**known, "api_key": ()})
-        self._note_ignored()
-        self._read_capabilities()
+            used |= _check_placeholders(text, f"headers.{name}", {**known, "api_key": ()})
+        self._used = frozenset(used)
+        self._apply_description()
         return self
 
-    def _section(self, kind: Literal["streamed", "whole"]) -> dict[str, Any]:
-        """The description for streams, or for answers that are one JSON value."""
-        return {**{name: getattr(self, name) for name in _SECTION}, **getattr(self, kind)}
+    def _apply_description(self) -> None:
+        """Set what follows from the names that the templates use: capabilities, and which parameters are ignored."""
+        sends_tools = bool(self._used & {"tools", *(f"{dialect}.tools" for dialect in DIALECTS)})
+        reads_calls = bool(self.tool_calls or "tool_calls" in {**self.streamed, **self.whole})
+        implied: dict[str, Any] = {
+            "tool_calling": "native" if sends_tools and reads_calls else "prompted",
+            "structured_output": "native" if "schema" in self._used else "derived",
+        }
+        # The constructor's word comes first, then that of a class made from this one, then the description's.
+        subclasses = type(self).__mro__[: type(self).__mro__.index(ChatHTTP)]
+        said = {*self.model_fields_set, *(name for cls in subclasses for name in get_annotations(cls))}
+        implied = {name: value for name, value in implied.items() if name not in said}
+        # A parameter that no template uses is ignored like one that the model does not have.
+        sampling = (*SamplingFields.model_fields, "top_k")
+        unused = {name: getattr(self, name) for name in sampling if name not in self._used}
+        others = {name: value for name, value in self.ignored_params.items() if name not in sampling}
+        ignored = {**others, **{name: value for name, value in unused.items() if value is not None}}
+        # An assignment would validate the model again, and come back here.
+        vars(self).update(implied, ignored_params=ignored)
 
-    def _paths(self, kind: Literal["streamed", "whole"]) -> Paths | None:
-        """Where the parts are; None where the answer is plain text."""
+    def _section(self, kind: Kind) -> dict[str, Any]:
+        """The description for streams, or for answers that are one JSON value."""
+        return {**{name: getattr(self, name) for name in SECTION}, **getattr(self, kind)}
+
+    def _paths(self, kind: Kind) -> Paths | None:
+        """Where the parts are; None if the answer is plain text."""
         section = self._section(kind)
         if self.framing == "text" and not any(section[name] for name in CONTENT):
             return None
@@ -330,137 +231,88 @@ class ChatHTTP(HTTPModel):
             where = f" (in answers that are {kind})" if self.whole or self.streamed else ""
             raise ValueError(f"{error}{where}") from None
 
-    def _known_names(self) -> KnownNames:
-        """What a template may look up."""
-        dialects = {name: tuple(parts) for name, parts in DIALECTS.items()}
-        return {**dict.fromkeys((*self._own_facts(), *_FACTS, "streaming"), ()), **dialects}
-
-    @classmethod
-    def _own_facts(cls) -> frozenset[str]:
-        """The fields that templates know, secrets not among them."""
-        return frozenset(parameters_of(cls).identity) - _OF_THE_WIRE
-
-    def _note_ignored(self) -> None:
-        """Parameters that were given, but that no template uses, are ignored like those that there are not."""
-        used = self._names_used()
-        unused = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None and name not in used}
-        others = {name: value for name, value in self.ignored_params.items() if name not in _SAMPLING}
-        vars(self)["ignored_params"] = {**others, **unused}  # not by assignment, which would check everything again
-
-    def _names_used(self) -> frozenset[str]:
-        """The names that the templates look up."""
-        if self._used is None:
-            sections = [self._section("streamed"), self._section("whole")]
-            texts = [*self.header_templates.values(), *(section["url"] for section in sections)]
-            used = names_in([section[part] for section in sections for part in ("body", "query")])
-            self._used = frozenset(used.union(*(placeholders(text, "") for text in texts)))
-        return self._used
-
-    # --- what it can do, as its description says ---
-
-    def _read_capabilities(self) -> None:
-        """Tools are native where they are sent and calls are read, schemas where they are sent."""
-        names = self._names_used()
-        sends_tools = bool(names & {"tools", *(f"{dialect}.tools" for dialect in DIALECTS)})
-        reads_calls = bool(self.tool_calls or "tool_calls" in {**self.streamed, **self.whole})
-        described = {
-            "tool_calling": "native" if sends_tools and reads_calls else "prompted",
-            "structured_output": "native" if "schema" in names else "derived",
-        }
-        subclasses = type(self).__mro__[: type(self).__mro__.index(ChatHTTP)]
-        for name, value in described.items():
-            # The constructor's word counts first, then that of a class made from this one, then the description's.
-            if name not in self.model_fields_set and not any(name in get_annotations(cls) for cls in subclasses):
-                vars(self)[name] = value  # not by assignment, which would check everything again
-
     # --- the request ---
 
     def authorization(self, key: str) -> Mapping[str, str]:
-        """The headers that hold `{api_key}`; where none does, the usual one."""
-        if not (holders := {name: text for name, text in self.header_templates.items() if _shows_key(text)}):
+        """The headers that hold `{api_key}`; if there are none, the usual one."""
+        if not any("api_key" in placeholders(text, "headers") for text in self.header_templates.values()):
             return super().authorization(key)
-        facts = LazyMapping({**self._makers(), "api_key": lambda: key})
-        shown = {name: interpolate(text, facts) for name, text in holders.items()}
-        return {name: text for name, text in shown.items() if text is not None}
+        return self._fill_headers({**self._own_facts(), "api_key": lambda: key}, with_key=True)
 
-    def _outgoing(self, request: Request) -> HTTPRequest:
+    def _http_request(self, request: Request) -> HTTPRequest:
         streaming = self._streams(request)
         section = self._section("streamed" if streaming else "whole")
-        facts = self._facts(request, streaming=streaming)
+        makers = self._facts(request)
+        facts = LazyMapping(makers)
         try:
             body = merge(fill_template(section["body"], facts), self.extra_body)
             query = fill_template(section["query"], facts) or {}
             url = interpolate(section["url"], facts, partial(quote, safe=""))
-            headers = self._filled_headers(facts)
-            content, kind = encode_body(body, _content_type({**self.headers, **headers}), extra.orjson.dumps)
+            headers = self._fill_headers(makers, with_key=False)
+            given = {name.lower(): str(value) for name, value in {**self.headers, **headers}.items()}
+            content, content_type = encode_body(body, given.get("content-type", ""), extra.orjson.dumps)
         except ExpressionError as error:
             raise ModelInvalidRequestError(f"{type(self).__name__} cannot make its request: {error}") from None
         if url is None:
             raise ModelInvalidRequestError(
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
-        accepted = {"Accept": "text/event-stream"} if streaming and self.framing == "sse" else {}
+        if content_type:
+            headers = {"Content-Type": content_type, **headers}
+        if streaming and self.framing == "sse":
+            headers = {"Accept": "text/event-stream", **headers}
         return HTTPRequest(
-            url=join_address(self.base_url, url, query),
-            body=content,
-            headers={**accepted, **({"Content-Type": kind} if kind else {}), **headers},
-            method=section["method"].upper(),
+            url=join_address(self.base_url, url, query), body=content, headers=headers, method=section["method"].upper()
         )
 
-    def _filled_headers(self, facts: LazyMapping) -> dict[str, str]:
-        texts = {name: text for name, text in self.header_templates.items() if not _shows_key(text)}
-        filled = {name: interpolate(text, facts) for name, text in texts.items()}
-        return {name: text for name, text in filled.items() if text is not None}
+    def _fill_headers(self, makers: Mapping[str, Callable[[], Any]], *, with_key: bool) -> dict[str, str]:
+        """The headers that hold the key, or all others; those whose names have no value are left out."""
+        facts = LazyMapping(makers)
+        return {
+            name: filled
+            for name, text in self.header_templates.items()
+            if ("api_key" in placeholders(text, "headers")) is with_key
+            and (filled := interpolate(text, facts)) is not None
+        }
 
     def _streams(self, request: Request) -> bool:
-        """Whether a stream is asked for: also where the text is cut here, so that the server ends there too."""
-        return request.streaming or (bool(request.stop) and self._cuts)
+        """Whether to ask for a stream: also if the text is cut here, as a stream that is left ends at the server, too."""
+        return request.streaming or (bool(request.stop) and self._cuts_here)
 
     @property
-    def _cuts(self) -> bool:
-        """Whether langplug alone knows the stop strings, because the server would not give their text."""
+    def _cuts_here(self) -> bool:
+        """Whether only langplug knows the stop strings, because the server would leave out their text."""
         return self.include_stop and self.stop_text == "cut"
 
-    def _makers(self) -> dict[str, Callable[[], Any]]:
-        return {name: partial(getattr, self, name) for name in self._own_facts()}
-
-    def _facts(self, request: Request, *, streaming: bool) -> LazyMapping:
-        """What a template knows of the call."""
-        shown = replace(request, tools=()) if self._forbids_by_silence(request) else request
+    def _facts(self, request: Request) -> dict[str, Callable[[], Any]]:
+        """What a template knows of the call, each made only if a template looks it up."""
+        choices = {"tool_choice", *(f"{dialect}.tool_choice" for dialect in DIALECTS)}
+        if request.tool_choice == "none" and not self._used & choices:
+            # This API has no word for a call that is forbidden: it is not told of tools.
+            request = replace(request, tools=())
         dialects = {
-            name: partial(LazyMapping, {part: partial(make, shown) for part, make in parts.items()})
-            for name, parts in DIALECTS.items()
+            dialect: {part: partial(write, request) for part, write in parts.items()}
+            for dialect, parts in DIALECTS.items()
         }
-        openai = {part: partial(make, shown) for part, make in DIALECTS["openai"].items()}
-        facts: dict[str, Callable[[], Any]] = {
+        return {
+            **self._own_facts(),
+            **{dialect: partial(LazyMapping, parts) for dialect, parts in dialects.items()},
+            **dialects["openai"],
             "text": lambda: request.text,
-            "system": partial(system_text, shown),
+            "system": lambda: system_text(request),
             "prompt": lambda: request.prompt(self.prompt_template),
-            "stop": lambda: None if self._cuts else list(request.stop) or None,
+            "stop": lambda: None if self._cuts_here else list(request.stop) or None,
             "parallel_tool_calls": lambda: request.parallel_tool_calls if request.tools else None,
             "schema": lambda: request.schema,
             "json_mode": lambda: request.schema == ANY_JSON or None,
-            "streaming": lambda: streaming,
+            "streaming": lambda: self._streams(request),
         }
-        return LazyMapping({**self._makers(), **dialects, **openai, **facts})
 
-    def _forbids_by_silence(self, request: Request) -> bool:
-        """Whether a call is forbidden by not telling of tools, as this wire has no word for it."""
-        choices = {"tool_choice", *(f"{name}.tool_choice" for name in DIALECTS)}
-        return request.tool_choice == "none" and not self._names_used() & choices
-
-    # --- the answer ---
-
-    def _reader(self, request: Request, content_type: str) -> DescribedReader:
-        return DescribedReader(
-            self.framing,
-            content_type,
-            streamed=self._paths("streamed"),
-            whole=self._paths("whole"),
-            owner=f"The server at {self.base_url}",
-            stops=request.stop if self.include_stop and self.stop_text == "reported" else (),
-            load=extra.orjson.loads,
-        )
+    def _own_facts(self) -> dict[str, Callable[[], Any]]:
+        """The fields that a template may use: those of parameters and of subclasses, but none that is secret."""
+        others = {*DescriptionFields.model_fields, *HTTPModel.model_fields} - {"context_window", "timeout"}
+        names = (name for name in parameters_of(type(self)).identity if name not in others)
+        return {name: partial(getattr, self, name) for name in names}
 
     # --- secrets ---
 
@@ -470,14 +322,9 @@ class ChatHTTP(HTTPModel):
         return {**super().lc_secrets, **({"api_key": self.api_key_env} if self.api_key_env else {})}
 
 
-def _check_placeholders(text: str, place: str, known: KnownNames) -> None:
-    for name in placeholders(text, place):
+def _check_placeholders(text: str, place: str, known: KnownNames) -> set[str]:
+    """The names in the braces of a text, checked."""
+    names = set(placeholders(text, place))
+    for name in names:
         check_template(f"${name}", place, known)
-
-
-def _shows_key(text: str) -> bool:
-    return "api_key" in placeholders(text, "headers")
-
-
-def _content_type(headers: Mapping[str, Any]) -> str:
-    return next((str(value) for name, value in headers.items() if name.lower() == "content-type"), "")
+    return names

@@ -23,7 +23,7 @@ from langplug.models.http import UnreadableAnswerError
 
 WIRES = Path(__file__).parents[3] / "src" / "langplug" / "models" / "wires"
 
-SHIPPED = ["anthropic", "cohere", "ollama", "text", "tgi"]
+SHIPPED = sorted(path.stem for path in WIRES.glob("*.yaml"))
 
 
 def said(*values: Any, **more: Any) -> Canned:
@@ -302,9 +302,7 @@ def test_a_wrong_file_is_named(name: str, text: str, error: type[Exception], tol
 
 def test_a_near_name_of_a_description_is_suggested() -> None:
     """And all that there are are listed."""
-    with pytest.raises(
-        FileNotFoundError, match=r"Did you mean 'ollama'\? There are: anthropic, cohere, ollama, text, tgi"
-    ):
+    with pytest.raises(FileNotFoundError, match=rf"Did you mean 'ollama'\? There are: {', '.join(SHIPPED)}\."):
         ChatHTTP.from_file("olama")
 
 
@@ -397,6 +395,8 @@ def test_the_key_goes_into_the_header_that_holds_it(server: CannedServer, descri
     assert server.last.headers["x-token"] == "fresh"
     described(headers={"X-Token": "{api_key}"}).invoke("Hello")
     assert "x-token" not in server.last.headers
+    described(api_key=KEY, headers={"X-Token": "{api_key} {model}"}).invoke("Hello")
+    assert not {"x-token", "authorization"} & set(server.last.headers)
 
 
 def test_a_server_that_says_the_key_again_does_not_get_it_into_an_error(server: CannedServer, described: Make) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from langplug import ChatModel, Part, Request, resource
 from langplug._messages.openai import to_openai_messages
+from langplug._model.sampling import Penalty, Probability, SamplingFields, Temperature
 from langplug.models.gguf import weights
 from langplug.models.gguf.engine import Engine, Settings, locate, request_tokens
 from langplug.models.gguf.grammar import grammar_of
@@ -24,7 +25,7 @@ __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
 _ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
 
 
-class ChatGGUF(ChatModel):
+class ChatGGUF(SamplingFields, ChatModel):
     """A model in a GGUF file, run by llama.cpp within this process, on the CPU or a GPU.
 
     The file is loaded when the model is first used, and all `ChatGGUF`s with the same file and the same engine
@@ -52,10 +53,10 @@ class ChatGGUF(ChatModel):
 
     # --- sampling: each can be given for one call ---
 
-    temperature: float = Field(default=0.2, ge=0)
+    temperature: Temperature = 0.2
     """How much chance there is in the choice of a token; 0 takes the likeliest. Low, as suits small models."""
 
-    top_p: float = Field(default=0.9, gt=0, le=1)
+    top_p: Probability = 0.9
     """Choose among the likeliest tokens that have this probability together; 1 among all."""
 
     top_k: int = Field(default=40, ge=0)
@@ -68,14 +69,9 @@ class ChatGGUF(ChatModel):
     """What the odds of the last 64 tokens are divided by; 1 changes nothing. A little more keeps small models from
     looping, but also from saying again what the prompt says, such as names and numbers."""
 
-    frequency_penalty: float = Field(default=0.0, ge=-2, le=2)
-    """What is taken off a token for each time that it has come."""
+    frequency_penalty: Penalty = 0.0
 
-    presence_penalty: float = Field(default=0.0, ge=-2, le=2)
-    """What is taken off a token if it has come at all."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Tokens of the answer after which it ends with finish reason `"length"`. Default: what the context holds."""
+    presence_penalty: Penalty = 0.0
 
     seed: int | None = Field(default=None, ge=0, lt=2**32 - 1)
     """The same seed gives the same answer to the same request. Default: another one each time."""
@@ -151,10 +147,8 @@ class ChatGGUF(ChatModel):
         return body | self._sampling()
 
     def _sampling(self) -> dict[str, Any]:
-        names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "frequency_penalty", "presence_penalty")
-        optional = ("max_tokens", "seed", "top_logprobs")
-        given = {name: getattr(self, name) for name in (*names, *optional)}
-        return {name: value for name, value in given.items() if value is not None}
+        names = (*SamplingFields.model_fields, "top_k", "min_p", "repeat_penalty", "top_logprobs")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     # --- identity ---
 
