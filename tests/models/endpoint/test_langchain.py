@@ -18,7 +18,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
 from tests.clever import say_natively
-from tests.zoo import PIXEL
+from tests.echo_models import PIXEL
 
 from langplug import Request, ToolCall
 from langplug.models import ChatEndpoint
