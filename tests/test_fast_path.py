@@ -24,9 +24,9 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 from pydantic import BaseModel
 from tests.callers import TOOLS
-from tests.clever import CLEVER
 from tests.contract.test_h_rate_limiter import CountingLimiter
 from tests.echo_models import ECHO_MODELS, PIXEL
+from tests.stub_models import STUB_MODELS
 from tests.test_choices import ChatSeveral, completion
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Reasoning, Request, ToolCall, Usage
@@ -308,10 +308,10 @@ PERSON = ['{"name": "Bo', '", "age": 3}']
 
 
 @pytest.mark.parametrize("method", [None, "json_schema", "function_calling"])
-@pytest.mark.parametrize("model", CLEVER)
+@pytest.mark.parametrize("model", STUB_MODELS)
 def test_structured_output_is_the_same(way: Way, model: str, method: Any) -> None:
     """Objects come the same, and bit by bit the same, by every method of every kind of model."""
-    said = both(way, lambda: CLEVER[model]().with_structured_output(Person, method=method), ASKED)
+    said = both(way, lambda: STUB_MODELS[model]().with_structured_output(Person, method=method), ASKED)
     assert "Person(name='Bo', age=3)" in said
 
 
