@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 from tests.callers import CALLERS, TOOLS, MakeCaller, Turn, call, caller
-from tests.clever import CLEVER, say_as_told
+from tests.stub_models import STUB_MODELS, answer_in_text
 
 from langplug import (
     ChatModel,
@@ -297,13 +297,13 @@ def streamed_result(agent: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("tools", [[], [look_up]], ids=["without tools", "with tools"])
 @pytest.mark.parametrize(("response_format", "expected"), FORMATS.values(), ids=FORMATS)
-@pytest.mark.parametrize("model_name", ["clever-1", "gpt-5-internal"])
+@pytest.mark.parametrize("model_name", ["stub-1", "gpt-5-internal"])
 @pytest.mark.parametrize("name", ["native", "native tools", "prompted"])
 def test_an_agent_answers_with_an_object(
     name: str, model_name: str, response_format: Any, expected: Any, tools: Any
 ) -> None:
     """`response_format` works with every strategy, with and without tools, whatever the model is called."""
-    agent = create_agent(CLEVER[name](model=model_name), tools, response_format=response_format)
+    agent = create_agent(STUB_MODELS[name](model=model_name), tools, response_format=response_format)
     assert [expected] * 3 == [get(agent)["structured_response"] for get in (result, aresult, streamed_result)]
 
 
@@ -371,12 +371,12 @@ def test_six_lines_make_an_agent() -> None:
     assert [("ai", "", 1), ("tool", "noon", 0), ("ai", "It is noon", 0)] == told(messages)
 
 
-def test_the_reader_is_as_clever_in_a_loop() -> None:
+def test_the_reader_does_as_well_in_a_loop() -> None:
     """A model that reads its tools and results in text completes the loop with the right values."""
 
     @chat_model
     def reader(request: Request) -> Iterator[Part]:
-        yield from say_as_told(request)
+        yield from answer_in_text(request)
 
     messages = run(create_agent(reader(), TOOLS))
     assert "The answer is 2." == messages[-1].text

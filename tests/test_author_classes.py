@@ -365,3 +365,21 @@ def test_reasoning_tags_are_checked_when_the_model_is_made(tags: tuple[str, str]
 
     with pytest.raises(ValidationError, match="reasoning_tags"):
         echo(reasoning_tags=tags)
+
+
+def test_identifying_params_add_to_the_key_and_never_narrow_it() -> None:
+    """Whatever an author's `_identifying_params` leaves out, two models with other settings have other keys."""
+
+    class ChatNarrow(ChatModel):
+        temperature: float = 0.5
+        extra: str = ""
+
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"only": "this", "more": self.extra}
+
+        def respond(self, request: Request) -> str:
+            return request.text
+
+    assert ChatNarrow(temperature=0.1).cache_key() != ChatNarrow(temperature=0.9).cache_key()
+    assert '"only": "this"' in ChatNarrow().cache_key()

@@ -24,10 +24,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 from pydantic import BaseModel
 from tests.callers import TOOLS
-from tests.clever import CLEVER
 from tests.contract.test_h_rate_limiter import CountingLimiter
+from tests.echo_models import ECHO_MODELS, PIXEL
+from tests.stub_models import STUB_MODELS
 from tests.test_choices import ChatSeveral, completion
-from tests.zoo import PIXEL, ZOO
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Reasoning, Request, ToolCall, Usage
 from langplug.models import ChatScripted
@@ -36,8 +36,8 @@ from langplug.models.scripted import Cut
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key of every animal."""
-    monkeypatch.setenv("ZOO_API_KEY", "a key")
+    """The key of every echo model."""
+    monkeypatch.setenv("ECHO_API_KEY", "a key")
 
 
 class Deaf(BaseCallbackHandler):
@@ -120,7 +120,7 @@ def both(way: Way, make: Callable[[], Any], given: Any, config: Any = None, **kw
 
 # --- what a model says ---
 
-SHAPES = {name: make for name, make in ZOO.items() if name.startswith("class")}
+SHAPES = {name: make for name, make in ECHO_MODELS.items() if name.startswith("class")}
 
 PROMPTS = [
     "one two three",
@@ -140,7 +140,7 @@ PROMPTS = [
 def test_every_shape_says_the_same(way: Way, version: Any, shape: str, prompt: str) -> None:
     """Text, reasoning, images, errors, usage, metadata and ids are the same for each of the four shapes."""
     said = both(way, lambda: SHAPES[shape](output_version=version), prompt)
-    assert ("ZooError" if "fail" in prompt else "'finish_reason': 'stop'") in said
+    assert ("EchoError" if "fail" in prompt else "'finish_reason': 'stop'") in said
     assert set(re.findall(r"lc_run--#\d+", said)) <= {"lc_run--#0"}
 
 
@@ -227,7 +227,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "stop": {"stop": ["two"]},
     "stop, cut": {"stop": ["two"], "include_stop": False},
     "no stop": {"stop": []},
-    "parameters": {"temperature": 1.5, "model": "zoo-2"},
+    "parameters": {"temperature": 1.5, "model": "echo-2"},
     "a wrong value": {"temperature": 7},
     "an unknown parameter": {"temprature": 1},
     "an ignored parameter": {"top_k": 3},
@@ -247,7 +247,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("keywords", KEYWORDS)
 def test_every_keyword_does_the_same(way: Way, version: Any, keywords: str) -> None:
     """What a call is given works the same, and so does what it must not be given."""
-    both(way, lambda: ZOO["class, generator"](output_version=version), "one two three", **KEYWORDS[keywords])
+    both(way, lambda: ECHO_MODELS["class, generator"](output_version=version), "one two three", **KEYWORDS[keywords])
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -274,7 +274,7 @@ def test_every_setting_does_the_same(way: Way, settings: str, shape: str, tools:
 @pytest.mark.parametrize("config", [{"tags": ["t"], "metadata": {"m": 1}, "run_name": "r"}, {"max_concurrency": 2}])
 def test_a_configuration_is_no_listener(way: Way, config: dict[str, Any]) -> None:
     """Tags, metadata and a name change nothing of the answer."""
-    both(way, ZOO["class, generator"], "one", config)
+    both(way, ECHO_MODELS["class, generator"], "one", config)
 
 
 def test_the_run_may_be_named(way: Way) -> None:
@@ -282,7 +282,7 @@ def test_the_run_may_be_named(way: Way) -> None:
     run_id = uuid.uuid4()
     for callbacks in ([], [Deaf()]):
         seen: list[Any] = []
-        way(seen, ZOO["class, generator"](), "one", {"run_id": run_id, "callbacks": callbacks})
+        way(seen, ECHO_MODELS["class, generator"](), "one", {"run_id": run_id, "callbacks": callbacks})
         suffix = "" if isinstance(seen[0], AIMessageChunk) else "-0"
         assert {f"lc_run--{run_id}{suffix}"} == {message.id for message in seen}
 
@@ -308,10 +308,10 @@ PERSON = ['{"name": "Bo', '", "age": 3}']
 
 
 @pytest.mark.parametrize("method", [None, "json_schema", "function_calling"])
-@pytest.mark.parametrize("model", CLEVER)
+@pytest.mark.parametrize("model", STUB_MODELS)
 def test_structured_output_is_the_same(way: Way, model: str, method: Any) -> None:
     """Objects come the same, and bit by bit the same, by every method of every kind of model."""
-    said = both(way, lambda: CLEVER[model]().with_structured_output(Person, method=method), ASKED)
+    said = both(way, lambda: STUB_MODELS[model]().with_structured_output(Person, method=method), ASKED)
     assert "Person(name='Bo', age=3)" in said
 
 
@@ -351,7 +351,7 @@ CHAINS: dict[str, tuple[Callable[[ChatModel], Runnable[Any, Any]], Any, Any]] = 
 def test_composition_is_the_same(way: Way, chain: str) -> None:
     """In chains, bindings, retries and fall-backs, and with configurable fields, the same comes out."""
     build, given, config = CHAINS[chain]
-    both(way, lambda: build(ZOO["class, generator"]()), given, config)
+    both(way, lambda: build(ECHO_MODELS["class, generator"]()), given, config)
 
 
 def test_batches_are_the_same() -> None:
@@ -361,7 +361,7 @@ def test_batches_are_the_same() -> None:
         seen += model.batch(given, config)
         seen += asyncio.run(model.abatch(given, config))
 
-    assert "lc_run--#3-0" in both(batch, ZOO["class, coroutine"], ["one two", "three"])
+    assert "lc_run--#3-0" in both(batch, ECHO_MODELS["class, coroutine"], ["one two", "three"])
 
 
 # --- the rate limiter and the cache ---

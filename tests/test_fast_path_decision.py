@@ -21,8 +21,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.context import tracing_v2_callback_var
+from tests.echo_models import ECHO_MODELS
 from tests.test_fast_path import WAYS, Deaf, Way, both, by_astream, by_invoke, by_stream, outcome
-from tests.zoo import ZOO
 
 from langplug import ChatModel, Request
 from langplug._model.langchain import TO_A_STREAM, TO_A_STREAM_ASYNC, TO_AN_ANSWER, TO_AN_ANSWER_ASYNC
@@ -31,8 +31,8 @@ from langplug.models import ChatScripted
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key of every animal."""
-    monkeypatch.setenv("ZOO_API_KEY", "a key")
+    """The key of every echo model."""
+    monkeypatch.setenv("ECHO_API_KEY", "a key")
 
 
 @pytest.fixture(params=list(WAYS))
@@ -71,8 +71,8 @@ SILENT: dict[str, Any] = {
 @pytest.mark.parametrize("config", SILENT)
 def test_the_short_way_is_taken_if_nobody_listens(way: Way, starts: list[str], config: str) -> None:
     """Without a handler, langchain-core's callbacks are not reached, in a chain or alone."""
-    way([], ZOO["class, generator"](), "one", SILENT[config])
-    way([], ChatPromptTemplate.from_template("{x}") | ZOO["class, coroutine"](), {"x": "one"}, SILENT[config])
+    way([], ECHO_MODELS["class, generator"](), "one", SILENT[config])
+    way([], ChatPromptTemplate.from_template("{x}") | ECHO_MODELS["class, coroutine"](), {"x": "one"}, SILENT[config])
     assert [] == starts
 
 
@@ -88,7 +88,7 @@ LOUD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("loud", LOUD)
 def test_langchain_cores_way_is_taken_if_somebody_listens(way: Way, starts: list[str], loud: str) -> None:
     """A handler of the call's configuration or of the model is told of it."""
-    way([], ZOO["class, generator"](**LOUD[loud].get("model", {})), "one", LOUD[loud].get("config"))
+    way([], ECHO_MODELS["class, generator"](**LOUD[loud].get("model", {})), "one", LOUD[loud].get("config"))
     assert ["start"] == starts
 
 
@@ -96,7 +96,7 @@ def test_a_cache_that_is_refused_is_no_detour(way: Way, starts: list[str]) -> No
     """A model that wants no cache goes the short way, whatever the process has."""
     set_llm_cache(InMemoryCache())
     try:
-        way([], ZOO["class, generator"](cache=False), "one", None)
+        way([], ECHO_MODELS["class, generator"](cache=False), "one", None)
     finally:
         set_llm_cache(None)
     assert [] == starts
@@ -106,7 +106,7 @@ def test_the_process_may_listen(way: Way, starts: list[str], capsys: pytest.Capt
     """`set_debug` tells of every call."""
     set_debug(True)
     try:
-        way([], ZOO["class, generator"](), "one", None)
+        way([], ECHO_MODELS["class, generator"](), "one", None)
     finally:
         set_debug(False)
     assert ["start"] == starts
@@ -116,8 +116,8 @@ def test_the_process_may_listen(way: Way, starts: list[str], capsys: pytest.Capt
 def test_the_context_may_listen(way: Way, starts: list[str]) -> None:
     """Usage is counted around a call, as the hooks of langchain-core have it."""
     with get_usage_metadata_callback() as usage:
-        way([], ZOO["class, generator"](), "one two", None)
-    assert {"zoo-1": 4} == {model: counted["total_tokens"] for model, counted in usage.usage_metadata.items()}
+        way([], ECHO_MODELS["class, generator"](), "one two", None)
+    assert {"echo-1": 4} == {model: counted["total_tokens"] for model, counted in usage.usage_metadata.items()}
     assert ["start"] == starts
 
 
@@ -126,7 +126,7 @@ def test_a_run_around_it_may_listen(way: Way, starts: list[str]) -> None:
 
     def node(text: str) -> str:
         seen: list[Any] = []
-        by_invoke(seen, ZOO["class, generator"](), text, None)
+        by_invoke(seen, ECHO_MODELS["class, generator"](), text, None)
         return "".join(message.text for message in seen)
 
     assert "one" in outcome(way, RunnableLambda(node), "one", {"callbacks": [Deaf()]})
@@ -137,7 +137,7 @@ def test_a_tracer_may_listen(way: Way, starts: list[str]) -> None:
     """What traces the context hears of each call in it."""
     token = tracing_v2_callback_var.set(Deaf())  # type: ignore[arg-type]
     try:
-        way([], ZOO["class, generator"](), "one", None)
+        way([], ECHO_MODELS["class, generator"](), "one", None)
     finally:
         tracing_v2_callback_var.reset(token)
     assert ["start"] == starts
@@ -146,14 +146,14 @@ def test_a_tracer_may_listen(way: Way, starts: list[str]) -> None:
 def test_a_tracer_that_is_gone_is_refused_the_same(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     """langchain-core's error about tracing of old is raised by either way."""
     monkeypatch.setenv("LANGCHAIN_TRACING", "true")
-    assert "no longer supported" in both(way, ZOO["class, generator"], "one")
+    assert "no longer supported" in both(way, ECHO_MODELS["class, generator"], "one")
 
 
 def test_events_are_listened_to(starts: list[str]) -> None:
     """Events and logs of a call come as ever: each piece of text is one."""
 
     async def read() -> list[str]:
-        model = ZOO["class, generator"]()
+        model = ECHO_MODELS["class, generator"]()
         return [event["event"] async for event in model.astream_events("one two three", version="v2")]
 
     assert 4 == asyncio.run(read()).count("on_chat_model_stream")
@@ -165,13 +165,13 @@ def test_no_chunk_is_wrapped_or_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("langplug._model.run.generation_chunk", None)
 
     async def read() -> list[weakref.ref[Any]]:
-        stream = ZOO["class, async generator"]().astream("/spell abcdef")
+        stream = ECHO_MODELS["class, async generator"]().astream("/spell abcdef")
         async with aclosing(stream):  # type: ignore[type-var]
             refs = [weakref.ref(await anext(stream)) for _ in range(5)]
             return [ref for ref in refs if ref() is not None]
 
     assert 1 >= len(asyncio.run(read()))  # the one that was given last
-    sync = iter(ZOO["class, generator"]().stream("/spell abcdef"))
+    sync = iter(ECHO_MODELS["class, generator"]().stream("/spell abcdef"))
     refs = [weakref.ref(next(sync)) for _ in range(5)]
     assert 1 >= sum(ref() is not None for ref in refs)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.backend.raw_client import ask, asking, body_of, connected, duration, get, payload, send
-from tests.bridge.witness import Stalls
+from tests.bridge.endless_models import Stalls
 
 from langplug_backend import Backend, ChatRequest, Fault, Reply
 

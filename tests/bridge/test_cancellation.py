@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelTimeoutError
-from tests.bridge.witness import SHAPES, STREAMING, Stalls, Witness, WitnessAsyncGenerator, WitnessGenerator
+from tests.bridge.endless_models import SHAPES, STREAMING, EndlessAsyncGenerator, EndlessGenerator, EndlessModel, Stalls
 from tests.paths import beta_allowed
 
 from langplug import ChatModel, Request, chat_model
@@ -24,7 +24,7 @@ LONGEST_S = 0.001
 
 WITHIN_S = 0.05
 
-Leave = Callable[[Witness, float], Awaitable[float]]
+Leave = Callable[[EndlessModel, float], Awaitable[float]]
 """Asks the model and stops waiting after some seconds; returns when that was."""
 
 
@@ -54,25 +54,25 @@ async def read_for(stream: AsyncIterator[Any], seconds: float) -> None:
 # --- the ways to leave, for async callers ---
 
 
-async def cancel_ainvoke(model: Witness, after: float) -> float:
+async def cancel_ainvoke(model: EndlessModel, after: float) -> float:
     return await cancelled(model.ainvoke("x"), after)
 
 
-async def cancel_abatch(model: Witness, after: float) -> float:
+async def cancel_abatch(model: EndlessModel, after: float) -> float:
     return await cancelled(model.abatch(["x", "y"]), after)
 
 
-async def cancel_astream(model: Witness, after: float) -> float:
+async def cancel_astream(model: EndlessModel, after: float) -> float:
     return await cancelled(read_all(model.astream("x")), after)
 
 
-async def time_out(model: Witness, after: float) -> float:
+async def time_out(model: EndlessModel, after: float) -> float:
     with suppress(TimeoutError):
         await asyncio.wait_for(model.ainvoke("x"), after)
     return time.monotonic()
 
 
-async def close_v2(model: Witness, after: float) -> float:
+async def close_v2(model: EndlessModel, after: float) -> float:
     events: Any = model.astream_events("x", version="v2")
     async with aclosing(events):
         await anext(events)
@@ -80,7 +80,7 @@ async def close_v2(model: Witness, after: float) -> float:
         return time.monotonic()
 
 
-async def close_v3(model: Witness, after: float) -> float:
+async def close_v3(model: EndlessModel, after: float) -> float:
     async with await model.astream_events("x", version="v3") as stream:
         reading = asyncio.ensure_future(read_all(stream.text))
         await asyncio.sleep(after)
@@ -100,13 +100,13 @@ EVERY_SHAPE: dict[str, Leave] = {
 }
 
 
-async def break_and_aclose(model: Witness, after: float) -> float:
+async def break_and_aclose(model: EndlessModel, after: float) -> float:
     async with aclosing(model.astream("x")) as stream:  # type: ignore[type-var]
         await read_for(stream, after)
         return time.monotonic()
 
 
-async def drop(model: Witness, after: float) -> float:
+async def drop(model: EndlessModel, after: float) -> float:
     stream = model.astream("x")
     await read_for(stream, after)
     left = time.monotonic()
@@ -114,7 +114,7 @@ async def drop(model: Witness, after: float) -> float:
     return left
 
 
-async def raise_while_reading(model: Witness, after: float) -> float:
+async def raise_while_reading(model: EndlessModel, after: float) -> float:
     end = time.monotonic() + after
     try:
         async for _ in model.astream("x"):
@@ -125,7 +125,7 @@ async def raise_while_reading(model: Witness, after: float) -> float:
     return time.monotonic()
 
 
-async def cancel_the_reader(model: Witness, after: float) -> float:
+async def cancel_the_reader(model: EndlessModel, after: float) -> float:
     """It is cancelled in its own code, not while it waits for the model."""
 
     async def read() -> None:
@@ -143,7 +143,7 @@ STREAMS: dict[str, Leave] = {
 }
 
 
-async def lateness(model: Witness, leave: Leave, moments: random.Random) -> float:
+async def lateness(model: EndlessModel, leave: Leave, moments: random.Random) -> float:
     """Seconds from when nobody waits any more to when the author's `finally` has run."""
     left = await leave(model, moments.uniform(0, LONGEST_S))
     while model.record.began != model.record.closed and time.monotonic() < left + 20:  # noqa: ASYNC110 - a thread may close it
@@ -152,7 +152,7 @@ async def lateness(model: Witness, leave: Leave, moments: random.Random) -> floa
     return model.record.closed_at - left
 
 
-async def usual_lateness(model: Witness, leave: Leave) -> float:
+async def usual_lateness(model: EndlessModel, leave: Leave) -> float:
     """The median: on a busy machine any single thread may have to wait for its turn, most need not."""
     moments = random.Random(17)
     with beta_allowed():
@@ -193,7 +193,7 @@ def sync_read_for(stream: Iterator[Any], seconds: float) -> None:
             break
 
 
-def sync_close(model: Witness, after: float) -> float:
+def sync_close(model: EndlessModel, after: float) -> float:
     stream = model.stream("x")
     sync_read_for(stream, after)
     left = time.monotonic()
@@ -201,12 +201,12 @@ def sync_close(model: Witness, after: float) -> float:
     return left
 
 
-def sync_break(model: Witness, after: float) -> float:
+def sync_break(model: EndlessModel, after: float) -> float:
     sync_read_for(model.stream("x"), after)
     return time.monotonic()
 
 
-def sync_collect(model: Witness, after: float) -> float:
+def sync_collect(model: EndlessModel, after: float) -> float:
     cycle: list[Any] = [model.stream("x")]
     cycle.append(cycle)
     sync_read_for(cycle[0], after)
@@ -216,7 +216,7 @@ def sync_collect(model: Witness, after: float) -> float:
     return left
 
 
-def sync_raise(model: Witness, after: float) -> float:
+def sync_raise(model: EndlessModel, after: float) -> float:
     end = time.monotonic() + after
     try:
         for _ in model.stream("x"):
@@ -227,7 +227,7 @@ def sync_raise(model: Witness, after: float) -> float:
     return time.monotonic()
 
 
-SYNC: dict[str, Callable[[Witness, float], float]] = {
+SYNC: dict[str, Callable[[EndlessModel, float], float]] = {
     "closed": sync_close,
     "left": sync_break,
     "garbage-collected": sync_collect,
@@ -265,19 +265,19 @@ def test_a_sync_stream_that_is_left_is_closed(shape: str, way: str, timeout: flo
 # --- the stop string ---
 
 
-def stopped_invoke(model: Witness) -> str:
+def stopped_invoke(model: EndlessModel) -> str:
     return model.invoke("x", stop=["word word"]).text
 
 
-def stopped_ainvoke(model: Witness) -> str:
+def stopped_ainvoke(model: EndlessModel) -> str:
     return asyncio.run(model.ainvoke("x", stop=["word word"])).text
 
 
-def stopped_stream(model: Witness) -> str:
+def stopped_stream(model: EndlessModel) -> str:
     return "".join(chunk.text for chunk in model.stream("x", stop=["word word"]))
 
 
-def stopped_astream(model: Witness) -> str:
+def stopped_astream(model: EndlessModel) -> str:
     async def read() -> str:
         return "".join([chunk.text async for chunk in model.astream("x", stop=["word word"])])
 
@@ -286,7 +286,7 @@ def stopped_astream(model: Witness) -> str:
 
 @pytest.mark.parametrize("path", [stopped_invoke, stopped_ainvoke, stopped_stream, stopped_astream])
 @pytest.mark.parametrize("shape", STREAMING)
-def test_a_stop_string_closes_the_source(shape: str, path: Callable[[Witness], str]) -> None:
+def test_a_stop_string_closes_the_source(shape: str, path: Callable[[EndlessModel], str]) -> None:
     """When a stop string is met, on any path, the author's generator is closed: 200 endless answers all end."""
     model = SHAPES[shape]()
     for _ in range(TIMES if path in (stopped_invoke, stopped_stream) else TIMES // 4):
@@ -430,7 +430,7 @@ def test_all_who_wait_for_a_cancellation_are_woken() -> None:
 async def test_a_fast_source_does_not_keep_the_reader_from_being_cancelled() -> None:
     """A sync source that always has the next piece ready leaves the loop its turns, and the task can be cancelled."""
 
-    class ChatFast(Witness):
+    class ChatFast(EndlessModel):
         def respond(self, request: Request, /) -> Iterator[str]:
             with self.record.one():
                 while True:
@@ -459,8 +459,8 @@ async def test_a_cancelled_stream_ends_its_context_where_it_began() -> None:
     assert tasks[0] is tasks[1]
 
 
-@pytest.mark.parametrize("make", [WitnessGenerator, WitnessAsyncGenerator])
-def test_a_model_works_after_cancellations(make: Callable[..., Witness]) -> None:
+@pytest.mark.parametrize("make", [EndlessGenerator, EndlessAsyncGenerator])
+def test_a_model_works_after_cancellations(make: Callable[..., EndlessModel]) -> None:
     """After a cancelled call, the same instance answers the next one."""
     model = make()
 

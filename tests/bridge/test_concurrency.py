@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.runnables import RunnableConfig
-from tests.bridge.witness import WitnessAsyncGenerator, WitnessGenerator
+from tests.bridge.endless_models import EndlessAsyncGenerator, EndlessGenerator
 from tests.paths import beta_allowed
 
 from langplug import ChatModel, Request
@@ -401,7 +401,7 @@ class ChatTidy(ChatModel):
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["dropped", "kept"])
-@pytest.mark.parametrize("make", [ChatTidy, WitnessGenerator, WitnessAsyncGenerator])
+@pytest.mark.parametrize("make", [ChatTidy, EndlessGenerator, EndlessAsyncGenerator])
 def test_m10_an_abandoned_stream_makes_no_noise(make: Callable[..., ChatModel], kept: bool) -> None:
     """A stream dropped, or still open when its loop ends, is closed without a word to the loop's exception handler."""
     noise: list[dict[str, Any]] = []
@@ -442,7 +442,7 @@ def test_m03_one_instance_through_successive_loops(make: Callable[..., ChatModel
 
 async def test_many_tasks_left_at_once() -> None:
     """200 streams cancelled at the same moment are all closed."""
-    for make in (WitnessGenerator, WitnessAsyncGenerator):
+    for make in (EndlessGenerator, EndlessAsyncGenerator):
         model = make()
         tasks = [asyncio.ensure_future(spelled(model, "x")) for _ in range(200)]
         await asyncio.sleep(0.1)

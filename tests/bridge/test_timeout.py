@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from langchain_core.exceptions import ModelTimeoutError
-from tests.bridge.witness import SHAPES, STREAMING, Witness, WitnessGenerator
+from tests.bridge.endless_models import SHAPES, STREAMING, EndlessGenerator, EndlessModel
 from tests.paths import PATHS, Path
 
 from langplug import ChatModel, Request
@@ -20,7 +20,7 @@ def test_m07_an_answer_that_takes_too_long_is_an_error(shape: str, path: str) ->
     started = time.monotonic()
     with pytest.raises(ModelTimeoutError, match=r"timeout=0\.1"):
         PATHS[path](model, "x")
-    assert 0.1 <= time.monotonic() - started < 20  # no answer of a witness comes within a minute
+    assert 0.1 <= time.monotonic() - started < 20  # no answer of an endless model comes within a minute
     assert model.record.all_closed()
 
 
@@ -33,7 +33,7 @@ def test_the_error_holds_what_was_said_in_time(shape: str, path: str) -> None:
     assert caught.value.partial.text.startswith("word ")  # type: ignore[attr-defined]
 
 
-class ChatBusy(Witness):
+class ChatBusy(EndlessModel):
     """Always has its next piece ready."""
 
     def respond(self, request: Request, /) -> Iterator[str]:
@@ -138,7 +138,7 @@ def test_the_authors_own_timeout_error_stays_what_it_is(path: Path, timeout: flo
 
 def test_a_call_may_have_a_timeout_of_its_own() -> None:
     """`timeout` given for one call holds for that call alone."""
-    model = WitnessGenerator()
+    model = EndlessGenerator()
     with pytest.raises(ModelTimeoutError, match=r"timeout=0\.05"):
         model.invoke("x", timeout=0.05)
     assert "word" == model.invoke("x", stop=["word"]).text

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from tests.check import subjects
 from tests.check.bench import KEY_VARIABLE
-from tests.zoo import ZOO
+from tests.echo_models import ECHO_MODELS
 
 from langplug import ChatModel, Request, load
 from langplug_check.explain import explain
@@ -162,7 +162,7 @@ def test_it_can_be_read_by_programs() -> None:
 
 def test_no_line_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """The text fits a screen of a hundred columns."""
-    monkeypatch.setenv("ZOO_API_KEY", "sk-zoo")
-    assert ZOO
-    for reference in (FOREIGN, REFERENCE, "tests.zoo:zoo_generator", ENDPOINT):
+    monkeypatch.setenv("ECHO_API_KEY", "sk-echo")
+    assert ECHO_MODELS
+    for reference in (FOREIGN, REFERENCE, "tests.echo_models:echo_generator", ENDPOINT):
         assert 100 >= max(map(len, explain(reference).to_text().splitlines()))

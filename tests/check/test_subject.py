@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from tests.check import subjects
 from tests.check.bench import Reference
-from tests.zoo import ZOO, MakeModel
+from tests.echo_models import ECHO_MODELS, MakeModel
 
 from langplug.models import ChatScripted
 from langplug.models.endpoint import ChatEndpoint
@@ -78,10 +78,10 @@ def test_an_object_is_given_in_the_way_it_is_asked_for(subject: Subject) -> None
         assert {"x": 1} == model.invoke("?")
 
 
-@pytest.mark.parametrize("make", ZOO.values(), ids=ZOO)
+@pytest.mark.parametrize("make", ECHO_MODELS.values(), ids=ECHO_MODELS)
 def test_each_shape_is_played(make: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script is played in the shape of the class under check, and prompted models write their calls."""
-    monkeypatch.setenv("ZOO_API_KEY", "sk-zoo")
+    monkeypatch.setenv("ECHO_API_KEY", "sk-echo")
     subject = Subject(make())
     model = subject.says(FULL).bind_tools([{"name": "add", "description": "Adds.", "parameters": {"type": "object"}}])
     assert {("add", 1)} == {(c["name"], c["args"]["a"]) for c in subject.ask(model).answer.tool_calls}

@@ -14,12 +14,12 @@ import pytest
 
 from langplug.cli import main
 
-TALKERS = Path(__file__).parent / "talkers.py"
+MODELS = Path(__file__).parent / "models.py"
 LIMIT_S = 30
 
 
 def ref(talker: str) -> str:
-    return f"{TALKERS}:{talker}"
+    return f"{MODELS}:{talker}"
 
 
 def command(*args: str) -> list[str]:
@@ -256,7 +256,7 @@ def test_flag_before_environment_before_default(
     [
         pytest.param("What is a cat?", "(a question goes with -p)", id="a question"),
         pytest.param("no_such_module:model", "no module 'no_such_module'", id="no module"),
-        pytest.param(f"{TALKERS}:ehco", "did you mean 'echo'?", id="misspelt"),
+        pytest.param(f"{MODELS}:ehco", "did you mean 'echo'?", id="misspelt"),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_wrong_use(

@@ -17,12 +17,12 @@ from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict
 
 from langplug.cli import main
 
-TALKERS = Path(__file__).parent / "talkers.py"
+MODELS = Path(__file__).parent / "models.py"
 LIMIT_S = 30
 
 
 def ref(talker: str) -> str:
-    return f"{TALKERS}:{talker}"
+    return f"{MODELS}:{talker}"
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 import langplug
 from langplug.cli import main
 
-TALKERS = Path(__file__).parent / "talkers.py"
+MODELS = Path(__file__).parent / "models.py"
 
 
 def langplug_process(*args: str) -> list[str]:
@@ -116,7 +116,7 @@ def test_wrong_use(args: list[str], message: str, capsys: pytest.CaptureFixture[
 
 def test_an_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """What a model raises exits with 1 and one line on stderr; where it came from is not shown."""
-    assert main(["chat", f"{TALKERS}:failing", "-p", "x"]) == 1
+    assert main(["chat", f"{MODELS}:failing", "-p", "x"]) == 1
     assert "langplug: RuntimeError: the wire is cut (--debug shows where)\n" == capsys.readouterr().err
 
 
@@ -127,7 +127,7 @@ def test_debug_shows_the_traceback(
     """With `--debug`, or LANGPLUG_DEBUG, the traceback comes before the sentence."""
     if by == "environment":
         monkeypatch.setenv("LANGPLUG_DEBUG", "1")
-    assert main(["chat", f"{TALKERS}:failing", "-p", "x", *(["--debug"] if by == "flag" else [])]) == 1
+    assert main(["chat", f"{MODELS}:failing", "-p", "x", *(["--debug"] if by == "flag" else [])]) == 1
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err
     assert 'in failing\n    raise RuntimeError("the wire\\nis cut")' in err

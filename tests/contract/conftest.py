@@ -1,23 +1,23 @@
-"""What the statements of the contract are checked on: every animal of the zoo, on every path to an answer."""
+"""What the statements of the contract are checked on: every echo model, on every path to an answer."""
 
 import pytest
+from tests.echo_models import ECHO_MODELS, MakeModel
 from tests.paths import PATHS, Path
-from tests.zoo import ZOO, MakeModel
 
 SECRET = "sk-MARKER-of-a-secret"
 
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The key of every animal."""
-    monkeypatch.setenv("ZOO_API_KEY", SECRET)
+    """The key of every echo model."""
+    monkeypatch.setenv("ECHO_API_KEY", SECRET)
     return SECRET
 
 
-@pytest.fixture(params=list(ZOO))
+@pytest.fixture(params=list(ECHO_MODELS))
 def make_model(request: pytest.FixtureRequest) -> MakeModel:
-    """Each animal in turn."""
-    return ZOO[request.param]
+    """Each echo model in turn."""
+    return ECHO_MODELS[request.param]
 
 
 @pytest.fixture(params=list(PATHS))

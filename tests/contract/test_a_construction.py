@@ -12,8 +12,8 @@ from langchain_core.load import dumps
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from pydantic import Field, SecretStr, ValidationError
+from tests.echo_models import MakeModel
 from tests.paths import PATHS, Path
-from tests.zoo import MakeModel
 
 from langplug import ChatModel, MissingSecretError, Request, chat_model, env
 from langplug.models import ChatScripted, CustomChatModelAdvanced
@@ -52,7 +52,7 @@ class ChatNamed(ChatModel):
 def test_a02_parameters_reach_the_author(make_model: MakeModel, call: Path) -> None:
     """A parameter that the model has is what its author's function sees."""
     model = make_model(temperature=0.25, suffix="!", mode="settings")
-    assert call(model, "?").text.startswith("zoo-1 0.25 ! ")
+    assert call(model, "?").text.startswith("echo-1 0.25 ! ")
 
 
 def test_a02_a_parameter_without_use_is_reported(make_model: MakeModel, call: Path) -> None:
@@ -190,7 +190,7 @@ class ChatTwoKeys(ChatModel):
     """Has keys under names of its own."""
 
     account: str
-    api_key: SecretStr = env("ZOO_API_KEY", alias="x_api_key")
+    api_key: SecretStr = env("ECHO_API_KEY", alias="x_api_key")
     token: SecretStr | None = None
 
     def respond(self, request: Request, /) -> str:
@@ -238,20 +238,20 @@ def test_a10_a_missing_secret_names_its_variable(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     """A secret that is nowhere to be found is an error that names the variable and the argument."""
-    monkeypatch.delenv("ZOO_API_KEY")
+    monkeypatch.delenv("ECHO_API_KEY")
     if value is not None:
-        monkeypatch.setenv("ZOO_API_KEY", value)
-    with pytest.raises(MissingSecretError, match=r"`api_key`: set the environment variable 'ZOO_API_KEY'.*api_key="):
+        monkeypatch.setenv("ECHO_API_KEY", value)
+    with pytest.raises(MissingSecretError, match=r"`api_key`: set the environment variable 'ECHO_API_KEY'.*api_key="):
         make_model()
 
 
 def test_a10_a_pickle_reads_the_environment_again(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is loaded from a pickle has the key of where it is loaded; without one, the error names the variable."""
     pickled = pickle.dumps(make_model())
-    monkeypatch.setenv("ZOO_API_KEY", "sk-there")
+    monkeypatch.setenv("ECHO_API_KEY", "sk-there")
     assert "sk-there" == pickle.loads(pickled).api_key.get_secret_value()
-    monkeypatch.delenv("ZOO_API_KEY")
-    with pytest.raises(MissingSecretError, match="ZOO_API_KEY"):
+    monkeypatch.delenv("ECHO_API_KEY")
+    with pytest.raises(MissingSecretError, match="ECHO_API_KEY"):
         pickle.loads(pickled)
 
 
@@ -262,7 +262,7 @@ class ChatAliased(ChatModel):
     """Has fields with a second name."""
 
     model_name: str = Field("acme-1", alias="model")
-    key: SecretStr = env("ZOO_API_KEY", validation_alias="acme_key")
+    key: SecretStr = env("ECHO_API_KEY", validation_alias="acme_key")
 
     def respond(self, request: Request, /) -> str:
         return self.model_name
@@ -281,7 +281,7 @@ def test_a11_both_names_of_a_field_work(name: str, copied: Any, call: Path) -> N
 @pytest.mark.parametrize("name", ["key", "acme_key"])
 def test_a11_both_names_of_a_secret_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret with an alias is taken by either name, also where the environment has none."""
-    monkeypatch.delenv("ZOO_API_KEY")
+    monkeypatch.delenv("ECHO_API_KEY")
     assert "sk-1" == ChatAliased(**{name: "sk-1"}).key.get_secret_value()
 
 

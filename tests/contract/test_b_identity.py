@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from pydantic import SecretStr
+from tests.echo_models import ECHO_MODELS, MakeModel
 from tests.paths import Path
 from tests.recording import RecordingHandler
-from tests.zoo import ZOO, MakeModel
 
 from langplug import ChatModel, Request, chat_model, env
 from langplug.models import ChatScripted
@@ -65,7 +65,7 @@ def test_b02_the_model_of_a_call_is_named_in_every_way(call: Path) -> None:
 # --- cache key ---
 
 VARIANTS: dict[str, Any] = {
-    "model": "zoo-2",
+    "model": "echo-2",
     "temperature": 0.1,
     "suffix": "!",
     "mode": "spell",
@@ -116,8 +116,8 @@ def test_b04_the_cache_key_follows_every_field(make_model: MakeModel, field: str
 
 def test_b04_classes_do_not_share_answers() -> None:
     """Models of different classes have different keys however equal their fields are."""
-    keys = {make()._get_llm_string() for make in ZOO.values()}
-    assert len(ZOO) == len(keys)
+    keys = {make()._get_llm_string() for make in ECHO_MODELS.values()}
+    assert len(ECHO_MODELS) == len(keys)
 
 
 def test_b04_classes_of_the_same_name_do_not_share_answers() -> None:
@@ -228,14 +228,14 @@ class ChatManyKeys(ChatModel):
 
 def test_b28_secret_fields_are_mapped_to_their_variables(make_model: MakeModel) -> None:
     """`lc_secrets` has the environment variable of every secret field that has one, by each of its names."""
-    assert {"api_key": "ZOO_API_KEY"} == make_model().lc_secrets
+    assert {"api_key": "ECHO_API_KEY"} == make_model().lc_secrets
     assert {"api_key": "ACME_API_KEY", "x_api_key": "ACME_API_KEY", "token": "ACME_TOKEN"} == ChatManyKeys().lc_secrets
 
 
 def test_b29_types_are_constant_and_unique() -> None:
     """`_llm_type` is a word of its own for each class, and the same for all its models."""
-    types = [make()._llm_type for make in [*ZOO.values(), ChatScripted, silent]]
+    types = [make()._llm_type for make in [*ECHO_MODELS.values(), ChatScripted, silent]]
     assert len(types) == len(set(types))
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", kind) for kind in types)
-    assert {"chat-zoo-generator", "zoo-async-generator", "chat-scripted"} <= set(types)
-    assert ZOO["class, generator"](suffix="!")._llm_type == "chat-zoo-generator"
+    assert {"chat-echo-generator", "echo-async-generator", "chat-scripted"} <= set(types)
+    assert ECHO_MODELS["class, generator"](suffix="!")._llm_type == "chat-echo-generator"

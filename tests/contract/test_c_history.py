@@ -21,8 +21,8 @@ from langchain_core.messages import (
     ToolMessage,
     ToolMessageChunk,
 )
+from tests.echo_models import PIXEL, MakeModel
 from tests.paths import PATHS, Path
-from tests.zoo import PIXEL, MakeModel
 
 from langplug import Request, chat_model
 
@@ -80,11 +80,11 @@ def test_c11_histories_are_not_rewritten(messages: list[BaseMessage], tool_calli
     seen: list[BaseMessage] = []
 
     @chat_model(tool_calling=tool_calling)
-    def witness(request: Request) -> str:
+    def recording(request: Request) -> str:
         seen.extend(request.messages)
         return "ok"
 
-    witness().invoke(messages)
+    recording().invoke(messages)
     assert messages == seen
 
 

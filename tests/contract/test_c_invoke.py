@@ -8,9 +8,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.block_translators import get_translator
 from langchain_core.outputs import LLMResult
+from tests.echo_models import MakeModel
 from tests.paths import PATHS, Path
 from tests.recording import RecordingHandler
-from tests.zoo import MakeModel
 
 from langplug import Finish, Part, Reasoning, Request, chat_model
 from langplug.models import ChatScripted

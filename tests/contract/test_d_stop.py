@@ -1,8 +1,8 @@
 """Group D of the contract: stop strings, left out with `include_stop=False`, included by default."""
 
 import pytest
+from tests.echo_models import MakeModel
 from tests.paths import Path, chunks
-from tests.zoo import MakeModel
 
 from langplug import Part
 from langplug.models import ChatScripted

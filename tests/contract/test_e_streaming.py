@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessageChunk
+from tests.echo_models import MakeModel
 from tests.paths import achunks, added_up, beta_allowed, by_invoke, by_v3, chunks
-from tests.zoo import MakeModel
 
 from langplug import ChatModel, Part, Request, chat_model
 from langplug.models import ChatScripted
@@ -46,7 +46,7 @@ def test_e11_streaming_can_be_switched_off(make_model: MakeModel, read: Read, of
     """With streaming off the author is not asked to stream, and the one chunk has the whole answer."""
     model = make_model(**off)
     (only,) = read(model, "/settings")
-    assert "zoo-1 0.5  False" == only.text
+    assert "echo-1 0.5  False" == only.text
     assert "last" == only.chunk_position
     assert by_invoke(model, PROMPT).message.usage_metadata == read(model, PROMPT)[0].usage_metadata
 

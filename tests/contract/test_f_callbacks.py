@@ -18,10 +18,10 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 from langchain_core.messages import AIMessage
-from tests.bridge.witness import SHAPES
+from tests.bridge.endless_models import SHAPES
+from tests.echo_models import MakeModel
 from tests.paths import PATHS, Path
 from tests.recording import RecordingHandler
-from tests.zoo import MakeModel
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Part, Reasoning, Request, Usage
 from langplug.models import ChatScripted

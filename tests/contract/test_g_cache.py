@@ -10,8 +10,8 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, PrivateAttr
 from tests.contract.conftest import SECRET
+from tests.echo_models import MakeModel
 from tests.paths import Path, by_ainvoke, by_invoke
-from tests.zoo import MakeModel
 
 from langplug import ChatModel, Part, Reasoning, Request, chat_model
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter
+from tests.echo_models import MakeModel
 from tests.paths import PATHS, beta_allowed
-from tests.zoo import MakeModel
 
 from langplug.models import ChatScripted
 

@@ -14,8 +14,8 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 from tests.callers import call, pieces
-from tests.clever import CLEVER
 from tests.recording import RecordingHandler
+from tests.stub_models import STUB_MODELS
 
 from langplug import ChatModel, Finish, Part, Reasoning, Request, ToolCall, UnsupportedError, Usage, chat_model
 from langplug.models import ChatScripted
@@ -152,7 +152,7 @@ def get(request: pytest.FixtureRequest) -> Get:
 def test_j01_every_schema_gives_its_object(name: str, case: Any, method: Any, get: Get) -> None:
     """A class gives an instance, all else a dict, with each method, on each model and path."""
     schema, bo = case
-    given = get(CLEVER[name]().with_structured_output(schema, method=method), PROMPT)
+    given = get(STUB_MODELS[name]().with_structured_output(schema, method=method), PROMPT)
     assert (bo, type(bo)) == (given, type(given))
 
 
@@ -403,10 +403,10 @@ def test_j_reasoning_is_never_read(method: Any, get: Get) -> None:
 
 @pytest.mark.parametrize("version", [None, "v1"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", list(CLEVER))
+@pytest.mark.parametrize("name", list(STUB_MODELS))
 def test_j_standard_content_gives_the_same(name: str, method: Any, version: Any, get: Get) -> None:
     """`output_version="v1"` changes the message and not the object."""
-    model = CLEVER[name](output_version=version)
+    model = STUB_MODELS[name](output_version=version)
     assert BO == get(model.with_structured_output(PersonDict, method=method), PROMPT)
 
 
@@ -417,7 +417,7 @@ def test_j_standard_content_gives_the_same(name: str, method: Any, version: Any,
 @pytest.mark.parametrize("name", ["native", "prompted"])
 def test_j01_dicts_grow(name: str, read: Any) -> None:
     """A dict is streamed as it grows: each has all that the one before it had, and the last is whole."""
-    given = read(CLEVER[name]().with_structured_output(PersonDict), PROMPT)
+    given = read(STUB_MODELS[name]().with_structured_output(PersonDict), PROMPT)
     assert len(given) > 2
     assert BO == given[-1]
     for before, after in pairwise(given):
@@ -429,7 +429,7 @@ def test_j01_dicts_grow(name: str, read: Any) -> None:
 @pytest.mark.parametrize("read", [lambda chain, given: list(chain.stream(given)), streamed], ids=["stream", "astream"])
 def test_j01_an_instance_comes_once(read: Any) -> None:
     """An instance of a class is streamed once, when it is whole and checked."""
-    assert [Person(name="Bo", age=3)] == read(CLEVER["prompted"]().with_structured_output(Person), PROMPT)
+    assert [Person(name="Bo", age=3)] == read(STUB_MODELS["prompted"]().with_structured_output(Person), PROMPT)
 
 
 def test_j_what_was_void_is_replaced() -> None:
@@ -447,10 +447,10 @@ def test_j_what_was_void_is_replaced() -> None:
 @pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream", "events around"])
 @pytest.mark.parametrize("include_raw", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", list(CLEVER))
+@pytest.mark.parametrize("name", list(STUB_MODELS))
 def test_j05_traces_know_the_schema_and_nothing_of_ours(name: str, method: Any, include_raw: bool, path: str) -> None:
     """Traces hold `ls_structured_output_format`, and none of the keywords by which langplug talks to itself."""
-    model = CLEVER[name]()
+    model = STUB_MODELS[name]()
     chain = model.with_structured_output(Person, method=method, include_raw=include_raw)
     seen = RecordingHandler()
     GETS[path](chain.with_config(callbacks=[seen]), PROMPT)
@@ -465,7 +465,7 @@ def test_j05_traces_know_the_schema_and_nothing_of_ours(name: str, method: Any, 
 
 def test_j05_events_know_nothing_of_ours() -> None:
     """Events hold none of langplug's keywords either."""
-    told = str(events(CLEVER["prompted"]().with_structured_output(Person), PROMPT))
+    told = str(events(STUB_MODELS["prompted"]().with_structured_output(Person), PROMPT))
     assert "langplug_" not in told
 
 
@@ -536,10 +536,10 @@ UNINVITED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("format_", UNINVITED.values(), ids=UNINVITED)
-@pytest.mark.parametrize("name", list(CLEVER))
+@pytest.mark.parametrize("name", list(STUB_MODELS))
 def test_j_a_response_format_gives_json_alone(name: str, format_: Any) -> None:
     """`response_format=` of a call gives a message whose whole text is JSON that fits, invoked and streamed."""
-    model = CLEVER[name]()
+    model = STUB_MODELS[name]()
     whole = model.invoke(PROMPT, response_format=format_).text
     pieces_ = "".join(chunk.text for chunk in model.stream(PROMPT, response_format=format_))
     assert BO.keys() == json.loads(whole).keys() == json.loads(pieces_).keys()
@@ -577,7 +577,7 @@ def test_j_a_model_that_may_call_answers_with_a_call_or_json() -> None:
 
 def test_j_the_chain_is_a_runnable_like_others() -> None:
     """It has schemas, a graph and a name, batches, and takes parameters of a call."""
-    chain = CLEVER["prompted"]().with_structured_output(Person)
+    chain = STUB_MODELS["prompted"]().with_structured_output(Person)
     assert [Person(name="Bo", age=3)] * 2 == chain.batch([PROMPT, PROMPT])
     assert [Person(name="Bo", age=3)] * 2 == asyncio.run(chain.abatch([PROMPT, PROMPT]))
     assert chain.get_input_jsonschema()
@@ -588,6 +588,6 @@ def test_j_the_chain_is_a_runnable_like_others() -> None:
 
 def test_j_chunks_of_a_raw_stream_are_messages() -> None:
     """With `include_raw`, what a stream gives as raw adds up like any answer."""
-    given = list(CLEVER["native"]().with_structured_output(Person, include_raw=True).stream(PROMPT))
+    given = list(STUB_MODELS["native"]().with_structured_output(Person, include_raw=True).stream(PROMPT))
     assert isinstance(given[-1]["raw"], AIMessageChunk)
     assert BO == json.loads(given[-1]["raw"].text)

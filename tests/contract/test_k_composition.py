@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from langchain_core.runnables import ConfigurableField
-from tests.zoo import MakeModel
+from tests.echo_models import MakeModel
 
 # --- configuration ---
 

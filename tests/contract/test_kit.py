@@ -7,7 +7,7 @@ notes of what it did in a model's place, its sentences, its formats, and what an
 from collections.abc import Iterator
 
 import pytest
-from tests import zoo
+from tests import echo_models
 
 from langplug.models import ChatScripted, CustomChatModelAdvanced
 from langplug_check import ContractTests
@@ -15,21 +15,21 @@ from langplug_check import ContractTests
 
 @pytest.fixture(scope="module", autouse=True)
 def key() -> Iterator[None]:
-    """The key of every animal, for the processes in which they are checked."""
+    """The key of every echo model, for the processes in which they are checked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_API_KEY", "sk-of-the-zoo")
+        patch.setenv("ECHO_API_KEY", "sk-of-echo")
         yield
 
 
 # --- each shape by one of the two doors, and each way of calling tools ---
 
 
-class NativeFunction(zoo.ChatZooFunction):
+class NativeFunction(echo_models.ChatEchoFunction):
     tool_calling = "native"
     structured_output = "native"
 
 
-class NativeAsyncGenerator(zoo.ChatZooAsyncGenerator):
+class NativeAsyncGenerator(echo_models.ChatEchoAsyncGenerator):
     tool_calling = "native"
 
 
@@ -38,11 +38,11 @@ class TestFunction(ContractTests):
 
 
 class TestGenerator(ContractTests):
-    factory = staticmethod(zoo.zoo_generator)
+    factory = staticmethod(echo_models.echo_generator)
 
 
 class TestCoroutine(ContractTests):
-    factory = staticmethod(zoo.zoo_coroutine)
+    factory = staticmethod(echo_models.echo_coroutine)
 
 
 class TestAsyncGenerator(ContractTests):
@@ -62,19 +62,19 @@ class TestScripted(ContractTests):
 
 @pytest.mark.thorough("a decorated function is a class")
 class TestDecoratedFunction(ContractTests):
-    factory = staticmethod(zoo.zoo_function)
+    factory = staticmethod(echo_models.echo_function)
 
 
 @pytest.mark.thorough("a decorated function is a class")
 class TestGeneratorClass(ContractTests):
-    factory = zoo.ChatZooGenerator
+    factory = echo_models.ChatEchoGenerator
 
 
 @pytest.mark.thorough("a decorated function is a class")
 class TestCoroutineClass(ContractTests):
-    factory = zoo.ChatZooCoroutine
+    factory = echo_models.ChatEchoCoroutine
 
 
 @pytest.mark.thorough("a decorated function is a class")
 class TestDecoratedAsyncGenerator(ContractTests):
-    factory = staticmethod(zoo.zoo_async_generator)
+    factory = staticmethod(echo_models.echo_async_generator)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from tests.callers import CALLERS, TOOLS, Turn, call, caller
+from tests.echo_models import PIXEL, MakeModel
 from tests.paths import PATHS, Path, achunks, chunks
-from tests.zoo import PIXEL, MakeModel
 
 from langplug import Reasoning
 from langplug.models import ChatScripted

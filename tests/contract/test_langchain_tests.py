@@ -1,4 +1,4 @@
-"""langchain-tests' own classes, on the ready-made models and on every animal of the zoo.
+"""langchain-tests' own classes, on the ready-made models and on every echo model.
 
 What a model cannot do is declared through the properties; nothing is overridden and nothing is expected to fail.
 Not declared, as this version does not derive them: tools and structured output.
@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
-from tests import zoo
+from tests import echo_models
 
 from langplug import Reasoning, Usage
 from langplug.models import ChatScripted, CustomChatModelAdvanced
@@ -31,7 +31,7 @@ class Declared:
     """What all the models here have in common."""
 
     chat_model_params: dict[str, Any] = {}  # noqa: RUF012 - a property of langchain-tests', never changed
-    model_override_value: str | None = "zoo-2"
+    model_override_value: str | None = "echo-2"
     has_tool_calling = False
     has_tool_choice = False
     has_structured_output = False
@@ -73,12 +73,12 @@ class TestScriptedIntegration(OfScripted, ChatModelIntegrationTests):  # type: i
     """The scripted model's answers."""
 
 
-# --- the zoo ---
+# --- the echo models ---
 
 
-class OfZoo(Declared):
+class OfEchoModels(Declared):
     init_from_env_params: tuple[dict[str, str], dict[str, Any], dict[str, Any]] = (
-        {"ZOO_API_KEY": "sk-env"},
+        {"ECHO_API_KEY": "sk-env"},
         {},
         {"api_key": "sk-env"},
     )
@@ -105,10 +105,10 @@ class OfZoo(Declared):
 
 def declare(kind: type[ChatModelUnitTests], name: str, model_class: Any) -> type:
     doc = f"{model_class.__name__}, as {kind.__name__} looks at it."
-    return type(name, (OfZoo, kind), {"chat_model_class": model_class, "__module__": __name__, "__doc__": doc})
+    return type(name, (OfEchoModels, kind), {"chat_model_class": model_class, "__module__": __name__, "__doc__": doc})
 
 
-for _door, _make in zoo.ZOO.items():
+for _door, _make in echo_models.ECHO_MODELS.items():
     _name = "".join(word.title() for word in _door.replace(",", "").split())
     for _kind, _tests in (("Unit", ChatModelUnitTests), ("Integration", ChatModelIntegrationTests)):
         globals()[f"Test{_name}{_kind}"] = declare(_tests, f"Test{_name}{_kind}", _make)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
-from tests.clever import CLEVER, say_as_told
+from tests.stub_models import STUB_MODELS, answer_in_text
 
 from langplug import Request
 from langplug.models import ChatScripted
@@ -24,11 +24,11 @@ def benchmark(benchmark: BenchmarkFixture) -> BenchmarkFixture:
     return benchmark
 
 
-class OfClever:
+class OfStubs:
     """All that these models can do."""
 
     chat_model_params: dict[str, Any] = {}  # noqa: RUF012 - a property of langchain-tests', never changed
-    model_override_value: str | None = "clever-2"
+    model_override_value: str | None = "stub-2"
     has_tool_calling = True
     has_tool_choice = True
     has_structured_output = True
@@ -40,12 +40,12 @@ class OfClever:
 def declare(kind: type[ChatModelUnitTests], name: str, model_class: type[BaseChatModel], **declared: Any) -> type:
     doc = f"{name}, as {kind.__name__} looks at it."
     body = {"chat_model_class": model_class, "__module__": __name__, "__doc__": doc, **declared}
-    return type(f"Test{name}{kind.__name__}", (OfClever, kind), body)
+    return type(f"Test{name}{kind.__name__}", (OfStubs, kind), body)
 
 
 def scripted_reply(request: Request) -> list[Any]:
-    """As the clever reader."""
-    return list(say_as_told(request))
+    """As the stub reader."""
+    return list(answer_in_text(request))
 
 
 SCRIPTED: dict[str, Any] = {
@@ -55,7 +55,9 @@ SCRIPTED: dict[str, Any] = {
 }
 
 for _kind in (ChatModelUnitTests, ChatModelIntegrationTests):
-    _declared = [declare(_kind, "".join(door.title().split()).replace(",", ""), make) for door, make in CLEVER.items()]
+    _declared = [
+        declare(_kind, "".join(door.title().split()).replace(",", ""), make) for door, make in STUB_MODELS.items()
+    ]
     _declared.append(declare(_kind, "Scripted", ChatScripted, **SCRIPTED))
-    _declared.append(declare(_kind, "Standard", CLEVER["native"], chat_model_params={"output_version": "v1"}))
+    _declared.append(declare(_kind, "Standard", STUB_MODELS["native"], chat_model_params={"output_version": "v1"}))
     globals().update({one.__name__: one for one in _declared})

@@ -3,8 +3,8 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.echo_models import MakeModel
 from tests.paths import Path
-from tests.zoo import MakeModel
 
 
 def test_parameters_of_one_call_do_not_reach_another(make_model: MakeModel) -> None:

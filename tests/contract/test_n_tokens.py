@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from tests.zoo import MakeModel
+from tests.echo_models import MakeModel
 
 TEXT = "Three wise monkeys sat on a branch, and said nothing at all."
 

@@ -27,7 +27,7 @@ from tests.recording import RecordingHandler
 
 from langplug.models import ChatCommand
 
-PROGRAM = Path(__file__).parent / "clever_program.py"
+PROGRAM = Path(__file__).parent / "stub_program.py"
 
 
 class ChatProgram(ChatCommand):
@@ -37,7 +37,7 @@ class ChatProgram(ChatCommand):
     structured_output = "native"
 
     command: list[str | list[str]] = [sys.executable, "-I", "-S", str(PROGRAM)]  # noqa: RUF012 - pydantic copies it
-    model: str | None = "clever-1"
+    model: str | None = "stub-1"
     input: Any = "request"
     output: Any = "jsonl"
     paths: Any = {  # noqa: RUF012 - pydantic copies it
@@ -79,7 +79,7 @@ def test_parity(model: ChatProgram, call: CallPath) -> None:
     metadata = answered.message.response_metadata
     metadata.pop("output_version", None)  # version 3 of the events always makes standard messages, and notes it
     assert invoked.message.response_metadata == metadata
-    assert {"model_name": "clever-1", "model_provider": "program", "finish_reason": "stop"} == metadata
+    assert {"model_name": "stub-1", "model_provider": "program", "finish_reason": "stop"} == metadata
     assert invoked.message.usage_metadata == answered.message.usage_metadata
 
 
@@ -128,8 +128,8 @@ def test_traces_are_json(model: ChatProgram) -> None:
     """The parameters are JSON data, and the dump is honest: it says that it cannot be loaded."""
     json.dumps([model.asdict(), model._get_ls_params(), model.get_input_jsonschema()])
     assert "not_implemented" == dumpd(model)["type"]
-    params = model._get_ls_params(model="clever-2", stop=["x"])
-    assert ("program", "clever-2", ["x"]) == (params["ls_provider"], params["ls_model_name"], params.get("ls_stop"))
+    params = model._get_ls_params(model="stub-2", stop=["x"])
+    assert ("program", "stub-2", ["x"]) == (params["ls_provider"], params["ls_model_name"], params.get("ls_stop"))
 
 
 def test_a_cached_answer_starts_no_program(tmp_path: Path) -> None:
@@ -145,14 +145,14 @@ def test_a_cached_answer_starts_no_program(tmp_path: Path) -> None:
 
 def test_parameters_of_a_call_are_checked_and_do_not_stick(model: ChatProgram) -> None:
     """A call's own parameter reaches the program once; a misspelt one names the right one."""
-    answered = model.invoke("hi", model="clever-2")
-    assert "clever-2" == answered.response_metadata["model_name"]
-    assert "clever-1" == model.invoke("hi").response_metadata["model_name"]
+    answered = model.invoke("hi", model="stub-2")
+    assert "stub-2" == answered.response_metadata["model_name"]
+    assert "stub-1" == model.invoke("hi").response_metadata["model_name"]
     with pytest.raises(TypeError, match="Did you mean 'command'"):
         model.invoke("hi", comand=["x"])
     configurable = model.configurable_fields(model=ConfigurableField(id="model"))
-    configured = configurable.invoke("hi", config={"configurable": {"model": "clever-3"}})
-    assert "clever-3" == configured.response_metadata["model_name"]
+    configured = configurable.invoke("hi", config={"configurable": {"model": "stub-3"}})
+    assert "stub-3" == configured.response_metadata["model_name"]
 
 
 def test_the_rate_limiter_is_asked_once(call: CallPath) -> None:
@@ -172,7 +172,7 @@ def test_callbacks(model: ChatProgram, call: CallPath) -> None:
     answered = call(model, "one two", config={"callbacks": [recorded, usage]})
     assert ["start", "end"] == recorded.seen
     assert (answered.text if call in (by_stream, by_astream) else "") == recorded.tokens
-    assert 15 == usage.usage_metadata["clever-1"]["total_tokens"]
+    assert 15 == usage.usage_metadata["stub-1"]["total_tokens"]
 
 
 def test_a_failure_is_told_once(call: CallPath) -> None:
@@ -232,7 +232,7 @@ class OfProgram:
 
     chat_model_class: type[BaseChatModel] = ChatProgram
     chat_model_params: dict[str, Any] = {}  # noqa: RUF012 - never changed
-    model_override_value = "clever-2"
+    model_override_value = "stub-2"
     has_tool_calling = True
     has_tool_choice = True
     has_structured_output = True

@@ -33,10 +33,10 @@ class NoIntegration(Reference):
 
 @mutant("B04", "has one cache key for all temperatures")
 class OneKey(Reference):
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        params = super()._identifying_params
-        return {name: value for name, value in params.items() if name != "temperature"}
+    # Not by `_identifying_params`: what an author leaves out there, langplug's keys hold all the same.
+    def cache_key(self, *args: Any, **kwargs: Any) -> str:
+        alike = self.model_copy(update={"temperature": 0.5})
+        return super(OneKey, alike).cache_key(*args, **{k: v for k, v in kwargs.items() if k != "temperature"})
 
 
 @mutant("B05", "has its address in its cache key")

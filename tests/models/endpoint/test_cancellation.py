@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
+from tests.bridge.endless_models import Stalls
 from tests.bridge.test_cancellation import EVERY_SHAPE, STREAMS, SYNC, cancelled
-from tests.bridge.witness import Stalls
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import beta_allowed
 

@@ -17,8 +17,8 @@ from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
-from tests.clever import say_natively
-from tests.zoo import PIXEL
+from tests.echo_models import PIXEL
+from tests.stub_models import answer_natively
 
 from langplug import Request, ToolCall
 from langplug.models import ChatEndpoint
@@ -31,8 +31,8 @@ ADDRESS = {"base_url": "http://127.0.0.1:1/v1"}
 """Where the server is, once it is there."""
 
 
-def clever(asked: ChatRequest) -> Reply:
-    """What the clever model of the other tests says, over the wire."""
+def stub_reply(asked: ChatRequest) -> Reply:
+    """What the stub model of the other tests says, over the wire."""
     choice = asked.tool_choice
     named: Any = {"type": "function", "function": {"name": choice}}
     request = Request(
@@ -41,7 +41,7 @@ def clever(asked: ChatRequest) -> Reply:
         tool_choice=choice or "auto" if choice in (None, "auto", "none", "required") else named,
         schema=schema_in(asked.params.get("response_format")),
     )
-    parts = list(say_natively(request))
+    parts = list(answer_natively(request))
     text = "".join(part for part in parts if isinstance(part, str))
     calls = [part for part in parts if isinstance(part, ToolCall)]
     args = "".join(str(part.args) for part in calls if part.args is not None)
@@ -58,10 +58,10 @@ def schema_in(response_format: Any) -> dict[str, Any] | None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clever_server(one_backend: Backend) -> Iterator[None]:
+def stub_server(one_backend: Backend) -> Iterator[None]:
     """The server of all tests here."""
     one_backend.forget()
-    one_backend.reply = clever
+    one_backend.reply = stub_reply
     ADDRESS["base_url"] = one_backend.openai_url
     yield
     one_backend.forget()

@@ -17,9 +17,9 @@ from langchain_core.messages import (
 )
 from langchain_core.tools import tool
 from pydantic import BaseModel, ValidationError
+from tests.echo_models import PIXEL
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.paths import PATHS, STREAMED, Path
-from tests.zoo import PIXEL
 
 import langplug
 from langplug_backend import Backend, Call, Fault, Reply

@@ -11,17 +11,17 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pytest_benchmark.fixture import BenchmarkFixture
-from tests.models.http.clever_wires import clever
+from tests.models.http.stub_replies import stub_reply
 
 from langplug.models import ChatHTTP
 from langplug_backend import Backend
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clever_backend() -> Iterator[Backend]:
+def stub_backend() -> Iterator[Backend]:
     """Answers on all wires."""
     with Backend() as backend:
-        backend.reply = clever
+        backend.reply = stub_reply
         _URLS["backend"] = backend.url
         yield backend
 

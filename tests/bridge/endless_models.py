@@ -12,11 +12,11 @@ from pydantic import PrivateAttr
 from langplug import ChatModel, Request
 
 STEP_S = 0.0005
-"""How long a witness blocks, or sleeps, between two pieces."""
+"""How long an endless model blocks, or sleeps, between two pieces."""
 
 
 class Record:
-    """What became of the answers of one witness."""
+    """What became of the answers of one model."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -44,7 +44,7 @@ class Record:
             return self._changed.wait_for(lambda: self.began == self.closed, timeout)
 
 
-class Witness(ChatModel):
+class EndlessModel(ChatModel):
     """What the four have in common."""
 
     _record: Record = PrivateAttr(default_factory=Record)
@@ -54,7 +54,7 @@ class Witness(ChatModel):
         return self._record
 
 
-class WitnessFunction(Witness):
+class EndlessFunction(EndlessModel):
     def respond(self, request: Request, /) -> str:
         with self.record.one():
             while not request.cancelled:
@@ -62,7 +62,7 @@ class WitnessFunction(Witness):
             return "cancelled"
 
 
-class WitnessGenerator(Witness):
+class EndlessGenerator(EndlessModel):
     def respond(self, request: Request, /) -> Iterator[str]:
         with self.record.one():
             while True:
@@ -70,14 +70,14 @@ class WitnessGenerator(Witness):
                 time.sleep(STEP_S)
 
 
-class WitnessCoroutine(Witness):
+class EndlessCoroutine(EndlessModel):
     async def respond(self, request: Request, /) -> str:
         with self.record.one():
             await asyncio.sleep(60)
             return "too late"
 
 
-class WitnessAsyncGenerator(Witness):
+class EndlessAsyncGenerator(EndlessModel):
     async def respond(self, request: Request, /) -> AsyncIterator[str]:
         with self.record.one():
             while True:
@@ -85,11 +85,11 @@ class WitnessAsyncGenerator(Witness):
                 await asyncio.sleep(STEP_S)
 
 
-SHAPES: dict[str, Callable[..., Witness]] = {
-    "function": WitnessFunction,
-    "generator": WitnessGenerator,
-    "coroutine": WitnessCoroutine,
-    "async generator": WitnessAsyncGenerator,
+SHAPES: dict[str, Callable[..., EndlessModel]] = {
+    "function": EndlessFunction,
+    "generator": EndlessGenerator,
+    "coroutine": EndlessCoroutine,
+    "async generator": EndlessAsyncGenerator,
 }
 
 STREAMING = ("generator", "async generator")

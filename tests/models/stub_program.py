@@ -1,7 +1,7 @@
 """A program that calls tools and keeps to schemas: one request as JSON on its stdin, JSON lines on its stdout.
 
 It needs the standard library alone, so that it starts fast. It calls a tool when the last message is not a tool's
-result, and makes arguments and objects of their JSON schemas, as `tests.clever` does.
+result, and makes arguments and objects of their JSON schemas, as `tests.stub_models` does.
 """
 
 import json

@@ -90,7 +90,7 @@ def wants_tool(request: Request, *, forced: bool) -> bool:
     return forced or not has_results(request)
 
 
-def say_natively(request: Request) -> Iterator[Part]:
+def answer_natively(request: Request) -> Iterator[Part]:
     """With the tools and the schema that the request holds."""
     yield Usage(input_tokens=10)
     tools = [tool["function"] for tool in request.tools] if request.tool_choice != "none" else []
@@ -107,7 +107,7 @@ def say_natively(request: Request) -> Iterator[Part]:
     yield Usage(output_tokens=5)
 
 
-def say_as_told(request: Request) -> Iterator[Part]:
+def answer_in_text(request: Request) -> Iterator[Part]:
     """With what the system prompt tells: tools, each in a line, and the schema behind the words "JSON schema"."""
     yield Usage(input_tokens=10)
     told = "\n".join(message.text for message in request.messages if isinstance(message, SystemMessage))
@@ -130,55 +130,55 @@ def say_as_told(request: Request) -> Iterator[Part]:
 # --- the models ---
 
 
-class ChatClever(ChatModel):
+class ChatStub(ChatModel):
     """Calls tools and keeps to schemas by itself."""
 
     tool_calling = "native"
     structured_output = "native"
-    model: str = "clever-1"
+    model: str = "stub-1"
 
     def respond(self, request: Request, /) -> Iterator[Part]:
-        yield from say_natively(request)
+        yield from answer_natively(request)
 
 
-class ChatCleverCaller(ChatModel):
+class ChatStubCaller(ChatModel):
     """Calls tools by itself; of schemas it knows what it is told."""
 
     tool_calling = "native"
-    model: str = "clever-1"
+    model: str = "stub-1"
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
         calls = request.tools and wants_tool(request, forced=request.tool_choice != "auto")
-        for part in say_natively(request) if calls else say_as_told(request):
+        for part in answer_natively(request) if calls else answer_in_text(request):
             yield part
 
 
-class ChatCleverReader(ChatModel):
+class ChatStubReader(ChatModel):
     """Knows only text."""
 
-    model: str = "clever-1"
+    model: str = "stub-1"
 
     def respond(self, request: Request, /) -> Iterator[Part]:
-        yield from say_as_told(request)
+        yield from answer_in_text(request)
 
 
 @chat_model
-async def clever_reader(request: Request, *, model: str = "clever-1") -> AIMessage:
+async def stub_reader(request: Request, *, model: str = "stub-1") -> AIMessage:
     """Knows only text, and says it at once."""
-    text = "".join(part for part in say_as_told(request) if isinstance(part, str))
+    text = "".join(part for part in answer_in_text(request) if isinstance(part, str))
     return AIMessage(text, usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15})
 
 
 @chat_model(tool_calling="native", structured_output="native")
-def clever(request: Request, *, model: str = "clever-1") -> Iterator[Part]:
+def stub(request: Request, *, model: str = "stub-1") -> Iterator[Part]:
     """Calls tools and keeps to schemas by itself."""
-    yield from say_natively(request)
+    yield from answer_natively(request)
 
 
-CLEVER: dict[str, type[ChatModel]] = {
-    "native": ChatClever,
-    "native tools": ChatCleverCaller,
-    "prompted": ChatCleverReader,
-    "prompted, decorated": clever_reader,  # type: ignore[dict-item]
-    "native, decorated": clever,  # type: ignore[dict-item]
+STUB_MODELS: dict[str, type[ChatModel]] = {
+    "native": ChatStub,
+    "native tools": ChatStubCaller,
+    "prompted": ChatStubReader,
+    "prompted, decorated": stub_reader,  # type: ignore[dict-item]
+    "native, decorated": stub,  # type: ignore[dict-item]
 }

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
-from tests.clever import say_as_told, say_natively, wants_tool
+from tests.stub_models import answer_in_text, answer_natively, wants_tool
 
 from langplug import Request, ToolCall, Usage
 from langplug_backend import Call, ChatRequest, Reply, Tokens
 
 
-def clever(asked: ChatRequest) -> Reply:
-    """What the clever model says: by tools, or by what the prompt tells."""
+def stub_reply(asked: ChatRequest) -> Reply:
+    """What the stub model says: by tools, or by what the prompt tells."""
     request = request_of(asked)
     forced = request.tool_choice not in (None, "auto")
     native = (request.tools and wants_tool(request, forced=forced)) or request.schema is not None
-    return reply_of(list(say_natively(request) if native else say_as_told(request)))
+    return reply_of(list(answer_natively(request) if native else answer_in_text(request)))
 
 
 def request_of(asked: ChatRequest) -> Request:

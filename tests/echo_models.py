@@ -1,6 +1,6 @@
 """The models under test: one deterministic behaviour, in each of the four shapes, through each of the two doors.
 
-What an animal says depends on its `mode`, which a prompt such as `"/fail one two"` sets for one call:
+What an echo model says depends on its `mode`, which a prompt such as `"/fail one two"` sets for one call:
 
 * `echo`: the last message, word by word, and the `suffix`;
 * `spell`: the same, character by character;
@@ -9,7 +9,7 @@ What an animal says depends on its `mode`, which a prompt such as `"/fail one tw
 * `recall`: every message with its role, a line each;
 * `settings`: how it is set up for this call;
 * `slow`: the echo with a pause before each word;
-* `fail`: the echo, then a `ZooError`.
+* `fail`: the echo, then an `EchoError`.
 
 It reports its usage in two parts, as servers do that count the prompt first: a token is a word.
 """
@@ -33,18 +33,18 @@ PAUSE_S = 0.02
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-class ZooError(RuntimeError):
-    """What an animal raises that fails."""
+class EchoError(RuntimeError):
+    """What an echo model raises that fails."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """A moment in which an animal says nothing."""
+    """A moment in which an echo model says nothing."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How an animal is set up."""
+    """How an echo model is set up."""
 
     model: str
     temperature: float
@@ -65,7 +65,7 @@ def behave(request: Request, settings: Settings) -> Iterator[Part | Pause]:
         written += isinstance(part, str | Reasoning)
         yield part
     if mode == "fail":
-        raise ZooError("The animal failed.")
+        raise EchoError("The model failed.")
     yield Usage(output_tokens=written, output_token_details={"reasoning": 2 if mode == "think" else 0})
     yield Finish(metadata={"mood": "calm"})
 
@@ -166,42 +166,42 @@ def merged(before: Usage, after: Usage) -> Usage:
 # --- the first door: a class ---
 
 
-class Animal(ChatModel):
+class EchoModel(ChatModel):
     """What the four classes have in common."""
 
-    model: str = "zoo-1"
+    model: str = "echo-1"
     temperature: float = Field(default=0.5, ge=0, le=2)
     suffix: str = ""
     mode: Mode = "echo"
-    api_key: SecretStr = env("ZOO_API_KEY")
+    api_key: SecretStr = env("ECHO_API_KEY")
 
     def steps(self, request: Request) -> Iterator[Part | Pause]:
         key = self.api_key.get_secret_value()
         return behave(request, Settings(self.model, self.temperature, self.suffix, self.mode, key))
 
 
-class ChatZooFunction(Animal):
+class ChatEchoFunction(EchoModel):
     """Returns."""
 
     def respond(self, request: Request, /) -> AIMessage:
         return whole(played(self.steps(request)))
 
 
-class ChatZooGenerator(Animal):
+class ChatEchoGenerator(EchoModel):
     """Yields."""
 
     def respond(self, request: Request, /) -> Iterator[Part]:
         yield from played(self.steps(request))
 
 
-class ChatZooCoroutine(Animal):
+class ChatEchoCoroutine(EchoModel):
     """Returns, asynchronously."""
 
     async def respond(self, request: Request, /) -> AIMessage:
         return whole([part async for part in aplayed(self.steps(request))])
 
 
-class ChatZooAsyncGenerator(Animal):
+class ChatEchoAsyncGenerator(EchoModel):
     """Yields, asynchronously."""
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
@@ -213,42 +213,42 @@ class ChatZooAsyncGenerator(Animal):
 
 
 @chat_model
-def zoo_function(
+def echo_function(
     request: Request,
     *,
-    model: str = "zoo-1",
+    model: str = "echo-1",
     temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
-    api_key: SecretStr = env("ZOO_API_KEY"),
+    api_key: SecretStr = env("ECHO_API_KEY"),
 ) -> AIMessage:
     """Returns."""
     return whole(played(behave(request, Settings(model, temperature, suffix, mode, api_key.get_secret_value()))))
 
 
 @chat_model
-def zoo_generator(
+def echo_generator(
     request: Request,
     *,
-    model: str = "zoo-1",
+    model: str = "echo-1",
     temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
-    api_key: SecretStr = env("ZOO_API_KEY"),
+    api_key: SecretStr = env("ECHO_API_KEY"),
 ) -> Iterator[Part]:
     """Yields."""
     yield from played(behave(request, Settings(model, temperature, suffix, mode, api_key.get_secret_value())))
 
 
 @chat_model
-async def zoo_coroutine(
+async def echo_coroutine(
     request: Request,
     *,
-    model: str = "zoo-1",
+    model: str = "echo-1",
     temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
-    api_key: SecretStr = env("ZOO_API_KEY"),
+    api_key: SecretStr = env("ECHO_API_KEY"),
 ) -> AIMessage:
     """Returns, asynchronously."""
     settings = Settings(model, temperature, suffix, mode, api_key.get_secret_value())
@@ -256,14 +256,14 @@ async def zoo_coroutine(
 
 
 @chat_model
-async def zoo_async_generator(
+async def echo_async_generator(
     request: Request,
     *,
-    model: str = "zoo-1",
+    model: str = "echo-1",
     temperature: float = Field(default=0.5, ge=0, le=2),
     suffix: str = "",
     mode: Mode = "echo",
-    api_key: SecretStr = env("ZOO_API_KEY"),
+    api_key: SecretStr = env("ECHO_API_KEY"),
 ) -> AsyncIterator[Part]:
     """Yields, asynchronously."""
     settings = Settings(model, temperature, suffix, mode, api_key.get_secret_value())
@@ -273,13 +273,13 @@ async def zoo_async_generator(
 
 MakeModel = Callable[..., ChatModel]
 
-ZOO: dict[str, MakeModel] = {
-    "class, function": ChatZooFunction,
-    "class, generator": ChatZooGenerator,
-    "class, coroutine": ChatZooCoroutine,
-    "class, async generator": ChatZooAsyncGenerator,
-    "decorated, function": zoo_function,
-    "decorated, generator": zoo_generator,
-    "decorated, coroutine": zoo_coroutine,
-    "decorated, async generator": zoo_async_generator,
+ECHO_MODELS: dict[str, MakeModel] = {
+    "class, function": ChatEchoFunction,
+    "class, generator": ChatEchoGenerator,
+    "class, coroutine": ChatEchoCoroutine,
+    "class, async generator": ChatEchoAsyncGenerator,
+    "decorated, function": echo_function,
+    "decorated, generator": echo_generator,
+    "decorated, coroutine": echo_coroutine,
+    "decorated, async generator": echo_async_generator,
 }
