@@ -342,17 +342,13 @@ def _to_completion(parts: Iterable[Part]) -> dict[str, Any]:
                 call["function"] |= {"name": part.name} if part.name else {}
                 call["function"]["arguments"] += part.args or ""
             case Usage(input_tokens=read, output_tokens=wrote):
-                body["usage"] = {
-                    "prompt_tokens": read or 0,
-                    "completion_tokens": wrote or 0,
-                    "total_tokens": (read or 0) + (wrote or 0),
-                }
+                usage: dict[str, Any] = {"prompt_tokens": read or 0, "completion_tokens": wrote or 0}
+                usage["total_tokens"] = (read or 0) + (wrote or 0)
                 if part.input_token_details:
-                    cached = part.input_token_details["cache_read"]
-                    body["usage"]["prompt_tokens_details"] = {"cached_tokens": cached}
+                    usage["prompt_tokens_details"] = {"cached_tokens": part.input_token_details["cache_read"]}
                 if part.output_token_details:
-                    reasoning = part.output_token_details["reasoning"]
-                    body["usage"]["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+                    usage["completion_tokens_details"] = {"reasoning_tokens": part.output_token_details["reasoning"]}
+                body["usage"] = usage
             case Finish():
                 body["choices"][0]["finish_reason"] = part.reason
                 body |= {"model": part.metadata["model_name"]} if "model_name" in part.metadata else {}

@@ -155,7 +155,9 @@ def overflow_is_typed(subject: Subject) -> None:
     outcomes = _outcomes(subject, Fault(kind="context_overflow"), FOUR)
     wrong = [outcome for outcome in outcomes if not isinstance(outcome.error, ContextOverflowError)]
     if wrong:
-        types = {outcome.path: type(cast("BaseException", outcome.error)) for outcome in wrong}
+        types: dict[PathName, type[BaseException]] = {
+            outcome.path: type(cast("BaseException", outcome.error)) for outcome in wrong
+        }
         raise Failed(f"a prompt that is too long raises {_types_text(types)}: {error_text(wrong[0].error)}")
     # Both are status 400: a class that goes by the status alone makes agents summarise for every mistake.
     for outcome in _outcomes(subject, Fault(kind="invalid_request"), _ONE_OF_EACH):

@@ -20,8 +20,11 @@ _COLOURS: Mapping[str, str] = {"✓": "32", "✗": "31", "!": "33", "~": "33", "
 
 # What a model said must not command the terminal: control characters are shown as their pictures, from Unicode's block
 # for that, and those beyond ASCII, which have none, as a replacement character. Line ends stay.
-_PICTURES = {**{code: 0x2400 + code for code in range(0x20) if code != 0x0A}, 0x7F: 0x2421}
-_PICTURES |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_PICTURES = {
+    **{code: 0x2400 + code for code in range(0x20) if code != 0x0A},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
 
 _LABEL = 10
 """Columns of the words on the left of what is said about a failure."""
