@@ -5,6 +5,7 @@ PYTHON ?= python3
 WEIGHTS := smollm2
 VENV := .venv
 PEERS := .venv-peers
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -28,7 +29,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -40,19 +41,27 @@ chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks one questio
 # Every core works, each on a file or class of tests, so that what these share is made once. Bytecode is written even if
 # the environment says not to: a hundred tests start a Python of their own, and each would compile LangChain.
 unexport PYTHONDONTWRITEBYTECODE
-pytest = $(BIN)/python -m pytest --numprocesses auto --dist loadscope
+pytest = python -m pytest --numprocesses auto --dist loadscope
 
 .PHONY: test
 test: lint type $(VENV)/.dev ## Check style, types, docs, and a sample of the tests' parameters; this is what CI runs
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,tests)
-	@$(pytest)
+	@$(BIN)/$(pytest)
 
 .PHONY: test-all
 test-all: lint type $(VENV)/.dev ## The same with every combination of parameters, and more examples of each property
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,all tests)
-	@$(pytest) --all
+	@$(BIN)/$(pytest) --all
+
+# What a version of LangChain can break: neither the bytes of a stream nor the backend, and of the kit its standard.
+ON_LANGCHAIN := answer bridge contract messages models tools check/test_standard.py check/test_subject.py
+
+.PHONY: test-oldest
+test-oldest: $(OLDEST)/.oldest ## Test what depends on LangChain with the oldest version of it that is supported
+	$(call say,tests on the oldest LangChain)
+	@$(OLDEST)/bin/$(pytest) $(addprefix tests/,$(ON_LANGCHAIN)) tests/test_*.py
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format
@@ -64,7 +73,7 @@ lint: $(VENV)/.dev ## Check style and format
 type: $(VENV)/.dev ## Check types with mypy and pyright
 	$(call say,types)
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure what langplug costs, compared with langchain-core alone
@@ -86,6 +95,10 @@ scoreboard: peers ## Check langplug's models and other packages'; writes docs/sc
 mutants: $(VENV)/.dev ## Run every check on models with deliberate faults; writes docs/mutants.md
 	@$(BIN)/python -m tests.check.table --standard --write
 
+.PHONY: drift
+drift: $(VENV)/.dev ## Record langchain-core's public names, once somebody has looked at the new ones
+	@$(BIN)/python -m tests.drift
+
 .PHONY: lock
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade upgrades everything
 	$(call say,locks)
@@ -93,10 +106,11 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
+	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.build: $(LOCK)/build.txt
 	@$(PYTHON) -c '$(check_python)'
@@ -112,11 +126,14 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# The other packages live in an environment of their own: they install much that no user of langplug needs.
-$(PEERS)/.peers: $(LOCK)/peers.txt pyproject.toml check/pyproject.toml $(VENV)/.build
-	$(call say,installing $<)
-	@$(PYTHON) -m venv $(PEERS)
-	@$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --require-hashes --requirement $(LOCK)/build.txt
-	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --require-hashes --requirement $<
-	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(PEERS)/bin/python --no-deps --editable . --editable check
+# The other packages' models install much that no user of langplug needs, and the oldest LangChain is not the newest one:
+# each lives in an environment of its own.
+$(PEERS)/.peers: $(LOCK)/peers.txt
+$(OLDEST)/.oldest: $(LOCK)/oldest.txt
+$(PEERS)/.peers $(OLDEST)/.oldest: pyproject.toml check/pyproject.toml $(VENV)/.build
+	$(call say,installing $(filter %.txt,$^))
+	@$(PYTHON) -m venv $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --require-hashes --requirement $(filter %.txt,$^)
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --no-deps --editable . --editable check
 	@touch $@

@@ -1,6 +1,7 @@
 """langchain-core's faults, shown on a plain `BaseChatModel`, and our cures; and the names of core that these lean on.
 
-A test of a fault that fails after an upgrade of langchain-core means that core has mended it: take the cure out.
+Every fault is there from langchain-core 1.8.0 to 1.8.3, the two ends of what is tested. A test of a fault that fails
+after an upgrade means that core has mended it: take the cure out once the oldest supported version has it mended.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from pydantic import PrivateAttr
 from langplug import ChatModel, Request
 from langplug._model.langchain import OPENED, RUNS, PatchedChatModel
 
-# --- the names that `_core.py` leans on ---
+# --- the names that `_model/langchain.py` leans on ---
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ from langplug._model.langchain import OPENED, RUNS, PatchedChatModel
     ],
 )
 def test_core_still_has(name: str, parameters: list[str]) -> None:
-    """langchain-core has the method that `_core.py` overrides or calls, with these parameters."""
+    """langchain-core has the method that `_model/langchain.py` overrides or calls, with these parameters."""
     assert parameters == list(inspect.signature(vars(BaseChatModel)[name]).parameters)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models import BaseChatModel
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import langplug
 
@@ -348,10 +349,23 @@ def test_locks_hold_hashes_and_no_places(lock: Path) -> None:
 
 
 def test_locks_agree() -> None:
-    """What two locks both hold, they hold in the same version."""
-    everything = pins(ROOT / "requirements" / "peers.txt")
-    assert {"build.txt", "chat.txt", "dev.txt", "peers.txt"} == {lock.name for lock in LOCKS}
-    assert [] == [f"{lock.name}: {pin}" for lock in LOCKS for pin in sorted(pins(lock) - everything)]
+    """What two locks both hold, they hold in the same version; but for the oldest, whose tools alone are the same."""
+    everything, oldest = pins(ROOT / "requirements" / "peers.txt"), ROOT / "requirements" / "oldest.txt"
+    assert {"build.txt", "chat.txt", "dev.txt", "oldest.txt", "peers.txt"} == {lock.name for lock in LOCKS}
+    assert [] == [f"{lock.name}: {pin}" for lock in LOCKS if lock != oldest for pin in sorted(pins(lock) - everything)]
+    assert set() == pins(ROOT / "requirements" / "build.txt") - pins(oldest)
+
+
+def test_the_oldest_lock_holds_the_lower_end_of_the_range() -> None:
+    """`make test-oldest` runs with the lowest version of everything that langplug and its extras ask for."""
+    project = pyproject()["project"]
+    extras = project["optional-dependencies"]
+    asked = [Requirement(wish) for wish in (*project["dependencies"], *extras["gguf"], *extras["http"])]
+    floors = {wish.name: spec.version for wish in asked for spec in wish.specifier if spec.operator == ">="}
+    locked = dict(pin.split("==", maxsplit=1) for pin in pins(ROOT / "requirements" / "oldest.txt"))
+    assert {wish.name for wish in asked} == set(floors)
+    assert locked.pop("xllamacpp").startswith(floors.pop("xllamacpp"))  # a month, and then the number of a build
+    assert {name: Version(floor) for name, floor in floors.items()} == {name: Version(locked[name]) for name in floors}
 
 
 def test_locks_hold_what_the_project_asks_for() -> None:
@@ -370,7 +384,7 @@ def wishes() -> list[Requirement]:
     groups = [
         everything["project"]["dependencies"],
         *everything["project"]["optional-dependencies"].values(),
-        *everything["dependency-groups"].values(),
+        *(group for name, group in everything["dependency-groups"].items() if name != "oldest"),
     ]
     written = [Requirement(wish) for group in groups for wish in group if isinstance(wish, str)]
     return [wish for wish in written if wish.name not in {"langplug", "langplug-check"}]
@@ -378,6 +392,14 @@ def wishes() -> list[Requirement]:
 
 def pins(lock: Path) -> set[str]:
     return set(re.findall(r"(?m)^[a-z0-9][\w.-]*==[\w.+!-]+", lock.read_text(encoding="utf-8")))
+
+
+def test_no_stray_files() -> None:
+    """What editors and merges leave behind is not part of the repository."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is not a checkout")
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [] == [name for name in done.stdout.split("\0") if name.endswith((".orig", ".rej", ".bak", ".swp", "~"))]
 
 
 @pytest.mark.parametrize("door", ["argument", "environment"])

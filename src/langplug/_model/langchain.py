@@ -1,6 +1,7 @@
 """`BaseChatModel`, healed: the only module that touches langchain-core's private names.
 
-Written against langchain-core 1.7.2; `tests/test_core.py` fails loudly when a name used here changes. What is healed:
+Written against langchain-core 1.8.0 to 1.8.3; `tests/test_langchain.py` fails when a name used here changes, and when
+core mends one of the faults. What is healed:
 
 * a cancelled `ainvoke` never ended its run in the callbacks;
 * in `generate` of several prompts, one that failed left the runs of the others open;

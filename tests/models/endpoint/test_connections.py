@@ -86,7 +86,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> File:
         pytest.skip("openssl, which makes the certificates, is not here")
     folder = tmp_path_factory.mktemp("certificates")
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-x509"]
-    openssl(folder, *new, "-subj", "/CN=Tests", "-keyout", "ca.key", "-out", "ca.pem")
+    # Python 3.13 checks certificates to the letter (VERIFY_X509_STRICT): an authority must say what its key is for.
+    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    openssl(folder, *new, *usage, "-subj", "/CN=Tests", "-keyout", "ca.key", "-out", "ca.pem")
     for name in ("server", "client"):
         signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", f"/CN={name}"]
         more = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
