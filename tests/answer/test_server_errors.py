@@ -15,9 +15,10 @@ from langchain_core.exceptions import (
     ModelRateLimitError,
     ModelTimeoutError,
 )
+from tests.stream.linear import assert_linear
 
 from langplug import RefusalError
-from langplug._answer.server_errors import error_of, error_of_response, message_of, retry_after
+from langplug._answer.server_errors import error_of, error_of_response, message_of, parse_body, retry_after
 from langplug._http.retry import LONGEST_ASKED_S, Backoff
 
 
@@ -114,6 +115,10 @@ def test_a_quota_that_is_used_up_is_not_retried() -> None:
     [
         (b'{"detail": "Not here."}', "Not here."),
         (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        (b'{"detail": [{"loc": ["body", "tool_choice"], "msg": "Input should be \'auto\'"}]}',
+         "tool_choice: Input should be 'auto'"),
+        (b'{"message": {"detail": [{"loc": ["body", "a", 0], "msg": "x"}, {"loc": ["b"], "msg": "y"}]}}',
+         "a.0: x; b: y"),
         (b'{"message": "Busy.", "code": 1}', "Busy."),
         (b'{"errors": ["a", "b"]}', "a; b"),
         (b'{"odd": 1}', '{"odd": 1}'),
@@ -122,7 +127,7 @@ def test_a_quota_that_is_used_up_is_not_retried() -> None:
         (b"", "without a message"),
         (b"\xff\xfe", "��"),
     ],
-)
+)  # fmt: skip
 def test_the_message_is_found_in_every_body(body: bytes, message: str) -> None:
     """JSON of every usual shape, text and pages give their message."""
     assert f"HTTP 503: {message}" == str(error_of_response(503, body, {}))
@@ -132,6 +137,14 @@ def test_a_huge_body_makes_a_short_message() -> None:
     """However much a server says, the message stays readable."""
     assert len(str(error_of_response(500, b"x" * 100_000, {}))) < 1100
     assert len(str(error_of_response(500, openai_error("x" * 100_000), {}))) < 1100
+
+
+@pytest.mark.parametrize(
+    "piece", [b"<", b"<script>", b"<style></style", b"<a ", b"[", b'{"error":', b"x<script></script>"]
+)
+def test_no_body_costs_more_than_its_length(piece: bytes) -> None:
+    """A page that is meant to keep its readers busy is read as fast as any other."""
+    assert_linear(lambda pieces: message_of(parse_body(b"".join(pieces))), lambda size: piece * (size // len(piece)))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ _OVERFLOW = (
     "prompt is too long",
     "the model context is",
 )
-"""Codes and sentences that can only mean that the prompt is too long, as far as servers have written them."""
+"""Codes and sentences that can only mean that the prompt is too long."""
 
 _PERHAPS_OVERFLOW = (
     "maximum context length",
@@ -57,8 +57,8 @@ _PERHAPS_OVERFLOW = (
     "reduce the length of the messages",
     "too many tokens",
 )
-"""Words that mean it where a request is called wrong, and something else elsewhere: AWS Bedrock throttles with
-"Too many tokens, please wait before trying again."."""
+"""Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
+tokens, please wait before trying again."."""
 
 _REFUSAL = (
     "content_policy_violation",
@@ -73,21 +73,20 @@ _Refinements = Mapping[type[ModelError], tuple[str, ...]]
 _OF_A_WRONG_REQUEST: _Refinements = {
     ContextOverflowError: (*_OVERFLOW, *_PERHAPS_OVERFLOW),
     RefusalError: _REFUSAL,
-    ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for a model that it has not
-    ModelAuthenticationError: ("no_db_connection",),  # the same without a database, for a wrong key
+    ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for an unknown model
+    ModelAuthenticationError: ("no_db_connection",),  # the same, for a wrong key, if it has no database
     ModelInvalidRequestError: ("input is not supported",),
 }
 """Kinds by their words, in lower case, as OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI, Groq
-and dasLLAMA put it."""
+and dasLLAMA write them."""
 
-_OF_A_FORBIDDEN_REQUEST: _Refinements = {RefusalError: _REFUSAL}  # OpenRouter says 403 to what its moderation flags
-
-_OF_A_SERVER_ERROR: _Refinements = {
-    ContextOverflowError: _OVERFLOW,
-    ModelInvalidRequestError: ("input is not supported",),
+_REFINEMENTS: Mapping[int, _Refinements] = {
+    403: {RefusalError: _REFUSAL},  # OpenRouter's, for what its moderation flags
+    # llama.cpp's, for a prompt that fills its context only in the end, and for an image that its model does not take:
+    # https://github.com/ggml-org/llama.cpp/issues/19774. What else a 500 mentions may be the prompt, repeated.
+    500: {ContextOverflowError: _OVERFLOW, ModelInvalidRequestError: ("input is not supported",)},
 }
-"""llama.cpp says 500 to an image for a model that takes none, and to a prompt that fills its context only in the end:
-https://github.com/ggml-org/llama.cpp/issues/19774. What else a 500 mentions may well be the prompt, said again."""
+"""What words may make of other statuses."""
 
 _NOT_WORTH_RETRYING = (
     "insufficient_quota",
@@ -95,9 +94,9 @@ _NOT_WORTH_RETRYING = (
     "billing_hard_limit",
     "insufficient balance",
 )
-"""Words of a 429 that no waiting cures."""
+"""Words of a 429 that no waiting cures, since the account is empty."""
 
-_BY_TYPE: Mapping[str, int] = {
+_BY_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
@@ -114,10 +113,13 @@ _BY_TYPE: Mapping[str, int] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""The statuses of errors that have only a name, as those in the middle of a stream. The code, which is finer, counts
-before the type: https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
+"""The statuses of errors that have only a name, such as those in the middle of a stream. A code is finer than a type:
+https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
 
 _LONGEST_MESSAGE = 1000
+
+# Each alternative either matches or gives up after a few characters: a page of 64 KB that is all `<` costs no seconds.
+_MARKUP = re.compile(r"<(script|style)\b(?:[^<]|<(?!/\1))*+(?:</\1\s*>|\Z)|<[^<>]*+>", re.DOTALL | re.IGNORECASE)
 
 
 def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
@@ -146,7 +148,13 @@ def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> M
 def error_of(error: Any) -> ModelError:
     """The typed error that an error object in the body of an answer, or a bare message, stands for."""
     detail = error if isinstance(error, Mapping) else {"message": str(error)}
-    return typed_error(_status_in(detail), detail, message_of(detail) or str(error))
+    numbers = (str(detail.get(place)) for place in ("code", "status", "status_code", "http_status"))
+    # Other numbers, such as 1301, are a vendor's own.
+    status = next((int(number) for number in numbers if re.fullmatch("[45][0-9][0-9]", number)), None)
+    if status is None:
+        names = (str(detail.get(place)) for place in ("code", "type"))
+        status = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
+    return typed_error(status, detail, message_of(detail) or str(error))
 
 
 def typed_error(status: int | None, said: Any, message: str) -> ModelError:
@@ -157,29 +165,19 @@ def typed_error(status: int | None, said: Any, message: str) -> ModelError:
         said: The error as the server wrote it: JSON data, or text.
         message: The message of the new error.
     """
+    if status is None:  # as in the middle of a stream: the words say all that is known
+        kind, refinements = ModelAPIError, _OF_A_WRONG_REQUEST
+    else:
+        kind = _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
+        refinements = _OF_A_WRONG_REQUEST if kind is ModelInvalidRequestError else _REFINEMENTS.get(status, {})
     words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
-    for kind, signs in _refinements_of(status).items():
+    for finer, signs in refinements.items():
         if any(sign in words for sign in signs):
-            return kind(message)
-    error = _kind_of(status)(message)
+            return finer(message)
+    error = kind(message)
     if status == 429 and any(sign in words for sign in _NOT_WORTH_RETRYING):
         error.is_retryable = False
     return error
-
-
-def _kind_of(status: int | None) -> type[ModelError]:
-    if status is None:
-        return ModelAPIError
-    return _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
-
-
-def _refinements_of(status: int | None) -> _Refinements:
-    """What words may make of a status. They say all that is known where there is none, as in the middle of a stream."""
-    if status is None or _kind_of(status) is ModelInvalidRequestError:
-        return _OF_A_WRONG_REQUEST
-    if status == 403:
-        return _OF_A_FORBIDDEN_REQUEST
-    return _OF_A_SERVER_ERROR if status == 500 else {}
 
 
 def parse_body(body: bytes) -> Any:
@@ -188,7 +186,7 @@ def parse_body(body: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text).split())[:_LONGEST_MESSAGE]
+        return " ".join(_MARKUP.sub(" ", text).split())[:_LONGEST_MESSAGE]
 
 
 def message_of(said: Any) -> str:
@@ -198,6 +196,9 @@ def message_of(said: Any) -> str:
     if isinstance(said, list):
         return "; ".join(filter(None, map(message_of, said)))[:_LONGEST_MESSAGE]
     if isinstance(said, Mapping):
+        if isinstance(said.get("loc"), list) and isinstance(said.get("msg"), str):  # pydantic's, by way of FastAPI
+            where = ".".join(str(part) for part in said["loc"] if part != "body")
+            return f"{where}: {said['msg']}"[:_LONGEST_MESSAGE] if where else said["msg"][:_LONGEST_MESSAGE]
         for place in ("error", "message", "detail", "msg", "errors", "error_msg"):
             if message := message_of(said.get(place)):
                 return message
@@ -229,13 +230,3 @@ def _number(text: str | None) -> float | None:
     if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text):
         return None
     return float(text)
-
-
-def _status_in(detail: Mapping[str, Any]) -> int | None:
-    """The status of an error that came without one: by its number, or else by its name."""
-    for place in ("code", "status", "status_code", "http_status"):
-        code = str(detail.get(place))
-        if re.fullmatch("[45][0-9][0-9]", code):  # other numbers, such as 1301, are a vendor's own
-            return int(code)
-    named = (str(detail.get(place)) for place in ("code", "type"))
-    return next((_BY_TYPE[name] for name in named if name in _BY_TYPE), None)

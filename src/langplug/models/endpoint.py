@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -12,7 +11,6 @@ from langchain_core.exceptions import (
     ModelInvalidRequestError,
     ModelNotFoundError,
 )
-from langchain_core.language_models import ModelProfile
 from pydantic import Field, PrivateAttr, field_validator
 
 from langplug import Request
@@ -29,7 +27,7 @@ from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
 from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
-from langplug.models.servers import SERVERS, Server, name_by_owner, server_at
+from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
 _PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort")
 """The fields that go into the body under their own names, where they are given."""
@@ -38,7 +36,8 @@ _PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoni
 class ChatEndpoint(SamplingFields, HTTPModel):
     """A model behind an OpenAI-wire server: vLLM, llama.cpp, SGLang, Ollama, LM Studio, TGI, a gateway, OpenAI itself.
 
-    It takes the wire as it finds it, and a stream that ends without its end is an error, never a short answer.
+    It reads what servers send although it deviates from the documentation, but a stream that breaks off is an error,
+    never a short answer.
 
     Example:
         >>> model = ChatEndpoint(model="qwen3", base_url="http://localhost:8000/v1")
@@ -52,7 +51,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         ImportError: The extra is not installed.
     """
 
-    # Annotated again, or a subclass could not say otherwise.
+    # Annotated again, or type checkers would not let a subclass set another value.
     tool_calling: ToolCalling = "native"
     structured_output: StructuredOutput = "native"
     accepts: frozenset[str] = frozenset({"image", "audio", "file"})
@@ -63,30 +62,30 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     server: str = "auto"
     """The kind of server, for what it does in its own way: `"vllm"`, `"sglang"`, `"llama.cpp"`, `"ollama"`,
     `"lmstudio"`, `"openai"`, `"mistral"`, `"deepseek"`, or `"any"`, which works with each of them. Default: by the host
-    of `base_url`, else `"any"`. What naming it gives: with `include_stop`, vLLM and SGLang stop by themselves; usage
-    also of answers that were left early (vLLM, SGLang, llama.cpp); llama.cpp stops also for a cancelled `ainvoke`."""
+    of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by themselves; vLLM, SGLang
+    and llama.cpp report the usage of answers that are left early; llama.cpp stops for a cancelled `ainvoke`, too."""
 
     logprobs: bool = False
-    """Whether `response_metadata["logprobs"]` tells how likely each token was."""
+    """Whether `response_metadata["logprobs"]` says how likely each token was."""
 
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    """How many of the likeliest tokens in each place are told, too. Implies `logprobs`."""
+    """How many of the likeliest tokens are listed at each place. Implies `logprobs`."""
 
     reasoning_effort: str | None = None
-    """How much a reasoning model is to think: `"low"`, `"medium"`, `"high"`, or the server's own word."""
+    """How much a reasoning model should think: `"low"`, `"medium"`, `"high"`, or the server's own word."""
 
     n: int = Field(default=1, ge=1)
-    """How many answers to one prompt; all are in `generate(...)`, `invoke` gives the first. They are not streamed."""
+    """How many answers to one prompt. `generate(...)` returns all, `invoke` the first. They are not streamed."""
 
     extra_body: dict[str, Any] = Field(default_factory=dict)
-    """More fields for the body of each request, such as `{"top_k": 40}`; they count before all others."""
+    """More fields for the body of each request, such as `{"top_k": 40}`. They override all others."""
 
     coalesce: bool = False
-    """Whether text that came in one read travels in one chunk: up to six times cheaper where a server is faster than
-    its reader, the same where it is not. No token waits for another."""
+    """Whether text that came in one read is one chunk: up to six times cheaper if the server is faster than its
+    reader, the same if it is not. No token waits for another."""
 
     _no_stream_options: set[str] = PrivateAttr(default_factory=set)
-    """The servers that refused them."""
+    """The servers that have refused them."""
 
     # --- the request ---
 
@@ -96,91 +95,95 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         if "stream_options" in body and self.base_url in self._no_stream_options:
             del body["stream_options"]
         try:
-            return await self._sent(body)
+            return await self._post(body)
         except ModelInvalidRequestError as error:
-            if "stream_options" not in body or not _is_about_stream_options(error):
+            if "stream_options" not in body:
+                raise
+            # Some servers name what they refuse, or a field in it, and some say nothing at all.
+            words = str(error).lower()
+            says_nothing = getattr(error, "status_code", None) in {400, 422} and "without a message" in words
+            if not says_nothing and "stream_options" not in words and "include_usage" not in words:
                 raise
         del body["stream_options"]
-        answer = await self._sent(body)
-        self._no_stream_options.add(self.base_url)
+        answer = await self._post(body)
+        self._no_stream_options.add(self.base_url)  # only now: the request may have been wrong in another way
         return answer
 
-    async def _sent(self, body: dict[str, Any]) -> Response:
-        outgoing = HTTPRequest(
+    async def _post(self, body: dict[str, Any]) -> Response:
+        def new_reader(content_type: str) -> CompletionReader:
+            return CompletionReader(
+                content_type,
+                coalesce=self.coalesce,
+                whole_chunks=self.n > 1,
+                ends_at=self._server.ends_at,
+                load=extra.orjson.loads,
+            )
+
+        request = HTTPRequest(
             url=f"{self.base_url}/chat/completions",
             body=encode_json(body, extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
-        return await self._advised(outgoing, self._reader)
+        return await self.send(request, new_reader)
 
-    async def _advised(self, outgoing: HTTPRequest, new_reader: NewReader) -> Response:
-        """As `ask`; an error that the settings may be the cause of says which."""
+    async def send(self, request: HTTPRequest, new_reader: NewReader) -> Response:
+        """As for every model behind HTTP. An error that a setting may have caused names the setting."""
         try:
-            return await self.send(outgoing, new_reader)
+            return await super().send(request, new_reader)
         except ModelError as error:
-            if advice := self._advice(error):
+            advice = ""
+            if isinstance(error, ModelAuthenticationError):
+                given = self.api_key is not None or self.auth is not None
+                advice = "Is the key right?" if given else "Give the key as `api_key`, or in LANGPLUG_API_KEY."
+            elif isinstance(error, ModelNotFoundError) and "model" in str(error).lower():
+                advice = "`served_models()` lists the models that the server has."
+            elif getattr(error, "status_code", None) in (404, 405):
+                advice = f"Is base_url={self.base_url!r} the address of its API? It mostly ends in /v1."
+            if advice:
                 error.args = (f"{str(error).rstrip('.')}. {advice}",)
             raise
-
-    def _advice(self, error: ModelError) -> str:
-        if isinstance(error, ModelAuthenticationError):
-            given = self.api_key is not None or self.auth is not None
-            return "Is the key right?" if given else "Give the key as `api_key`, or in LANGPLUG_API_KEY."
-        if isinstance(error, ModelNotFoundError) and "model" in str(error).lower():
-            return "`served_models()` lists the models that there are."
-        if getattr(error, "status_code", None) in (404, 405):
-            return f"Is base_url={self.base_url!r} the address of its API? It mostly ends in /v1."
-        return ""
-
-    def _reader(self, content_type: str) -> CompletionReader:
-        return CompletionReader(
-            content_type,
-            coalesce=self.coalesce,
-            whole_chunks=self.n > 1,
-            ends_at=self._server.ends_at,
-            load=extra.orjson.loads,
-        )
 
     @property
     def _server(self) -> Server:
         return server_at(self.base_url) if self.server == "auto" else SERVERS[self.server]
 
     def _body(self, request: Request) -> dict[str, Any]:
+        """The fields of the body, by https://platform.openai.com/docs/api-reference/chat/create."""
         server = self._server
         body: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        body["messages"] = _told(request, server).openai_messages()
+        body |= _answer_format(request, server)
         if self.logprobs or self.top_logprobs is not None:
             body["logprobs"] = True
         if self.n > 1:
             body["n"] = self.n
-        body |= _tools(request)
-        body |= _response_format(request, server)
-        body |= self._ends(request, server)
+        if request.tools:
+            body["tools"] = request.openai_tools()
+            body["tool_choice"] = request.tool_choice
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+
+        # Most servers leave out the text that they stop at. If it is wanted, langplug reads on and stops there itself;
+        # then the answer must be a stream, so that the server stops as well when it is left.
+        cuts_here = bool(request.stop) and self.include_stop and not server.includes_stop
+        if request.stop and not cuts_here:
+            body["stop"] = list(request.stop)
+            body |= server.includes_stop if self.include_stop else {}
+        if (request.streaming or cuts_here or server.streams_always) and self.n == 1:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+            body |= server.running_usage if request.stop else {}  # a stream that is left has no last chunk with it
+
         named = {server.names.get(name, name): value for name, value in body.items() if name not in server.drops}
         return {name: value for name, value in {**named, **self.extra_body}.items() if value is not None}
 
-    def _ends(self, request: Request, server: Server) -> dict[str, Any]:
-        """How the answer is to be given and where it is to end."""
-        cuts_here = bool(request.stop) and self.include_stop and not server.includes_stop
-        fields: dict[str, Any] = {}
-        if request.stop and not cuts_here:
-            fields["stop"] = list(request.stop)
-            fields |= server.includes_stop if self.include_stop else {}
-        if (request.streaming or cuts_here or server.streams_always) and self.n == 1:
-            fields |= {"stream": True, "stream_options": {"include_usage": True}}
-            fields |= server.running_usage if request.stop else {}
-        return fields
-
-    # --- what the server says of itself ---
+    # --- what the server says about itself ---
 
     async def aserved_models(self) -> list[dict[str, Any]]:
         """The models that the server offers, as its `/v1/models` describes them.
 
         Raises:
-            ModelError: If it does not say.
+            ModelError: If it does not answer that.
         """
         question = HTTPRequest(url=f"{self.base_url}/models", method="GET", headers={})
-        answer = await self._advised(question, lambda _: JsonObjectReader())
+        answer = await self.send(question, lambda _: JsonObjectReader())
         try:
             parts = await answer.read() or ()
         finally:
@@ -193,27 +196,38 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         return wait_for(self.aserved_models())
 
     async def awith_server_profile(self) -> Self:
-        """This model with what the server says of it: its `context_window`, and which kind of `server` it is.
+        """This model with what the server says about it: its `context_window`, and which kind of `server` it is.
 
-        Its `profile` then also says whether it takes images and audio, where the server does. What was given to the
+        Its `profile` then also says whether it takes images and audio, if the server does. What was given to the
         constructor stays as it is.
 
         Raises:
-            ModelNotFoundError: If the server has no such model; those that it has are named.
+            ModelNotFoundError: If the server has no such model; the error names those that it has.
         """
         models = await self.aserved_models()
-        described = next((model for model in models if self.model in _names_of(model)), None)
+        names = [[str(one.get("id")), *map(str, one.get("aliases") or ())] for one in models]
+        described = next((model for model, own in zip(models, names, strict=True) if self.model in own), None)
         if described is None:
-            raise ModelNotFoundError(_no_such_model(self.model, [name for one in models for name in _names_of(one)]))
+            served = list(dict.fromkeys(name for own in names for name in own))
+            raise ModelNotFoundError(
+                f"The server has no model {self.model!r}.{did_you_mean(self.model, served)} "
+                f"It has: {', '.join(map(repr, served)) or 'none'}."
+            )
         learned: dict[str, Any] = {}
-        if self.context_window is None and (tokens := _context_window(described)) is not None:
-            learned["context_window"] = tokens
+        if self.context_window is None:
+            facts = {**(described.get("meta") or {}), **described}
+            counts = [facts[name] for name in CONTEXT_WINDOW_FIELDS if isinstance(facts.get(name), int)]
+            learned["context_window"] = next((tokens for tokens in counts if tokens > 0), None)
         if self.server == "auto" and (known := name_by_owner(str(described.get("owned_by")))) != "any":
             learned["server"] = known
         informed = self.model_copy(update=learned)
         if self.profile == self._resolve_model_profile():  # else it is the user's own
-            own = informed._resolve_model_profile()  # noqa: SLF001 - a copy of this very model
-            informed.profile = None if own is None else own | _inputs(described)
+            profile = informed._resolve_model_profile()  # noqa: SLF001 - a copy of this very model
+            # llama.cpp and OpenRouter say what a model takes besides text.
+            taken = (described.get("architecture") or {}).get("input_modalities")
+            if profile is not None and isinstance(taken, list):
+                profile |= {"image_inputs": "image" in taken, "audio_inputs": "audio" in taken}
+            informed.profile = profile
         return informed
 
     def with_server_profile(self) -> Self:
@@ -248,70 +262,24 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         return server
 
 
-def _tools(request: Request) -> dict[str, Any]:
-    if not request.tools:
-        return {}
-    return {
-        "tools": request.openai_tools(),
-        "tool_choice": request.tool_choice,
-        "parallel_tool_calls": request.parallel_tool_calls,
-    }
+def _answer_format(request: Request, server: Server) -> dict[str, Any]:
+    """The messages, and the schema that the answer must fit: in words, if the server takes it in no other way.
 
-
-def _told(request: Request, server: Server) -> Request:
-    """The request, with its schema in words where the server takes none otherwise."""
-    if request.schema is None or request.schema == ANY_JSON or server.schema == "json_schema":
-        return request
-    text = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(request.schema, ensure_ascii=False))
-    return replace(request, messages=tuple(with_instructions(request.messages, text)))
-
-
-def _response_format(request: Request, server: Server) -> dict[str, Any]:
-    """By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that was before it."""
+    By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that came before it.
+    """
     schema = request.schema
     if schema is None:
-        return {}
-    if schema == ANY_JSON or server.schema == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    described = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64], "schema": schema}
+        return {"messages": request.openai_messages()}
+    if schema == ANY_JSON:
+        return {"messages": request.openai_messages(), "response_format": {"type": "json_object"}}
+    if server.schema == "json_object":
+        words = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(schema, ensure_ascii=False))
+        instructed = replace(request, messages=tuple(with_instructions(request.messages, words)))
+        return {"messages": instructed.openai_messages(), "response_format": {"type": "json_object"}}
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]  # what OpenAI allows in it
     strict = {} if request.strict is None else {"strict": request.strict}
-    return {"response_format": {"type": "json_schema", "json_schema": {**described, **strict}}}
-
-
-def _is_about_stream_options(error: ModelInvalidRequestError) -> bool:
-    """Whether the server refuses them: it names them, or what is in them, or says nothing at all."""
-    words = str(error).lower()
-    says_nothing = getattr(error, "status_code", None) in {400, 422} and "without a message" in words
-    return says_nothing or "stream_options" in words or "include_usage" in words
-
-
-def _names_of(model: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys([str(model.get("id")), *map(str, model.get("aliases") or ())]))
-
-
-def _no_such_model(name: str, served: list[str]) -> str:
-    hint = did_you_mean(name, served)
-    return f"The server has no model {name!r}.{hint} It has: {', '.join(map(repr, served)) or 'none'}."
-
-
-def _inputs(model: Mapping[str, Any]) -> ModelProfile:
-    """What it takes beside text, where the server says so: llama.cpp and OpenRouter."""
-    taken = (model.get("architecture") or {}).get("input_modalities")
-    if not isinstance(taken, list):
-        return {}
-    return {"image_inputs": "image" in taken, "audio_inputs": "audio" in taken}
-
-
-def _context_window(model: Mapping[str, Any]) -> int | None:
-    """Where the servers say it: vLLM and SGLang; OpenRouter and Together; LM Studio; Groq; llama.cpp."""
-    meta = model.get("meta") or {}
-    told = (
-        *(
-            model.get(name)
-            for name in ("max_model_len", "loaded_context_length", "context_length", "max_context_length")
-        ),
-        model.get("context_window"),
-        meta.get("n_ctx"),
-        meta.get("n_ctx_train"),
-    )
-    return next((tokens for tokens in told if isinstance(tokens, int) and tokens > 0), None)
+    described = {"name": name, "schema": schema, **strict}
+    return {
+        "messages": request.openai_messages(),
+        "response_format": {"type": "json_schema", "json_schema": described},
+    }

@@ -276,7 +276,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         }
 
     def _streams(self, request: Request) -> bool:
-        """Whether to ask for a stream: also if the text is cut here, since leaving a stream ends it at the server."""
+        """Whether to ask for a stream: also if the text is cut here, as the server stops when a stream is left."""
         return request.streaming or (bool(request.stop) and self._cuts_here)
 
     @property

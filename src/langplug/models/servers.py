@@ -1,4 +1,4 @@
-"""What the known OpenAI-wire servers do each in its own way, as data."""
+"""What each of the known OpenAI-wire servers does in its own way, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ class Server:
     """One kind of server.
 
     Attributes:
-        owner: What its `/v1/models` gives as `owned_by`.
+        owner: The `owned_by` of its models in `/v1/models`.
         hosts: The hosts at which it is found.
-        names: Fields of the body that it knows by another name.
+        names: Fields of the body that it has under another name.
         drops: Fields of the body that it refuses.
-        includes_stop: What makes it give the stop text too. Without such a thing, it is not told where to stop when
-            the stop text is wanted: langplug reads on and closes the connection at it.
-        running_usage: What makes it report its usage all the time, so that it is known where a stream is left early.
-        streams_always: Whether all answers are asked for as streams, as it makes one that is not streamed to its end
-            though nobody waits for it any more.
+        includes_stop: Fields that make it include the stop text. If there are none, and the stop text is wanted, the
+            server is not told where to stop: langplug reads on, and closes the connection there.
+        running_usage: Fields that make it report usage with each chunk, so that it is known if a stream is left early.
+        streams_always: Whether all answers are asked for as streams, because it would go on with one that is not
+            streamed after the client has left.
         schema: How it takes the schema of an answer.
         ends_at: What its streams end with.
     """
@@ -37,6 +37,7 @@ class Server:
 
 SERVERS: Mapping[str, Server] = {
     "any": Server(),
+    # Its reasoning models refuse `max_tokens`.
     "openai": Server(hosts=("api.openai.com",), names={"max_tokens": "max_completion_tokens"}),
     "vllm": Server(
         owner="vllm",
@@ -49,7 +50,7 @@ SERVERS: Mapping[str, Server] = {
         running_usage={"stream_options": {"include_usage": True, "continuous_usage_stats": True}},
     ),
     "llama.cpp": Server(owner="llamacpp", running_usage={"timings_per_token": True}, streams_always=True),
-    "ollama": Server(owner="library"),
+    "ollama": Server(owner="library"),  # the part of Ollama's registry that its models come from
     "lmstudio": Server(owner="organization_owner"),
     "mistral": Server(
         owner="mistralai",
@@ -59,8 +60,8 @@ SERVERS: Mapping[str, Server] = {
     ),
     "deepseek": Server(owner="deepseek", hosts=("api.deepseek.com",), schema="json_object"),
 }
-"""By name. `"any"` makes no assumption that a server might not bear out. llama.cpp was run; of the others, what is said
-here comes from their code or from what their users report, and was not tried. Where they document themselves:
+"""By name. `"any"` assumes nothing. llama.cpp was run for this table; what it says about the others comes from their
+code or from reports of their users, and was not tried. Their documentation:
 
 * openai: https://platform.openai.com/docs/api-reference/chat/create
 * vllm: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
@@ -72,12 +73,24 @@ here comes from their code or from what their users report, and was not tried. W
 """
 
 
+CONTEXT_WINDOW_FIELDS = (
+    "max_model_len",  # vLLM and SGLang
+    "loaded_context_length",  # LM Studio: what is loaded may have less than the model could
+    "context_length",  # OpenRouter and Together
+    "max_context_length",  # LM Studio, for a model that is not loaded
+    "context_window",  # Groq
+    "n_ctx",  # llama.cpp, in `meta`
+    "n_ctx_train",  # the same, by older versions
+)
+"""Where `/v1/models` says how many tokens fit in one request; the first one that does counts."""
+
+
 def server_at(url: str) -> Server:
-    """The kind of server that is known to be found at the host of `url`; else `"any"`."""
+    """The kind of server that is known to run at the host of `url`; else `"any"`."""
     host = urlsplit(url).hostname
     return next((server for server in SERVERS.values() if host in server.hosts), SERVERS["any"])
 
 
 def name_by_owner(owner: str) -> str:
-    """The name of the kind whose `/v1/models` says that it is `owned_by` this; `"any"` for none."""
+    """The kind of server whose models are `owned_by` this, by its name; `"any"` if it is unknown."""
     return next((name for name, server in SERVERS.items() if server.owner and server.owner == owner), "any")

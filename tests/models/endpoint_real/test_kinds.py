@@ -56,7 +56,10 @@ def test_a_server_that_finishes_what_nobody_waits_for(backend: Backend, make: Ma
         ({"api_key": "wrong"}, "Is the key right?"),
         ({"api_key": "right", "fault": Fault.status(404, body={"detail": "Not Found"})}, "Is base_url="),
         ({"api_key": "right", "fault": Fault.status(405, body="no")}, "It mostly ends in /v1."),
-        ({"api_key": "right", "fault": Fault(kind="not_found")}, "`served_models()` lists the models that there are."),
+        (
+            {"api_key": "right", "fault": Fault(kind="not_found")},
+            "`served_models()` lists the models that the server has.",
+        ),
     ],
     ids=["no key", "wrong key", "wrong address", "no API there", "wrong model"],
 )
