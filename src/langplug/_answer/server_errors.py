@@ -165,6 +165,7 @@ def typed_error(status: int | None, said: Any, message: str) -> ModelError:
         said: The error as the server wrote it: JSON data, or text.
         message: The message of the new error.
     """
+    kind: type[ModelError]
     if status is None:  # as in the middle of a stream: the words say all that is known
         kind, refinements = ModelAPIError, _OF_A_WRONG_REQUEST
     else:
