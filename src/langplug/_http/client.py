@@ -167,7 +167,7 @@ class Response:
                 f"The connection broke off in the middle of the answer ({error or type(error).__name__}). What had "
                 "come is this error's `partial`; asking again may help."
             )
-            # aiohttp returns no more of what had come before, once the body is broken off. There is no public way.
+            # Once the body is broken off, aiohttp does not return what had come before. There is no public way to it.
             data = b"".join(getattr(self._content, "_buffer", ()))[getattr(self._content, "_buffer_offset", 0) :]
             if not data:
                 raise broken from error
@@ -205,7 +205,7 @@ class Sending:
         """
         if self.kept_at is None or asyncio.get_running_loop().time() - self.kept_at > _AT_ONCE_S:
             return False
-        return isinstance(getattr(error, "message", ""), str)  # else it is the answer's head, as far as it came
+        return isinstance(getattr(error, "message", ""), str)  # otherwise it is the beginning of an answer's head
 
 
 current_sending: ContextVar[Sending | None] = ContextVar("current_sending", default=None)

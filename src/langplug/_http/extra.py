@@ -1,4 +1,8 @@
-"""The libraries of the extra `langplug[http]`, imported when a model that needs them is first used."""
+"""The libraries of the extra `langplug[http]`, imported when a model that needs them is first used.
+
+`extra.aiohttp` is the module aiohttp, to type checkers as at run time; `import aiohttp` at the top of a file would make
+every import of `langplug.models` need the extra.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

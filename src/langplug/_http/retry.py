@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import random
 
 LONGEST_ASKED_S = 60.0
-"""Seconds of a server's `Retry-After` beyond which waiting is the caller's decision."""
+"""The longest `Retry-After` that is waited for, in seconds. A longer wait is the caller's decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,7 @@ class Backoff:
     """Waits that double, with jitter, so that many clients do not come back at once.
 
     The n-th wait is `first_s * 2 ** (n - 1)`, at most `longest_s`, times a random factor between 0.5 and 1.
-    A server that says how long to wait is waited for at least as long.
+    If a server says how long to wait, the wait is at least that long.
 
     Attributes:
         retries: How often to try again.
@@ -25,7 +25,7 @@ class Backoff:
     longest_s: float = 8.0
 
     def wait_s(self, failures: int, asked_s: float | None = None) -> float | None:
-        """Seconds to wait after so many `failures`; None to give up.
+        """Seconds to wait after a number of `failures`; None to give up.
 
         Args:
             failures: How often the request has failed by now, 1 or more.

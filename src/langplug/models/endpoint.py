@@ -243,22 +243,22 @@ class ChatEndpoint(SamplingFields, HTTPModel):
 
     @property
     def ends_at_stop(self) -> bool:
-        """Whether the server gives the stop text and ends behind it by itself."""
+        """Whether the server includes the stop text and ends after it by itself."""
         return bool(self._server.includes_stop)
 
     @field_validator("base_url")
     @classmethod
-    def _without_the_path(cls, base_url: str) -> str:
-        """The whole address of the chat completions, as pages on servers give it, is taken as well."""
+    def _drop_path(cls, base_url: str) -> str:
+        """The whole address of the chat completions, as many servers document it, is accepted as well."""
         return base_url.removesuffix("/chat/completions")
 
     @field_validator("server")
     @classmethod
-    def _known_server(cls, server: str) -> str:
+    def _check_server(cls, server: str) -> str:
         known = ["auto", *SERVERS]
         if server not in known:
             hint = did_you_mean(server, known) or f" Choose from {', '.join(map(repr, known))}."
-            raise ValueError(f"server={server!r} is none that is known.{hint}")
+            raise ValueError(f"server={server!r} is unknown.{hint}")
         return server
 
 

@@ -1,4 +1,4 @@
-"""`ChatHTTP`: a model on any wire, which a few lines describe. `pip install 'langplug[http]'`."""
+"""`ChatHTTP`: a model behind any HTTP API, described in a few lines. `pip install 'langplug[http]'`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -97,7 +97,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             overrides: Arguments that override those in the file.
 
         Raises:
-            FileNotFoundError: If there is neither such a file nor such a description; those that there are are named.
+            FileNotFoundError: If there is neither such a file nor such a description. The error lists the latter.
             ValueError: If the file cannot be read, or does not describe an API.
         """
         given = read_description(path)
@@ -136,6 +136,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         completed = dict(given)
         headers = completed.get("headers")
         if isinstance(headers, Mapping):
+            # Apart, since these are filled in for each request, and the others are checked and hidden now.
             templates = {name: text for name, text in headers.items() if isinstance(text, str) and "{" in text}
             completed["headers"] = {name: text for name, text in headers.items() if name not in templates}
             completed["header_templates"] = {**completed.get("header_templates", {}), **templates}
@@ -149,7 +150,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
     @classmethod
     def __langplug_check_secrets__(cls, arguments: Iterable[str]) -> None:
         super().__langplug_check_secrets__(arguments)
-        if isinstance(arguments, Mapping):
+        if isinstance(arguments, Mapping):  # the constructor's arguments, or the state of a pickle
             cls._key_of_environment(arguments)
 
     @classmethod

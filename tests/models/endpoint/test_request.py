@@ -412,6 +412,17 @@ def test_stream_options_that_are_refused_are_left_out(backend: Backend, make: Ma
         assert [False, False] == ["stream_options" in request.body for request in backend.requests[2:]]
 
 
+def test_a_field_that_is_refused_is_named(backend: Backend, make: MakeEndpoint) -> None:
+    """Servers on FastAPI say beside the message where in the body it belongs: the field is named, and understood."""
+    refused = {"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}
+    backend.queue(Fault.status(422, body={"detail": [refused]}))
+    assert "x" == "".join(chunk.text for chunk in make().stream("x"))
+    assert [True, False] == ["stream_options" in request.body for request in backend.requests]
+    backend.queue(Fault.status(422, body={"detail": [{**refused, "loc": ["body", "tool_choice"]}]}))
+    with pytest.raises(ModelInvalidRequestError, match="HTTP 422: tool_choice: Extra inputs are not permitted"):
+        make().invoke("x")
+
+
 @pytest.mark.parametrize("code", [400, 422])
 def test_a_refusal_without_words_may_be_of_stream_options(backend: Backend, make: MakeEndpoint, code: int) -> None:
     """A server that refuses a stream without saying why is asked again without `stream_options`."""
