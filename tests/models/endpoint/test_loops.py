@@ -212,7 +212,7 @@ def test_one_failure_of_a_batch_is_its_own(backend: Backend, make: MakeEndpoint)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python warns of forking beside threads")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_a_forked_process_asks_by_itself(backend: Backend, make: MakeEndpoint) -> None:
     """After a fork, parent and child both go on to use the model, each with connections of its own."""
     model = make()
