@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import langplug
+import langplug.cli
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
@@ -162,6 +163,25 @@ def imported(module: Module) -> Iterator[str]:
             yield from [f"langplug.{alias.name}" for alias in node.names] if source == "langplug" else [source]
 
 
+def back_doors(modules: list[Module]) -> list[str]:
+    """What the kit imports of langplug, or of its own backend, that these do not offer to everybody."""
+    offered = {"langplug": langplug.__all__, "langplug.cli": langplug.cli.__all__}
+    complaints: list[str] = []
+    for module in modules:
+        names = [f"{node.module}.{alias.name}" for node in froms(module) for alias in node.names]
+        plain = [alias.name for node in module.nodes() if isinstance(node, ast.Import) for alias in node.names]
+        for dotted in [*names, *plain]:
+            source, _, name = dotted.rpartition(".")
+            is_public = name in offered.get(source, ()) or source.startswith(("langplug.models", "langplug_backend"))
+            if dotted.startswith("langplug") and not dotted.startswith("langplug_check"):
+                complaints += [] if is_public and not is_private(dotted) else [f"{module.name} imports {dotted}"]
+    return complaints
+
+
+def froms(module: Module) -> list[ast.ImportFrom]:
+    return [node for node in module.nodes() if isinstance(node, ast.ImportFrom)]
+
+
 def is_ours(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] == "langplug"
 
@@ -274,9 +294,9 @@ def test_the_house_keeps_its_rules(rule: Callable[[list[Module]], list[str]]) ->
     assert not complaints, "\n".join(complaints)
 
 
-@pytest.mark.parametrize("rule", [long_files, long_functions, undocumented, core_private, circles])
+@pytest.mark.parametrize("rule", [long_files, long_functions, undocumented, core_private, circles, back_doors])
 def test_the_kit_keeps_the_rules(rule: Callable[[list[Module]], list[str]]) -> None:
-    """So does the test kit, which has no floors but those of its packages."""
+    """So does the test kit, which has no floors but those of its packages, and uses what langplug offers to all."""
     complaints = rule(KIT)
     assert not complaints, "\n".join(complaints)
 
@@ -461,6 +481,11 @@ def bad(text: str, name: str = "langplug._messages.some") -> list[Module]:
         pytest.param(core_private, bad("self._convert_input(x)"), id="private method"),
         pytest.param(core_private, bad("getattr(self, '_should_stream')"), id="private method, getattr"),
         pytest.param(core_private, bad("class A:\n  def _get_llm_string(self): ..."), id="private override"),
+        pytest.param(back_doors, bad("from langplug._tools import TOOL_FORMATS"), id="kit, private module"),
+        pytest.param(back_doors, bad("def f():\n  from langplug import _env"), id="kit, private name"),
+        pytest.param(back_doors, bad("from langplug.cli import chat"), id="kit, what the command line keeps"),
+        pytest.param(back_doors, bad("import langplug._load"), id="kit, import"),
+        pytest.param(back_doors, bad("from langplug_backend.server import _Server"), id="kit, the backend's"),
         pytest.param(wordless_tests, bad("async def test_x(): ..."), id="test"),
         pytest.param(circles, ring("from langplug._a import b", "from langplug._a import a"), id="circle"),
         pytest.param(
@@ -486,6 +511,11 @@ def test_a_rule_complains_of_what_it_forbids(rule: Callable[[list[Module]], list
         pytest.param(upward_imports, bad("from langplug import Request", "langplug.models.x"), id="front door"),
         pytest.param(core_private, bad("class A:\n  def _stream(self): super()._stream()"), id="documented hook"),
         pytest.param(circles, ring("from langplug._a import b", "from langplug._a import c"), id="no circle"),
+        pytest.param(
+            back_doors,
+            bad("from langplug import load\nfrom langplug.cli import OK\nfrom langplug.models import ChatEcho"),
+            id="public",
+        ),
         pytest.param(core_private, bad("self._convert_input(x)", "langplug._model.langchain"), id="core itself"),
     ],
 )

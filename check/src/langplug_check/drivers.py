@@ -94,6 +94,7 @@ class WireDriver:
 
     def __init__(self, make_factory: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
         self.recipe = recipe
+        # Without markers: the backend would take commands out of prompts, and checks send any text.
         self.backend = Backend(markers=False)
         self.backend.start()
         self.factory = make_factory(recipe.point_at(self.backend))
@@ -105,7 +106,7 @@ class WireDriver:
     def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model whose server gives these replies."""
         *first, last = map(self._adjust, replies)
-        self.backend.forget()
+        self.backend.forget()  # what reached it for the model before this one
         self.backend.queue(*first)
         if isinstance(last, Fault):
             self.backend.fault = last
@@ -249,7 +250,7 @@ def choose_driver(
     if isinstance(factory.example, ChatModel):
         return ScriptedDriver(factory)
     if not probe:
-        return PlainDriver(factory, answers=True)
+        return PlainDriver(factory, answers=True)  # taken on trust: a check that asks will meet what is wrong
 
     def echoes(prompt: str) -> bool:
         with suppress(Exception):

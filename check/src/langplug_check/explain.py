@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from pydantic.fields import FieldInfo
 
 from langplug import ChatModel
 from langplug_check.fields import argument_name, secret_fields, telling_fields, variants
@@ -100,22 +101,19 @@ def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     else:
         why = "the class has no `_stream`, so langchain-core calls invoke and gives its result"
         yield Point("stream", "whole", f"The whole answer at once: {why}.")
-    yield _implicit_streaming(subject, model)
     yield _asynchronous(subject, model)
-
-
-def _implicit_streaming(subject: Subject, model: BaseChatModel) -> Point:
-    """Whether invoke reads a stream where somebody listens: `BaseChatModel._should_stream` decides so."""
+    # Whether invoke reads a stream where somebody listens: the rule of `BaseChatModel._should_stream`.
     topic = "implicit streaming"
     streams = subject.overrides("_stream") or subject.overrides("_astream")
     explicit = model.model_fields_set & {"streaming"}
     if not streams or model.disable_streaming is True or (explicit and getattr(model, "streaming", None) is False):
-        return Point(topic, "never", "invoke within astream_events or LangGraph gives no tokens.")
-    if explicit and getattr(model, "streaming", None):
-        return Point(topic, "always", "invoke reads the answer as a stream: streaming=True.")
-    tools = ", but with tools" if model.disable_streaming == "tool_calling" else ""
-    text = f"invoke within astream_events or LangGraph reads the answer as a stream{tools}, and shows its tokens there."
-    return Point(topic, "as asked", text)
+        yield Point(topic, "never", "invoke within astream_events or LangGraph gives no tokens.")
+    elif explicit and getattr(model, "streaming", None):
+        yield Point(topic, "always", "invoke reads the answer as a stream: streaming=True.")
+    else:
+        tools = ", except with tools" if model.disable_streaming == "tool_calling" else ""
+        text = f"invoke within astream_events or LangGraph reads the answer as a stream{tools}, and shows its tokens."
+        yield Point(topic, "as asked", text)
 
 
 def _asynchronous(subject: Subject, model: BaseChatModel) -> Point:
@@ -143,7 +141,14 @@ def _asynchronous(subject: Subject, model: BaseChatModel) -> Point:
 
 def _tools(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     if isinstance(model, ChatModel):
-        yield _langplug_tools(model)
+        chosen = model.tool_format
+        written = f"in the format {getattr(chosen, 'name', chosen)!r}" if chosen else "as models of its name write them"
+        texts = {
+            "off": "bind_tools is an error: tool_calling = 'off'.",
+            "native": "`respond` gets the schemas, and yields ToolCalls (tool_calling = 'native').",
+            "prompted": f"Prompted: schemas go into the prompt, and calls are read out of the text, {written}.",
+        }
+        yield Point("tools", model.tool_calling, texts[model.tool_calling])
     elif subject.overrides("bind_tools"):
         yield Point("tools", "native", "By the class's own `bind_tools`; `langplug check` says what it makes of them.")
     else:
@@ -164,18 +169,6 @@ def _tools(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         yield Point(topic, "function_calling", text)
     else:
         yield Point(topic, "none", "with_structured_output is an error: the class has no `bind_tools`.")
-
-
-def _langplug_tools(model: ChatModel) -> Point:
-    if model.tool_calling == "off":
-        return Point("tools", "off", "bind_tools is an error: tool_calling = 'off'.")
-    if model.tool_calling == "native":
-        text = "`respond` gets the schemas, and yields ToolCalls (tool_calling = 'native')."
-        return Point("tools", "native", text)
-    chosen = model.tool_format
-    written = f"in the format {getattr(chosen, 'name', chosen)!r}" if chosen else "as models of its name write them"
-    text = f"Prompted: schemas go into the prompt, and calls are read out of the text, {written}."
-    return Point("tools", "prompted", text)
 
 
 def _agent_strategy(subject: Subject, model: BaseChatModel) -> Point:
@@ -243,23 +236,22 @@ def _cache(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         text = "The key holds what the constructor was given, as it was when the key was first asked for."
         yield Point("cache key", "constructor", text)
         return
+
+    def is_followed(name: str, field: FieldInfo) -> bool:
+        # langplug's keys name what they hold. Anybody else's are compared with the key of a model that differs.
+        for value in () if isinstance(model, ChatModel) else variants(field, getattr(model, name, None)):
+            with suppress(Exception):  # the class does not take this value, and perhaps the next one
+                other = subject.real(**{argument_name(subject.cls, name): value})
+                if getattr(other, name, None) != getattr(model, name, None):
+                    return subject.key(other) != key
+        return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", key) for one in (name, field.alias) if one)
+
     fields = telling_fields(subject.cls)
-    within = [name for name in fields if _is_followed(subject, model, name, key)]
+    within = [name for name, field in fields.items() if is_followed(name, field)]
     without = [name for name in fields if name not in within]
     left = f" Not in it: {', '.join(without)}; models that differ in these share answers." if without else ""
     text = f"The key holds what these are set to: {', '.join(within) or 'nothing'}.{left}"
     yield Point("cache key", "partial" if without else "complete", text)
-
-
-def _is_followed(subject: Subject, model: BaseChatModel, name: str, key: str) -> bool:
-    """Whether the key changes with a field. langplug's keys name what they hold, so they need not be compared."""
-    field = subject.cls.model_fields[name]
-    for value in () if isinstance(model, ChatModel) else variants(field, getattr(model, name, None)):
-        with suppress(Exception):  # the class does not take this value, and perhaps the next one
-            other = subject.real(**{argument_name(subject.cls, name): value})
-            if getattr(other, name, None) != getattr(model, name, None):
-                return subject.key(other) != key
-    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", key) for one in (name, field.alias) if one)
 
 
 def _traces(subject: Subject, model: BaseChatModel) -> Iterator[Point]:

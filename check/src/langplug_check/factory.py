@@ -45,7 +45,16 @@ class Factory:
             self.example = cast("BaseChatModel", target(**self.arguments))
         else:
             self.example = target if isinstance(target, BaseChatModel) else target()
-            self.arguments = {**_arguments_of(self.example), **self.arguments}
+            # What it was probably made of: the fields that were set, by the names under which the class takes them.
+            set_fields: dict[str, Any] = {}
+            by_name = bool(type(self.example).model_config.get("populate_by_name"))
+            for name in self.example.model_fields_set - _FILLED_BY_LANGCHAIN:
+                field = type(self.example).model_fields.get(name)
+                # A field that is left out of dumps was mostly made by the model itself, such as a client.
+                if field is None or (field.exclude and not isinstance(self.example, ChatModel)):
+                    continue
+                set_fields[name if by_name or not field.alias else field.alias] = getattr(self.example, name)
+            self.arguments = {**set_fields, **self.arguments}
         self.cls: type[BaseChatModel] = type(self.example)
 
     def __call__(
@@ -57,8 +66,17 @@ class Factory:
             Exception: What the class says to the `overrides`.
             NotObserved: If the class cannot be called with what the example was made of.
         """
+        if not overrides and cls is not None:
+            return self._from_arguments(cls)
         if not overrides:
-            return self._like_example() if cls is None else self._from_arguments(cls)
+            if callable(self._make) and not isinstance(self._make, type) and not self._has_arguments:
+                return self._make()
+            try:
+                return self.cls(**self.arguments)
+            except Exception:
+                if self._make is not None:
+                    raise
+                return self.example  # an instance, made in a way of its own, has to serve again and again
         made = cls or self.cls
         # An override replaces its field under both of its names: most classes refuse to be given both.
         names = {name: {name, *self._names_of(name)} for name in overrides}
@@ -83,32 +101,8 @@ class Factory:
                 return {field_name, *([field.alias] if field.alias else [])}
         return set()
 
-    def _like_example(self) -> BaseChatModel:
-        """A model made as the example was made."""
-        if callable(self._make) and not isinstance(self._make, type) and not self._has_arguments:
-            return self._make()
-        try:
-            return self.cls(**self.arguments)
-        except Exception:
-            if self._make is not None:
-                raise
-            return self.example  # an instance that was made in a way of its own, and so has to serve again and again
-
     def _from_arguments(self, cls: type[BaseChatModel]) -> BaseChatModel:
         try:
             return cls(**self.arguments)
         except Exception as error:
             raise NotObserved(f"{cls.__name__} cannot be made again from its fields: {error}") from error
-
-
-def _arguments_of(model: BaseChatModel) -> dict[str, Any]:
-    """What `model` was probably made of: the fields that were set, by the names under which the class takes them."""
-    by_name = bool(type(model).model_config.get("populate_by_name"))
-    arguments: dict[str, Any] = {}
-    for name in model.model_fields_set - _FILLED_BY_LANGCHAIN:
-        field = type(model).model_fields.get(name)
-        # A field that is left out of dumps was mostly made by the model itself, such as a client.
-        if field is None or (field.exclude and not isinstance(model, ChatModel)):
-            continue
-        arguments[name if by_name or not field.alias else field.alias] = getattr(model, name)
-    return arguments

@@ -46,12 +46,14 @@ class Findings:
 
     @property
     def ready(self) -> bool:
-        """Whether there is no failure of the model's own, and it answers, where a check wanted to see an answer."""
+        """Whether there is no failure of the model's own, and it answers if a check wanted to see an answer."""
+        # Failures of langchain-core's do not count: nobody's model could be ready.
         return not self.is_mute and not any(result.counts_against for result in self.results)
 
     @property
     def is_mute(self) -> bool:
         """Whether something was not observed, and the model did not answer."""
+        # Most checks are silent about such a model, and silence must not read as "ready".
         return bool(self.error) and bool(self.with_verdict("not observed"))
 
     def with_verdict(self, *verdicts: Verdict) -> list[Found]:
@@ -70,7 +72,7 @@ class Findings:
                 yield group, inside
 
     def summary(self) -> str:
-        """The outcome in one line."""
+        """The outcome in one line, for people and logs."""
         own = sum(result.counts_against for result in self.results)
         others = len(self.failures) - own
         counts = [f"{count} {word}" for word, count in self.counts().items() if count and word != "fail"]

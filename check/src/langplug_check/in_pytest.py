@@ -1,6 +1,5 @@
 """The statements of the contract as tests of pytest: what a result means there, and a class to inherit from."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -64,6 +63,7 @@ class ContractTests:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # Dunders are what Python itself puts into every class.
         own = [name for name in vars(cls) if hasattr(ContractTests, name) and name not in _TO_BE_SET]
         if own and not all(name.startswith("__") for name in own):
             names = ", ".join(name for name in own if not name.startswith("__"))
@@ -75,21 +75,21 @@ class ContractTests:
         if unknown:
             raise ValueError(f"{cls.__name__}.expected_failures names no check: {', '.join(sorted(unknown))}")
 
+    # One for all statements: to make a model may take as long as to check it.
     @pytest.fixture(scope="class")
     @classmethod
     def runner(cls) -> Iterator[Runner]:
         """Where the checks of this class run."""
-        target: Any = inspect.getattr_static(cls, "factory", None)
+        target: Any = getattr(cls, "factory", None)
         if target is None:
             raise TypeError(f"{cls.__name__} does not say what makes the model: set `factory`")
-        if isinstance(target, staticmethod):
-            target = target.__func__
         runner = open_runner(target, cls.recipe, isolated=cls.isolated)
         yield runner
         runner.close()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """A test for each statement, also for users' own that were registered since."""
+        # Not by `parametrize` on the test: that is read once, when this module is imported.
         if "check_id" in metafunc.fixturenames:
             metafunc.parametrize("check_id", list(all_checks()))
 

@@ -97,6 +97,7 @@ def open_runner(
         if job is not None:
             try:
                 return Subprocess(job, memory_limit)
+            # A model that ended its process is not tried here, where it would end the report.
             except CannotBeMade as error:
                 why = f"in another one it cannot be made ({error})"
     with capture_output():

@@ -64,6 +64,7 @@ class Model(pytest.Collector):
             from langplug_check.isolation import open_runner
 
             self._runner = open_runner(self.reference)
+            # At the end of all tests: pytest may order them in any way, and has no end of a collector.
             self.config.add_cleanup(self._runner.close)
         return self._runner
 

@@ -21,7 +21,7 @@ NOISE_LIMIT = 4000
 
 def run_check(check: Check, subject: Subject) -> Result:
     """Run `check` in this thread and keep what is printed. What it raises is part of the result, except for Ctrl-C."""
-    with capture_output() as noise:
+    with capture_output() as noise:  # also what `tidy` makes models print
         result = run_check_uncaptured(check, subject)
     return replace(result, noise=noise.getvalue()[:NOISE_LIMIT])
 
@@ -34,7 +34,7 @@ def run_check_uncaptured(check: Check, subject: Subject) -> Result:
     try:
         subject.need(*check.needs)
         found: Any = check.run(subject)
-        if inspect.iscoroutine(found):
+        if inspect.iscoroutine(found):  # a check may be `async def`
             found = run(found, check.limit_s, alone=False)
         verdict, observed, expected = "pass", found or "", ""
     except Failed as failed:
@@ -61,7 +61,7 @@ def run_check_in_thread(check: Check, subject: Subject) -> Result:
     results: list[Result] = []
     thread = threading.Thread(target=lambda: results.append(run_check(check, subject)), daemon=True, name=check.id)
     thread.start()
-    thread.join(check.limit_s)
+    thread.join(check.limit_s)  # nothing ends a thread; it goes on, and its result is not wanted any more
     if results:
         return results[0]
     return failed_result(check, f"no end within {check.limit_s:g} seconds", check.limit_s)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
-from langchain_core.messages import BaseMessage, ChatMessage
+from langchain_core.messages import ChatMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Finish, Part, Reasoning, Request, ToolCall, ToolFormat, Usage
-from langplug_backend import Call, Exchange, Fault, Reply, Thought
+from langplug_backend import Exchange, Fault, Reply, Thought
 from langplug_backend.completion import Completion, complete
 from langplug_backend.log import Log
 from langplug_backend.request import ChatRequest, RequestMessage, last_text
@@ -114,7 +114,12 @@ def read_request(model: ChatModel, request: Request) -> ChatRequest:
     Raises:
         NotObserved: If the model is told of tools in a way that cannot be read.
     """
-    messages = tuple(map(_to_said, request.messages))
+    said: list[RequestMessage] = []
+    for message in request.messages:
+        kind = message.type.removesuffix("MessageChunk").lower()
+        role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind, kind)
+        said.append(RequestMessage(role=role, text=str(message.text), result=role == "tool", raw=message))
+    messages = tuple(said)
     choice = request.tool_choice
     params = dict(request.params)
     if request.schema is not None:
@@ -135,12 +140,6 @@ def read_request(model: ChatModel, request: Request) -> ChatRequest:
         params=params,
     )
     return asked if request.tools else _read_prompt(model, request, asked)
-
-
-def _to_said(message: BaseMessage) -> RequestMessage:
-    kind = message.type.removesuffix("MessageChunk").lower()
-    role = message.role if isinstance(message, ChatMessage) else _ROLES.get(kind, kind)
-    return RequestMessage(role=role, text=str(message.text), result=role == "tool", raw=message)
 
 
 def _read_prompt(model: ChatModel, request: Request, asked: ChatRequest) -> ChatRequest:
@@ -220,6 +219,7 @@ def _speak(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply)
         if number and reply.pace:
             yield Pause(reply.pace)
         yield part
+    # Usage comes last, as servers send it; if a reply breaks off, it does not come at all.
     if reply.usage_mode != "none":
         used = turn.usage
         yield Usage(
@@ -228,6 +228,7 @@ def _speak(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply)
             input_token_details={"cache_read": used.cached} if used.cached else None,
             output_token_details={"reasoning": used.reasoning} if used.reasoning else None,
         )
+    # An author who says nothing has finished; only what differs from that is said.
     if turn.finish not in ("stop", "tool_calls") or reply.finish or reply.model:
         yield Finish(reason=turn.finish, metadata={"model_name": reply.model} if reply.model else {})
 
@@ -240,20 +241,16 @@ def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[
         elif isinstance(piece, Thought):
             yield Reasoning(piece.text)
         elif model.tool_calling == "prompted":
-            text = _write_call(model, request, piece, cut_off=turn.finish == "length")
+            written = format_of(model) if request.schema is None else TOOL_FORMATS["json"]
+            text, args = "\n" + written.call(piece.name, piece.args, piece.id or ""), piece.json_args
+            if turn.finish == "length" and args in text:  # a limit of tokens cuts within the arguments: no closing tag
+                text = text[: text.index(args) + len(args)]
+            # In pieces that fit no tag, as tokens do: parsers have to put tags together.
             yield from (text[at : at + 8] for at in range(0, len(text), 8))
         else:
             yield ToolCall(name=piece.name, id=piece.id, index=calls)
             yield from (ToolCall(args=fragment, index=calls) for fragment in piece.fragments)
             calls += 1
-
-
-def _write_call(model: ChatModel, request: Request, call: Call, *, cut_off: bool) -> str:
-    """A call as the model writes it; if it is cut off, it ends with its arguments, as at a limit of tokens."""
-    written = format_of(model) if request.schema is None else TOOL_FORMATS["json"]
-    text = "\n" + written.call(call.name, call.args, call.id or "")
-    args = call.json_args
-    return text[: text.index(args) + len(args)] if cut_off and args in text else text
 
 
 # --- a class that says it ---

@@ -2,14 +2,14 @@
 
 import difflib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from langplug_check.factory import Target
 from langplug_check.findings import Found
-from langplug_check.isolation import Runner, open_runner
+from langplug_check.isolation import open_runner
 from langplug_check.job import make_job
 from langplug_check.process.pool import MEMORY_LIMIT
 from langplug_check.recipes import Recipe
@@ -75,16 +75,31 @@ def check(
     if not checks and not wants_standard:
         raise ValueError(f"no check is left: of {', '.join(only) or 'all'}, {', '.join(skip)} is skipped")
     began = time.monotonic()
+    found: list[Found] = []
     with ExitStack() as stack:
         runner = open_runner(target, recipe, isolated=isolated, memory_limit=memory_limit)
         stack.callback(runner.close)
-        # langchain-tests' cases run beside the checks: each waits a lot.
-        wait_for_standard = _start_standard(target, recipe, stack) if wants_standard else None
-        found = [Found(one, result) for one, result in _run_all(checks, runner, progress)]
-        identity = runner.identity
-        if wait_for_standard is not None:
-            cases = wait_for_standard(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
-            found += [excuse_mute_model(case, identity.error) for case in cases]
+        identity, cases, why_no_cases = runner.identity, None, why_not_here()
+        if wants_standard and not why_no_cases:
+            job, why = make_job(target, recipe)
+            if job is None:
+                why_no_cases = f"in another process it cannot be made: {why}"
+            else:
+                # They run beside the checks, for both spend most of their time waiting.
+                cases = stack.enter_context(StandardCases(job))
+        last: Result | None = None
+        for done, one in enumerate([*checks, None]):
+            if progress is not None:
+                progress(Step(done=done, total=len(checks), check=one, last=last))
+            if one is not None:
+                last = runner.run(one)
+                found.append(Found(one, last))
+        if cases is not None:
+            # A model that hung in checks will hang in them too: what has come by now is all that will.
+            standard = cases.wait(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
+            found += [excuse_mute_model(case, identity.error) for case in standard]
+        elif wants_standard:
+            found += report_not_run(str(why_no_cases))
     return Report(
         model=identity.name,
         reference=target if isinstance(target, str) else identity.name,
@@ -95,26 +110,6 @@ def check(
         found=found,
         seconds=time.monotonic() - began,
     )
-
-
-def _start_standard(target: Target | str, recipe: Recipe | None, stack: ExitStack) -> Callable[[float], list[Found]]:
-    """Start langchain-tests' own cases. What is returned waits for them, at most so many seconds."""
-    job, why = make_job(target, recipe)
-    reason = why_not_here() or (f"in another process it cannot be made: {why}" if job is None else None)
-    if job is None or reason is not None:
-        return lambda _: report_not_run(str(reason))
-    return stack.enter_context(StandardCases(job)).wait
-
-
-def _run_all(checks: Sequence[Check], runner: Runner, progress: Progress | None) -> Iterator[tuple[Check, Result]]:
-    last: Result | None = None
-    for done, one in enumerate(checks):
-        if progress is not None:
-            progress(Step(done=done, total=len(checks), check=one, last=last))
-        last = runner.run(one)
-        yield one, last
-    if progress is not None:
-        progress(Step(done=len(checks), total=len(checks), check=None, last=last))
 
 
 def select_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:

@@ -11,7 +11,8 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langplug_check.needs import Need
 from langplug_check.verdicts import Blame
@@ -138,6 +139,7 @@ def statement(
     """
 
     def register(run: Run) -> Run:
+        # By its module, so that nobody extends the contract by accident: a later version could not add that id.
         matched = _ID.fullmatch(check_id)
         is_contract = run.__module__.startswith(_CONTRACT)
         letters = set(GROUPS) - {OWN, STANDARD} if is_contract else {OWN}
@@ -174,15 +176,15 @@ def all_checks() -> Mapping[str, Check]:
     for module in pkgutil.iter_modules(groups.__path__):
         if not module.name.startswith("_"):  # what groups share has no check
             importlib.import_module(f"{groups.__name__}.{module.name}")
-    return {name: _registered[name] for name in sorted(_registered, key=_order)}
+    letters = list(GROUPS)
+
+    # Longer numbers come later, "X100" after "X99"; and "A06b" right after "A06".
+    def place(name: str) -> tuple[int, int, str]:
+        return letters.index(name[0]), len(name.rstrip(ascii_lowercase)), name
+
+    return {name: _registered[name] for name in sorted(_registered, key=place)}
 
 
 def own_modules() -> tuple[str, ...]:
     """The modules in which users have registered statements of their own."""
     return tuple(dict.fromkeys(check.run.__module__ for check in _registered.values() if not check.in_contract))
-
-
-def _order(check_id: str) -> tuple[int, int, str]:
-    """The order of the groups, then of the numbers: `"X100"` comes after `"X99"`, and `"A06b"` right after `"A06"`."""
-    letter, number, suffix = cast("re.Match[str]", _ID.fullmatch(check_id)).groups()
-    return list(GROUPS).index(letter), int(number), suffix

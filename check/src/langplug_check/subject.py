@@ -44,8 +44,11 @@ class Subject:
     """
 
     def __init__(self, target: Target, *, recipe: Recipe | None = None, probe: bool = True) -> None:
-        recipe = recipe or _recipe_of(target)
+        if recipe is None:
+            example = target if isinstance(target, type | BaseChatModel) else target()
+            recipe = recipe_for(example if isinstance(example, type) else type(example))
         self._target, self._recipe = target, recipe
+        # What was made already has all that it needs; a class may need a key, or the name of a model.
         fills = recipe.default_arguments() if recipe and isinstance(target, type) else {}
         self.driver: Driver = choose_driver(
             lambda arguments: Factory(target, {**fills, **arguments}), recipe, probe=probe
@@ -139,6 +142,7 @@ class Subject:
         if "text" in self.driver.offers:
             return SAID
         if self._answer is None:
+            # Asked twice: with an answer that varies, a defect could not be told from chance.
             said = [str(self.real().invoke(self.prompt).text) for _ in range(2)]
             if said[0] != said[1] or not said[0].strip():
                 raise NotObserved(f"what the model says is not the same each time, or empty: {said[0][:40]!r}, ...")
@@ -198,6 +202,7 @@ class Subject:
         return keys[0]
 
     def _start_run(self, model: Any, kwargs: dict[str, Any]) -> tuple[Event, list[str]]:
+        # A run starts, and its key is looked up, before the model is asked: so even one that would hang shows both.
         keeper, recorder = KeyKeeper(), Recorder()
         with global_cache(keeper), allow_beta():
             model.invoke("What is asked does not matter.", {"callbacks": [recorder]}, **kwargs)
@@ -260,6 +265,7 @@ class Subject:
     @property
     def paths(self) -> Sequence[PathName]:
         """The paths that lead to an answer: version 3 of the events has none for a model that does not stream."""
+        # langchain-core's `stream_events` raises NotImplementedError then, for version 3 is made of chunks alone.
         by_events = {"v3": "stream", "av3": "astream"}
         return tuple(path for path in PATHS if path not in by_events or by_events[path] in self.streams)
 
@@ -283,11 +289,13 @@ class Subject:
         """Close the models that were made since this was last called, if they can be closed."""
         made, self._made = self._made, []
         for model in made:
+            # Other classes have no method for it, and leave their clients to the collector.
             if isinstance(model, ChatModel):
                 with suppress(Exception):
                     model.close()
 
     def _keep(self, model: T) -> T:
+        # By identity: models compare by their fields, and a check may make two that are equal.
         if all(model is not one for one in self._made):
             self._made.append(model)
         return model
@@ -332,13 +340,6 @@ _DERIVED: Mapping[Need, Callable[[Subject], bool]] = {
     "structured": lambda subject: subject.calls_tools or subject.overrides("with_structured_output"),
 }
 """Needs that the class meets or not, however the model is made to say something."""
-
-
-def _recipe_of(target: Target) -> Recipe | None:
-    """The recipe that is known for the class of a target."""
-    if isinstance(target, type):
-        return recipe_for(target)
-    return recipe_for(type(target if isinstance(target, BaseChatModel) else target()))
 
 
 class _Pickler(pickle.Pickler):

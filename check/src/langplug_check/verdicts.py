@@ -33,7 +33,7 @@ class Failed(VerdictException):
     """
 
     def __init__(self, observed: str, expected: str = "", *, blame: Blame | None = None) -> None:
-        super().__init__(observed)
+        super().__init__(observed)  # its one argument, so that it can be pickled: the others are attributes
         self.observed = observed
         self.expected = expected
         self.blame: Blame | None = blame

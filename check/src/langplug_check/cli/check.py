@@ -117,7 +117,13 @@ def run(args: argparse.Namespace) -> int:
         except BrokenPipeError as error:
             abandon_stdout()
             raise ReaderGone from error
-    _write_files(args, report)
+    for form in _FORMS:
+        path: Path | None = getattr(args, form)
+        if path is not None:
+            try:
+                path.write_text(getattr(report, f"to_{form}")(), encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     return OK if report.ready else FAILED
 
 
@@ -185,17 +191,6 @@ def _check(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
         raise UsageError(error_text(error)) from error
     finally:
         progress.end()
-
-
-def _write_files(args: argparse.Namespace, report: "Report") -> None:
-    for form in _FORMS:
-        path: Path | None = getattr(args, form)
-        if path is not None:
-            text: str = getattr(report, f"to_{form}")()
-            try:
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def _list(args: argparse.Namespace) -> str:

@@ -66,7 +66,12 @@ class Forker:
                 ready: list[Any] = [key.fileobj for key, _ in selector.select()]
                 if self._woken in ready:
                     self._woken.recv(4096)
-                    self._report_ended()
+                    with suppress(ChildProcessError):  # there are no more
+                        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                            status = self._statuses.pop(ended[0])
+                            with suppress(BrokenPipeError):  # nobody waits for it
+                                os.write(status, SIZE.pack(os.waitstatus_to_exitcode(ended[1])))
+                            os.close(status)
                 if self._control in ready:
                     head, descriptors, _, _ = socket.recv_fds(self._control, SIZE.size, 4, socket.MSG_WAITALL)
                     if not head:
@@ -81,8 +86,11 @@ class Forker:
         # neither one of Python's nor of a library in C, which only the system knows.
         is_safe = threading.active_count() == 1 and len([*Path("/proc/self/task").iterdir()]) == 1
         pid = os.fork() if is_safe else -1
+        if pid >= 0:
+            # A process group of its own. Both sides make it, so that it is there before anybody can kill it.
+            with suppress(OSError):  # the other side was first, and the program may have ended since
+                os.setpgid(pid, pid)
         if pid == 0:
-            os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for number, stream in enumerate((stdin, stdout, stderr)):
@@ -101,15 +109,6 @@ class Forker:
             os.close(status)
         self._control.sendall(SIZE.pack(max(pid, 0)))
         return "parent"
-
-    def _report_ended(self) -> None:
-        with suppress(ChildProcessError):  # there are no more
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                pid, how = ended
-                status = self._statuses.pop(pid)
-                with suppress(BrokenPipeError):  # nobody waits for it
-                    os.write(status, SIZE.pack(os.waitstatus_to_exitcode(how)))
-                os.close(status)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ _servers: list[ForkServer] = []
 
 
 def launch(program: Program, *, stdin: int, stdout: int, stderr: int) -> Process:
-    """Start a program, in a session and process group of its own.
+    """Start a program, in a process group of its own, and without the caller's terminal.
 
     Args:
         program: The program.

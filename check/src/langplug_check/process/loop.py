@@ -33,7 +33,10 @@ def run_on_shared_loop(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("this runs on the loop that all checks share, and cannot wait for it")
     with _lock:
         # A model that blocks the loop keeps it. Every check after this one would fail for that: they get a new one.
-        if not _loops or not _is_responsive(_loops[-1]):
+        responds = threading.Event()
+        if _loops:
+            _loops[-1].call_soon_threadsafe(responds.set)
+        if not _loops or not responds.wait(STUCK_S):
             _loops.append(asyncio.new_event_loop())
             threading.Thread(target=_loops[-1].run_forever, name="loop of the checks", daemon=True).start()
         future = asyncio.run_coroutine_threadsafe(coroutine, _loops[-1])
@@ -42,9 +45,3 @@ def run_on_shared_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         future.cancel()
         raise
-
-
-def _is_responsive(loop: asyncio.AbstractEventLoop) -> bool:
-    ran = threading.Event()
-    loop.call_soon_threadsafe(ran.set)
-    return ran.wait(STUCK_S)

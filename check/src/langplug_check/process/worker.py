@@ -10,9 +10,13 @@ import os
 import pickle
 import sys
 import warnings
-from typing import Any, BinaryIO
+from typing import Any
 
+from langplug_check.job import identify
+from langplug_check.paths import error_text
 from langplug_check.process.offline import block_network
+from langplug_check.runner import run_check_uncaptured
+from langplug_check.statement import all_checks
 
 
 def main() -> None:
@@ -23,41 +27,32 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    job = pickle.load(inbox)  # noqa: S301 - from the process that started this one
-    sys.path[:] = job.path
-    with block_network():
-        _serve(job, inbox, outbox)
-    os._exit(0)  # threads that a model left behind must not keep this process alive
-
-
-def _serve(job: Any, inbox: BinaryIO, outbox: BinaryIO) -> None:
-    from langplug_check.job import identify
-    from langplug_check.paths import error_text
-    from langplug_check.runner import run_check_uncaptured
-    from langplug_check.statement import all_checks
 
     def send(value: object) -> None:
         outbox.write(pickle.dumps(value))
         outbox.flush()
 
+    job: Any = pickle.load(inbox)  # noqa: S301 - from the process that started this one
+    sys.path[:] = job.path
     warnings.simplefilter("always")
-    try:
-        for module in job.modules:
-            importlib.import_module(module)
-        checks = all_checks()
-        target = job.target()
-        send(None)  # whatever happens from now on happens as the model is asked, not as it is made
-        subject = job.subject(target)
-    except BaseException as error:  # noqa: BLE001 - the process that started this one reports it
-        send(error_text(error))
-        return
-    send(identify(subject))
-    while True:
+    with block_network():
         try:
-            check_id = pickle.load(inbox)  # noqa: S301 - see above
-        except EOFError:
-            return
-        send(run_check_uncaptured(checks[check_id], subject))
+            for module in job.modules:
+                importlib.import_module(module)
+            checks = all_checks()
+            target = job.target()
+            send(None)  # whatever happens from now on happens as the model is asked, not as it is made
+            subject = job.subject(target)
+        except BaseException as error:  # noqa: BLE001 - the process that started this one reports it
+            send(error_text(error))
+            os._exit(0)
+        send(identify(subject))
+        while True:
+            try:
+                check_id = pickle.load(inbox)  # noqa: S301 - see above
+            except EOFError:
+                os._exit(0)  # threads that a model left behind must not keep this process alive
+            send(run_check_uncaptured(checks[check_id], subject))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,20 @@ def render_text(report: Findings, *, width: int = 100, colour: bool = False, ver
     ran = f"{len(report.found)} checks {report.where}, {report.seconds:.1f} s"
     for line in (*([] if report.model == report.reference else [report.model]), versions, ran):
         lines += [paint(part, "dim") for part in textwrap.wrap(line, width)]
-    lines += ["", *_table(report, paint, width)]
+    lines.append("")
+    room = max(20, width - 34)  # what the sign, the letter and the counts leave for a title
+    for group, inside in report.groups():
+        sign, counts = mark(worst(inside)), Counter(map(mark, inside))
+        shown = "  ".join(paint(f"{one} {counts[one]}", one) for one in "✓✗!~?–" if counts[one])
+        title = textwrap.shorten(group.title, room, placeholder="…")
+        lines.append(f"{paint(sign, sign)} {group.letter}  {title:<{min(room, 46)}}  {shown}")
     if verbose:
-        lines += ["", *_passed(report, paint, width)]
+        lines.append("")
+        for found in report.with_verdict("pass"):
+            seen = f": {found.result.observed}" if found.result.observed else ""
+            line = _tame(f"{found.check.id:<5}{found.check.statement.rstrip('.')}{seen}")
+            first, *more = textwrap.wrap(line, width - 2, subsequent_indent=" " * 5)
+            lines += [f"{paint('✓', '✓')} {first}", *(f"  {part}" for part in more)]
     fixed_by: dict[str, str] = {}
     for found in [*report.failures, *report.with_verdict("advisory")]:
         first = fixed_by.setdefault(found.check.hint, found.check.id)
@@ -78,24 +89,6 @@ def mark(found: Found) -> str:
 def worst(found: Sequence[Found]) -> Found:
     """The one that decides about its group: the model's own failures come before those of others."""
     return min(found, key=lambda one: (WORST_FIRST.index(one.result.verdict), not one.result.counts_against))
-
-
-def _table(report: Findings, paint: Paint, width: int) -> Iterator[str]:
-    room = max(20, width - 34)
-    for group, found in report.groups():
-        sign, counts = mark(worst(found)), Counter(map(mark, found))
-        shown = "  ".join(paint(f"{one} {counts[one]}", one) for one in "✓✗!~?–" if counts[one])
-        title = textwrap.shorten(group.title, room, placeholder="…")
-        yield f"{paint(sign, sign)} {group.letter}  {title:<{min(room, 46)}}  {shown}"
-
-
-def _passed(report: Findings, paint: Paint, width: int) -> Iterator[str]:
-    for found in report.with_verdict("pass"):
-        seen = f": {found.result.observed}" if found.result.observed else ""
-        line = _tame(f"{found.check.id:<5}{found.check.statement.rstrip('.')}{seen}")
-        first, *rest = textwrap.wrap(line, width - 2, subsequent_indent=" " * 5)
-        yield f"{paint('✓', '✓')} {first}"
-        yield from (f"  {more}" for more in rest)
 
 
 def _failure(found: Found, paint: Paint, width: int, *, verbose: bool, fixed_by: str) -> Iterator[str]:
