@@ -30,7 +30,7 @@ ENDLESS = "What is the capital of France?"
 """At temperature 0 and without a repeat penalty the model finds no end to this."""
 LONG = 400
 """Tokens of an answer that takes seconds."""
-AT_ONCE_S = 1.0
+AT_ONCE_S = 3.0
 """What a busy machine may need to do next to nothing; whoever waits for a `LONG` answer waits longer."""
 
 
@@ -274,10 +274,9 @@ async def test_a_waiting_call_can_be_cancelled(lone: ChatGGUF) -> None:
     await asyncio.sleep(0.05)
     assert lone.engine._slots.waiting == 1
     waiting.cancel()
-    started = time.perf_counter()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert time.perf_counter() - started < AT_ONCE_S
+    assert not running.done()  # it did not wait for the slot
     assert lone.engine._slots.waiting == 0
     assert (await running).usage_metadata["output_tokens"] == 60  # type: ignore[index]
 
