@@ -1,12 +1,17 @@
 """What every test has: no tracing, a sample of the cases, reproducible properties, and a guard of the event loop."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from tests import sampling
+
+# A suite that was started in the background ignores Ctrl-C, and so would the programs that its tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tracing that a developer has switched on would send the tests' prompts away, and wait for an answer.
 for _variable in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):

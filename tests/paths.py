@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+import pytest
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import message_chunk_to_message
@@ -93,3 +94,10 @@ def beta_allowed() -> Iterator[None]:
 WHOLE: dict[str, Path] = {"invoke": by_invoke, "ainvoke": by_ainvoke}
 STREAMED: dict[str, Path] = {"stream": by_stream, "astream": by_astream, "v3": by_v3, "av3": by_av3}
 PATHS: dict[str, Path] = {**WHOLE, **STREAMED}
+
+_BY_NOW_THE_SAME = pytest.mark.thorough("an engine is slow, and what differs between paths is tested without one")
+ON_AN_ENGINE = [
+    pytest.param(path, id=name, marks=() if name in ("invoke", "astream") else _BY_NOW_THE_SAME)
+    for name, path in PATHS.items()
+]
+"""The paths for tests that wait for a real model to speak."""

@@ -17,6 +17,18 @@ COUNTS = st.none() | st.integers(0, 9)
 DETAILS = st.none() | st.dictionaries(st.sampled_from(["cache_read", "audio"]), st.integers(0, 9))
 
 
+def test_deltas_of_details_add_up_too() -> None:
+    """What a delta says of the details is added to what was said before; a total of them replaces it."""
+    read, thought = Usage(input_token_details={"cache_read": 2}), {"reasoning": 3}
+    deltas = [Usage(output_tokens=4, output_token_details={**thought}, delta=True)] * 2
+    usage = measure(read, *deltas)
+    assert usage is not None
+    assert ({"cache_read": 2}, {"reasoning": 6}) == (usage["input_token_details"], usage["output_token_details"])
+    usage = measure(read, *deltas, Usage(output_tokens=9, output_token_details={**thought}))
+    assert usage is not None
+    assert thought == usage["output_token_details"]
+
+
 def measure(*reports: Usage) -> UsageMetadata | None:
     meter = UsageMeter()
     for report in reports:

@@ -1,11 +1,13 @@
 """Group B of the contract: identity, tracing parameters, serialisation, cache key."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps
 from pydantic import SecretStr
 from tests.echo_models import ECHO_MODELS, MakeModel
 from tests.paths import Path
@@ -213,6 +215,12 @@ def test_g04_a_parameter_of_a_call_counts_as_a_field() -> None:
 
 
 # --- serialisation ---
+
+
+def test_b08_a_model_shows_what_it_was_given(make_model: MakeModel) -> None:
+    """The repr, which traces are shown, has the settings that differ from the defaults, and nothing else."""
+    model = make_model(suffix="!")
+    assert f"{type(model).__name__}(suffix='!')" == repr(model) == json.loads(dumps(model))["repr"]
 
 
 class ChatManyKeys(ChatModel):

@@ -64,6 +64,8 @@ def test_c15_a_parameter_without_use_is_reported(make_model: MakeModel, call: Pa
     """A standard parameter that the model has no use for does not fail a call, and its metadata say so."""
     notes = call(make_model(), "hi", max_tokens=3).message.response_metadata["adaptations"]
     assert ["max_tokens"] == [note["feature"] for note in notes]
+    twice = call(make_model(max_tokens=9), "hi", max_tokens=3).message.response_metadata["adaptations"]
+    assert notes == twice
     assert "adaptations" not in call(make_model(adaptations="silent"), "hi", max_tokens=3).message.response_metadata
     with pytest.raises(NotImplementedError, match="cannot do 'max_tokens' by itself"):
         call(make_model(adaptations="refuse"), "hi", max_tokens=3)

@@ -66,6 +66,14 @@ def test_d03_a_single_string_is_taken_as_a_list_of_one(make_model: MakeModel, ca
     assert "one two END" == call(make_model(), PROMPT, stop="END").text
 
 
+def test_d03_stop_strings_of_a_call_replace_those_of_the_constructor(make_model: MakeModel, call: Path) -> None:
+    """Stop strings of a call go before the constructor's, and an empty list means none."""
+    model = make_model(stop=["one"])
+    assert "one two" == call(model, PROMPT, stop=["two"]).text
+    assert PROMPT == call(model, PROMPT, stop=[]).text
+    assert "one" == call(model, PROMPT).text
+
+
 def test_d03_an_empty_stop_string_is_refused(make_model: MakeModel, call: Path) -> None:
     """A stop string without a character is an error, as it would end every text at once."""
     with pytest.raises(ValueError, match=r"stop holds ''"):

@@ -329,6 +329,28 @@ def test_i12_a_forced_call_is_asked_for_again(make: MakeCaller, path: Path, choi
     assert 2 == len([note for note in notes if note.startswith("asked again")])
 
 
+@pytest.mark.parametrize("name", list(NATIVE))
+def test_i12_each_attempt_begins_uncancelled(name: str, path: Path) -> None:
+    """That one attempt is over does not tell the next one that nobody waits for it any more."""
+    model, seen = caller(NATIVE[name], ["No."], ["No!"], ONE)
+    waited_for: list[bool] = []
+    model = model.model_copy(update={"seen": Noting(seen, waited_for)})
+    assert expected(ONE) == made(path(model.bind_tools([add], tool_choice="any"), "?").message)
+    assert [True] * 3 == waited_for
+
+
+class Noting(list[Request]):
+    """Keeps requests, and whether somebody waited for the answer as they came."""
+
+    def __init__(self, seen: list[Request], waited_for: list[bool]) -> None:
+        super().__init__(seen)
+        self.waited_for = waited_for
+
+    def append(self, request: Request) -> None:
+        self.waited_for.append(not request.cancelled)
+        super().append(request)
+
+
 def test_i12_a_native_model_is_shown_its_wrong_call() -> None:
     """Asked again, a native model gets its call and the problem as the call's result, as its wire wants it."""
     model, seen = caller(NATIVE["native, generator"], [call("add", a=1)], ONE)

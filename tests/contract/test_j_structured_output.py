@@ -469,6 +469,16 @@ def test_j05_events_know_nothing_of_ours() -> None:
     assert "langplug_" not in told
 
 
+@pytest.mark.parametrize("strict", [None, True, False])
+def test_j05_strict_reaches_the_model(strict: bool | None) -> None:
+    """A model that keeps to schemas is told whether to the letter, in our keyword and in OpenAI's form alike."""
+    model, seen = recorded(structured_output="native")
+    model.with_structured_output(Person, strict=strict).invoke("?")
+    form = {"name": "person", "schema": FUNCTION["parameters"], **({} if strict is None else {"strict": strict})}
+    model.invoke("?", response_format={"type": "json_schema", "json_schema": form})
+    assert [strict, strict] == [request.strict for request in seen]
+
+
 def test_j05_strict_reaches_the_tool() -> None:
     """With native tools, `strict` stands in the tool."""
     model, seen = recorded(tool_calling="native")
@@ -573,6 +583,22 @@ def test_j_a_model_that_may_call_answers_with_a_call_or_json() -> None:
             all("Unless you call a tool, answer with JSON" in one.messages[0].text for one in seen),
         ]
         assert all(one.schema is None for one in seen)
+
+
+@pytest.mark.parametrize("capable", [{}, {"structured_output": "native"}], ids=["prompted", "native schema"])
+def test_j_who_must_call_is_told_nothing_of_json(capable: Any) -> None:
+    """Where a call is forced, the schema of an answer that cannot come is not in the prompt."""
+    seen: list[Request] = []
+
+    @chat_model(**capable)
+    def model(request: Request) -> str:
+        seen.append(request)
+        return '{"name": "look", "arguments": {}}'
+
+    look = {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}}
+    bound = model().bind_tools([look], tool_choice="any", response_format=Person)
+    assert ["look"] == [one["name"] for one in bound.invoke("?").tool_calls]
+    assert "JSON schema" not in seen[0].messages[0].text
 
 
 def test_j_the_chain_is_a_runnable_like_others() -> None:

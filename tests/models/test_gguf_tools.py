@@ -13,7 +13,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from tests.paths import PATHS
+from tests.paths import ON_AN_ENGINE
 from tests.paths import Path as CallPath
 from typing_extensions import TypedDict
 
@@ -52,7 +52,7 @@ def paint(color: Literal["red", "green"], coats: Annotated[int, Field(ge=1, le=3
 # --- forced calls ---
 
 
-@pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
+@pytest.mark.parametrize("path", ON_AN_ENGINE)
 def test_a_forced_call_on_each_path(model: ChatGGUF, path: CallPath) -> None:
     """A forced call is a whole call of the tool on each path, and there is no text next to it."""
     answer = path(model.bind_tools([multiply], tool_choice="any"), "Multiply 12 by 5").message

@@ -15,7 +15,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from tests.models.endpoint_real.conftest import MakeModel
-from tests.paths import PATHS, chunks
+from tests.paths import ON_AN_ENGINE, chunks
 from tests.paths import Path as CallPath
 
 from langplug import UnmetDemandError
@@ -23,7 +23,7 @@ from langplug.models import ChatEndpoint
 
 QUESTION = "What is the capital of Japan?"
 
-each_path = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
+each_path = pytest.mark.parametrize("path", ON_AN_ENGINE)
 
 
 @tool

@@ -17,7 +17,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict
 from tests.models.endpoint_real.conftest import MakeModel
 from tests.models.endpoint_real.servers import Llama, llama, wait_until
-from tests.paths import PATHS, STREAMED, WHOLE, chunks
+from tests.paths import ON_AN_ENGINE, STREAMED, WHOLE, chunks
 from tests.paths import Path as CallPath
 
 from langplug import IncompleteAnswerError
@@ -31,7 +31,7 @@ WILD: dict[str, Any] = {"temperature": 2, "top_p": 1, "extra_body": {"min_p": 0,
 
 PIXEL = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
 
-each_path = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
+each_path = pytest.mark.parametrize("path", ON_AN_ENGINE)
 each_kind = pytest.mark.parametrize("kind", ["any", "llama.cpp"])
 
 

@@ -12,13 +12,13 @@ from langchain_core.tools import tool
 from pydantic import Field
 from tests.models.endpoint_real.conftest import MakeModel
 from tests.models.endpoint_real.servers import Llama
-from tests.paths import PATHS
+from tests.paths import ON_AN_ENGINE
 from tests.paths import Path as CallPath
 
 from langplug import TOOL_FORMATS, UnmetDemandError
 from langplug.models import ChatEndpoint
 
-each_path = pytest.mark.parametrize("path", PATHS.values(), ids=list(PATHS))
+each_path = pytest.mark.parametrize("path", ON_AN_ENGINE)
 
 
 class ChatWithoutTools(ChatEndpoint):
