@@ -72,8 +72,8 @@ lint: $(VENV)/.dev ## Check style and format
 .PHONY: type
 type: $(VENV)/.dev ## Check types with mypy and pyright
 	$(call say,types)
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/mypy --no-error-summary & $(BIN)/pyright --pythonpath $(BIN)/python || failed=1; \
+		wait $$! || failed=1; exit $${failed:-0}
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Measure what langplug costs, compared with langchain-core alone
