@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
 
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
@@ -44,6 +47,35 @@ class Cancellation:
         return self._is_set or self._event.wait(timeout)
 
 
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for each call, and freezing costs more than the rest
+class Run:
+    """The run of a call: what its caller has said of it in the configuration, and what LangChain calls it.
+
+    A gateway that wants a user, a tenant or a trace to be named finds them here::
+
+        model.invoke("Hello", {"metadata": {"user": "bo"}})     # request.run.metadata["user"] == "bo"
+
+    Attributes:
+        id: The run's id in callbacks and traces; None if there is no run, as in a `Request` made by hand.
+        name: The run's name: `run_name` of the configuration, else the model's class.
+        tags: The tags of the call, of the runs around it and of the model.
+        metadata: Their metadata; the call's own entries come first where two have one name.
+        configurable: The values under `configurable`, such as LangGraph's `thread_id`.
+        config: The configuration for runnables that are called within this run. What is called without one gets it,
+            too. Tracers see such runs as children of this one. Nobody else does: a model that passes on another one
+            streams each token once and counts its usage once.
+    """
+
+    id: UUID | None = None
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    configurable: Mapping[str, Any] = field(default_factory=dict)
+    config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)
+    context: contextvars.Context | None = field(default=None, repr=False, compare=False)
+    """Where the author's function runs, if it is not to run in its caller's context."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request for one answer.
@@ -60,6 +92,7 @@ class Request:
         keep_reasoning: Which of its earlier reasoning `openai_messages` and `prompt` show the model.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
+        run: The run of this call: its id, tags, metadata and configuration.
         cancellation: Set when nobody waits for the answer any more.
     """
 
@@ -73,6 +106,7 @@ class Request:
     keep_reasoning: KeepReasoning = "never"
     streaming: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
+    run: Run = field(default_factory=Run, repr=False, compare=False)
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
 
     @property

@@ -16,11 +16,12 @@ from langplug._model import class_checks, tokens
 from langplug._model.choices import Choices
 from langplug._model.fields import ModelFields
 from langplug._model.identity import digest, is_secret, stable_text, to_plain, type_name
-from langplug._model.langchain import FOR_A_PARSER, OPENED, parameters_in, with_signature
+from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
 from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
+from langplug._model.runs import run_of
 from langplug._model.structured import Method, structured_output
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
@@ -176,7 +177,8 @@ class ChatModel(ModelFields):
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        plan = Plan(self, messages, stop, kwargs, streaming=False)
+        run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
+        plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
             return ChatResult(generations=[ChatGeneration(message=one) for one in Choices(plan).messages()])
         return ChatResult(generations=[ChatGeneration(message=ModelRun(plan).message())])
@@ -185,7 +187,8 @@ class ChatModel(ModelFields):
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        plan = Plan(self, messages, stop, kwargs, streaming=False)
+        run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
+        plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
             return ChatResult(generations=[ChatGeneration(message=one) for one in await Choices(plan).amessages()])
         return ChatResult(generations=[ChatGeneration(message=await ModelRun(plan).amessage())])
@@ -194,7 +197,9 @@ class ChatModel(ModelFields):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
-        chunks = ModelRun(Plan(self, messages, stop, _without_restarts(kwargs, opened), streaming=True)).chunks()
+        run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
+        given = _without_restarts(kwargs, opened)
+        chunks = ModelRun(Plan(self, messages, stop, given, streaming=True, run=run)).chunks()
         if opened is not None:
             opened.append(chunks)
         return chunks
@@ -203,14 +208,17 @@ class ChatModel(ModelFields):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
-        chunks = ModelRun(Plan(self, messages, stop, _without_restarts(kwargs, opened), streaming=True)).achunks()
+        run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
+        given = _without_restarts(kwargs, opened)
+        chunks = ModelRun(Plan(self, messages, stop, given, streaming=True, run=run)).achunks()
         if opened is None:
             return chunks
         opened.append(detached := DetachedAsyncGenerator(chunks))
         return detached
 
     def __langplug_open__(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]) -> ModelRun:
-        return ModelRun(Plan(self, messages, stop, given, streaming=True))
+        run = run_of(self, given.pop(CALL), None)
+        return ModelRun(Plan(self, messages, stop, given, streaming=True, run=run))
 
     # --- tools and structured output ---
 

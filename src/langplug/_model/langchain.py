@@ -18,11 +18,19 @@ a short call and a chunk cost. It gives the same chunks, messages, ids and error
 import asyncio
 import inspect
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from contextvars import ContextVar
 from functools import cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
-from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackManager, CallbackManager, Callbacks
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    BaseCallbackHandler,
+    BaseCallbackManager,
+    CallbackManager,
+    Callbacks,
+)
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models._utils import _normalize_messages  # pyright: ignore[reportPrivateUsage]
@@ -32,6 +40,8 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langchain_core.tracers import context as tracers_context
+from langchain_core.tracers._streaming import _StreamingCallbackHandler  # pyright: ignore[reportPrivateUsage]
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
@@ -45,18 +55,21 @@ OPENED = "langplug_opened"
 RUNS = "langplug_runs"
 """The keyword under which `agenerate` learns the run of each prompt, and whether its answer is there."""
 
+CALL = "langplug_call"
+"""The keyword under which langchain-core's hooks learn the call's configuration, of which it hands them but a part."""
+
 FOR_A_PARSER = "langplug_for_a_parser"
 """The keyword by which `with_structured_output` says that it judges the answer itself, however bad it is."""
 
 TRACING_ONLY = frozenset(
-    {OPENED, RUNS, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"}
+    {OPENED, RUNS, CALL, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"}
 )
 """Keywords of a call that say how to run or trace it, and are no parameters of the model."""
 
 
 CORES_OWN = frozenset(
     {"messages", "prompts", "callbacks", "tags", "metadata", "run_name", "run_id", "run_manager", "async_api"}
-    | {OPENED, RUNS, "output_version"}
+    | {OPENED, RUNS, CALL, "output_version"}
 )
 """Keywords of a call of which langchain-core makes something of its own, or an error: they go by its way."""
 
@@ -93,6 +106,53 @@ def with_signature(method: F) -> F:
     return method
 
 
+# --- the call and its listeners ---
+
+
+class CallConfig(NamedTuple):
+    """The configuration of one call, and what the call's run is reported to.
+
+    Attributes:
+        config: All of the configuration, with that of the run around the call.
+        given: Whether the caller gave one.
+        run_id: The run's id, where the caller gave one or langplug has chosen it.
+        manager: What langchain-core reports the run to, or makes that of; None if nobody listens.
+    """
+
+    config: RunnableConfig
+    given: bool = False
+    run_id: uuid.UUID | None = None
+    manager: BaseRunManager | BaseCallbackManager | None = None
+
+    @classmethod
+    def of(cls, config: RunnableConfig | None) -> "CallConfig":
+        """That of a call with `config`, where it is made."""
+        ensured = ensure_config(config)
+        return cls(ensured, bool(config), ensured.get("run_id"))
+
+    def with_listeners(self, manager: type[CallbackManager] | type[AsyncCallbackManager]) -> "CallConfig":
+        """The call with all that listens to it and what runs within it, by which langchain-core then goes.
+
+        Where it streams, it does not tell a model whom it reports to.
+        """
+        run_id = self.run_id or uuid7()
+        configured = manager.configure(self.config.get("callbacks"))
+        config = self.config.copy()
+        config["callbacks"], config["run_id"] = configured, run_id
+        return CallConfig(config, self.given, run_id, configured)
+
+
+def passes_on_tokens(handler: BaseCallbackHandler) -> bool:
+    """Whether `handler` streams what models say, as `astream_events` and LangGraph's `stream_mode="messages"` do."""
+    return isinstance(handler, _StreamingCallbackHandler)
+
+
+def handler_variables() -> Iterator[ContextVar[Any]]:
+    """The context variables from which langchain-core adds handlers to every run."""
+    for variable, *_ in tracers_context._configure_hooks:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        yield variable
+
+
 # --- the fast path: may it be taken, and what it gives ---
 
 
@@ -108,12 +168,10 @@ class Streaming(Protocol):
         ...
 
 
-def fast_path_run_id(
-    model: BaseChatModel,
-    config: RunnableConfig | None,
-    manager: type[CallbackManager] | type[AsyncCallbackManager],
-) -> str | None:
-    """The id of this run's messages if no callback handler is attached to it, and the fast path may be taken.
+def on_fast_path(
+    model: BaseChatModel, call: CallConfig, manager: type[CallbackManager] | type[AsyncCallbackManager]
+) -> CallConfig | None:
+    """The call with the id of its run if no callback handler is attached to it, and the fast path may be taken.
 
     The decision is langchain-core's own: the call's configuration, also that of a run around it, the model's
     callbacks, `verbose` and `set_debug`, tracing by environment, and hooks such as `get_usage_metadata_callback`.
@@ -121,25 +179,38 @@ def fast_path_run_id(
     Raises:
         RuntimeError: As langchain-core does, if the environment asks for the tracer that it has no more.
     """
-    ensured = ensure_config(config)
-    callbacks = ensured.get("callbacks")
+    callbacks = call.config.get("callbacks")
     if _has_handlers(callbacks) or _has_handlers(model.callbacks):  # what else there is need not be looked up
         return None
     if manager.configure(callbacks, model.callbacks, model.verbose).handlers:
         return None
-    run_id = ensured.get("run_id")
-    return f"{LC_ID_PREFIX}-{uuid7() if run_id is None else run_id}"
+    return call if call.run_id is not None else call._replace(run_id=uuid7())
+
+
+def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> CallConfig:
+    """The call among the keywords of one of langchain-core's hooks, with the manager of its run."""
+    call: CallConfig | None = kwargs.get(CALL)
+    if call is None:  # of `generate`, which is given tags and metadata, and no configuration
+        call = CallConfig.of(None)
+        if manager is not None:
+            call.config["tags"], call.config["metadata"] = manager.tags, manager.metadata
+    return call if manager is None else call._replace(run_id=manager.run_id, manager=manager)
+
+
+def message_id(call: CallConfig) -> str:
+    """The id that langchain-core gives to the messages of a run."""
+    return f"{LC_ID_PREFIX}-{call.run_id}"
 
 
 def _has_handlers(callbacks: Callbacks) -> bool:
     return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
 
 
-def as_generated(result: ChatResult, run: str) -> AIMessage:
-    """The first answer of `result`, with the id that langchain-core gives it in `run` unless it has one."""
+def as_generated(result: ChatResult, call: CallConfig) -> AIMessage:
+    """The first answer of `result`, with the id that langchain-core gives it unless it has one."""
     message = cast("AIMessage", result.generations[0].message)
     if message.id is None:
-        message.id = f"{run}-0"
+        message.id = f"{message_id(call)}-0"
     return message
 
 
@@ -157,10 +228,12 @@ class PatchedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """As langchain-core's, and by the fast path without callback handlers."""
+        call = CallConfig.of(config)
         plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
-        if not plain or (run := fast_path_run_id(self, config, CallbackManager)) is None:
-            return super().invoke(input, config, stop=stop, **kwargs)
-        return as_generated(self._generate(self.__admitted(input), stop, **kwargs), run)
+        if not plain or (unheard := on_fast_path(self, call, CallbackManager)) is None:
+            return super().invoke(input, config, stop=stop, **{**kwargs, CALL: call})
+        asked: dict[str, Any] = {**kwargs, CALL: unheard}
+        return as_generated(self._generate(self.__admitted(input), stop, **asked), unheard)
 
     async def ainvoke(
         self,
@@ -171,10 +244,12 @@ class PatchedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """As langchain-core's, and by the fast path without callback handlers."""
+        call = CallConfig.of(config)
         plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
-        if not plain or (run := fast_path_run_id(self, config, AsyncCallbackManager)) is None:
-            return await super().ainvoke(input, config, stop=stop, **kwargs)
-        return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **kwargs), run)
+        if not plain or (unheard := on_fast_path(self, call, AsyncCallbackManager)) is None:
+            return await super().ainvoke(input, config, stop=stop, **{**kwargs, CALL: call})
+        asked: dict[str, Any] = {**kwargs, CALL: unheard}
+        return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **asked), unheard)
 
     # --- runs ---
 
@@ -210,11 +285,18 @@ class PatchedChatModel(BaseChatModel):
             raise
         return self.__add_llm_output(result)
 
+    def _generate_with_cache(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        kwargs[CALL] = _reported_to(run_manager, kwargs)
+        return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
     def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine by its wider name
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Coroutine[Any, Any, ChatResult]:
         runs: dict[Any, bool] = kwargs.pop(RUNS, {})
         runs[run_manager] = False  # already now: what is cancelled at once never starts to run
+        kwargs[CALL] = _reported_to(run_manager, kwargs)
         return self.__answer_of_run(runs, messages, stop, run_manager, **kwargs)
 
     async def __answer_of_run(
@@ -250,12 +332,15 @@ class PatchedChatModel(BaseChatModel):
         if not self._should_stream(async_api=False, **asked):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
             return
-        if self.__is_plain(TO_A_STREAM, kwargs) and (run := fast_path_run_id(self, config, CallbackManager)):
-            yield from self.__langplug_open__(self.__admitted(input), stop, kwargs).messages(run)
+        call = CallConfig.of(config)
+        if self.__is_plain(TO_A_STREAM, kwargs) and (unheard := on_fast_path(self, call, CallbackManager)):
+            opening = self.__langplug_open__(self.__admitted(input), stop, {**kwargs, CALL: unheard})
+            yield from opening.messages(message_id(unheard))
             return
         opened: list[Generator[Any, None, None]] = []
+        call = call.with_listeners(CallbackManager)
         try:
-            yield from super().stream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+            yield from super().stream(input, call.config, stop=stop, **{**kwargs, OPENED: opened, CALL: call})
         finally:
             for source in opened:
                 source.close()
@@ -273,9 +358,10 @@ class PatchedChatModel(BaseChatModel):
         if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (run := fast_path_run_id(self, config, AsyncCallbackManager)):
-            call = self.__langplug_open__(await self.__aadmitted(input), stop, kwargs)
-            messages = DetachedAsyncGenerator(call.amessages(run))
+        call = CallConfig.of(config)
+        if self.__is_plain(TO_A_STREAM_ASYNC, kwargs) and (unheard := on_fast_path(self, call, AsyncCallbackManager)):
+            opening = self.__langplug_open__(await self.__aadmitted(input), stop, {**kwargs, CALL: unheard})
+            messages = DetachedAsyncGenerator(opening.amessages(message_id(unheard)))
             try:
                 async for message in messages:
                     yield message
@@ -283,7 +369,8 @@ class PatchedChatModel(BaseChatModel):
                 await messages.aclose()
             return
         opened: list[DetachedAsyncGenerator[Any]] = []
-        generator = super().astream(input, config, stop=stop, **kwargs, **{OPENED: opened})
+        call = call.with_listeners(AsyncCallbackManager)
+        generator = super().astream(input, call.config, stop=stop, **{**kwargs, OPENED: opened, CALL: call})
         chunks = DetachedAsyncGenerator(cast("AsyncGenerator[AIMessageChunk, None]", generator))
         try:
             async for chunk in chunks:
@@ -294,6 +381,20 @@ class PatchedChatModel(BaseChatModel):
             finally:
                 for source in opened:
                     await source.aclose()
+
+    if not TYPE_CHECKING:  # type checkers keep langchain-core's overloads
+
+        def stream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+            """As langchain-core's, and the run knows its configuration."""
+            if kwargs.get("version") == "v3":  # the others come by `stream`
+                kwargs[CALL] = CallConfig.of(config)
+            return super().stream_events(input, config, **kwargs)
+
+        def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+            """As `stream_events`, for an event loop."""
+            if kwargs.get("version") == "v3":
+                kwargs[CALL] = CallConfig.of(config)
+            return super().astream_events(input, config, **kwargs)
 
     # --- the fast path; mangled names, since authors call attributes of theirs as they like ---
 

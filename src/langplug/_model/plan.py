@@ -16,7 +16,7 @@ from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
-from langplug._request import Cancellation, Request
+from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
 from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox_of
@@ -59,6 +59,7 @@ class Plan:
         given: dict[str, Any],
         *,
         streaming: bool,
+        run: Run,
     ) -> None:
         overrides, ignored, tooling = sort_call_arguments(type(model), parameters_in(given)) if given else ({}, [], {})
         self.model = model = _with_overrides(model, overrides) if overrides else model
@@ -78,6 +79,7 @@ class Plan:
             streaming=streaming,
             params={name: getattr(model, name) for name in overrides} if overrides else {},
             keep_reasoning=model.keep_reasoning,
+            run=run,
         )
         helped = [*(note["feature"] for note in self.adaptations), *(["stop"] if request.stop else [])]
         if helped and model.adaptations == "refuse":

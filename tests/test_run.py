@@ -1,0 +1,129 @@
+"""`request.run`: what the caller says of a call reaches the author's function, whichever way the call is made."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from pydantic import PrivateAttr
+from tests.paths import PATHS
+
+from langplug import ChatModel, Request, chat_model
+from langplug._request import Run
+
+CONFIG: RunnableConfig = {
+    "run_name": "greeting",
+    "tags": ["call"],
+    "metadata": {"user": "bo", "tenant": 7},
+    "configurable": {"thread_id": "t1"},
+}
+
+
+class Told(ChatModel):
+    """Keeps what its last call was told of its run."""
+
+    _runs: list[Run] = PrivateAttr(default_factory=list)
+
+    def respond(self, request: Request) -> Iterator[str]:
+        self._runs.append(request.run)
+        yield "hi"
+
+
+class Listener(BaseCallbackHandler):
+    """Notes the ids of the runs of models."""
+
+    def __init__(self) -> None:
+        self.ids: list[UUID] = []
+
+    def on_chat_model_start(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        self.ids.append(run_id)
+
+
+def test_defaults_without_a_call() -> None:
+    """A `Request` made by hand has a run that says nothing."""
+    run = Request(messages=(HumanMessage("x"),)).run
+    assert (run.id, run.name, run.tags, run.metadata, run.configurable) == (None, "", (), {}, {})
+
+
+@pytest.mark.parametrize("heard", [False, True], ids=["unheard", "heard"])
+@pytest.mark.parametrize("path", PATHS)
+def test_the_caller_s_configuration_arrives(path: str, heard: bool) -> None:
+    """Name, tags, metadata and configurable values arrive on every path, listened to or not."""
+    model = Told(tags=["model"], metadata={"team": "red"})
+    listener = Listener()
+    config = {**CONFIG, "callbacks": [listener]} if heard else dict(CONFIG)
+    PATHS[path](model.with_config(config), "x")
+    run = model._runs[-1]
+    assert run.name == "greeting"
+    assert set(run.tags) == {"call", "model"}
+    assert {name: run.metadata.get(name) for name in ("user", "tenant", "team")} == {
+        "user": "bo",
+        "tenant": 7,
+        "team": "red",
+    }
+    assert run.configurable["thread_id"] == "t1"
+    assert isinstance(run.id, UUID)
+    if heard:
+        assert listener.ids == [run.id]
+
+
+def test_metadata_is_the_same_whether_anybody_listens() -> None:
+    """An author sees the same metadata and tags with and without a callback handler."""
+    model = Told()
+    model.invoke("x", CONFIG)
+    model.invoke("x", {**CONFIG, "callbacks": [Listener()]})
+    unheard, heard = model._runs[-2:]
+    assert dict(unheard.metadata) == dict(heard.metadata)
+    assert unheard.tags == heard.tags
+
+
+def test_the_id_is_the_one_that_the_caller_gave() -> None:
+    """A `run_id` of the configuration is the run's id, and part of the message's."""
+    model = Told()
+    for config in ({}, {"callbacks": [Listener()]}):
+        given = uuid4()
+        message = model.invoke("x", {"run_id": given, **config})
+        assert model._runs[-1].id == given
+        assert str(given) in str(message.id)
+
+
+def test_the_configuration_of_a_chain_arrives() -> None:
+    """What is said of a chain is said of the models in it."""
+    model = Told()
+    chain: Runnable[str, Any] = RunnableLambda(str.upper) | model
+    chain.invoke("x", CONFIG)
+    assert model._runs[-1].metadata["user"] == "bo"
+    assert model._runs[-1].configurable["thread_id"] == "t1"
+    RunnableLambda(model.invoke).invoke("x", CONFIG)
+    assert model._runs[-1].metadata["user"] == "bo"
+
+
+@pytest.mark.parametrize("call", ["batch", "abatch", "generate"])
+def test_each_call_of_many_has_its_own_run(call: str) -> None:
+    """Calls that are made together have a run each."""
+    model = Told()
+    before = len(model._runs)
+    configs: list[RunnableConfig] = [{"metadata": {"user": name}} for name in ("a", "b")]
+    calls: dict[str, Callable[[], Any]] = {
+        "batch": lambda: model.batch(["x", "y"], configs),
+        "abatch": lambda: asyncio.run(model.abatch(["x", "y"], configs)),
+        "generate": lambda: [model.generate([[HumanMessage("x")]], metadata=config["metadata"]) for config in configs],
+    }
+    calls[call]()
+    runs = model._runs[before:]
+    assert {run.metadata["user"] for run in runs} == {"a", "b"}
+    assert len({run.id for run in runs}) == 2
+
+
+def test_a_function_reads_its_run() -> None:
+    """`@chat_model` functions find it in their request."""
+
+    @chat_model
+    def greet(request: Request) -> str:
+        return f"hello {request.run.metadata['user']}"
+
+    assert greet().invoke("x", {"metadata": {"user": "bo"}}).text == "hello bo"
