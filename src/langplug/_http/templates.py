@@ -91,31 +91,38 @@ def names_in(template: Any) -> set[str]:
     return {name for name, _ in found} | {f"{name}.{below}" for name, below in found if below}
 
 
-def check_template(template: Any, place: str, known: KnownNames) -> None:
+def check_template(template: Any, place: str, known: KnownNames, *, in_braces: bool = False) -> None:
     """Check a template before it is used.
+
+    Args:
+        template: The template.
+        place: Where it stands, for errors.
+        known: What its expressions may look up.
+        in_braces: Whether names are written `{name}` there, and not `$name`.
 
     Raises:
         ValueError: If an expression cannot be read, or looks up an unknown name. The error says where.
     """
+    before, after = ("{{", "}}") if in_braces else ("$", "")
     for where, expression in expressions_in(template, place):
         try:
             compile_expression(expression)
         except ExpressionError as error:
             raise ValueError(f"{where}: {error}") from None
         for name, below in sorted(roots(expression)):
-            _check_name(name, known, where, "")
+            _check_name(name, known, where, f"{before}{{}}{after}")
             if known[name]:
-                _check_name(below, known[name], where, f"{name}.")
+                _check_name(below, known[name], where, f"{before}{name}.{{}}{after}")
 
 
-def _check_name(name: str, known: Collection[str], where: str, lead: str) -> None:
+def _check_name(name: str, known: Collection[str], where: str, form: str) -> None:
     if name in known:
         return
     if name == "api_key":  # a body is shown in traces of gateways, and repeated in errors
         raise ValueError(f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'.")
-    hint = did_you_mean(name, known, form=f"${lead}{{}}")
-    names = ", ".join(f"${lead}{one}" for one in sorted(known))
-    wrong = f"there is no ${lead}{name}" if name else f"${lead[:-1]} is not a value by itself"
+    hint = did_you_mean(name, known, form=form)
+    names = ", ".join(form.format(one) for one in sorted(known))
+    wrong = f"there is no {form.format(name)}" if name else f"{form.format('').replace('.', '')} is not a value itself"
     raise ValueError(f"{where}: {wrong}.{hint} There are: {names}.")
 
 
@@ -123,7 +130,7 @@ def _check_name(name: str, known: Collection[str], where: str, lead: str) -> Non
 
 
 def placeholders(text: str, place: str) -> list[str]:
-    """The names in braces.
+    """The names in braces, plain or dotted.
 
     Raises:
         ValueError: If the braces do not pair, or hold more than a name.
@@ -135,8 +142,10 @@ def placeholders(text: str, place: str) -> list[str]:
             f"{place} is {text!r}: {error}. Write {{{{ and }}}} for braces that stand for themselves."
         ) from None
     for _, name, spec, conversion in fields:
-        if not str(name).isidentifier() or spec or conversion:
-            raise ValueError(f"{place} is {text!r}; expected a plain name in its braces, such as {{model}}.")
+        if not all(map(str.isidentifier, str(name).split("."))) or spec or conversion:
+            raise ValueError(
+                f"{place} is {text!r}; expected a name in its braces, such as {{model}} or {{metadata.user}}."
+            )
     return [str(name) for _, name, _, _ in fields]
 
 
@@ -146,7 +155,7 @@ def interpolate(text: str, facts: Mapping[str, Any], quote: Callable[[str], str]
     for literal, name, _, _ in Formatter().parse(text):
         pieces.append(literal)
         if name is not None:
-            value = facts[name]
+            value = compile_expression(name)(facts) if "." in name else facts[name]
             if value is None:
                 return None
             pieces.append(quote(str(value).lower() if isinstance(value, bool) else str(value)))

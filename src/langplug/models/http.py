@@ -307,6 +307,11 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             "schema": lambda: request.schema,
             "json_mode": lambda: request.schema == ANY_JSON or None,
             "streaming": lambda: self._streams(request),
+            "run_id": lambda: None if request.run.id is None else str(request.run.id),
+            "run_name": lambda: request.run.name or None,
+            "tags": lambda: list(request.run.tags) or None,
+            "metadata": lambda: request.run.metadata,
+            "configurable": lambda: request.run.configurable,
         }
 
     def _own_facts(self) -> dict[str, Callable[[], Any]]:
@@ -327,5 +332,5 @@ def _check_placeholders(text: str, place: str, known: KnownNames) -> set[str]:
     """The names in the braces of a text, checked."""
     names = set(placeholders(text, place))
     for name in names:
-        check_template(f"${name}", place, known)
+        check_template(f"${name}", place, known, in_braces=True)
     return names

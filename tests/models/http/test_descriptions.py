@@ -7,9 +7,11 @@ import pickle
 import re
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import SecretStr
@@ -85,6 +87,40 @@ def test_url_query_headers_and_method_are_described(server: CannedServer, descri
     assert server.last.headers["x-plain"] == "yes"
     assert "x-seed" not in server.last.headers
     assert server.last.body == b""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_template_knows_the_run(path: str, server: CannedServer, described: Make) -> None:
+    """Whom a call is for, and which run it belongs to, may stand in each part of a request."""
+    server.answer = said({"t": "Hi"})
+    model = described(
+        url="/tenants/{metadata.tenant}/{params.region}",
+        query={"thread": "$configurable.thread_id", "user": "$metadata.user"},
+        headers={"X-User": "{metadata.user}", "X-Run": "{run_id}", "X-Team": "{metadata.team}"},
+        body={"labels": "$tags", "name": "$run_name", "all": "$metadata.{who: user, team: team}"},
+        params={"region": "eu"},
+    )
+    config = {
+        "run_name": "greet",
+        "tags": ["a", "b"],
+        "metadata": {"user": "bo", "tenant": "x/y"},
+        "configurable": {"thread_id": "t1"},
+    }
+    PATHS[path](model.with_config(config), "Hello")
+    assert server.last.path == "/tenants/x%2Fy/eu?thread=t1&user=bo"
+    assert server.last.headers["x-user"] == "bo"
+    assert UUID(server.last.headers["x-run"])
+    assert "x-team" not in server.last.headers
+    body = json.loads(server.last.body)
+    assert (body["labels"], body["name"], body["all"]["who"]) == (["a", "b"], "greet", "bo")
+
+
+def test_a_url_that_needs_what_the_call_does_not_say_is_an_error(server: CannedServer, described: Make) -> None:
+    """A name without a value leads to no other address."""
+    model = described(url="/tenants/{metadata.tenant}")
+    with pytest.raises(ModelInvalidRequestError, match=r"tenants/\{metadata.tenant\}"):
+        model.invoke("Hello")
+    assert not server.received
 
 
 def test_a_body_may_be_a_form_or_text(server: CannedServer, described: Make) -> None:
@@ -205,10 +241,10 @@ def test_other_content_is_read_as_blocks(server: CannedServer, described: Make) 
         ({"text": "a", "body": {"m": "$antropic.messages"}}, "Did you mean $anthropic?"),
         ({"text": "a", "body": "$api_key"}, "the key is never part of a template"),
         ({"text": "a", "query": {"k": "$nothing"}}, "query.k: there is no $nothing."),
-        ({"text": "a", "url": "/{modle}"}, "url: there is no $modle. Did you mean $model?"),
+        ({"text": "a", "url": "/{modle}"}, "url: there is no {modle}. Did you mean {model}?"),
         ({"text": "a", "url": "/{model"}, "url is '/{model'"),
         ({"text": "a", "url": "/{api_key}"}, "the key is never part of a template"),
-        ({"text": "a", "headers": {"X-M": "{modle}"}}, "headers.X-M: there is no $modle."),
+        ({"text": "a", "headers": {"X-M": "{modle}"}}, "headers.X-M: there is no {modle}."),
         ({"text": "a", "whole": {"body": "$x"}}, "whole.body: there is no $x."),
         ({"text": "a", "whole": {"txt": "x"}}, "'txt' cannot differ there. What can: url, method"),
         ({"text": "a", "whole": {"text": "x."}}, "(in answers that are whole)"),
