@@ -3,8 +3,17 @@
 from collections.abc import Callable
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    get_buffer_string,
+)
+from langchain_core.tools import tool
 from tests.echo_models import MakeModel
+
+from langplug import Request, chat_model
 
 TEXT = "Three wise monkeys sat on a branch, and said nothing at all."
 
@@ -45,3 +54,56 @@ def test_n01_langchains_own_counter_counts(make_model: MakeModel) -> None:
     """`custom_get_token_ids`, which every LangChain model has, is used too."""
     model = make_model(custom_get_token_ids=lambda text: list(range(len(text))))
     assert (len(TEXT), list(range(len(TEXT)))) == (model.get_num_tokens(TEXT), model.get_token_ids(TEXT))
+
+
+@tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return city
+
+
+@pytest.mark.parametrize("tool_calling", ["prompted", "native", "off"])
+def test_n01_tools_add_to_the_count(make_model: MakeModel, tool_calling: str) -> None:
+    """Tools are counted with what is sent of them; without a warning, and never fewer tokens for more tools."""
+    model = make_model(tool_calling=tool_calling)
+    messages: list[BaseMessage] = [HumanMessage(TEXT)]
+    without, with_one = (model.get_num_tokens_from_messages(messages, tools=tools) for tools in ([], [weather]))
+    assert without == model.get_num_tokens_from_messages(messages)
+    assert without <= with_one
+    if tool_calling != "off":
+        assert with_one - without >= model.get_num_tokens("weather The weather in a city. city")
+
+
+def test_n01_a_prompted_model_counts_the_very_text_that_it_is_given() -> None:
+    """The count with tools is that of the messages that `respond` gets."""
+    seen: list[Request] = []
+
+    @chat_model
+    def model(request: Request) -> str:
+        seen.append(request)
+        return "hi"
+
+    counted = model(token_counter=len)
+    counted.bind_tools([weather]).invoke(TEXT)
+    assert counted.get_num_tokens_from_messages([HumanMessage(TEXT)], tools=[weather]) == len(
+        "".join(get_buffer_string([message]) for message in seen[0].messages)
+    )
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}])],
+        [AIMessage("a"), AIMessage("b")],
+        [ToolMessage("r", tool_call_id="1")],
+        [HumanMessage([{"type": "image", "url": "http://localhost/a.png"}])],
+        [HumanMessage([{"type": "unheard_of", "x": 1}])],
+    ],
+)
+def test_n01_every_history_has_a_count(make_model: MakeModel, history: list[BaseMessage]) -> None:
+    """No history is refused, as a part of it may be counted to find out what to leave out; a longer one has more."""
+    model = make_model()
+    assert model.get_num_tokens_from_messages(history) < model.get_num_tokens_from_messages(
+        [*history, HumanMessage(TEXT)]
+    )

@@ -18,7 +18,16 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
-from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    trim_messages,
+)
 
 from langplug.models.gguf.engine import Engine, usable_threads
 from langplug.models.gguf.model import BadWeightsError, ChatGGUF, WeightsNotFoundError
@@ -542,3 +551,54 @@ def test_counting_tokens(model: ChatGGUF) -> None:
     usage = model.invoke(messages).usage_metadata
     assert usage is not None
     assert usage["input_tokens"] == model.get_num_tokens_from_messages(messages)
+
+
+def test_tools_are_counted_as_they_are_sent(model: ChatGGUF) -> None:
+    """With tools, the count is that of the prompt that a call with these tools makes, to the token."""
+    schema = {"name": "weather", "description": "The weather.", "parameters": {"type": "object", "properties": {}}}
+    usage = model.bind_tools([schema]).invoke(QUESTION).usage_metadata
+    assert usage is not None
+    assert usage["input_tokens"] == model.get_num_tokens_from_messages([HumanMessage(QUESTION)], tools=[schema])
+
+
+CALLS: list[ToolCall] = [{"name": "f", "args": {"a": 1}, "id": "1", "type": "tool_call"}]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [HumanMessage("hi"), AIMessage("", tool_calls=CALLS)],
+        [AIMessage("a"), AIMessage("b")],
+        [HumanMessage("hi"), AIMessage("", tool_calls=CALLS), ToolMessage("result", tool_call_id="1")],
+        [ToolMessage("result", tool_call_id="1")],
+        [SystemMessage("Be brief.")],
+        [AIMessage("")],
+        [HumanMessage([{"type": "image", "url": "http://localhost/a.png"}])],
+    ],
+    ids=lambda history: "+".join(message.type for message in history),
+)
+def test_every_history_can_be_counted(model: ChatGGUF, history: list[BaseMessage]) -> None:
+    """Counting never raises, and a message more is never fewer tokens."""
+    count = model.get_num_tokens_from_messages(history)
+    assert 0 < count < model.get_num_tokens_from_messages([*history, HumanMessage(QUESTION)])
+
+
+def test_nothing_has_no_tokens(model: ChatGGUF) -> None:
+    """An empty history, which `trim_messages` may come to, counts nothing."""
+    assert 0 == model.get_num_tokens_from_messages([])
+
+
+def test_a_long_history_of_tools_can_be_trimmed(model: ChatGGUF) -> None:
+    """`trim_messages(token_counter=model)` cuts a history with calls and results to what fits."""
+    turns: list[BaseMessage] = []
+    for number in range(6):
+        call: ToolCall = {"name": "f", "args": {"n": number}, "id": str(number), "type": "tool_call"}
+        turns += [
+            HumanMessage(f"Question {number}"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("r " * 40, tool_call_id=str(number)),
+            AIMessage("Done."),
+        ]
+    trimmed = trim_messages(turns, token_counter=model, max_tokens=200, strategy="last", start_on="human")
+    assert isinstance(trimmed[0], HumanMessage)
+    assert model.get_num_tokens_from_messages(trimmed) <= 200

@@ -288,6 +288,14 @@ class ChatModel(ModelFields):
         """How many tokens `text` has: by `token_counter`, else by `get_token_ids`."""
         return self.token_counter(text) if self.token_counter else len(self.get_token_ids(text))
 
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """How many tokens the messages make as a prompt, with all that langplug adds to it for `tools`.
+
+        By `get_num_tokens`, message by message. It never raises for what a history may hold, such as one that ends in
+        a call of a tool: `trim_messages(token_counter=model)` counts histories of every form.
+        """
+        return tokens.estimate_prompt(tokens.request_to_count(self, messages, tools), self.get_num_tokens)
+
     # --- resources, copies and pickles ---
 
     def close(self) -> None:

@@ -7,13 +7,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import ModelProfile
 from langchain_core.messages import BaseMessage
 from pydantic import Field, field_validator
 
 from langplug import ChatModel, Part, Request, resource
-from langplug._messages.openai import to_openai_messages
 from langplug._model.sampling import Penalty, Probability, SamplingFields, Temperature
+from langplug._model.tokens import request_to_count
 from langplug.models.gguf import weights
 from langplug.models.gguf.engine import Engine, Settings, locate, request_tokens
 from langplug.models.gguf.grammar import grammar_of
@@ -182,7 +183,18 @@ class ChatGGUF(SamplingFields, ChatModel):
         return self.custom_get_token_ids(text) if self.custom_get_token_ids else self.engine.token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """How many tokens the messages make as a prompt, by the model's own template and tokenizer."""
-        if tools or self.token_counter or self.custom_get_token_ids:
+        """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
+
+        A history that ends with an answer is counted with the frame of the user's message that must follow. One that
+        the template refuses (results without calls, in some) is counted message by message, without the template.
+        """
+        if self.token_counter or self.custom_get_token_ids or not messages:
             return super().get_num_tokens_from_messages(messages, tools)
-        return self.engine.count_tokens(to_openai_messages(messages))
+        try:
+            turns = request_to_count(self, messages, tools).openai_messages()
+            if turns[-1]["role"] == "assistant":
+                # llama.cpp would take it for the beginning of its own answer, which must be one, and without calls.
+                turns.append({"role": "user", "content": ""})
+            return self.engine.count_tokens(turns)
+        except (ValueError, ModelInvalidRequestError):
+            return super().get_num_tokens_from_messages(messages, tools)
