@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
 
-from langplug._tools.schema import call_schema, checker_of, json_schema_of, parse_json, problem_with
+from langplug._tools.json_schema_check import problem_with
+from langplug._tools.schema import call_schema, checker_of, json_schema_of, parse_json
 
 
 class Item(BaseModel):
@@ -212,7 +213,7 @@ def test_what_does_not_fit_is_named(value: Any, schema: Any, problem: str | None
         (ItemV1, {"name": "a"}, None),
         (ItemV1, {}, "field required"),
         (ItemDict, {"name": "a"}, None),
-        (ItemDict, {}, "$ lacks 'name'"),
+        (ItemDict, {}, "$.name: Field required"),
         ({"name": "item", "description": "?", "parameters": PLAIN}, {}, "$ lacks 'name'"),
     ],
 )

@@ -19,7 +19,7 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
-from langplug._tools.toolbox import Toolbox, refuse_tools, toolbox_of
+from langplug._tools.toolbox import Toolbox, ToolDict, refuse_tools, toolbox_of
 
 CALL_IN_JSON = "Call a tool by writing JSON with its name and its arguments. The tools are:\n{tools}"
 """For calls made of a schema: no example of one, since small models copy its arguments."""
@@ -47,7 +47,7 @@ class Plan:
 
     # What a call without tools and without a schema asks for, as most calls do.
     _box = _NO_TOOLS
-    _callable: tuple[dict[str, Any], ...] = ()
+    _callable: tuple[ToolDict, ...] = ()
     _schema: Any = None
     _prompts_tools = _constrains_calls = _prompts_schema = False
 
@@ -90,7 +90,7 @@ class Plan:
         # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
         self.request = self._write_tools(request) if model.tool_calling == "prompted" else request
         if tooling:
-            self._apply_tooling(tooling, for_a_parser=bool(given.get(FOR_A_PARSER)))
+            self._apply_tooling(tooling, messages, for_a_parser=bool(given.get(FOR_A_PARSER)))
 
     # --- what the call asks for ---
 
@@ -151,7 +151,7 @@ class Plan:
         policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
         return replace(request, messages=messages, keep_reasoning=policy)
 
-    def _apply_tooling(self, tooling: Mapping[str, Any], *, for_a_parser: bool) -> None:
+    def _apply_tooling(self, tooling: Mapping[str, Any], history: Sequence[BaseMessage], *, for_a_parser: bool) -> None:
         """Give the request what the model is to read itself, and say what the answer must hold."""
         box, model, request = self._box, self.model, self.request
         if model.tool_calling != "prompted":
@@ -173,10 +173,10 @@ class Plan:
             request = replace(request, schema=schema, strict=strict if isinstance(strict, bool) else None)
         self.request = request
         if box.forced:
-            self.requirement = CallRequirement(box, "give" if for_a_parser else "raise")
+            self.requirement = CallRequirement(box, for_a_parser=for_a_parser, history=history)
         elif self._schema is not None and (self._prompts_schema or not request.streaming or for_a_parser):
             # What the model keeps to by itself is not held back from those who read it as it comes.
-            self.requirement = SchemaRequirement(checker_of(self._schema), "give")
+            self.requirement = SchemaRequirement(checker_of(self._schema))
 
     # --- what becomes of the answer ---
 

@@ -1,16 +1,21 @@
 """What an answer must hold, and what to say to a model whose answer does not."""
 
 import json
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langplug._answer.parser import Piece
 from langplug._answer.tool_calls import WholeCall
 from langplug._errors import UnmetDemandError
 from langplug._parts import Reasoning
-from langplug._tools.schema import Problem, parse_json, problem_with
-from langplug._tools.toolbox import Toolbox, name_of
+from langplug._tools.json_schema_check import Problem
+from langplug._tools.references import as_schema
+from langplug._tools.schema import parse_json
+from langplug._tools.toolbox import Tool, Toolbox, name_of
 
 MOST_ATTEMPTS = 3
 """How often a model is asked before its answer is given up."""
@@ -22,11 +27,6 @@ class Requirement(Protocol):
     @property
     def feature(self) -> str:
         """What it is about, for the list of adaptations."""
-        ...
-
-    @property
-    def when_unmet(self) -> Literal["raise", "give"]:
-        """What becomes of an answer that does not meet it even when asked again."""
         ...
 
     def check(self, pieces: Sequence[Piece]) -> "Checked":
@@ -41,38 +41,99 @@ class Checked:
     Attributes:
         pieces: The answer, cleaned of what does not belong into it.
         problem: What is wrong with it, as said to the model when it is asked again; None: nothing.
+        is_bearable: Whether it is given all the same, rather than an error, if it is no better when asked again.
+        note: What was done to it, for the list of adaptations; empty: nothing.
     """
 
     pieces: list[Piece]
     problem: Problem = None
+    is_bearable: bool = False
+    note: str = ""
 
 
 class CallRequirement:
-    """The answer must hold a call, of one of the tools that the choice leaves open."""
+    """The answer must hold a call, of one of the tools that the choice leaves open.
+
+    Args:
+        box: The tools.
+        for_a_parser: Whether who gets the answer judges it by itself.
+        history: The conversation. It shows how often a call that does not fit was given to somebody who sent it back.
+    """
 
     feature = "tool_choice"
 
-    def __init__(self, box: Toolbox, when_unmet: Literal["raise", "give"]) -> None:
-        self.when_unmet: Literal["raise", "give"] = when_unmet
-        self._schemas = {name_of(tool): tool["function"].get("parameters") or {} for tool in box.callable_tools}
+    def __init__(self, box: Toolbox, *, for_a_parser: bool, history: Sequence[BaseMessage]) -> None:
+        self._for_a_parser = for_a_parser
+        self._tools = {name_of(tool): tool for tool in box.callable_tools}
+        self._history = history
 
     def check(self, pieces: Sequence[Piece]) -> Checked:
         """A call of another tool is as good as none; one whose arguments do not fit the tool is asked for again."""
-        calls = [piece for piece in pieces if isinstance(piece, WholeCall) and piece.name in self._schemas]
+        calls = [piece for piece in pieces if isinstance(piece, WholeCall) and piece.name in self._tools]
+        if not calls and (call := self._call_in_text(pieces)) is not None:
+            kept = [piece for piece in pieces if not isinstance(piece, str | WholeCall)]
+            return Checked([*kept, call], note=f"read the JSON in the text as the arguments of {call.name!r}")
         if not calls:
-            names = ", ".join(map(repr, self._schemas))
-            tools = f"the tool {names}" if len(self._schemas) == 1 else f"one of the tools {names}"
-            return Checked(list(pieces), f"You called no tool. You must call {tools} now, and say nothing else.")
+            names = ", ".join(map(repr, self._tools))
+            tools = f"the tool {names}" if len(self._tools) == 1 else f"one of the tools {names}"
+            problem = f"You called no tool. You must call {tools} now, and say nothing else."
+            return Checked(list(pieces), problem, self._for_a_parser)
         for call in calls:
-            problem: Problem = "they are not valid JSON"
-            if call.parsed is not None:
-                problem = problem_with(call.parsed, self._schemas[call.name])
-            if problem is not None:
-                return Checked(
-                    list(pieces),
-                    f"The arguments of your call of {call.name!r} are wrong: {problem}. Call it again.",
-                )
+            wrong = "they are not valid JSON" if call.parsed is None else self._tools[call.name].check(call.parsed)
+            if wrong is not None:
+                problem = f"The arguments of your call of {call.name!r} are wrong: {wrong}. Call it again."
+                are_whole = all(call.parsed is not None for call in calls)
+                return Checked(list(pieces), problem, self._for_a_parser or (are_whole and self._may_be_handed_on()))
         return Checked(list(pieces))
+
+    def _call_in_text(self, pieces: Sequence[Piece]) -> WholeCall | None:
+        """The call that JSON in the text is if it fits one tool, and that one alone, without a key too many or few.
+
+        Models that are to call the one tool there is often write its arguments and nothing else.
+        """
+        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        try:
+            value = parse_json(text)
+        except ValueError:
+            return None
+        if not isinstance(value, dict) or (not value and text.strip() != "{}"):  # braces in prose are no arguments
+            return None
+        # Of several tools, one that needs no arguments would be called by nearly any object.
+        meant = [
+            name
+            for name, tool in self._tools.items()
+            if _knows_all_keys(tool, value)
+            and (len(self._tools) == 1 or tool["function"].get("parameters", {}).get("required"))
+            and tool.check(value) is None
+        ]
+        if len(meant) != 1:
+            return None
+        return WholeCall(meant[0], f"call_{uuid.uuid4().hex[:24]}", json.dumps(value, ensure_ascii=False), value)
+
+    def _may_be_handed_on(self) -> bool:
+        """Whether a call that does not fit may be given to who executes it, and says better than we what is wrong.
+
+        So `handle_errors` of LangChain's `ToolStrategy` gets its turn. But it would ask without end: what was sent back
+        three times in a row is an error.
+        """
+        sent_back = 0
+        for message in reversed(self._history):
+            if isinstance(message, AIMessage):
+                calls = [call for call in message.tool_calls if call["name"] in self._tools]
+                if all(self._tools[call["name"]].check(call["args"]) is None for call in calls):
+                    break
+                sent_back += 1
+            elif not isinstance(message, ToolMessage):
+                break
+        return sent_back < MOST_ATTEMPTS
+
+
+def _knows_all_keys(tool: Tool, arguments: Mapping[str, Any]) -> bool:
+    """Whether each key is an argument of the tool: its schema may allow others, but the model did not mean it then."""
+    schema = as_schema(tool["function"].get("parameters"))
+    if schema.get("additionalProperties") or any(key in schema for key in ("patternProperties", "anyOf", "oneOf")):
+        return True
+    return arguments.keys() <= as_schema(schema.get("properties")).keys()
 
 
 class SchemaRequirement:
@@ -80,8 +141,7 @@ class SchemaRequirement:
 
     feature = "structured_output"
 
-    def __init__(self, check: Callable[[Any], Problem], when_unmet: Literal["raise", "give"]) -> None:
-        self.when_unmet: Literal["raise", "give"] = when_unmet
+    def __init__(self, check: Callable[[Any], Problem]) -> None:
         self._check = check
 
     def check(self, pieces: Sequence[Piece]) -> Checked:
@@ -92,9 +152,10 @@ class SchemaRequirement:
         try:
             value = parse_json(text)
         except ValueError as error:
-            return Checked(list(pieces), f"Your answer is not JSON: {error}. Answer with the JSON alone.")
+            return Checked(list(pieces), f"Your answer is not JSON: {error}. Answer with the JSON alone.", True)
         if (problem := self._check(value)) is not None:
-            return Checked(list(pieces), f"Your JSON does not fit the schema: {problem}. Answer with the JSON alone.")
+            told = f"Your JSON does not fit the schema: {problem}. Answer with the JSON alone."
+            return Checked(list(pieces), told, True)
         kept = [piece for piece in pieces if isinstance(piece, Reasoning)]
         return Checked([*kept, json.dumps(value, ensure_ascii=False)])
 

@@ -190,7 +190,11 @@ class ModelRun:
         checked = requirement.check(self._seen)
         cut_off = self._parser.reason == "length"  # the next attempt would be cut off as well
         given_up = self._attempt == MOST_ATTEMPTS or cut_off
-        if checked.problem is None or (requirement.when_unmet == "give" and given_up):
+        if checked.note:
+            self._adaptations = [*self._adaptations, {"feature": requirement.feature, "action": checked.note}]
+            if self._parser.reason == "stop" and self._parser.stop_sequence is None:
+                self._parser.reason = "tool_calls"  # as of any call that was read out of the text
+        if checked.problem is None or (checked.is_bearable and given_up):
             if self._plan.live:
                 return ()
             self._seen = checked.pieces

@@ -1,19 +1,22 @@
 """`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap
-from langchain_core.utils.json import parse_partial_json
-from pydantic import BaseModel
 
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
-from langplug._tools.schema import checker_of, json_schema_of, parse_json
+from langplug._tools.class_schema import class_schema
+from langplug._tools.partial_json import PartialObject
+from langplug._tools.schema import json_schema_of, parse_json, reader_of
 from langplug._tools.toolbox import name_of, refuse_tools, tool_dicts
+
+_MOST_CHUNKS = 512
+"""Chunks that are kept one by one before they become one: each takes more than a hundred times its text."""
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -34,7 +37,7 @@ def structured_output(
         native_tools_alone = model.structured_output != "native" and model.tool_calling == "native"
         method = "function_calling" if native_tools_alone else "json_schema"
     reader = StructuredOutputReader(schema, method)
-    shows_parts = not include_raw and not _is_class_with_fields(schema)
+    shows_parts = not include_raw and not gives_instance(schema)
     answering = _bind_schema(model, schema, method, strict, "live" if shows_parts else "held")
     if not include_raw:
         return answering | reader
@@ -51,7 +54,10 @@ def _bind_schema(
     if method == "function_calling":
         if model.tool_calling == "off":
             raise refuse_tools(type(model).__name__)
-        (tool,) = tool_dicts([json_schema_of(schema) if isinstance(schema, Mapping) else schema], strict)
+        (tool,) = tool_dicts([_function_for(schema) if isinstance(schema, Mapping) else schema], strict)
+        parameters = tool["function"].get("parameters") or {}
+        if parameters.get("type", "object") != "object":
+            raise ValueError(f"{schema!r} cannot be the arguments of a call, which are an object. Use `json_schema`.")
         traced |= {"parallel_tool_calls": False, FOR_A_PARSER: "held"}
         return model.bind_tools([tool], tool_choice=name_of(tool), **traced)
     if method == "json_mode":
@@ -61,18 +67,20 @@ def _bind_schema(
     return model.bind(response_format=schema, **strictly, **traced, **{FOR_A_PARSER: showing})
 
 
+def _function_for(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The function whose arguments are what `schema` describes."""
+    described = json_schema_of(schema)  # langchain-core drops all of one without properties, such as an `anyOf`
+    head = {"name": described.pop("title"), "description": described.pop("description", "")}
+    return {**head, "parameters": described}
+
+
 class StructuredOutputReader(Runnable[AIMessage, Any]):
     """Reads a model's answer as an object of a schema."""
 
     def __init__(self, schema: Any, method: Method) -> None:
         self._method = method
-        self._check = checker_of(schema)
-        self._build: Callable[[Any], Any] = lambda value: value
-        if isinstance(schema, type) and issubclass(schema, BaseModel):
-            self._build = schema.model_validate
-        elif isinstance(schema, type) and hasattr(schema, "parse_obj"):  # pydantic v1
-            self._build = schema.parse_obj
-        self._gives_dicts = not _is_class_with_fields(schema)
+        self._read = reader_of(schema)
+        self._gives_dicts = not gives_instance(schema)
 
     def invoke(self, input: AIMessage, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The object that `input` holds.
@@ -89,9 +97,10 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
                 value = parse_json(str(input.text))
             except ValueError as error:
                 raise self._unfit(input, f"is not JSON: {error}") from error
-        if (problem := self._check(value)) is not None:
-            raise self._unfit(input, f"does not fit the schema: {problem}")
-        return self._build(value)
+        try:
+            return self._read(value)
+        except ValueError as error:
+            raise self._unfit(input, f"does not fit the schema: {error}") from error
 
     async def ainvoke(self, input: AIMessage, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """As `invoke`; there is nothing to wait for."""
@@ -129,15 +138,16 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         return self.with_raw(answer)
 
     def _grown(self, growing: "_Growing", chunk: AIMessage) -> Iterator[Any]:
-        growing.add(chunk)
-        if self._gives_dicts and self._method != "function_calling" and (value := growing.changed()) is not None:
+        shows = self._gives_dicts and self._method != "function_calling"
+        if (value := growing.add(chunk, shows=shows)) is not None:
             yield value
 
     def _last(self, growing: "_Growing") -> Iterator[Any]:
-        if growing.message is None:
+        message = growing.message()
+        if message is None:
             raise OutputParserException("The model gave no answer to parse.")
         # Checked once more as a whole: what was shown on the way was only as much of it as could be read by then.
-        if (value := self.invoke(growing.message)) != growing.shown:
+        if (value := self.invoke(message)) != growing.shown:
             yield value
 
     def _unfit(self, message: AIMessage, problem: str) -> OutputParserException:
@@ -151,30 +161,37 @@ class _Growing:
     """An answer as it comes, and how much of it was shown."""
 
     def __init__(self) -> None:
-        self.message: AIMessage | None = None
+        self._chunks: list[AIMessage] = []
+        self._object = PartialObject()
         self.shown: Any = None
 
-    def add(self, chunk: AIMessage) -> None:
+    def add(self, chunk: AIMessage, *, shows: bool) -> dict[str, Any] | None:
+        """Take one more chunk; the object as far as it has come, if it is to be shown and has changed."""
         if is_restart(chunk):
-            self.message = None
-        elif self.message is None:
-            self.message = chunk
-        elif isinstance(self.message, AIMessageChunk) and isinstance(chunk, AIMessageChunk):
-            self.message = self.message + chunk
-
-    def changed(self) -> Any:
-        """What can be read by now, if it is more than before."""
-        text = str(self.message.text) if self.message is not None else ""
-        start = text.find("{")  # models write a fence or a word before it
-        try:
-            value = parse_partial_json(text[start:]) if start >= 0 else None
-        except (ValueError, RecursionError):
+            self._chunks, self._object = [], PartialObject()
             return None
-        if not isinstance(value, dict) or value == self.shown:
+        self._chunks.append(chunk)
+        if len(self._chunks) == _MOST_CHUNKS:
+            self._chunks = [message] if (message := self.message()) else []
+        if not shows or not self._object.feed(str(chunk.text)):
+            return None
+        value = self._object.snapshot()
+        if not value and value == self.shown:  # begun anew before there was anything in it
             return None
         self.shown = value
         return value
 
+    def message(self) -> AIMessage | None:
+        """The answer so far. Its chunks are added up all at once: one by one, each would copy those before it."""
+        if not self._chunks:
+            return None
+        first, *rest = self._chunks
+        if not isinstance(first, AIMessageChunk):
+            return first
+        return first + [chunk for chunk in rest if isinstance(chunk, AIMessageChunk)]
 
-def _is_class_with_fields(schema: Any) -> bool:
-    return isinstance(schema, type) and (issubclass(schema, BaseModel) or hasattr(schema, "parse_obj"))
+
+def gives_instance(schema: Any) -> bool:
+    """Whether answers become instances of `schema`; else they are dicts, which can be shown as they grow."""
+    known = class_schema(schema)
+    return known is not None and known.gives_instance

@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import Literal, Protocol, TypeAlias, cast
 
 from langplug._parts import ToolCall
+from langplug._tools.references import Schema
 from langplug._tools.scanner import BLANKS, Read, Scanner
-from langplug._tools.schema import Schema
 
 
 class CallParser(Protocol):

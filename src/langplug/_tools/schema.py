@@ -1,36 +1,25 @@
 """JSON schemas: those that callers give, whether an answer fits one, and what one says of a tool's arguments.
 
-`problem_with` checks the keywords that callers' schemas are made of: type, enum, const, required, properties,
-additionalProperties, items, prefixItems, anyOf, oneOf, allOf and local `$ref`s. Others are taken as fulfilled; where
-the schema is a pydantic class, pydantic checks all of it.
+Where the schema is a class, `class_schema` checks by the class itself. For JSON schemas, `json_schema_check` does.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from inspect import cleandoc
-from itertools import chain, repeat
-from typing import Any, TypeAlias, cast
+from typing import Any
 
+from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_json_schema
-from langchain_core.utils.json_schema import dereference_refs
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from langplug._tools.class_schema import class_schema, to_json_schema
+from langplug._tools.json_schema_check import Problem, problem_with
 from langplug._tools.literals import literal
-
-Schema: TypeAlias = Mapping[str, Any]
+from langplug._tools.references import Schema, as_schema, inline_references, resolve
 
 ANY_JSON: dict[str, Any] = {"title": "answer", "type": "object"}
 """The schema that stands for "JSON of whatever form", OpenAI's JSON mode."""
 
-Problem = str | None
-"""What is wrong with an answer, in words for the model; None: nothing."""
-
-_PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "null": (type(None),),
-    "integer": (int,), "number": (int, float),
-}  # fmt: skip
 _JSON_TYPES: Mapping[type, tuple[str, ...]] = {
     bool: ("boolean",), int: ("integer", "number"), float: ("number",), list: ("array",), dict: ("object",),
     str: ("string",), type(None): ("null",),
@@ -49,11 +38,15 @@ def dump(value: Any) -> str:
 
 
 def json_schema_of(schema: Any) -> dict[str, Any]:
-    """A pydantic class (v1 or v2), TypedDict, JSON schema or OpenAI function dict as a JSON schema with a title.
+    """A pydantic class (v1 or v2), dataclass, TypedDict, JSON schema or OpenAI function dict as a titled JSON schema.
+
+    What describes its arguments to langchain-core, a function or a tool, is one as well.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If it is none of these, or a class with a field that JSON cannot hold.
     """
+    if (known := class_schema(schema)) is not None:
+        return known.json_schema
     if isinstance(schema, Mapping) and "json_schema" in schema:  # OpenAI's response_format
         inner = dict(schema["json_schema"])
         return {"title": inner.get("name") or "answer", **dict(inner.get("schema") or {})}
@@ -64,26 +57,67 @@ def json_schema_of(schema: Any) -> dict[str, Any]:
         is_half = schema.get("type") == "json_schema"  # OpenAI's response format, without the schema
         if describes and not names_function and not is_half:
             return {"title": "answer", **schema}  # langchain-core would drop all of one without properties
+    if function := function_of(schema):
+        head = {"title": function["name"], "description": function["description"]}
+        return {**head, **function["parameters"]}
     try:
-        converted: dict[str, Any] = convert_to_json_schema(dict(schema) if isinstance(schema, Mapping) else schema)
-    except (ValueError, TypeError) as error:
+        # Nothing but a dict: to langchain-core any callable is a schema, such as a lambda, or an Enum's constructor.
+        return convert_to_json_schema(dict(schema) if isinstance(schema, Mapping) else {})
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f"{schema!r} is not a schema. Give a pydantic class, a TypedDict, a JSON schema (a dict with "
-            "'properties'), or an OpenAI function dict."
+            f"{schema!r} is not a schema. Give a pydantic class, a dataclass, a TypedDict, a JSON schema (a dict with "
+            "'properties'), or an OpenAI function dict. Put a list, a union or an Enum into a class as a field of it."
         ) from error
-    if converted.get("description") == cleandoc(dict.__doc__ or ""):  # a TypedDict inherits the docstring of dict
-        del converted["description"]
-    return converted
+
+
+def function_of(tool: Any) -> dict[str, Any] | None:
+    """Name, description and parameters of a tool that is a class, a function or a LangChain tool; else None.
+
+    langchain-core's own conversion is not asked: it puts `{}` where a type holds itself.
+
+    Raises:
+        ValueError: If the types of its arguments cannot be described.
+    """
+    if (known := class_schema(tool)) is not None:
+        described = known.json_schema
+        name, description = described["title"], described.get("description", "")
+    elif isinstance(tool, BaseTool) and not isinstance(tool, Tool):
+        described = _arguments_of(tool.tool_call_schema)
+        name, description = tool.name, tool.description or described["description"]
+    elif (
+        callable(tool) and not isinstance(tool, type | BaseTool) and getattr(tool, "__name__", "<lambda>") != "<lambda>"
+    ):
+        name = tool.__name__
+        try:
+            model = create_schema_from_function(
+                name, tool, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
+            )
+            described = _arguments_of(model)
+        except Exception as error:  # whatever pydantic or langchain-core makes of an annotation
+            raise ValueError(f"The arguments of {tool!r} cannot be described: {error}") from error
+        description = model.__doc__ or described["description"]
+    else:
+        return None
+    parameters = {key: value for key, value in described.items() if key not in ("title", "description")}
+    return {"name": name, "description": description, "parameters": parameters}
+
+
+def _arguments_of(model: Any) -> dict[str, Any]:
+    """The JSON schema of a tool's arguments, which langchain-core gives as such, or as a class made for this once."""
+    if isinstance(model, Mapping):
+        return to_json_schema(model)
+    return to_json_schema(model.model_json_schema() if issubclass(model, BaseModel) else model.schema())
 
 
 def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The schema of a call of one of `functions` (OpenAI function dicts), as `{"name": ..., "arguments": {...}}`."""
     calls: list[dict[str, Any]] = []
+    definitions: dict[str, Any] = {}
     for function in functions:
         arguments = dict(function.get("parameters") or {"type": "object"})
-        # inside of another schema its references would lead nowhere: what they refer to is put in their place
-        with suppress(KeyError):  # some lead nowhere as it is; whoever makes a grammar of the schema says so
-            arguments = dereference_refs(arguments)
+        # inside of another schema its references would lead nowhere: what refers to itself moves to the outer one's
+        arguments = inline_references(arguments, prefix=f"{function['name']}.")
+        definitions |= arguments.pop("$defs", {})
         calls.append(
             {
                 "type": "object",
@@ -92,7 +126,8 @@ def call_schema(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "additionalProperties": False,
             }
         )
-    return {"title": "call", **(calls[0] if len(calls) == 1 else {"anyOf": calls})}
+    call = {"title": "call", **(calls[0] if len(calls) == 1 else {"anyOf": calls})}
+    return {**call, "$defs": definitions} if definitions else call
 
 
 # --- JSON in what a model says ---
@@ -141,79 +176,35 @@ def _decode(text: str, start: int | None = None) -> Any:
 # --- whether it fits ---
 
 
+def reader_of(schema: Any) -> Callable[[Any], Any]:
+    """What makes of parsed JSON what `schema` stands for: an instance of a class, else a dict.
+
+    It raises a `ValueError` that says, in words for the model, what does not fit.
+    """
+    if (known := class_schema(schema)) is not None:
+        return known.read
+    described = json_schema_of(schema)
+
+    def read(value: Any) -> Any:
+        if (problem := problem_with(value, described)) is not None:
+            raise ValueError(problem)
+        return value
+
+    return read
+
+
 def checker_of(schema: Any) -> Callable[[Any], Problem]:
     """What tells whether parsed JSON fits `schema`."""
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return _pydantic_checker(schema.model_validate)
-    if isinstance(schema, type) and hasattr(schema, "parse_obj"):  # pydantic v1's
-        return _pydantic_checker(schema.parse_obj)
-    described = json_schema_of(schema)
-    return lambda value: problem_with(value, described)
+    read = reader_of(schema)
 
-
-def _pydantic_checker(validate: Callable[[Any], Any]) -> Callable[[Any], Problem]:
     def check(value: Any) -> Problem:
         try:
-            validate(value)
-        except ValidationError as error:
-            return "; ".join(f"$.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
-        except ValueError as error:  # pydantic v1's error is one
+            read(value)
+        except ValueError as error:
             return str(error)
         return None
 
     return check
-
-
-def problem_with(value: Any, schema: Schema) -> Problem:
-    """What keeps `value` from fitting the JSON schema `schema`; the place is named as `$.path`."""
-    try:
-        return _problem(value, schema, schema, "$")
-    except RecursionError:  # a schema that refers to itself without end asks for nothing
-        return None
-
-
-def _problem(value: Any, schema: Any, root: Schema, path: str) -> Problem:
-    if not isinstance(schema, Mapping):  # True and False are schemas, too
-        return None if schema is not False else f"{path} is not allowed"
-    schema = _resolve(schema, root)
-    wanted = schema.get("type")
-    names = [wanted] if isinstance(wanted, str) else list(wanted or ())
-    if names and not any(_is_of_type(value, name) for name in names):
-        return f"{path} must be of type {' or '.join(names)}, not {type(value).__name__}"
-    if "const" in schema and value != schema["const"]:
-        return f"{path} must be {schema['const']!r}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{path} must be one of {', '.join(map(repr, schema['enum']))}"
-    if isinstance(value, dict) and (missing := [key for key in schema.get("required") or () if key not in value]):
-        return f"{path} lacks {', '.join(map(repr, missing))}"
-    parts = ((value, part, path) for part in schema.get("allOf") or ())
-    for item, rule, place in chain(_rules_within(value, schema, path), parts):
-        if (problem := _problem(item, rule, root, place)) is not None:
-            return problem
-    choices = schema.get("anyOf") or schema.get("oneOf") or ()
-    problems = [_problem(value, choice, root, path) for choice in choices]
-    return None if not problems or None in problems else problems[0]
-
-
-def _is_of_type(value: Any, name: str) -> bool:
-    if isinstance(value, bool) and name != "boolean":  # Python's bool is an int
-        return False
-    if name == "integer" and isinstance(value, float):  # JSON has one kind of number: 2.0 is an integer
-        return value.is_integer()
-    return isinstance(value, _PYTHON_TYPES.get(name, (object,)))
-
-
-def _rules_within(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Any, str]]:
-    """Each member of an object or item of a list, with the schema that it must fit and its place."""
-    if isinstance(value, dict):
-        known: Schema = schema.get("properties") or {}
-        others = True if schema.get("patternProperties") else schema.get("additionalProperties", True)
-        for key, item in value.items():
-            yield item, known.get(key, others), f"{path}.{key}"
-    elif isinstance(value, list):
-        rules = chain(schema.get("prefixItems") or (), repeat(schema.get("items", True)))
-        for number, (item, rule) in enumerate(zip(value, rules, strict=False)):
-            yield item, rule, f"{path}[{number}]"
 
 
 # --- what a tool's schema says of its arguments ---
@@ -221,7 +212,7 @@ def _rules_within(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, 
 
 def convert_argument(text: str, key: str, schema: Schema) -> Any:
     """The value that `text` is, as far as the schema of the argument `key` has one other than a string."""
-    allowed = set(_types(_mapping(_mapping(schema.get("properties")).get(key)), schema))
+    allowed = set(_types(as_schema(as_schema(schema.get("properties")).get(key)), schema))
     if not allowed - {"string"}:
         return text
     value = literal(text)
@@ -232,13 +223,13 @@ def convert_argument(text: str, key: str, schema: Schema) -> Any:
 
 def example_arguments(schema: Schema) -> dict[str, Any]:
     """Arguments of the right types, for an example: those that are required, or else the first."""
-    properties = _mapping(schema.get("properties"))
+    properties = as_schema(schema.get("properties"))
     keys = [key for key in schema.get("required", ()) if key in properties] or list(properties)[:1]
-    return {key: _example(_mapping(properties[key]), schema) for key in keys}
+    return {key: _example(as_schema(properties[key]), schema) for key in keys}
 
 
 def _example(schema: Schema, root: Schema) -> Any:
-    schema = _resolve(schema, root)
+    schema = resolve(schema, root)
     for key in ("examples", "enum"):
         if schema.get(key):
             return next(iter(schema[key]))
@@ -250,7 +241,7 @@ def _example(schema: Schema, root: Schema) -> Any:
 
 def _types(schema: Schema, root: Schema, depth: int = 0) -> Iterator[str]:
     """The JSON types that a value may have."""
-    schema = _resolve(schema, root)
+    schema = resolve(schema, root)
     given = schema.get("type", ())
     yield from (given,) if isinstance(given, str) else given
     values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
@@ -258,21 +249,4 @@ def _types(schema: Schema, root: Schema, depth: int = 0) -> Iterator[str]:
         yield from (_JSON_TYPES.get(type(value), ("string",))[0] for value in values)
     for key in ("anyOf", "oneOf", "allOf"):
         for option in schema.get(key, ()) if depth < 8 else ():  # a schema may hold itself
-            yield from _types(_mapping(option), root, depth + 1)
-
-
-def _resolve(schema: Schema, root: Schema) -> Schema:
-    """The schema that a `$ref` within `root` stands for; an empty one if it leads nowhere."""
-    for _ in range(8):  # a chain of references longer than that is most likely a circle
-        ref = schema.get("$ref")
-        if not isinstance(ref, str):
-            return schema
-        target: Any = root if ref.startswith("#") else None
-        for step in ref.split("/")[1:]:
-            target = _mapping(target).get(step.replace("~1", "/").replace("~0", "~"))
-        schema = _mapping(target)
-    return {}
-
-
-def _mapping(value: object) -> Schema:
-    return cast("Schema", value) if isinstance(value, Mapping) else {}
+            yield from _types(as_schema(option), root, depth + 1)

@@ -10,8 +10,9 @@ from langplug._parts import ToolCall
 from langplug._tools.json_calls import JsonCalls
 from langplug._tools.literals import arguments_of, read_value
 from langplug._tools.markup import BoundTools, Found, Markup
+from langplug._tools.references import Schema
 from langplug._tools.scanner import Read, Scanner
-from langplug._tools.schema import Schema, convert_argument
+from langplug._tools.schema import convert_argument
 
 OPENER, CLOSER = "<tool_call>", "</tool_call>"
 FUNCTION, FUNCTION_CLOSER = "<function=", "</function>"

@@ -1,6 +1,6 @@
 """Tools, as callers bind them: OpenAI tool dicts, and which of them must or may be called, and how many."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -9,7 +9,10 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langplug._errors import UnsupportedError
-from langplug._tools.schema import Schema, dump
+from langplug._tools.class_schema import class_schema
+from langplug._tools.json_schema_check import Problem, problem_with
+from langplug._tools.references import Schema
+from langplug._tools.schema import checker_of, dump, function_of
 
 Tool: TypeAlias = Mapping[str, Any]
 """An OpenAI tool dict: `{"type": "function", "function": {"name", "description", "parameters"}}`."""
@@ -25,7 +28,26 @@ class ToolDict(dict[str, Any]):
     """An OpenAI tool dict that was converted and checked: a call that is given it does neither again.
 
     It is not to be changed: what is made of it is remembered.
+
+    Args:
+        tool: The tool in OpenAI's form.
+        source: What it was made of; None after pickling, since a class may not be found again.
     """
+
+    def __init__(self, tool: Mapping[str, Any], source: Any = None) -> None:
+        super().__init__(tool)
+        self._source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    @cached_property
+    def check(self) -> Callable[[Any], Problem]:
+        """What tells whether arguments fit: the class that it was made of, if it was one, else its JSON schema."""
+        if class_schema(self._source) is not None:
+            return checker_of(self._source)
+        parameters: Schema = self["function"].get("parameters") or {}
+        return lambda arguments: problem_with(arguments, parameters)
 
     @cached_property
     def signature(self) -> str:
@@ -73,7 +95,7 @@ class Toolbox:
         parallel: Whether several may be called at once; None: as the model likes.
     """
 
-    tools: tuple[dict[str, Any], ...] = ()
+    tools: tuple[ToolDict, ...] = ()
     choice: Choice | None = None
     parallel: bool | None = None
 
@@ -88,7 +110,7 @@ class Toolbox:
         return self.choice == "none"
 
     @cached_property
-    def callable_tools(self) -> tuple[dict[str, Any], ...]:
+    def callable_tools(self) -> tuple[ToolDict, ...]:
         """The tools that the choice leaves open: the named one, none, or all."""
         if self.forbidden:
             return ()
@@ -136,7 +158,7 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
                 tool  # `bind_tools` made it; langchain-core, too, leaves an OpenAI dict as it is whatever `strict` is
             )
         else:
-            found = ToolDict(convert_to_openai_tool(tool, strict=strict))
+            found = ToolDict(_describe(tool, strict), tool)
             if found.get("type") != "function" or "function" not in found:
                 raise ValueError(
                     f"The tool {found!r} would run at its provider. langplug's models call functions only."
@@ -147,6 +169,24 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
         if known is not found and _undecorated(known) != _undecorated(found):
             raise ValueError(f"Two tools are named {name_of(found)!r}: a call of it would be ambiguous. Rename one.")
     return tuple(described.values())
+
+
+def _describe(tool: Any, strict: bool | None) -> dict[str, Any]:
+    """A tool in OpenAI's form.
+
+    Raises:
+        ValueError: If it is not a tool.
+    """
+    function = function_of(tool)
+    if function is None and not isinstance(tool, Mapping | BaseTool):  # an Enum, a lambda, a partial
+        raise ValueError(
+            f"{tool!r} is not a tool. Give a function with a name, a LangChain tool, a pydantic class, a dataclass, a "
+            "TypedDict, or the dict of one."
+        )
+    try:
+        return convert_to_openai_tool(function or tool, strict=strict)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{tool!r} cannot be described as a tool: {error!r}") from error
 
 
 def _undecorated(schema: Any) -> Any:
