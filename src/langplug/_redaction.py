@@ -72,6 +72,15 @@ def secrets_in(value: Any) -> Iterator[AnySecret]:
             yield from secrets_in(item)
 
 
+def drop_secrets(value: Any) -> Any:
+    """`value` without the secrets in its dicts and lists."""
+    if isinstance(value, Mapping):
+        return {name: drop_secrets(item) for name, item in value.items() if not isinstance(item, SECRET_TYPES)}
+    if isinstance(value, list | tuple):
+        return [drop_secrets(item) for item in value if not isinstance(item, SECRET_TYPES)]
+    return value
+
+
 # --- in texts ---
 
 _SURE = 8
@@ -127,7 +136,7 @@ def scrub(text: str, secrets: Iterable[str | AnySecret], *, was_cut: bool = Fals
 
 
 def _is_dummy(value: str) -> bool:
-    return len(value) <= 3 or value.casefold() in _DUMMIES or len(set(value)) == 1
+    return len(value) <= 3 or value.casefold() in _DUMMIES or (len(value) < _SURE and len(set(value)) == 1)
 
 
 def _parts(value: str) -> Iterator[str]:

@@ -26,10 +26,10 @@ from langplug._errors import IncompleteAnswerError
 from langplug._http import extra
 from langplug._http.idle_timer import IdleTimer
 from langplug._http.retry import Backoff
-from langplug._http.tracebacks import drop_library_frames, drop_own_frames
 from langplug._parts import Finish, Part, Usage
 from langplug._redaction import AnySecret, reveal, scrub
 from langplug._stream.reader import Reader
+from langplug._tracebacks import drop_library_frames, drop_own_frames
 
 NewReader = Callable[[str], Reader]
 """Makes the reader of an answer, given the response's `Content-Type`."""

@@ -1,7 +1,8 @@
 """Tracebacks without the frames whose variables hold what was sent, or what a server said of it.
 
 Error trackers and debuggers show the variables of all frames: Sentry by default, `rich.traceback`, `pytest -l`. A key
-is hidden in langplug's own variables, and cannot be in those of the libraries that write it to a socket.
+is hidden in langplug's own variables, and cannot be in those of the libraries that write it to a socket or start a
+program with it.
 """
 
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ Error = TypeVar("Error", bound=BaseException)
 
 _LIBRARIES = frozenset(
     {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist", "aiohappyeyeballs", "propcache", "aiodns", "asyncio"}
-    | {"async_timeout", "ssl", "socket", "urllib", "json", "orjson", "encodings", "codecs", "zlib"}
+    | {"async_timeout", "ssl", "socket", "urllib", "json", "encodings", "codecs", "subprocess"}
 )
 
 
 def drop_library_frames(error: Error) -> Error:
-    """`error`, without the frames of HTTP libraries in its traceback and in those of its causes.
+    """`error`, without the frames of libraries in its traceback and in those of its causes.
 
     The frames of others stay, such as those of a middleware in a session of the user's own.
     """
