@@ -21,6 +21,7 @@ from langplug._http.credentials import Credentials, KeySource
 from langplug._http.headers import hide_secrets
 from langplug._http.request import join_address, show_address
 from langplug._http.retry import Backoff
+from langplug._model.pickles import LOST, is_picklable
 from langplug._redaction import AnySecret, reveal, secrets_in
 from langplug._secrets import is_secret_name
 
@@ -240,21 +241,26 @@ class HTTPModel(ChatModel):
         memo |= {id(shared): shared for shared in (self.session, self.auth) if shared is not None}
         return super().__deepcopy__(memo)
 
+    def __langplug_pickled_fields__(self) -> dict[str, Any]:
+        """Without a session, which belongs to this process; a function that makes one is kept if it can be pickled."""
+        fields = super().__langplug_pickled_fields__()
+        kept = {name: one for name in ("session", "auth") if callable(one := fields[name]) and is_picklable(one)}
+        return {**fields, "session": None, "auth": None, **kept}
+
     def __getstate__(self) -> dict[Any, Any]:
-        """Without what is secret, and without a session, which belongs to this process."""
+        """As of every model, without secrets."""
         state = super().__getstate__()
-        shown = {name: None if isinstance(value, SecretStr) else value for name, value in self.headers.items()}
-        return {**state, "__dict__": {**state["__dict__"], "headers": shown, "session": None}}
+        is_lost = self.auth is not None and state["__dict__"].get("auth") is None
+        return {**state, LOST: [*state[LOST], *(["auth"] if is_lost else [])]}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """A header that was secret has to be given anew."""
-        super().__setstate__(state)
-        lost = [name for name, value in self.headers.items() if value is None]
-        if lost:
+        """A secret header, and a function for the key that cannot be pickled, have to be given anew."""
+        if state.get(LOST) == ["auth"]:
             raise MissingSecretError(
-                f"The header {lost[0]!r} is secret, so it is not in the pickle of this {type(self).__name__}. "
-                "Use `api_key`, which is read from the environment again, or make the model where it is used."
+                f"`auth` of this {type(self).__name__} is not in the pickle: it holds a secret, or cannot be pickled. "
+                "Give a function that is defined at the top of a module; or make the model where it is used."
             )
+        super().__setstate__(state)
 
 
 def refuse_key_in_query(url: str) -> None:

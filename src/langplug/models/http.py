@@ -1,6 +1,7 @@
 """`ChatHTTP`: a model behind any HTTP API, described in a few lines. `pip install 'langplug[http]'`."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -147,8 +148,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         base, path = split_address(str(completed.get("url", "")))
         if base:
             completed |= {"base_url": completed.get("base_url") or base, "url": path}
-        if key := cls._key_of_environment(completed):
-            completed["api_key"] = key
+        cls._key_of_environment(completed)  # before all else, that it is there
         return completed
 
     @classmethod
@@ -175,7 +175,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
     @field_validator("query", "body", "extra_body", "streamed", "whole")
     @classmethod
     def _hide_texts(cls, template: Any) -> Any:
-        return hide(template, is_plain=lambda text: text.startswith("$"))
+        return hide(template, is_plain=cls.__langplug_is_template__)
 
     @field_validator("url")
     @classmethod
@@ -211,7 +211,15 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             used |= _check_placeholders(text, f"headers.{name}", {**known, "api_key": ()})
         self._used = frozenset(used)
         self._apply_description()
+        self._read_key()
         return self
+
+    def _read_key(self) -> None:
+        """Take the key from the variable of `api_key_env`, unless one is given; it then counts as not given."""
+        given = vars(self) if "api_key" in self.__pydantic_fields_set__ else {**vars(self), "api_key": None}
+        if key := self._key_of_environment(given):
+            vars(self)["api_key"] = key
+            self.__pydantic_fields_set__.discard("api_key")
 
     def _apply_description(self) -> None:
         """Set what follows from the names that the templates use: capabilities, and which parameters are ignored."""
@@ -345,6 +353,16 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         return {name: partial(getattr, self, name) for name in names}
 
     # --- secrets ---
+
+    @staticmethod
+    def __langplug_is_template__(text: str) -> bool:
+        """Whether it is an expression, or has placeholders."""
+        return text.startswith("$") or re.search(r"\{\w+\}", text) is not None
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """As of every model behind HTTP; the key comes from the variable of `api_key_env` again."""
+        super().__setstate__(state)
+        self._read_key()
 
     @property
     def lc_secrets(self) -> dict[str, str]:

@@ -357,14 +357,13 @@ class ChatCommand(ChatModel):
 
     # --- pickles ---
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Without secrets: they are looked up in the environment of whoever loads it."""
-        state = super().__getstate__()
+    def __langplug_pickled_fields__(self) -> dict[str, Any]:
+        """With the names of secret variables: they are looked up in the environment of whoever loads it."""
         kept = {
             name: FromEnvironment(name) if isinstance(value, SecretStr) else value
             for name, value in self.environment.items()
         }
-        return {**state, "__dict__": {**state["__dict__"], "environment": kept}}
+        return {**super().__langplug_pickled_fields__(), "environment": kept}
 
 
 def _is_system(message: BaseMessage) -> bool:
