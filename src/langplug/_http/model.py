@@ -22,7 +22,7 @@ from langplug._http.headers import hide_secrets
 from langplug._http.request import join_address, show_address
 from langplug._http.retry import Backoff
 from langplug._model.pickles import LOST, is_picklable
-from langplug._redaction import AnySecret, reveal, secrets_in
+from langplug._redaction import AnySecret, hide, reveal, secrets_in
 from langplug._secrets import is_secret_name
 
 _SETTINGS = ("base_url", "proxy", "verify", "client_cert", "max_connections", "connect_timeout", "session")
@@ -111,6 +111,15 @@ class HTTPModel(ChatModel):
             key = auth if isinstance(auth, SecretStr) else SecretStr(auth)
             return {**given, "auth": None, "api_key": key}
         return {**given, "api_key": None}  # not that of the environment, either
+
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
+        """As for every model; secret headers, and secrets in a body or query, are hidden like the model's own."""
+        nested = {
+            name: hide(value, is_plain=self.__langplug_is_template__)
+            for name, value in given.items()
+            if name in ("headers", "extra_body", "query", "body")
+        }
+        return super().__langplug_hide__({**given, **nested})
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """As for every model; secret headers of one call are hidden like the model's own."""
@@ -251,11 +260,11 @@ class HTTPModel(ChatModel):
         """As of every model, without secrets."""
         state = super().__getstate__()
         is_lost = self.auth is not None and state["__dict__"].get("auth") is None
-        return {**state, LOST: [*state[LOST], *(["auth"] if is_lost else [])]}
+        return {**state, LOST: {**state[LOST], **({"auth": ""} if is_lost else {})}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """A secret header, and a function for the key that cannot be pickled, have to be given anew."""
-        if state.get(LOST) == ["auth"]:
+        if [*state.get(LOST, ())] == ["auth"]:
             raise MissingSecretError(
                 f"`auth` of this {type(self).__name__} is not in the pickle: it holds a secret, or cannot be pickled. "
                 "Give a function that is defined at the top of a module; or make the model where it is used."

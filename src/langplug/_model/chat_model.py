@@ -19,7 +19,7 @@ from langplug._model.identity import digest, stable_text, to_plain, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
-from langplug._model.pickles import LOST, SecretRemover, lost_secret_error
+from langplug._model.pickles import LOST, SecretRemover, bound_secrets, lost_secret_error
 from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
@@ -222,6 +222,20 @@ class ChatModel(ModelFields):
         run = run_of(self, given.pop(CALL), None)
         return ModelRun(Plan(self, messages, stop, given, streaming=True, run=run))
 
+    # --- secrets of one call ---
+
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is given for a call, with keys as secrets: error trackers show the variables that hold it."""
+        hidden = parameters_of(type(self)).hidden
+        return {
+            name: SecretStr(value) if name in hidden and isinstance(value, str) else value
+            for name, value in given.items()
+        }
+
+    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
+        return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
+
     # --- tools and structured output ---
 
     def bind_tools(
@@ -345,7 +359,9 @@ class ChatModel(ModelFields):
                 continue  # a default, or the environment's: it is there again
             fields[name] = remover.remove(value, name)
         private = {name: remover.remove(value, name) for name, value in (self.__pydantic_private__ or {}).items()}
-        return {**state, "__dict__": fields, "__pydantic_private__": private, LOST: remover.lost}
+        variables = self.lc_secrets
+        lost = {place: variables.get(place, "") for place in remover.lost}
+        return {**state, "__dict__": fields, "__pydantic_private__": private, LOST: lost}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Secrets come from the environment again; one that was given to the constructor has to be given anew.

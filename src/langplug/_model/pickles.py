@@ -3,12 +3,12 @@
 import dataclasses
 import io
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.load.serializable import Serializable
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from langplug._errors import MissingSecretError
 from langplug._model.parameters import parameters_of
@@ -84,21 +84,54 @@ def _contents(value: Any) -> dict[Any, Any]:
     return dict(enumerate(value))
 
 
-def lost_secret_error(cls: Any, lost: Sequence[str]) -> MissingSecretError:
-    """The error for a pickle of a model of `cls` that was given secrets, which it does not hold."""
+def lost_secret_error(cls: Any, lost: Mapping[str, str]) -> MissingSecretError:
+    """The error for a pickle of a model that was given secrets, which it does not hold.
+
+    Args:
+        cls: The model's class.
+        lost: Where each secret stood, and the environment variable from which it could have come, if there is one.
+    """
     declared = parameters_of(cls)
-    place = lost[0]
-    again = [name for name in declared.secrets if name in declared.environment]
-    if place in again:
-        way = f"Leave it out, so that it is read from the environment variable {declared.secrets[place]!r} here"
-    elif again := [name for name in again if name not in lost]:
-        way = f"Use `{again[0]}`, which is read from the environment again"
+    place, variable = next(iter(lost.items()))
+    others = [name for name in declared.secrets if name in declared.environment and name not in lost]
+    if variable:
+        way = f"Leave it out, so that it is read from the environment variable {variable!r} here"
+    elif others:
+        way = f"Use `{others[0]}`, which is read from the environment again"
     else:
         way = 'Declare a field `name: SecretStr = env("NAME")` for it, which is read from the environment again'
     return MissingSecretError(
         f"`{place}` of this {cls.__name__} is secret, so it is not in the pickle. {way}; or make the model where it is "
         "used."
     )
+
+
+class BoundSecret(SecretStr):
+    """A secret in langchain-core's bindings, which pickle what they hold: it stays behind, and loading says so."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _refuse_to_load, ()
+
+
+def _refuse_to_load() -> None:
+    raise MissingSecretError(
+        "A secret that was given to `bind` is not in the pickle of the bound model. Bind it where the model is used."
+    )
+
+
+def bound_secrets(value: Any) -> Any:
+    """`value` with the secrets in its dicts and lists as such that a pickle leaves behind."""
+    if isinstance(value, SecretStr):
+        return BoundSecret(value.get_secret_value())
+    if type(value) is dict:
+        return {name: bound_secrets(item) for name, item in value.items()}
+    return [bound_secrets(item) for item in value] if type(value) is list else value
 
 
 def is_picklable(function: Callable[..., Any]) -> bool:
