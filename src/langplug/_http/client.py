@@ -7,9 +7,9 @@ A request goes `Client.open` (tries again) → `_try` (once) → `_send` (over a
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.exceptions import (
@@ -19,6 +19,7 @@ from langchain_core.exceptions import (
     ModelInvalidRequestError,
     ModelTimeoutError,
 )
+from pydantic import SecretStr
 
 from langplug._answer.server_errors import error_of_response
 from langplug._errors import IncompleteAnswerError
@@ -26,12 +27,14 @@ from langplug._http import extra
 from langplug._http.idle_timer import IdleTimer
 from langplug._http.retry import Backoff
 from langplug._parts import Finish, Part, Usage
+from langplug._redaction import AnySecret, reveal, scrub
 from langplug._stream.reader import Reader
+from langplug._tracebacks import drop_library_frames, drop_own_frames
 
 NewReader = Callable[[str], Reader]
 """Makes the reader of an answer, given the response's `Content-Type`."""
 
-RenewKey = Callable[[str | None], Awaitable[str]]
+RenewKey = Callable[[SecretStr | None], Awaitable[SecretStr]]
 """Given a key that the server refused, returns the one that is current now, which may be the same."""
 
 _LAST_BYTES_S = 0.05
@@ -50,19 +53,23 @@ machine. Few servers that take a request up give it up so soon."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPRequest:
-    """One HTTP request.
+    """One HTTP request. Its repr shows no secret, since debuggers and error trackers show the variables that hold it.
 
     Attributes:
-        url: Its address.
+        url: Its address, as errors may show it.
+        secret_url: The address itself, if a secret is part of it.
         body: The bytes of its body; None for none.
         headers: Without those that hold the key.
         method: Its method.
+        key_parameters: The parameters of its query that are to hold the key, if it is not in a header.
     """
 
     url: str
-    body: bytes | None = None
-    headers: Mapping[str, str]
+    secret_url: SecretStr | None = None
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str | SecretStr]
     method: str = "POST"
+    key_parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,33 +80,35 @@ class SendOptions:
         first_token_timeout: Seconds from sending the request to the first part of the answer; None: no limit.
         token_timeout: Seconds between two parts; None: no limit.
         backoff: When to try again.
-        secrets: Texts that are struck out of errors.
+        secrets: Returns what is struck out of errors; it is called when there is one.
     """
 
     first_token_timeout: float | None = None
     token_timeout: float | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    secrets: tuple[str, ...] = ()
+    secrets: Callable[[], Iterable[AnySecret]] = tuple
 
-    def redact(self, error: ModelError) -> ModelError:
-        """`error` without secrets: some servers repeat what they were sent."""
-        text = str(error)
-        shown = text
-        for secret in filter(None, self.secrets):
-            shown = shown.replace(secret, "***")
-        if shown != text:
-            error.args = (shown,)
+    def redact(self, error: ModelError, more: Iterable[AnySecret] = ()) -> ModelError:
+        """`error` without these and `more` secrets: some servers repeat what they were sent."""
+        hidden = [*self.secrets(), *more]
+        error.args = tuple(scrub(one, hidden) if isinstance(one, str) else one for one in error.args)
+        for name, value in list(vars(error).items()):
+            if isinstance(value, str):
+                setattr(error, name, scrub(value, hidden))
         return error
 
 
 class Response:
     """A response whose parts are read as they come. It must be closed."""
 
-    def __init__(self, response: Any, reader: Reader, options: SendOptions, sent_at: float) -> None:
-        self._response = response
-        self._content = response.content
+    def __init__(
+        self, opened: "OpenedResponse", reader: Reader, options: SendOptions, sent_at: float, keys: Sequence[SecretStr]
+    ) -> None:
+        self._opened = opened
+        self._content = opened.content
         self._reader = reader
         self._options = options
+        self._keys = keys
         self._begun = False
         self._ended = False
         self._ahead: Sequence[Part] = ()
@@ -139,7 +148,7 @@ class Response:
     def close(self) -> None:
         """Let go of the response. If it has not ended, its connection is closed, which tells the server to stop."""
         self._timer.stop()
-        _let_go(self._response)
+        self._opened.let_go()
 
     async def _read(self) -> Sequence[Part] | None:
         try:
@@ -153,7 +162,9 @@ class Response:
                 if parts := self._reader.feed(data) if data else self._reader.end():
                     return parts
         except ModelError as error:
-            raise self._options.redact(error)  # noqa: B904 - the same one
+            data = b""
+            # What the server said may hold the key again, and stands in the variables of the frames that read it.
+            raise drop_own_frames(self._options.redact(error, self._keys))  # noqa: B904 - the same one
         return None
 
     async def _read_bytes(self) -> bytes:
@@ -172,6 +183,7 @@ class Response:
             if not data:
                 raise broken from error
             self._content._buffer.clear()  # noqa: SLF001 - see above
+            drop_library_frames(error)
             broken.__cause__ = error
             self._content.set_exception(broken)
         return data
@@ -212,12 +224,41 @@ current_sending: ContextVar[Sending | None] = ContextVar("current_sending", defa
 """What the request that is being sent wants of its connection, and learns about it: aiohttp has no argument for it."""
 
 
-class Client:
-    """The connections of one model on one event loop."""
+class OpenedResponse:
+    """aiohttp's response, once its head has come. Its own repr would show the address, with the keys in its query."""
 
-    def __init__(self, session: Any, options: Mapping[str, Any]) -> None:
+    __slots__ = ("_response", "content", "headers", "status")
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.content: Any = response.content
+        self.headers: Mapping[str, str] = response.headers
+        self.status: int = response.status
+
+    def let_go(self) -> None:
+        """Keep the connection for the next request if the body has ended; else close it, at once."""
+        if self.content.at_eof() and self.content.exception() is None:
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Client:
+    """The connections of one model on one event loop.
+
+    Secrets are objects that do not show what they hold until they are given to aiohttp, and no variable here holds them
+    in the open. aiohttp's do: an error leaves its frames behind.
+
+    Args:
+        session: aiohttp's session.
+        options: More for each request. A secret among them is given to aiohttp as it is.
+        secrets: What no error may show besides what is known of each request, such as a proxy's password.
+    """
+
+    def __init__(self, session: Any, options: Mapping[str, Any], secrets: Sequence[AnySecret] = ()) -> None:
         self._session = session
         self._options = options
+        self._secrets = secrets
 
     async def open(
         self,
@@ -225,9 +266,9 @@ class Client:
         new_reader: NewReader,
         options: SendOptions,
         *,
-        key: str | None = None,
+        key: SecretStr | None = None,
         renew_key: RenewKey | None = None,
-        authorize: Callable[[str], Mapping[str, str]] | None = None,
+        authorize: Callable[[HTTPRequest, SecretStr], HTTPRequest] | None = None,
     ) -> Response:
         """Send the request, again where that may help, until an answer has begun.
 
@@ -237,37 +278,40 @@ class Client:
             options: How long to wait and how often to try.
             key: The key, if the server must be shown one.
             renew_key: Returns another one, if keys expire.
-            authorize: Returns the headers that show a key.
+            authorize: Returns the request with a key in it.
 
         Raises:
             ModelError: If no answer has begun, by what went wrong the last time.
         """
         failures = 0
         renewed = False
+        hidden = [*self._secrets, *([key] if key is not None else [])]
         while True:
-            known = options if key is None else replace(options, secrets=(*options.secrets, key))
             try:
-                return await self._try(request, new_reader, known, authorize(key) if authorize and key else {})
+                sent = authorize(request, key) if authorize and key else request
+                return await self._try(sent, new_reader, options, hidden)
             except ModelError as error:
                 # A key may have expired: once, a new one is asked for, and that does not count as another try.
                 if renew_key and isinstance(error, ModelAuthenticationError) and not renewed:
                     renewed, refused = True, key
                     key = await renew_key(refused)
                     if key != refused:
+                        hidden.append(key)
                         continue
                 failures += 1
                 wait_s = options.backoff.wait_s(failures, getattr(error, "retry_after", None))
                 if not error.is_retryable or wait_s is None:
-                    raise known.redact(error)  # noqa: B904 - the same one
+                    raise options.redact(error, hidden)  # noqa: B904 - the same one
             await asyncio.sleep(wait_s)
 
     async def _try(
-        self, request: HTTPRequest, new_reader: NewReader, options: SendOptions, credentials: Mapping[str, str]
+        self, request: HTTPRequest, new_reader: NewReader, options: SendOptions, hidden: Sequence[AnySecret]
     ) -> Response:
         sent_at = asyncio.get_running_loop().time()
-        response = await self._send(request, options, credentials)
-        if 200 <= response.status < 300:
-            answer = Response(response, new_reader(response.headers.get("Content-Type", "")), options, sent_at)
+        opened = await self._send(request, options, hidden)
+        if 200 <= opened.status < 300:
+            reader = new_reader(opened.headers.get("Content-Type", ""))
+            answer = Response(opened, reader, options, sent_at, hidden)
             try:
                 await answer.begin()
             except BaseException:  # also when nobody waits any more
@@ -275,37 +319,35 @@ class Client:
                 raise
             return answer
         try:
-            if 300 <= response.status < 400:
-                target = response.headers.get("Location", "nowhere")
+            if 300 <= opened.status < 400:
                 raise ModelInvalidRequestError(
-                    f"{request.url} redirects to {target!r}, which is not followed; set `base_url`."
+                    f"{request.url} redirects to {opened.headers.get('Location', 'nowhere')!r}, which is not followed; "
+                    "set `base_url`."
                 )
-            body = b""
-            with contextlib.suppress(extra.aiohttp.ClientError, OSError, TimeoutError):
-                async with asyncio.timeout(_ERROR_S):
-                    while len(body) < _LONGEST_ERROR and (more := await response.content.readany()):
-                        body += more
-            raise error_of_response(response.status, body, response.headers)
+            raise await _error_in(opened)
         finally:
-            _let_go(response)
+            opened.let_go()
 
-    async def _send(self, request: HTTPRequest, options: SendOptions, credentials: Mapping[str, str]) -> Any:
-        """aiohttp's response, once its head has come."""
+    async def _send(self, request: HTTPRequest, options: SendOptions, hidden: Sequence[AnySecret]) -> OpenedResponse:
+        """The response, once its head has come."""
         aiohttp = extra.aiohttp
         limit = asyncio.timeout(options.first_token_timeout)
         sending = Sending()
+        cause: BaseException | None
         try:
             async with limit:
                 while True:
                     token = current_sending.set(sending)
                     try:
-                        return await self._session.request(
-                            request.method,
-                            request.url,
-                            data=request.body,
-                            headers={**request.headers, **credentials},
-                            allow_redirects=False,  # a POST would become a GET, and the key would go to another host
-                            **self._options,
+                        return OpenedResponse(
+                            await self._session.request(
+                                request.method,
+                                reveal(request.secret_url or request.url),
+                                data=request.body,
+                                headers=reveal(request.headers),
+                                allow_redirects=False,  # a POST would become a GET, and the key go to another host
+                                **reveal(self._options),
+                            )
                         )
                     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
                         if not sending.came_too_late(error):
@@ -315,9 +357,27 @@ class Client:
                     sending = Sending(needs_new=True)  # and so at most once more
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             failure = _connection_error(error, request.url, options.first_token_timeout if limit.expired() else None)
-            cause = None if isinstance(error, aiohttp.ClientResponseError) else error  # it holds what was sent
+            cause = drop_library_frames(error)
+            said = f"{error!r} {error} {vars(error)}"
+            # aiohttp's errors hold what was sent, and how the proxy was asked.
+            if isinstance(error, aiohttp.ClientResponseError) or scrub(said, [*options.secrets(), *hidden]) != said:
+                cause = None
+            del said
+        except BaseException as error:  # cancelled, above all
+            drop_library_frames(error)
+            raise
         # Raised here, out of the handler, so that the error has no context, which would show what was sent as well.
         raise failure from cause
+
+
+async def _error_in(opened: OpenedResponse) -> ModelError:
+    """The error that a response with an error's status stands for."""
+    body = b""
+    with contextlib.suppress(extra.aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(_ERROR_S):
+            while len(body) < _LONGEST_ERROR and (more := await opened.content.readany()):
+                body += more
+    return error_of_response(opened.status, body, opened.headers)
 
 
 def _connection_error(error: Exception, url: str, waited_s: float | None) -> ModelError:
@@ -338,14 +398,6 @@ def _connection_error(error: Exception, url: str, waited_s: float | None) -> Mod
         return ModelInvalidRequestError(f"The request cannot be sent to {url!r}: {error}")
     why = getattr(error, "message", None) or error or type(error).__name__  # not the address, which may be a proxy's
     return ModelConnectionError(f"No answer from {url}: {why}. Is the server up, `base_url` right?")
-
-
-def _let_go(response: Any) -> None:
-    """Keep the connection for the next request if the body has ended; else close it, at once."""
-    if response.content.at_eof() and response.content.exception() is None:
-        response.release()
-    else:
-        response.close()
 
 
 def _silence(setting: Literal["first_token_timeout", "token_timeout"], seconds: float) -> ModelTimeoutError:

@@ -21,27 +21,37 @@ class Credentials:
 
     def __init__(self, source: KeySource) -> None:
         self._source = source
-        self._key: str | None = None
+        self._key: SecretStr | None = None
         self._lock = asyncio.Lock()
 
-    async def key(self, refused: str | None = None) -> str:
-        """The key; a new one if the known one is `refused`. What the source raises is raised."""
+    async def key(self, refused: SecretStr | None = None) -> SecretStr:
+        """The key; a new one if the known one is `refused`.
+
+        Raises:
+            TypeError: If the source returns anything else. What the source raises is raised, with a note of where.
+        """
         async with self._lock:
             # A call that was refused the key before this one waits here, and finds it renewed.
             if self._key is not None and self._key != refused:
                 return self._key
-            source = self._source
-            if inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None)):  # noqa: B004 - to look at it
-                given = source()
-            else:
-                given = await in_thread(source)
-            if inspect.isawaitable(given):
-                given = await given
-            key = given.get_secret_value() if isinstance(given, SecretStr) else given
-            if not isinstance(key, str) or not key:
-                raise TypeError(
-                    f"`auth` must return the key as a string that is not empty, but returned "
-                    f"{'an empty string' if key == '' else f'a {type(key).__name__}'}."
-                )
+            try:
+                given = await self._ask()
+            except Exception as error:
+                error.add_note("It was raised by the function that was given as `auth`, which returns the key.")
+                raise
+            kind = "an empty string" if given == "" else f"a {type(given).__name__}"
+            key = SecretStr(given) if isinstance(given, str) else given
+            del given  # it may be a key all the same, such as bytes, and error trackers show variables
+            if not isinstance(key, SecretStr) or not key:
+                del key
+                raise TypeError(f"`auth` must return the key as a string that is not empty, but returned {kind}.")
             self._key = key
             return key
+
+    async def _ask(self) -> str | SecretStr:
+        source = self._source
+        if inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None)):  # noqa: B004 - to look at it
+            given = source()
+        else:
+            given = await in_thread(source)
+        return await given if inspect.isawaitable(given) else given

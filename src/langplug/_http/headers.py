@@ -29,17 +29,3 @@ def hide_secrets(headers: Mapping[str, Any]) -> dict[str, str | SecretStr]:
             raise ValueError(f"headers[{name!r}] holds a line break or NUL, which HTTP forbids in a header.")
         checked[name] = SecretStr(text) if isinstance(value, SecretStr) or is_secret_name(name) else text
     return checked
-
-
-def reveal_secrets(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers as they are sent."""
-    return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in headers.items()
-    }
-
-
-def secrets_in(headers: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values that nobody may see, and what stands in them after a scheme such as `Bearer`."""
-    values = [value.get_secret_value() for value in headers.values() if isinstance(value, SecretStr)]
-    return tuple(dict.fromkeys([*values, *(value.rpartition(" ")[2] for value in values)]))

@@ -4,8 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from langchain_core.exceptions import ModelInvalidRequestError
@@ -17,8 +18,12 @@ from langplug._bridge.threads import in_thread
 from langplug._http import extra
 from langplug._http.client import Client, HTTPRequest, NewReader, Response, SendOptions
 from langplug._http.credentials import Credentials, KeySource
-from langplug._http.headers import hide_secrets, reveal_secrets, secrets_in
+from langplug._http.headers import hide_secrets
+from langplug._http.request import join_address, show_address
 from langplug._http.retry import Backoff
+from langplug._model.pickles import LOST, is_picklable
+from langplug._redaction import AnySecret, hide, reveal, secrets_in
+from langplug._secrets import is_secret_name
 
 _SETTINGS = ("base_url", "proxy", "verify", "client_cert", "max_connections", "connect_timeout", "session")
 """The fields that the connections depend on."""
@@ -86,6 +91,7 @@ class HTTPModel(ChatModel):
                 "An address must not hold a user name or a password, which traces would show. Pass `api_key` or "
                 "`headers`; for a proxy, set the environment variable HTTPS_PROXY."
             )
+        refuse_key_in_query(url)
         return url.rstrip("/")
 
     @field_validator("headers")
@@ -106,6 +112,15 @@ class HTTPModel(ChatModel):
             return {**given, "auth": None, "api_key": key}
         return {**given, "api_key": None}  # not that of the environment, either
 
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
+        """As for every model; secret headers, and secrets in a body or query, are hidden like the model's own."""
+        nested = {
+            name: hide(value, is_plain=self.__langplug_is_template__)
+            for name, value in given.items()
+            if name in ("headers", "extra_body", "query", "body")
+        }
+        return super().__langplug_hide__({**given, **nested})
+
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """As for every model; secret headers of one call are hidden like the model's own."""
         if isinstance(headers := given.get("headers"), Mapping):
@@ -114,9 +129,17 @@ class HTTPModel(ChatModel):
 
     # --- what models build on ---
 
-    def authorization(self, key: str) -> Mapping[str, str]:
-        """The headers that show the server the key."""
-        return {"Authorization": f"Bearer {key}"}
+    def authorize(self, request: HTTPRequest, key: SecretStr, /) -> HTTPRequest:
+        """`request` with the key in it: in the parameters of its query that are to hold it, else in a header."""
+        if not request.key_parameters:
+            shown = SecretStr(f"Bearer {key.get_secret_value()}")
+            return replace(request, headers={**request.headers, "Authorization": shown})
+        query = dict.fromkeys(request.key_parameters, key)
+        return replace(
+            request,
+            url=show_address(request.url, "", query),
+            secret_url=SecretStr(join_address(reveal(request.secret_url or request.url), "", query)),
+        )
 
     async def open_answer(self, request: Request, /) -> Response:
         """Ask for the answer to `request`, and return it once it has begun. Each kind of model does it by `send`."""
@@ -129,7 +152,7 @@ class HTTPModel(ChatModel):
             ModelError: If no answer has begun.
         """
         client = await self.client
-        key = self.api_key.get_secret_value() if self.api_key is not None else None
+        key = self.api_key
         renew_key = None
         if self.auth is not None:
             renew_key = (await self.credentials).key
@@ -140,21 +163,20 @@ class HTTPModel(ChatModel):
                 "User-Agent": f"langplug/{langplug.__version__}",
                 "Accept-Encoding": "identity",  # compressed, the parts of a stream would wait for each other
                 **request.headers,
-                **reveal_secrets(self.headers),
+                **self.headers,
             },
         )
         return await client.open(
-            sent, new_reader, self.send_options(), key=key, renew_key=renew_key, authorize=self.authorization
+            sent, new_reader, self.send_options(), key=key, renew_key=renew_key, authorize=self.authorize
         )
 
     def send_options(self) -> SendOptions:
         """How long to wait, how often to try, and what no error may show."""
-        own = (self.api_key.get_secret_value(),) if self.api_key is not None else ()
         return SendOptions(
             first_token_timeout=self.first_token_timeout,
             token_timeout=self.token_timeout,
             backoff=Backoff(retries=self.max_retries),
-            secrets=(*own, *secrets_in(self.headers)),
+            secrets=partial(secrets_in, vars(self)),
         )
 
     async def respond(self, request: Request, /) -> AsyncIterator[Part]:
@@ -185,7 +207,7 @@ class HTTPModel(ChatModel):
             return
         session, options = (session(), {}) if session is not None else await self._open_session()
         try:
-            yield Client(session, options)
+            yield Client(session, options, secrets=_passwords(options.get("proxy")))
         finally:
             await session.close()
 
@@ -208,12 +230,7 @@ class HTTPModel(ChatModel):
             return context
 
         options: dict[str, Any] = {}
-        address = urlsplit(self.base_url)
-        proxy = self.proxy
-        if proxy is None and not proxy_bypass(address.netloc):
-            proxies = getproxies()
-            proxy = proxies.get(address.scheme) or proxies.get("all")
-        if proxy:
+        if proxy := self.proxy or _proxy_of_environment(urlsplit(self.base_url)):
             options["proxy"] = proxy
         if self.verify is False:
             options["ssl"] = False
@@ -233,18 +250,56 @@ class HTTPModel(ChatModel):
         memo |= {id(shared): shared for shared in (self.session, self.auth) if shared is not None}
         return super().__deepcopy__(memo)
 
+    def __langplug_pickled_fields__(self) -> dict[str, Any]:
+        """Without a session, which belongs to this process; a function that makes one is kept if it can be pickled."""
+        fields = super().__langplug_pickled_fields__()
+        kept = {name: one for name in ("session", "auth") if callable(one := fields[name]) and is_picklable(one)}
+        return {**fields, "session": None, "auth": None, **kept}
+
     def __getstate__(self) -> dict[Any, Any]:
-        """Without what is secret, and without a session, which belongs to this process."""
+        """As of every model, without secrets."""
         state = super().__getstate__()
-        shown = {name: None if isinstance(value, SecretStr) else value for name, value in self.headers.items()}
-        return {**state, "__dict__": {**state["__dict__"], "headers": shown, "session": None}}
+        is_lost = self.auth is not None and state["__dict__"].get("auth") is None
+        return {**state, LOST: {**state[LOST], **({"auth": ""} if is_lost else {})}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """A header that was secret has to be given anew."""
-        super().__setstate__(state)
-        lost = [name for name, value in self.headers.items() if value is None]
-        if lost:
+        """A secret header, and a function for the key that cannot be pickled, have to be given anew."""
+        if [*state.get(LOST, ())] == ["auth"]:
             raise MissingSecretError(
-                f"The header {lost[0]!r} is secret, so it is not in the pickle of this {type(self).__name__}. "
-                "Use `api_key`, which is read from the environment again, or make the model where it is used."
+                f"`auth` of this {type(self).__name__} is not in the pickle: it holds a secret, or cannot be pickled. "
+                "Give a function that is defined at the top of a module; or make the model where it is used."
             )
+        super().__setstate__(state)
+
+
+def refuse_key_in_query(url: str) -> None:
+    """Do nothing if no parameter in the query of an address is called like a secret, or it is to be filled in.
+
+    Raises:
+        TypeError: If there is one: reprs and traces would show it.
+    """
+    for name, value in parse_qsl(urlsplit(url).query):
+        if "{" not in value and (is_secret_name(name) or name.lower() in ("key", "sig", "signature")):
+            raise TypeError(
+                f"An address must not hold a key, as the parameter {name!r} of this one does: traces would show it. "
+                "Pass `api_key` or `headers`; with ChatHTTP, query={'" + name + "': SecretStr(...)}."
+            )
+
+
+def _proxy_of_environment(address: SplitResult) -> SecretStr | None:
+    """The proxy for an address, if there is one. Its URL often holds a password."""
+    if proxy_bypass(address.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(address.scheme) or proxies.get("all")
+    return SecretStr(proxy) if proxy else None
+
+
+def _passwords(proxy: str | SecretStr | None) -> list[AnySecret]:
+    """What no error may show of a proxy's URL, however malformed it is."""
+    url = proxy.get_secret_value() if isinstance(proxy, SecretStr) else proxy or ""
+    user, at, _ = url.partition("://")[2].rpartition("@") if "://" in url else url.rpartition("@")
+    if not at:
+        return []
+    password = user.partition(":")[2]
+    return [SecretStr(one) for one in (user, password, unquote(password)) if one]

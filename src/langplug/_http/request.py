@@ -1,11 +1,15 @@
 """What an HTTP request is made of: its address and the bytes of its body, from plain values."""
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from langchain_core.exceptions import ModelInvalidRequestError
+from pydantic import SecretStr
+
+from langplug._redaction import reveal, reveal_for_json, secrets_in
 
 DumpJson = Callable[[Any], bytes]
 
@@ -22,12 +26,18 @@ def split_address(url: str) -> tuple[str, str]:
 
 
 def join_address(base: str, url: str, query: Mapping[str, Any]) -> str:
-    """The address of one request."""
+    """The address of one request, with secrets as they are."""
     # An empty `url` adds no slash: some servers tell `/chat` from `/chat/`.
     address = "/".join([base.rstrip("/"), url.lstrip("/")]) if url else base
     if not query:
         return address
     return f"{address}{'&' if '?' in address else '?'}{_encode_form(query)}"
+
+
+def show_address(base: str, url: str, query: Mapping[str, Any]) -> str:
+    """The same with stars in place of secrets."""
+    shown = {name: "***" if any(secrets_in(value)) else value for name, value in query.items()}
+    return join_address(base, url, shown).replace(quote_plus("***"), "***")
 
 
 def merge(value: Any, more: Any) -> Any:
@@ -43,13 +53,15 @@ def merge(value: Any, more: Any) -> Any:
 def encode_body(body: Any, content_type: str, dump: DumpJson) -> tuple[bytes | None, str]:
     """The bytes of a body and their content type: text as it is, a form if `content_type` says so, else JSON.
 
+    Secrets in it are written as they are.
+
     Raises:
         ModelInvalidRequestError: If it holds something that JSON cannot.
     """
     if body is None:
         return None, content_type
-    if isinstance(body, str):
-        return body.encode(errors="replace"), content_type or "text/plain; charset=utf-8"
+    if isinstance(body, str | SecretStr):
+        return reveal(body).encode(errors="replace"), content_type or "text/plain; charset=utf-8"
     if content_type.partition(";")[0].strip().lower() == _FORM and isinstance(body, Mapping):
         return _encode_form(body).encode(), content_type
     return encode_json(body, dump), content_type or "application/json"
@@ -63,29 +75,31 @@ def encode_json(body: Any, dump: DumpJson) -> bytes:
     """
     try:
         return bytes(memoryview(dump(body)))  # a copy: orjson's own sits in a block of 4 KiB
-    except TypeError:
-        pass
+    except TypeError:  # it may be because of a secret in it
+        with contextlib.suppress(TypeError):
+            return bytes(memoryview(dump(reveal(body))))
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, default=reveal_for_json).encode()
     except UnicodeEncodeError as error:
         at = max(0, error.start - 20)
-        raise ModelInvalidRequestError(
+        failure = ModelInvalidRequestError(
             f"The request holds {error.object[error.start]!r}, half a character (a lone surrogate), after "
             f"{error.object[at : error.start]!r}. Text must be valid Unicode: clean it with "
             "text.encode('utf-8', 'replace').decode()."
-        ) from None
+        )
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelInvalidRequestError(f"The request cannot be written as JSON: {error}.") from None
+        failure = ModelInvalidRequestError(f"The request cannot be written as JSON: {error}.")
+    raise failure  # out of the handlers: an error of Unicode holds the whole text, with the secrets in it
 
 
 def _encode_form(values: Mapping[str, Any]) -> str:
     """Names and values as in a query; a value that is a list is given item by item: `tag=a&tag=b`."""
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[str, Any]] = []
     for name, value in values.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, bool):
                 text = "true" if item else "false"
             else:
-                text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+                text = item if isinstance(item, str | SecretStr) else json.dumps(item, ensure_ascii=False)
             pairs.append((name, text))
-    return urlencode(pairs)
+    return urlencode([(name, reveal(text)) for name, text in pairs])

@@ -8,6 +8,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
+from pydantic import SecretStr
+
+from langplug._redaction import reveal, secrets_in
 from langplug._stream.expressions import ExpressionError, compile_expression, roots
 from langplug._suggest import did_you_mean
 
@@ -119,7 +122,10 @@ def _check_name(name: str, known: Collection[str], where: str, form: str) -> Non
     if name in known:
         return
     if name == "api_key":  # a body is shown in traces of gateways, and repeated in errors
-        raise ValueError(f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'.")
+        raise ValueError(
+            f"{where}: the key is never part of a template. Send it in `headers`, as '{{api_key}}'. "
+            "For an API that wants it in the query: query={'key': '$api_key'}."
+        )
     hint = did_you_mean(name, known, form=form)
     names = ", ".join(form.format(one) for one in sorted(known))
     wrong = f"there is no {form.format(name)}" if name else f"{form.format('').replace('.', '')} is not a value itself"
@@ -149,14 +155,22 @@ def placeholders(text: str, place: str) -> list[str]:
     return [str(name) for _, name, _, _ in fields]
 
 
-def interpolate(text: str, facts: Mapping[str, Any], quote: Callable[[str], str] = str) -> str | None:
-    """The text with each `{name}` replaced by its value, quoted; None if one of them is None."""
-    pieces: list[str] = []
+def interpolate(text: str, facts: Mapping[str, Any], quote: Callable[[str], str] = str) -> str | SecretStr | None:
+    """The text with each `{name}` replaced by its value, quoted; None if one of them is None.
+
+    With a secret in it, all of it is one.
+    """
+    pieces: list[str | SecretStr] = []
     for literal, name, _, _ in Formatter().parse(text):
         pieces.append(literal)
         if name is not None:
             value = compile_expression(name)(facts) if "." in name else facts[name]
             if value is None:
                 return None
-            pieces.append(quote(str(value).lower() if isinstance(value, bool) else str(value)))
-    return "".join(pieces)
+            if isinstance(value, SecretStr):
+                pieces.append(SecretStr(quote(value.get_secret_value())))
+            else:
+                pieces.append(quote(str(value).lower() if isinstance(value, bool) else str(value)))
+    if any(secrets_in(pieces)):
+        return SecretStr("".join(reveal(pieces)))
+    return "".join(map(str, pieces))

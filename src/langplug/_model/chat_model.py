@@ -15,14 +15,16 @@ from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
 from langplug._model.choices import Choices
 from langplug._model.fields import ModelFields
-from langplug._model.identity import digest, is_secret, stable_text, to_plain, type_name
+from langplug._model.identity import digest, stable_text, to_plain, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
+from langplug._model.pickles import LOST, SecretRemover, bound_secrets, lost_secret_error
 from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
 from langplug._model.structured import Method, structured_output
+from langplug._redaction import drop_secrets, hide
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
@@ -220,6 +222,20 @@ class ChatModel(ModelFields):
         run = run_of(self, given.pop(CALL), None)
         return ModelRun(Plan(self, messages, stop, given, streaming=True, run=run))
 
+    # --- secrets of one call ---
+
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is given for a call, with keys as secrets: error trackers show the variables that hold it."""
+        hidden = parameters_of(type(self)).hidden
+        return {
+            name: SecretStr(value) if name in hidden and isinstance(value, str) else value
+            for name, value in given.items()
+        }
+
+    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
+        return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
+
     # --- tools and structured output ---
 
     def bind_tools(
@@ -309,7 +325,8 @@ class ChatModel(ModelFields):
     def __repr_args__(self) -> Any:
         """The fields that were set to something, without what LangChain itself adds to every model."""
         shown = parameters_of(type(self)).shown & self.__pydantic_fields_set__
-        return [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
+        fields = [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
+        return [(name, hide(value, is_plain=self.__langplug_is_template__)) for name, value in fields]
 
     def __eq__(self, other: object) -> bool:
         """Equal where all settings are; what a model makes or counts as it is used is not a setting."""
@@ -323,22 +340,45 @@ class ChatModel(ModelFields):
         memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
         return super().__deepcopy__(memo)
 
+    @staticmethod
+    def __langplug_is_template__(text: str) -> bool:
+        """Whether a text under a secret's name only says where a secret is to be filled in."""
+        return False
+
+    def __langplug_pickled_fields__(self) -> dict[str, Any]:
+        """What the fields hold, as far as it belongs into a pickle. Secrets are taken out of it afterwards."""
+        return {**self.__dict__, "ignored_params": drop_secrets(self.ignored_params)}
+
     def __getstate__(self) -> dict[Any, Any]:
-        """Without secrets: a pickle may end up anywhere."""
+        """Without secrets: a pickle may end up anywhere. Which ones are missing is part of it."""
         state = super().__getstate__()
-        secret = parameters_of(type(self)).secrets
-        fields = {name: value for name, value in state["__dict__"].items() if name not in secret}
-        fields["ignored_params"] = {name: item for name, item in self.ignored_params.items() if not is_secret(item)}
-        return {**state, "__dict__": fields}
+        secrets, remover = parameters_of(type(self)).secrets, SecretRemover(self.__langplug_is_template__)
+        fields: dict[str, Any] = {}
+        for name, value in self.__langplug_pickled_fields__().items():
+            if name in secrets and name not in self.__pydantic_fields_set__:
+                continue  # a default, or the environment's: it is there again
+            fields[name] = remover.remove(value, name)
+        private = {name: remover.remove(value, name) for name, value in (self.__pydantic_private__ or {}).items()}
+        variables = self.lc_secrets
+        lost = {place: variables.get(place, "") for place in remover.lost}
+        return {**state, "__dict__": fields, "__pydantic_private__": private, LOST: lost}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Secrets come from the environment again."""
+        """Secrets come from the environment again; one that was given to the constructor has to be given anew.
+
+        Raises:
+            MissingSecretError: If there was one, or the environment holds none.
+        """
+        if lost := state.get(LOST):
+            raise lost_secret_error(type(self), lost)
         super().__setstate__(state)
+        given = set(self.__pydantic_fields_set__)
         self.__langplug_check_secrets__(self.__dict__)
         for name in parameters_of(type(self)).secrets:
             if name not in self.__dict__:
                 value = type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
                 type(self).__pydantic_validator__.validate_assignment(self, name, value)
+        object.__setattr__(self, "__pydantic_fields_set__", given)  # so that the next pickle leaves them out as well
 
 
 def _without_restarts(given: dict[str, Any], opened: list[Any] | None) -> dict[str, Any]:

@@ -229,6 +229,7 @@ class PatchedChatModel(BaseChatModel):
     ) -> AIMessage:
         """As langchain-core's, and by the fast path without callback handlers."""
         call = CallConfig.of(config)
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
         plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
         if not plain or (unheard := on_fast_path(self, call, CallbackManager)) is None:
             return super().invoke(input, config, stop=stop, **{**kwargs, CALL: call})
@@ -245,6 +246,7 @@ class PatchedChatModel(BaseChatModel):
     ) -> AIMessage:
         """As langchain-core's, and by the fast path without callback handlers."""
         call = CallConfig.of(config)
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
         plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
         if not plain or (unheard := on_fast_path(self, call, AsyncCallbackManager)) is None:
             return await super().ainvoke(input, config, stop=stop, **{**kwargs, CALL: call})
@@ -328,6 +330,7 @@ class PatchedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk, None, None]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
         asked: dict[str, Any] = {**kwargs, "stream": True}
         if not self._should_stream(async_api=False, **asked):
             yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
@@ -354,6 +357,7 @@ class PatchedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk, None]:
         """As langchain-core's, and the source is closed as soon as the stream is."""
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
         asked: dict[str, Any] = {**kwargs, "stream": True}
         if not self._should_stream(async_api=True, **asked):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
@@ -401,6 +405,9 @@ class PatchedChatModel(BaseChatModel):
     def __langplug_open__(
         self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]
     ) -> Streaming:
+        raise NotImplementedError
+
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     def __is_plain(self, methods: tuple[str, ...], kwargs: dict[str, Any]) -> bool:

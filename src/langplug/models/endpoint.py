@@ -22,6 +22,7 @@ from langplug._http.request import encode_json
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._model.sampling import SamplingFields
+from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
@@ -251,6 +252,12 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     def _drop_path(cls, base_url: str) -> str:
         """The whole address of the chat completions, as many servers document it, is accepted as well."""
         return base_url.removesuffix("/chat/completions")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _hide_texts(cls, extra_body: dict[str, Any]) -> dict[str, Any]:
+        hidden: dict[str, Any] = hide(extra_body)
+        return hidden
 
     @field_validator("server")
     @classmethod

@@ -1,6 +1,7 @@
 """`ChatHTTP`: a model behind any HTTP API, described in a few lines. `pip install 'langplug[http]'`."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,8 +16,8 @@ from langplug import MissingSecretError, Request
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, Response
 from langplug._http.dialects import DIALECTS, system_text
-from langplug._http.model import HTTPModel
-from langplug._http.request import encode_body, join_address, merge, split_address
+from langplug._http.model import HTTPModel, refuse_key_in_query
+from langplug._http.request import encode_body, join_address, merge, show_address, split_address
 from langplug._http.templates import (
     KnownNames,
     LazyMapping,
@@ -28,6 +29,7 @@ from langplug._http.templates import (
 )
 from langplug._model.parameters import parameters_of
 from langplug._model.sampling import SamplingFields
+from langplug._redaction import hide, reveal, secrets_in
 from langplug._stream.described_reader import DescribedReader
 from langplug._stream.expressions import ExpressionError
 from langplug._stream.paths import CONTENT, Paths, UnreadableAnswerError
@@ -38,6 +40,9 @@ from langplug.models.descriptions import SECTION, DescriptionFields, read_descri
 __all__ = ["ChatHTTP", "UnreadableAnswerError"]
 
 Kind = Literal["streamed", "whole"]
+
+_KEY = "$api_key"
+"""What stands in a query for the key."""
 
 
 class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
@@ -143,8 +148,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         base, path = split_address(str(completed.get("url", "")))
         if base:
             completed |= {"base_url": completed.get("base_url") or base, "url": path}
-        if key := cls._key_of_environment(completed):
-            completed["api_key"] = key
+        cls._key_of_environment(completed)  # before all else, that it is there
         return completed
 
     @classmethod
@@ -168,6 +172,17 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
 
     # --- the description ---
 
+    @field_validator("query", "body", "extra_body", "streamed", "whole")
+    @classmethod
+    def _hide_texts(cls, template: Any) -> Any:
+        return hide(template, is_plain=cls.__langplug_is_template__)
+
+    @field_validator("url")
+    @classmethod
+    def _refuse_key(cls, url: str) -> str:
+        refuse_key_in_query(url)
+        return url
+
     @field_validator("streamed", "whole")
     @classmethod
     def _check_section(cls, section: dict[str, Any]) -> dict[str, Any]:
@@ -186,6 +201,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         kinds: tuple[Kind, ...] = ("streamed", "whole")
         for kind in kinds:
             section, own = self._section(kind), getattr(self, kind)
+            section["query"] = {name: one for name, one in section["query"].items() if one != _KEY}
             for part in ("body", "query"):
                 check_template(section[part], f"{kind}.{part}" if part in own else part, known)
                 used |= names_in(section[part])
@@ -195,7 +211,15 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             used |= _check_placeholders(text, f"headers.{name}", {**known, "api_key": ()})
         self._used = frozenset(used)
         self._apply_description()
+        self._read_key()
         return self
+
+    def _read_key(self) -> None:
+        """Take the key from the variable of `api_key_env`, unless one is given; it then counts as not given."""
+        given = vars(self) if "api_key" in self.__pydantic_fields_set__ else {**vars(self), "api_key": None}
+        if key := self._key_of_environment(given):
+            vars(self)["api_key"] = key
+            self.__pydantic_fields_set__.discard("api_key")
 
     def _apply_description(self) -> None:
         """Set what follows from the names that the templates use: capabilities, and which parameters are ignored."""
@@ -234,11 +258,12 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
 
     # --- the request ---
 
-    def authorization(self, key: str) -> Mapping[str, str]:
-        """The headers that hold `{api_key}`; if there are none, the usual one."""
+    def authorize(self, request: HTTPRequest, key: SecretStr, /) -> HTTPRequest:
+        """`request` with the key in the headers that hold `{api_key}`; if there are none, as for every model."""
         if not any("api_key" in placeholders(text, "headers") for text in self.header_templates.values()):
-            return super().authorization(key)
-        return self._fill_headers({**self._own_facts(), "api_key": lambda: key}, with_key=True)
+            return super().authorize(request, key)
+        headers = self._fill_headers({**self._own_facts(), "api_key": lambda: key}, with_key=True)
+        return replace(request, headers={**request.headers, **headers})
 
     def _http_request(self, request: Request) -> HTTPRequest:
         streaming = self._streams(request)
@@ -247,26 +272,32 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         facts = LazyMapping(makers)
         try:
             body = merge(fill_template(section["body"], facts), self.extra_body)
-            query = fill_template(section["query"], facts) or {}
+            query = fill_template({name: one for name, one in section["query"].items() if one != _KEY}, facts) or {}
             url = interpolate(section["url"], facts, partial(quote, safe=""))
             headers = self._fill_headers(makers, with_key=False)
-            given = {name.lower(): str(value) for name, value in {**self.headers, **headers}.items()}
-            content, content_type = encode_body(body, given.get("content-type", ""), extra.orjson.dumps)
         except ExpressionError as error:
             raise ModelInvalidRequestError(f"{type(self).__name__} cannot make its request: {error}") from None
         if url is None:
             raise ModelInvalidRequestError(
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
-        if content_type:
-            headers = {"Content-Type": content_type, **headers}
         if streaming and self.framing == "sse":
             headers = {"Accept": "text/event-stream", **headers}
-        return HTTPRequest(
-            url=join_address(self.base_url, url, query), body=content, headers=headers, method=section["method"].upper()
+        is_secret = isinstance(url, SecretStr) or any(secrets_in(query))
+        sent = HTTPRequest(
+            url=show_address(self.base_url, section["url"] if isinstance(url, SecretStr) else url, query),
+            secret_url=SecretStr(join_address(self.base_url, reveal(url), query)) if is_secret else None,
+            headers=headers,
+            method=section["method"].upper(),
+            key_parameters=tuple(name for name, one in section["query"].items() if one == _KEY),
+        )
+        given = {name.lower(): str(value) for name, value in {**self.headers, **headers}.items()}
+        content, content_type = encode_body(body, given.get("content-type", ""), extra.orjson.dumps)
+        return replace(
+            sent, body=content, headers={"Content-Type": content_type, **headers} if content_type else headers
         )
 
-    def _fill_headers(self, makers: Mapping[str, Callable[[], Any]], *, with_key: bool) -> dict[str, str]:
+    def _fill_headers(self, makers: Mapping[str, Callable[[], Any]], *, with_key: bool) -> dict[str, str | SecretStr]:
         """The headers that hold the key, or all others; those whose names have no value are left out."""
         facts = LazyMapping(makers)
         return {
@@ -315,12 +346,23 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         }
 
     def _own_facts(self) -> dict[str, Callable[[], Any]]:
-        """The fields that a template may use: those of parameters and of subclasses, but none that is secret."""
+        """The fields that a template may use: those of parameters and of subclasses, secrets included."""
         others = {*DescriptionFields.model_fields, *HTTPModel.model_fields} - {"context_window", "timeout"}
-        names = (name for name in parameters_of(type(self)).identity if name not in others)
+        declared = parameters_of(type(self))
+        names = (name for name in (*declared.identity, *declared.secrets) if name not in others)
         return {name: partial(getattr, self, name) for name in names}
 
     # --- secrets ---
+
+    @staticmethod
+    def __langplug_is_template__(text: str) -> bool:
+        """Whether it is an expression, or has placeholders."""
+        return text.startswith("$") or re.search(r"\{\w+\}", text) is not None
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """As of every model behind HTTP; the key comes from the variable of `api_key_env` again."""
+        super().__setstate__(state)
+        self._read_key()
 
     @property
     def lc_secrets(self) -> dict[str, str]:

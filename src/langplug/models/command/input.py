@@ -4,6 +4,7 @@ import fnmatch
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -11,9 +12,10 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from langplug import MissingSecretError
+from langplug import MissingSecretError, _redaction
 from langplug._env import EnvironmentValue
 from langplug._http.templates import interpolate
+from langplug._redaction import reveal
 from langplug._secrets import is_secret_name
 
 Argument = str | list[str]
@@ -27,13 +29,13 @@ class InvalidInputError(ModelInvalidRequestError, ValueError):
 # --- arguments and stdin ---
 
 
-def fill_arguments(command: Sequence[Argument], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The arguments with values for their placeholders.
+def fill_arguments(command: Sequence[Argument], values: Mapping[str, Any]) -> tuple[str | SecretStr, ...]:
+    """The arguments with values for their placeholders; one with a secret in it is one.
 
     Raises:
         InvalidInputError: If a value is missing outside of a list, or cannot be in an argument.
     """
-    arguments: list[str] = []
+    arguments: list[str | SecretStr] = []
     for argument in command:
         group = [argument] if isinstance(argument, str) else argument
         filled = [interpolate(one, values) for one in group]
@@ -46,12 +48,16 @@ def fill_arguments(command: Sequence[Argument], values: Mapping[str, Any]) -> tu
                 f"argument into a list of its own, [{argument!r}]: it is then left out when there is no value."
             )
     for one in arguments:
-        if (at := one.find("\0")) >= 0:  # the system ends an argument there: the program would see half of it
+        if "\0" in reveal(one):  # the system ends an argument there: the program would see half of it
+            where = "it is a secret" if isinstance(one, SecretStr) else _around(one, one.find("\0"))
             raise InvalidInputError(
-                f"An argument has a NUL character in it, which no program can be given there: {_around(one, at)}. "
+                f"An argument has a NUL character in it, which no program can be given there: {where}. "
                 "Remove it, or give the prompt on stdin."
             )
-        encode(one)
+        if isinstance(one, str):
+            encode(one)
+        elif any("\ud800" <= character <= "\udfff" for character in reveal(one)):
+            raise InvalidInputError("A secret in an argument has a lone surrogate in it, which is not a character.")
     return tuple(arguments)
 
 
@@ -82,9 +88,6 @@ MINIMAL = (
     else ("PATH", "PATHEXT", "SYSTEMROOT", "COMSPEC", "TEMP", "TMP", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
 )
 """What nearly every program needs to find its files and its language."""
-
-_SHORTEST_SECRET = 6
-"""A shorter value is hardly a key (`AUTH=no`), and would be struck out wherever it occurs in a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,8 @@ def read_variable(name: str, value: Any) -> str | SecretStr | FromEnvironment:
     )
 
 
-def build_environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """The program's whole environment, and the secrets in it.
+def build_environment(inherited: Iterable[str], given: Mapping[str, Any]) -> dict[str, str | SecretStr]:
+    """The program's whole environment, with what is secret in it as a `SecretStr`.
 
     Args:
         inherited: Names of this process's variables to pass on besides the `MINIMAL` ones; `*` stands for any letters.
@@ -134,40 +137,20 @@ def build_environment(inherited: Iterable[str], given: Mapping[str, Any]) -> tup
         InvalidInputError: If a name or a value cannot be in an environment.
     """
     patterns = [*MINIMAL, *inherited]
-    passed = {
-        name: value
+    passed: dict[str, str | SecretStr] = {
+        name: SecretStr(value) if is_secret_name(name) else value
         for name, value in os.environ.items()
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     }
-    secrets = [value for name, value in passed.items() if is_secret_name(name) and len(value) >= _SHORTEST_SECRET]
     for name, value in given.items():
-        if isinstance(value, FromEnvironment | SecretStr):
-            passed[name] = value.value() if isinstance(value, FromEnvironment) else value.get_secret_value()
-            secrets.append(passed[name])
-        else:
-            passed[name] = value
+        passed[name] = SecretStr(value.value()) if isinstance(value, FromEnvironment) else value
     for name, value in passed.items():
-        if "\0" in name + value or "=" in name or not name:
+        if "\0" in name + reveal(value) or "=" in name or not name:
             raise InvalidInputError(f"The environment variable {name!r} cannot be set: no `=` and no NUL may be in it.")
-    return passed, secrets
+    return passed
 
 
 # --- what must not be seen ---
 
-
-def scrub(text: str, secrets: Iterable[str], *, was_cut: bool = False) -> str:
-    """`text` with stars in place of secrets.
-
-    Args:
-        text: What is to be shown.
-        secrets: What must not be seen.
-        was_cut: Whether the beginning of `text` was cut off. If so, the end of a secret may be left there.
-    """
-    # The longest first: a secret that holds a shorter one would else be struck out in part.
-    for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
-        text = text.replace(secret, "*****")
-        if was_cut:
-            rests = (secret[at:] for at in range(1, len(secret)))
-            rest = next((rest for rest in rests if text.startswith(rest)), "")
-            text = "*****" + text[len(rest) :] if rest else text
-    return text
+scrub = partial(_redaction.scrub, stars="*****")
+"""As everywhere, with more stars: programs write three of them themselves, around titles and warnings."""

@@ -15,6 +15,7 @@ from langplug import ChatModel, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
 from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
+from langplug._redaction import AnySecret, drop_secrets, reveal, secrets_in
 from langplug._stream.paths import Paths
 from langplug.models.command.ansi import AnsiStripper
 from langplug.models.command.errors import (
@@ -221,7 +222,7 @@ class ChatCommand(ChatModel):
 
     # --- what the program is given ---
 
-    def _launch(self, request: Request) -> tuple[Launch, list[str]]:
+    def _launch(self, request: Request) -> tuple[Launch, list[AnySecret]]:
         """What to start for `request`, and the secrets that it is given."""
         kind: str | None = self.input
         if kind == "auto":
@@ -236,9 +237,8 @@ class ChatCommand(ChatModel):
                 "it says of tools and schemas, would be lost. Put {system} into an argument, or set input='prompt'."
             )
         values = self._values(request)
-        variables, secrets = build_environment(self.inherit, self.environment)
-        own = self._own_values().values()
-        secrets += [value.get_secret_value() for value in own if isinstance(value, SecretStr)]
+        variables = build_environment(self.inherit, self.environment)
+        secrets = [*secrets_in(variables), *secrets_in(self._own_values())]
         launch = Launch(
             arguments=fill_arguments(self.command, values),
             environment=variables,
@@ -247,14 +247,13 @@ class ChatCommand(ChatModel):
             linger=self.linger,
             kill_after=self.kill_after,
             # Enough to show the end of it whole once secrets are replaced by stars, one of them cut off in front.
-            stderr_limit=2 * _STDERR_SHOWN + max(map(len, secrets), default=0),
+            stderr_limit=2 * _STDERR_SHOWN + max((len(reveal(secret)) for secret in secrets), default=0),
         )
         return launch, secrets
 
     def _values(self, request: Request) -> LazyMapping:
         """What stands for each placeholder, and for each kind of input; made only if it is asked for."""
         own = self._own_values()
-        hidden = {name: value.get_secret_value() for name, value in own.items() if isinstance(value, SecretStr)}
 
         def request_object() -> dict[str, Any]:
             """All that a request holds; what it does not hold is left out, and so are secrets."""
@@ -265,7 +264,7 @@ class ChatCommand(ChatModel):
                 "parallel_tool_calls": request.parallel_tool_calls,
                 "schema": request.schema,
                 "stop": request.stop,
-                "params": {k: v for k, v in own.items() if k != "model" and v is not None and k not in hidden},
+                "params": drop_secrets({k: v for k, v in own.items() if k != "model" and v is not None}),
             }
             kept = {name: value for name, value in body.items() if value not in (None, [], (), {})}
             return {"messages": request.openai_messages(), "stream": request.streaming, **kept}
@@ -273,7 +272,7 @@ class ChatCommand(ChatModel):
         return LazyMapping(
             {
                 # The values as they are now, one function each; mypy cannot infer a lambda with a default.
-                **{name: (lambda value=value: value) for name, value in (own | hidden).items()},  # type: ignore[misc]
+                **{name: (lambda value=value: value) for name, value in own.items()},  # type: ignore[misc]
                 "prompt": lambda: request.prompt(self.template),
                 "text": lambda: request.text,
                 "system": lambda: "\n\n".join(str(one.text) for one in request.messages if _is_system(one)) or None,
@@ -304,7 +303,7 @@ class ChatCommand(ChatModel):
         finally:
             slots.release()
 
-    async def _run(self, launch: Launch, secrets: list[str]) -> AsyncGenerator[Part, None]:
+    async def _run(self, launch: Launch, secrets: list[AnySecret]) -> AsyncGenerator[Part, None]:
         """Run the program once, and yield the parts of its answer as they come."""
         owner = f"The command {self.program_name!r}"
         reader = self._output_reader(owner, secrets)
@@ -347,7 +346,7 @@ class ChatCommand(ChatModel):
         finally:
             await process.stop()
 
-    def _output_reader(self, owner: str, secrets: list[str]) -> OutputReader:
+    def _output_reader(self, owner: str, secrets: list[AnySecret]) -> OutputReader:
         if self.paths is None:
             return TextOutputReader(
                 lines=self.output == "lines", strip_ansi=self.strip_ansi, strip_newlines=self.strip_newlines
@@ -358,14 +357,13 @@ class ChatCommand(ChatModel):
 
     # --- pickles ---
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Without secrets: they are looked up in the environment of whoever loads it."""
-        state = super().__getstate__()
+    def __langplug_pickled_fields__(self) -> dict[str, Any]:
+        """With the names of secret variables: they are looked up in the environment of whoever loads it."""
         kept = {
             name: FromEnvironment(name) if isinstance(value, SecretStr) else value
             for name, value in self.environment.items()
         }
-        return {**state, "__dict__": {**state["__dict__"], "environment": kept}}
+        return {**super().__langplug_pickled_fields__(), "environment": kept}
 
 
 def _is_system(message: BaseMessage) -> bool:

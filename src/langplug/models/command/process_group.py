@@ -16,9 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
+
 from langplug._bridge.forks import in_forked_child
 from langplug._bridge.futures import settle_from_thread
 from langplug._bridge.threads import spawn
+from langplug._redaction import reveal
+from langplug._tracebacks import drop_library_frames
 
 REAP_S = 1.0
 """Seconds that a killed process gets to be gone. Only one that hangs in the kernel takes longer."""
@@ -44,8 +48,8 @@ class Launch:
         stderr_limit: Bytes of its stderr that are kept: the last ones.
     """
 
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
+    arguments: tuple[str | SecretStr, ...]
+    environment: Mapping[str, str | SecretStr]
     directory: str | None = None
     stdin: bytes | None = None
     linger: float = 2.0
@@ -129,7 +133,7 @@ class ProcessGroup:
         try:
             self.process = process = _start(self._launch)
         except Exception as error:  # noqa: BLE001 - whoever waits for `started` raises it
-            self.error = error
+            self.error = drop_library_frames(error)  # those of `subprocess` hold all that the program was given
             self._end()
             settle_from_thread(self.started)
             return
@@ -159,8 +163,8 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
         from asyncio.windows_utils import Popen  # an event loop can read its pipes, unlike those of `subprocess`
 
         return Popen(
-            list(launch.arguments),
-            env=dict(launch.environment),
+            reveal(launch.arguments),
+            env=reveal(launch.environment),
             cwd=launch.directory,
             stdin=stdin,
             stdout=pipe,
@@ -169,8 +173,8 @@ def _start(launch: Launch) -> "subprocess.Popen[bytes]":
         )
     return subprocess.Popen(  # noqa: S603 - running a given program is what this is for; no shell is
         # As UTF-8 whatever the locale says: in a container's "C" locale Python would refuse what is not ASCII.
-        [argument.encode() for argument in launch.arguments],
-        env=dict(launch.environment),
+        [argument.encode() for argument in reveal(launch.arguments)],
+        env=reveal(launch.environment),
         cwd=launch.directory,
         stdin=stdin,
         stdout=pipe,
