@@ -12,7 +12,7 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core import runnables as core
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField, Runnable
 from langchain_core.runnables.configurable import RunnableConfigurableAlternatives, RunnableConfigurableFields
 from langchain_core.runnables.fallbacks import RunnableWithFallbacks
@@ -56,9 +56,9 @@ class Recorder(ChatModel):
         self._asked.append((self, request))
         if len(self._asked) <= self.failures:
             raise ValueError("not yet")
-        forced = request.tool_choice
-        if isinstance(forced, dict) and self.tool_calling == "native":
-            yield ToolCall(name=forced["function"]["name"], args={"x": 1})
+        forced = request.tool_choice not in (None, "auto", "none")
+        if forced and any(tool["function"]["name"] == "Point" for tool in request.tools):
+            yield ToolCall(name="Point", args={"x": 1})
         elif "<tool_call>" in (prompt := text_of(request)) and "Point" in prompt:
             yield '<tool_call>{"name": "Point", "arguments": {"x": 1}}</tool_call>'
         else:
@@ -110,8 +110,6 @@ OPERATIONS: dict[str, Callable[[Model], Model]] = {
     "types": lambda model: model.with_types(output_type=object),
 }
 SCHEMAS = {"structured", "raw", "forced"}
-SKIPPED = [{"structured", "raw"}, {"structured", "forced"}, {"raw", "forced"}]
-"""One object is enough."""
 
 DOORS: dict[str, Callable[[Runnable[Any, Any], Any], Any]] = {
     "invoke": lambda chain, config: chain.invoke("hi", config),
@@ -129,7 +127,7 @@ async def last_of(chain: Runnable[Any, Any], config: Any) -> Any:
 
 def check(model_class: type[Recorder], operations: tuple[str, ...], door: str) -> None:
     """Do the operations one after the other, ask once, and look for each of them in what the model was asked."""
-    model = Recorder() if model_class is Recorder else model_class()
+    model = model_class()
     chain: Model = model
     for operation in operations:
         chain = OPERATIONS[operation](chain)
@@ -191,3 +189,122 @@ def test_three_operations_lose_nothing_by_any_door(
     check(model_class, (first, second, third), door)
 
 
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("stop", core.RunnableBinding),
+        ("tools", core.RunnableBinding),
+        ("tags", core.RunnableBinding),
+        ("structured", core.RunnableSequence),
+        ("fields", RunnableConfigurableFields),
+        ("alternatives", RunnableConfigurableAlternatives),
+        ("retry", RunnableRetry),
+        ("fallbacks", RunnableWithFallbacks),
+    ],
+)
+def test_a_wrapper_is_langchain_cores(operation: str, kind: type[Any]) -> None:
+    """By `isinstance`, by the name in traces, graphs and dumps, with configuration specs and schemas, and pickled."""
+    chain = OPERATIONS[operation](Recorder(temperature=0.25))
+    assert isinstance(chain, kind)
+    assert type(chain).__name__ == kind.__name__
+    assert dumpd(chain)["id"][-1] == kind.__name__
+    assert chain.get_graph().nodes
+    assert chain.get_input_jsonschema()
+    specs = {spec.id: spec.default for spec in chain.config_specs}
+    assert specs == {"fields": {"temp": 0.25}, "alternatives": {"which": "default"}}.get(operation, {})
+    if operation != "structured":  # a parser of a schema holds functions
+        again = pickle.loads(pickle.dumps(chain)).bind(stop=["S"]).bind_tools([measure]).invoke("hi")
+        assert again.text == '{"x": 1}'
+
+
+@pytest.mark.parametrize("between", ["stop", "fields", "retry", "fallbacks", "structured"])
+def test_tools_bound_again_replace_those_before(between: str) -> None:
+    """As in langchain-core; with them goes the choice among them, and nothing else."""
+    model = NativeRecorder()
+    first = model.bind_tools([measure], tool_choice="measure", temperature=0.75)
+    OPERATIONS[between](first).bind_tools([weigh]).invoke("hi")
+    ((asked_of, request),) = model._asked
+    assert [tool["function"]["name"] for tool in request.tools] == ["weigh"]
+    assert request.tool_choice == ("none" if between == "structured" else "auto")
+    assert asked_of.temperature == 0.75
+
+
+def test_every_branch_has_what_was_said_to_all() -> None:
+    """Alternatives, also such as are made later, and fallbacks get the tools, the schema and the configuration."""
+    model, other, later, fallback = (
+        NativeRecorder(who=who, failures=who == "default") for who in ("default", "other", "later", "fallback")
+    )
+    chain: Model = model.with_fallbacks([fallback]).configurable_alternatives(
+        ConfigurableField(id="which"), other=other, later=lambda: later
+    )
+    chain = chain.configurable_fields(temperature=TEMPERATURE).bind_tools([measure]).with_structured_output(Point)
+    for which, asked in (("default", fallback), ("other", other), ("later", later)):
+        config = {"configurable": {"which": which, "temp": 0.9}}
+        assert chain.bind(stop=["S"]).invoke("hi", config) == Point(x=1)
+        ((asked_of, request),) = asked._asked
+        assert [tool["function"]["name"] for tool in request.tools] == ["measure"]
+        assert request.stop == ("S",)
+        assert asked_of.temperature == 0.9
+
+
+def test_a_configured_model_is_a_copy_and_not_a_new_one() -> None:
+    """What it holds besides its fields (clients, private state) is the same as without configuration."""
+    model = Recorder()
+    model._failed = 7
+    model.configurable_fields(temperature=TEMPERATURE).invoke("hi", {"configurable": {"temp": 0.9}})
+    ((asked_of, _),) = model._asked
+    assert asked_of._failed == 7
+    with pytest.raises(ValueError, match="temperature"):
+        model.configurable_fields(temperature=TEMPERATURE).invoke("hi", {"configurable": {"temp": "warm"}})
+
+
+def test_configuration_adds_up() -> None:
+    """`with_config` after `with_config` adds tags, metadata and configurable values, also where a field is one."""
+    model = Recorder()
+    for chain in (model, model.configurable_fields(temperature=TEMPERATURE, who=ConfigurableField(id="who"))):
+        listener = Listener()
+        once = chain.with_config(tags=["one"], configurable={"temp": 0.9}, callbacks=[listener])
+        once.with_config({"configurable": {"who": "me"}, "tags": ["two"]}).invoke("hi")
+        assert sorted(listener.tags) == ["one", "two"]
+    assert (model._asked[-1][0].temperature, model._asked[-1][0].who) == (0.9, "me")
+
+
+def test_an_unknown_field_is_named_wherever_it_is_made_configurable() -> None:
+    """An error names it and what could be meant; it is never ignored."""
+    for operation in ("stop", "structured", "retry", "fallbacks", "alternatives"):
+        with pytest.raises(ValueError, match=r"'warmth'.*temperature"):
+            OPERATIONS[operation](Recorder()).configurable_fields(warmth=ConfigurableField(id="warmth"))
+
+
+def test_a_second_schema_is_refused() -> None:
+    """One answer is one object."""
+    structured: Model = Recorder().with_structured_output(Point)
+    with pytest.raises(TypeError, match="already"):
+        structured.with_structured_output(Point)
+
+
+def test_an_authors_own_bind_tools_is_asked() -> None:
+    """Also by a wrapper: what it binds besides the tools arrives."""
+
+    class Own(NativeRecorder):
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            return super().bind_tools(tools, **kwargs, temperature=0.1)
+
+    model = Own()
+    model.bind(stop=["S"]).bind_tools([measure]).invoke("hi")
+    ((asked_of, request),) = model._asked
+    assert (asked_of.temperature, request.stop, len(request.tools)) == (0.1, ("S",), 1)
+
+
+@pytest.mark.parametrize("operation", ["stop", "tags", "fields", "alternatives", "retry", "fallbacks", "tools"])
+def test_an_agent_of_a_wrapper_keeps_what_it_was_told(operation: str) -> None:
+    """`create_agent` binds tools to what it is given; stop strings, tags and configuration are still there."""
+    model = NativeRecorder()
+    chain = OPERATIONS[operation](model.bind(stop=["S"]).configurable_fields(temperature=TEMPERATURE))
+    agent: Any = create_agent(chain, [weigh], response_format=ToolStrategy(Point))
+    state = agent.invoke({"messages": [HumanMessage("hi")]}, {"configurable": {"temp": 0.9}})
+    asked_of, request = model._asked[0]
+    assert asked_of.temperature == 0.9
+    assert request.stop == ("S",)
+    assert {tool["function"]["name"] for tool in request.tools} == {"weigh", "Point"}
+    assert state["structured_response"] == Point(x=1)

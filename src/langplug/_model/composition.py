@@ -8,7 +8,7 @@ the order of the operations free:
 * What a call's configuration sets goes inwards, to the models; what is bound stays outside.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Self, cast
 
@@ -61,7 +61,9 @@ class Wrapper(Composable[Input, Output]):
         """
         if unknown := kwargs.keys() - _fields_of(self):
             known = ", ".join(sorted(_fields_of(self)))
-            raise ValueError(f"No model here has a field {min(unknown)!r} to make configurable. What they have: {known}.")
+            raise ValueError(
+                f"No model here has a field {min(unknown)!r} to make configurable. What they have: {known}."
+            )
         return self.map_inner(partial(_make_configurable, kwargs))
 
     def configurable_alternatives(self, which: ConfigurableField, **kwargs: Any) -> Any:
@@ -78,11 +80,13 @@ class Around(Wrapper[Input, Output]):
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, Any]:
         """This with tools that the model may call, in the place of those that were bound before."""
-        return self._around(_call("bind_tools", tools, self._inner, **kwargs))
+        made: Runnable[Any, Any] = self._around(_call("bind_tools", tools, self._inner, **kwargs))
+        return made
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
         """This, answering with objects of `schema`."""
-        return self._around(_call("with_structured_output", schema, self._inner, **kwargs))
+        made: Runnable[Any, Any] = self._around(_call("with_structured_output", schema, self._inner, **kwargs))
+        return made
 
     @property
     def _inner(self) -> Any:
@@ -112,7 +116,7 @@ class RunnableBinding(Around[Input, Output], core.RunnableBinding[Input, Output]
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
         """This with more configuration: tags, metadata and `configurable` are added to those that it has."""
-        return self.model_copy(update={"config": merge_configs(self.config, config, _as_config(kwargs))})
+        return self.model_copy(update={"config": _add_config(self.config, config, kwargs)})
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:
         """This with fields that a call's configuration may set; what is bound to one of them is its default."""
@@ -123,7 +127,7 @@ class RunnableBinding(Around[Input, Output], core.RunnableBinding[Input, Output]
 
     def _bound_like(self, made: core.RunnableBinding[Any, Any]) -> Any:
         kwargs = _combine(self.kwargs, made.kwargs)
-        return self.model_copy(update={"kwargs": kwargs, "config": merge_configs(self.config, made.config)})
+        return self.model_copy(update={"kwargs": kwargs, "config": _add_config(self.config, made.config)})
 
 
 class RunnableRetry(Around[Input, Output], retry.RunnableRetry[Input, Output]):
@@ -149,7 +153,7 @@ class RunnableConfigurableFields(Around[Input, Output], configurable.RunnableCon
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
         """This with more configuration; langchain-core's forgets that which it has."""
-        return self.model_copy(update={"config": merge_configs(self.config, config, _as_config(kwargs))})
+        return self.model_copy(update={"config": _add_config(self.config, config, kwargs)})
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:
         """This with more fields that a call's configuration may set."""
@@ -175,7 +179,9 @@ class RunnableConfigurableFields(Around[Input, Output], configurable.RunnableCon
         return _preset(chosen, self.default) if chosen else self.default, config
 
 
-class RunnableConfigurableAlternatives(Wrapper[Input, Output], configurable.RunnableConfigurableAlternatives[Input, Output]):
+class RunnableConfigurableAlternatives(
+    Wrapper[Input, Output], configurable.RunnableConfigurableAlternatives[Input, Output]
+):
     """Models among which a call's configuration chooses."""
 
     def map_inner(self, change: Change) -> Self:
@@ -187,7 +193,7 @@ class RunnableConfigurableAlternatives(Wrapper[Input, Output], configurable.Runn
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
         """This with more configuration; langchain-core's forgets that which it has."""
-        return self.model_copy(update={"config": merge_configs(self.config, config, _as_config(kwargs))})
+        return self.model_copy(update={"config": _add_config(self.config, config, kwargs)})
 
 
 class RunnableWithFallbacks(Wrapper[Input, Output], fallbacks.RunnableWithFallbacks[Input, Output]):
@@ -197,6 +203,14 @@ class RunnableWithFallbacks(Wrapper[Input, Output], fallbacks.RunnableWithFallba
         return self.model_copy(
             update={"runnable": change(self.runnable), "fallbacks": [change(one) for one in self.fallbacks]}
         )
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
+        """As langchain-core's, which hands `configurable` to none that has a configuration of its own."""
+        config = ensure_config(config)
+        configured = self
+        if values := config.get("configurable"):
+            configured = self.map_inner(lambda one: one.with_config(configurable=values))
+        yield from super(RunnableWithFallbacks, configured).stream(input, config, **kwargs)
 
 
 class RunnableSequence(Wrapper[Input, Output], core.RunnableSequence[Input, Output]):
@@ -245,7 +259,7 @@ def _combine(before: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, A
     if not tools.get("tools"):
         return both
     # The object is wanted, so none of the tools is called: but the model sees them, as earlier turns may speak of them.
-    if not schema.get("tools"):
+    if "response_format" in schema:
         return {**both, "tool_choice": "none"}
     own = [tool for tool in schema["tools"] if name_of(tool) == schema["tool_choice"]["function"]["name"]]
     return {**both, "tools": [*tools["tools"], *own], "tool_choice": schema["tool_choice"]}
@@ -287,5 +301,18 @@ def _change_made(change: Change, make: Callable[[], Any]) -> Any:
     return change(make())
 
 
-def _as_config(kwargs: dict[str, Any]) -> RunnableConfig:
-    return cast("RunnableConfig", kwargs)
+def _add_config(*configs: Mapping[str, Any] | None) -> RunnableConfig:
+    """The configurations in one, with no more in it than they say; langchain-core's `merge_configs` adds defaults."""
+    both: dict[str, Any] = {}
+    for config in configs:
+        for key, value in (config or {}).items():
+            before = both.get(key)
+            if key == "tags":
+                both[key] = [*dict.fromkeys([*(before or ()), *(value or ())])]
+            elif key in ("metadata", "configurable"):
+                both[key] = {**(before or {}), **(value or {})}
+            elif key == "callbacks" and before and value:
+                both[key] = merge_configs({"callbacks": before}, {"callbacks": value}).get("callbacks")
+            elif value is not None:
+                both[key] = value
+    return cast("RunnableConfig", both)
