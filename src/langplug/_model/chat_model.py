@@ -14,6 +14,7 @@ from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
 from langplug._model.choices import Choices
+from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.identity import digest, stable_text, to_plain, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
@@ -31,7 +32,7 @@ _COMPANIONS = ("rate_limiter", "cache", "callbacks")
 """What a model is used with rather than made of; copies keep using the same."""
 
 
-class ChatModel(ModelFields):
+class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     """Any language model as a LangChain chat model: subclass it and write `respond`.
 
     Fields are declared as in any pydantic model. Each is at once a typed constructor argument, a validated
@@ -292,7 +293,15 @@ class ChatModel(ModelFields):
         """
         if kwargs:
             raise ValueError(f"with_structured_output takes no {', '.join(map(repr, kwargs))}.")
-        return structured_output(self, schema, method, include_raw, strict)
+        made: Runnable[LanguageModelInput, Any] = self.__langplug_keep__(
+            structured_output(self, schema, method, include_raw, strict)
+        )
+        return made
+
+    def __langplug_keep__(self, made: Any) -> Any:
+        from langplug._model.composition import keep  # what it needs of langchain-core takes 25 ms to import
+
+        return keep(made)
 
     # --- tokens ---
 

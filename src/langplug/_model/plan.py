@@ -19,10 +19,13 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
-from langplug._tools.toolbox import Toolbox, ToolDict, refuse_tools, toolbox_of
+from langplug._tools.toolbox import Toolbox, ToolDict, refuse_tools, signature_of, toolbox_of
 
 CALL_IN_JSON = "Call a tool by writing JSON with its name and its arguments. The tools are:\n{tools}"
 """For calls made of a schema: no example of one, since small models copy its arguments."""
+
+KNOWN_TOOLS = "The tools that you have are listed here. You cannot call one of them now.\n{tools}"
+"""For tools that were bound to a model whose answer is then wanted as an object."""
 
 ANSWER_IN_JSON = "{lead} with JSON alone, without any other text. The JSON must fit this JSON schema:\n{schema}"
 
@@ -62,7 +65,7 @@ class Plan:
         run: Run,
     ) -> None:
         overrides, ignored, tooling = sort_call_arguments(type(model), parameters_in(given)) if given else ({}, [], {})
-        self.model = model = _with_overrides(model, overrides) if overrides else model
+        self.model = model = with_overrides(model, overrides) if overrides else model
         self._owner = owner = type(model).__name__
         if streaming and (several := model.answers_per_call) > 1:
             raise UnsupportedError(f"{owner} cannot stream {several} answers at once. Use `generate`, or n=1.")
@@ -88,9 +91,11 @@ class Plan:
                 "in its place. Leave it out, or set adaptations='note'."
             )
         # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
-        self.request = self._write_tools(request) if model.tool_calling == "prompted" else request
+        for_a_parser = bool(tooling and given.get(FOR_A_PARSER))
+        prompted = model.tool_calling == "prompted"
+        self.request = self._write_tools(request, for_a_parser=for_a_parser) if prompted else request
         if tooling:
-            self._apply_tooling(tooling, messages, for_a_parser=bool(given.get(FOR_A_PARSER)))
+            self._apply_tooling(tooling, messages, for_a_parser=for_a_parser)
 
     # --- what the call asks for ---
 
@@ -131,7 +136,7 @@ class Plan:
 
     # --- what the author gets ---
 
-    def _write_tools(self, request: Request) -> Request:
+    def _write_tools(self, request: Request, *, for_a_parser: bool) -> Request:
         """The request with the tools, and what was done with them before, in words."""
         # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
         messages = request.messages
@@ -145,6 +150,9 @@ class Plan:
         elif self._prompts_tools:
             text = self._tool_format().instructions(self._callable, self._box.choice, self._box.parallel)
             messages = tuple(with_instructions(messages, text))
+        if for_a_parser and (known := [tool for tool in self._box.tools if tool not in self._callable]):
+            tools = "\n".join(signature_of(tool) for tool in known)
+            messages = tuple(with_instructions(messages, KNOWN_TOOLS.format(tools=tools)))
         if messages is request.messages:
             return request
         # What "current" leaves out is gone already; the rest must not be left out again by `openai_messages`.
@@ -211,7 +219,7 @@ class Plan:
         return replace(request, messages=(*request.messages, *messages), cancellation=Cancellation())
 
 
-def _with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFields:
+def with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFields:
     """The model with the parameters of one call; it shares the resources that do not depend on them."""
     copied = model.model_copy()  # validated field by field below, as the constructor would
     for name, value in overrides.items():

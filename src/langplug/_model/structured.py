@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableMap
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
@@ -41,7 +41,8 @@ def structured_output(
     answering = _bind_schema(model, schema, method, strict, "live" if shows_parts else "held")
     if not include_raw:
         return answering | reader
-    return RunnableMap({"raw": answering}) | RunnableLambda(reader.with_raw, reader.awith_raw, name="parse")
+    # No `RunnableMap` around the model: it would not hand on what is bound to the chain later.
+    return answering | RunnableLambda(reader.with_raw, reader.awith_raw, name="parse")
 
 
 def _bind_schema(
@@ -126,14 +127,14 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         for value in self._last(growing):
             yield value
 
-    def with_raw(self, answer: Mapping[str, AIMessage]) -> dict[str, Any]:
+    def with_raw(self, answer: AIMessage) -> dict[str, Any]:
         """The message, and what it holds or why it holds nothing."""
         try:
-            return {"raw": answer["raw"], "parsed": self.invoke(answer["raw"]), "parsing_error": None}
+            return {"raw": answer, "parsed": self.invoke(answer), "parsing_error": None}
         except OutputParserException as error:
-            return {"raw": answer["raw"], "parsed": None, "parsing_error": error}
+            return {"raw": answer, "parsed": None, "parsing_error": error}
 
-    async def awith_raw(self, answer: Mapping[str, AIMessage]) -> dict[str, Any]:
+    async def awith_raw(self, answer: AIMessage) -> dict[str, Any]:
         """As `with_raw`; there is nothing to wait for."""
         return self.with_raw(answer)
 
