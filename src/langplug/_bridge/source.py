@@ -22,6 +22,7 @@ from langchain_core.exceptions import ModelTimeoutError
 
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.channel import Channel
+from langplug._bridge.contexts import asteps_in, steps_in
 from langplug._bridge.loop import long_lived_loop
 from langplug._bridge.shapes import ASYNC_SHAPES, Shape, needs_loop, needs_thread
 from langplug._bridge.threads import spawn
@@ -40,14 +41,17 @@ _UNSET = object()
 
 def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
     """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
-    if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
-        deadline = None if timeout is None else _Deadline(timeout)
-        return _parts_from_elsewhere(respond, request, deadline, on_loop=shape in ASYNC_SHAPES)
 
     def from_loop(answer: Any) -> Generator[Any, None, None]:
         return _parts_from_elsewhere(lambda _: answer, request, None, on_loop=True)
 
-    return _own_parts(respond, request, from_loop)
+    if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
+        deadline = None if timeout is None else _Deadline(timeout)
+        stream = _parts_from_elsewhere(respond, request, deadline, on_loop=shape in ASYNC_SHAPES)
+    else:
+        stream = _own_parts(respond, request, from_loop)
+    context = request.run.context
+    return stream if context is None else steps_in(context, stream)
 
 
 def aparts(
@@ -56,8 +60,11 @@ def aparts(
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
     deadline = None if timeout is None else _Deadline(timeout)
     if shape in ASYNC_SHAPES:
-        return _aparts_in_time(_own_aparts(respond, request), deadline)
-    return DetachedAsyncGenerator(_aparts_from_thread(respond, request, deadline))
+        stream = _aparts_in_time(_own_aparts(respond, request), deadline)
+    else:
+        stream = DetachedAsyncGenerator(_aparts_from_thread(respond, request, deadline))
+    context = request.run.context
+    return stream if context is None else DetachedAsyncGenerator(asteps_in(context, stream))
 
 
 # --- in the caller's own thread or task ---

@@ -41,7 +41,17 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
         metadata={name: value for name, value in metadata.items() if not name.startswith("ls_")},
         configurable=config.get("configurable") or {},
         config=child,
-        context=_context_within(child) if call.given or (listeners is not None and listeners.handlers) else None,
+        context=_context_within(child) if _is_news(child, listeners) else None,
+    )
+
+
+def _is_news(config: RunnableConfig, listeners: Any) -> bool:
+    """Whether what is called within a run has to be told its configuration, and does not know it already."""
+    if listeners is not None and listeners.handlers:
+        return True
+    around = var_child_runnable_config.get() or {}
+    return any(
+        config.get(name) and config.get(name) != around.get(name) for name in ("tags", "metadata", "configurable")
     )
 
 
