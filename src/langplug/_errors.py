@@ -9,8 +9,9 @@ Each is one of langchain-core's `ModelError` family, so code written against tha
     ├── UnmetDemandError              after several attempts, the model has not called the tool that it must call
     ├── ModelAuthenticationError
     │   └── MissingSecretError        a secret is neither given nor in the environment (also a ValueError)
+    ├── ModelRefusalError             the model declined; raised where its answer has to be an object
+    │   └── RefusalError              the provider's rules forbid an answer (also a ModelInvalidRequestError)
     ├── ModelInvalidRequestError
-    │   ├── RefusalError              the provider's rules forbid an answer
     │   └── UnsupportedError          the model cannot do this, and langplug must not help (also a NotImplementedError)
     └── (core's own, raised as they are: ModelTimeoutError, ModelRateLimitError, ContextOverflowError, ...)
 
@@ -28,6 +29,7 @@ from langchain_core.exceptions import (
     ModelConnectionError,
     ModelError,
     ModelInvalidRequestError,
+    ModelRefusalError,
 )
 from langchain_core.messages import AIMessage
 
@@ -46,8 +48,12 @@ class MissingSecretError(ModelAuthenticationError, ValueError):
     """A secret was neither given nor found in the environment. The message names the variable."""
 
 
-class RefusalError(ModelInvalidRequestError):
-    """The provider refused the request because of its rules on content. The message is the provider's own."""
+class RefusalError(ModelRefusalError, ModelInvalidRequestError):
+    """The provider refused the request because of its rules on content. The message is the provider's own.
+
+    A model that declines in an answer raises nothing: its message holds a `refusal` block. Where the answer has to be
+    an object, as with `with_structured_output`, that is langchain-core's `ModelRefusalError`.
+    """
 
 
 class UnmetDemandError(ModelError):

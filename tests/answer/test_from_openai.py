@@ -72,7 +72,7 @@ def test_a_chunk_owes_an_end_and_a_completion_does_not() -> None:
         pytest.param(
             {"content": [{"type": "image_url", "image_url": {}}]}, [{"type": "image_url", "image_url": {}}], id="image"
         ),
-        pytest.param({"refusal": "I must not."}, ["I must not."], id="refusal"),
+        pytest.param({"refusal": "I must not."}, [{"type": "refusal", "refusal": "I must not."}], id="refusal"),
         pytest.param({"reasoning_content": "hm"}, [Reasoning("hm")], id="reasoning of DeepSeek and vLLM"),
         pytest.param({"reasoning": "hm"}, [Reasoning("hm")], id="reasoning of newer ones"),
         pytest.param({"reasoning": "hm", "reasoning_content": "hm"}, [Reasoning("hm")], id="reasoning said twice"),

@@ -18,7 +18,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.utils.json import parse_partial_json
 
 from langplug._answer.fast_chunks import plain_chunk
-from langplug._answer.parser import Piece
+from langplug._answer.parser import Piece, is_refusal
 from langplug._answer.tool_calls import WholeCall
 from langplug._parts import Reasoning
 
@@ -63,6 +63,8 @@ class _Numbering:
 
     def number_of(self, piece: Piece) -> int:
         kind = type(piece).__name__
+        if kind == "dict" and is_refusal(piece):
+            kind = "refusal"  # the only block that comes in pieces
         if kind != self._kind or kind in ("WholeCall", "dict"):
             self._number += 1
             self._kind = kind
@@ -218,6 +220,10 @@ def _join_run(pieces: list[Piece]) -> Piece:
     first = pieces[0]
     if isinstance(first, str):
         return "".join(str(piece) for piece in pieces)
+    if is_refusal(first):
+        said = [piece for piece in pieces if isinstance(piece, dict)]
+        text = "".join(str(piece.get("refusal") or "") for piece in said)
+        return {name: value for piece in said for name, value in piece.items()} | {"refusal": text}
     if not isinstance(first, Reasoning):
         return first
     run = [piece for piece in pieces if isinstance(piece, Reasoning)]

@@ -34,6 +34,7 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
         elif block.get("type") != "input_json_delta" and not (calls and block.get("type") in _CALLS):
             yield part_of_block(block)
     yield from calls
+    yield from _refusals_beside(message)
     if (usage := message.usage_metadata) is not None:
         yield Usage(
             input_tokens=usage.get("input_tokens"),
@@ -46,6 +47,17 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
         )
     if metadata := {**(info or {}), **message.response_metadata}:
         yield finish_in(metadata)
+
+
+def _refusals_beside(message: AIMessage) -> Iterator[Part]:
+    """The refusal that a provider's package keeps beside the content: OpenAI's, and Anthropic's in its metadata."""
+    said = message.additional_kwargs.get("refusal")
+    if isinstance(said, str) and said:
+        yield {"type": "refusal", "refusal": said}
+    elif message.response_metadata.get("stop_reason") == "refusal":
+        held = message.content if isinstance(message.content, list) else ()
+        if not any(isinstance(block, dict) and block.get("type") == "refusal" for block in held):
+            yield from (dict(block) for block in message.content_blocks if block["type"] == "refusal")
 
 
 def finish_in(metadata: Mapping[str, Any]) -> Finish:

@@ -193,7 +193,7 @@ def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
     elif content:
         yield from _parts_of_blocks(content)
     if refusal := body.get("refusal"):
-        yield str(refusal)
+        yield {"type": "refusal", "refusal": str(refusal)}
     for call in body.get("tool_calls") or ():
         yield _tool_call(call)
     if function := body.get("function_call"):  # OpenAI's own before it had tools; older servers still send it

@@ -28,6 +28,15 @@ ALLOWED = (
 )
 
 
+_READ_AS_PARTS = ("reasoning_content", "refusal")
+"""What of a message's `additional_kwargs` is content, and has become parts of the answer."""
+
+
+def is_refusal(piece: Piece) -> bool:
+    """Whether it is a refusal, or a piece of one: the model declines, and says so in place of an answer."""
+    return isinstance(piece, dict) and piece.get("type") == "refusal"
+
+
 class AnswerParser:
     """Parts in, clean pieces out; what is known of the answer's end is kept until then.
 
@@ -321,7 +330,7 @@ class AnswerParser:
         raise self._refusal(part)
 
     def _note_message(self, message: AIMessage) -> None:
-        more = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
+        more = {key: value for key, value in message.additional_kwargs.items() if key not in _READ_AS_PARTS}
         self.additional_kwargs.update(more)
         self.id = self.id or message.id
 

@@ -168,8 +168,9 @@ def _leave_out(_block: Block, _path: str) -> None:
 
 
 @_writes("refusal", modality="text", only_in="assistant")
-def _refusal(block: Block, path: str) -> ContentPart:
-    return {"type": "refusal", "refusal": need(block, "refusal", str, path)}
+def _refusal(block: Block, path: str) -> ContentPart | None:
+    # As text: most servers know no part "refusal", and none of them an empty one, which core makes of Anthropic's.
+    return text_part(said) if (said := need(block, "refusal", str, path)) else None
 
 
 @_writes("image_url", modality="image")

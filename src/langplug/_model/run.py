@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, join_pieces
 from langplug._answer.fast_chunks import generation_chunk
-from langplug._answer.parser import Piece
+from langplug._answer.parser import Piece, is_refusal
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import aparts, parts
 from langplug._errors import remember_partial
@@ -188,6 +188,8 @@ class ModelRun:
         requirement = self._plan.requirement
         if requirement is None:
             return ()
+        if any(map(is_refusal, self._seen)):  # who declines is not asked again
+            return () if self._plan.live else self._seen
         checked = requirement.check(self._seen)
         cut_off = self._parser.reason == "length"  # the next attempt would be cut off as well
         given_up = self._attempt == MOST_ATTEMPTS or cut_off

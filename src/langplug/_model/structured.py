@@ -1,10 +1,11 @@
 """`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelRefusalError, OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.content import RefusalContentBlock
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langplug._answer.chunks import is_restart
@@ -87,8 +88,12 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         """The object that `input` holds.
 
         Raises:
+            ModelRefusalError: If it holds a refusal.
             OutputParserException: If it does not hold one that fits the schema.
         """
+        for block in input.content if isinstance(input.content, list) else ():
+            if isinstance(block, dict) and block.get("type") == "refusal":
+                raise ModelRefusalError.from_refusal(cast("RefusalContentBlock", block), raw_message=input)
         if self._method == "function_calling":
             if not input.tool_calls:
                 raise self._unfit(input, "holds no valid call of the tool that stands for the schema")
@@ -131,7 +136,7 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         """The message, and what it holds or why it holds nothing."""
         try:
             return {"raw": answer, "parsed": self.invoke(answer), "parsing_error": None}
-        except OutputParserException as error:
+        except (OutputParserException, ModelRefusalError) as error:
             return {"raw": answer, "parsed": None, "parsing_error": error}
 
     async def awith_raw(self, answer: AIMessage) -> dict[str, Any]:
