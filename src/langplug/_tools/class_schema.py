@@ -84,8 +84,9 @@ def _class_schema(schema: Any) -> ClassSchema:
         adapter = TypeAdapter[Any](_pydantic_form(schema, {}))
         described = to_json_schema(adapter.json_schema())
     except Exception as error:  # pydantic's are RuntimeErrors, NameErrors, TypeErrors and more
+        reason = str(error).partition("\n")[0]  # pydantic's go on with advice for who wrote the class's validation
         raise ValueError(
-            f"{schema!r} cannot be made a JSON schema: {error} Its fields need types that JSON can hold, and names in "
+            f"{schema!r} cannot be made a JSON schema: {reason} Its fields need types that JSON can hold, and names in "
             "its annotations must be defined in its module."
         ) from error
     if is_typed_dict:

@@ -6,7 +6,7 @@ Where the schema is a class, `class_schema` checks by the class itself. For JSON
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -84,9 +84,7 @@ def function_of(tool: Any) -> dict[str, Any] | None:
     elif isinstance(tool, BaseTool) and not isinstance(tool, Tool):
         described = _arguments_of(tool.tool_call_schema)
         name, description = tool.name, tool.description or described["description"]
-    elif (
-        callable(tool) and not isinstance(tool, type | BaseTool) and getattr(tool, "__name__", "<lambda>") != "<lambda>"
-    ):
+    elif _is_named_function(tool):
         name = tool.__name__
         try:
             model = create_schema_from_function(
@@ -100,6 +98,12 @@ def function_of(tool: Any) -> dict[str, Any] | None:
         return None
     parameters = {key: value for key, value in described.items() if key not in ("title", "description")}
     return {"name": name, "description": description, "parameters": parameters}
+
+
+def _is_named_function(tool: Any) -> bool:
+    """Whether `tool` is a function, or what a decorator made of one; not a lambda, and not `list[int]` or `A | B`."""
+    is_other = isinstance(tool, type | BaseTool) or get_origin(tool) is not None
+    return callable(tool) and not is_other and getattr(tool, "__name__", "<lambda>") != "<lambda>"
 
 
 def _arguments_of(model: Any) -> dict[str, Any]:
