@@ -254,10 +254,9 @@ def test_i_a_native_model_may_write_bare_arguments_too() -> None:
     """Also of a model that calls tools by itself, in a stream as well."""
     bound = native_text().bind_tools([Cat], tool_choice="Cat")
     assert CAT == [(one["name"], one["args"]) for one in bound.invoke("?").tool_calls]
-    whole = None
+    whole: Any = None
     for chunk in bound.stream("?"):
         whole = chunk if whole is None else whole + chunk
-    assert whole is not None
     assert CAT == [(one["name"], one["args"]) for one in whole.tool_calls]
 
 
@@ -278,7 +277,7 @@ RIGHT = ToolCall(name="City", args={"name": "Oslo"})
 def test_j_handle_errors_gets_its_turn(handle: Any) -> None:
     """A call that does not fit, however often asked for, reaches `ToolStrategy`, whose own words are said next."""
     model = ChatScripted(replies=[WRONG, WRONG, WRONG, RIGHT])
-    agent = create_agent(model, [], response_format=ToolStrategy(City, handle_errors=handle))
+    agent: Any = create_agent(model, [], response_format=ToolStrategy(City, handle_errors=handle))
     assert City("Oslo") == agent.invoke({"messages": [("user", "?")]})["structured_response"]
     assert ("Once more." if handle == "Once more." else "Failed to parse") in model.requests[-1].text
 
@@ -287,18 +286,18 @@ def test_j_handle_errors_gets_its_turn(handle: Any) -> None:
 def test_j_errors_that_nobody_handles_are_langchains_own(handle: Any) -> None:
     """Where the strategy handles no such error, the agent ends with LangChain's."""
     model = ChatScripted(replies=[WRONG], when_exhausted="repeat")
+    agent: Any = create_agent(model, [], response_format=ToolStrategy(City, handle_errors=handle))
     with pytest.raises(StructuredOutputValidationError):
-        create_agent(model, [], response_format=ToolStrategy(City, handle_errors=handle)).invoke(
-            {"messages": [("user", "?")]}
-        )
+        agent.invoke({"messages": [("user", "?")]})
     assert 3 == len(model.requests)
 
 
 def test_j_handling_errors_has_an_end() -> None:
     """What is sent back three times in a row is an error, not a loop."""
     model = ChatScripted(replies=[WRONG], when_exhausted="repeat")
+    agent: Any = create_agent(model, [], response_format=ToolStrategy(City))
     with pytest.raises(UnmetDemandError, match="of type string"):
-        create_agent(model, [], response_format=ToolStrategy(City)).invoke({"messages": [("user", "?")]})
+        agent.invoke({"messages": [("user", "?")]})
     assert 12 == len(model.requests)
 
 

@@ -252,7 +252,7 @@ ROOT = {"$ref": "#/$defs/p.root"}
     ("schema", "inlined"),
     [
         ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}, {"type": "string"}),
-        ({"items": {"$ref": "#/definitions/a", "title": ""}, "definitions": {"a": TEXT}}, {"items": {**TEXT, "title": ""}}),
+        ({"items": {"$ref": "#/definitions/a", "x": 1}, "definitions": {"a": TEXT}}, {"items": {**TEXT, "x": 1}}),
         ({"items": {"$ref": "#/$defs/nowhere"}}, {"items": {"$ref": "#/$defs/nowhere"}}),
         ({"items": {"$ref": "http://other"}}, {"items": {"$ref": "http://other"}}),
         ({"properties": {"$ref": {"type": "string"}}}, {"properties": {"$ref": {"type": "string"}}}),

@@ -66,13 +66,12 @@ def class_schema(schema: Any) -> ClassSchema | None:
     """
     described = get_origin(schema) or schema  # `Page[int]` of a generic dataclass or TypedDict
     is_class = isinstance(described, type) and (
-        issubclass(described, BaseModel) or is_dataclass(described) or is_typeddict(described) or _is_v1(described)
+        issubclass(described, BaseModel)
+        or is_dataclass(described)
+        or is_typeddict(described)
+        or (hasattr(described, "parse_obj") and hasattr(described, "__fields__"))  # pydantic 1's
     )
     return _class_schema(schema) if is_class else None
-
-
-def _is_v1(schema: type) -> bool:
-    return hasattr(schema, "parse_obj") and hasattr(schema, "__fields__")
 
 
 @lru_cache(maxsize=256)  # made of each class once, and not anew with each call

@@ -84,11 +84,11 @@ def function_of(tool: Any) -> dict[str, Any] | None:
     elif isinstance(tool, BaseTool) and not isinstance(tool, Tool):
         described = _arguments_of(tool.tool_call_schema)
         name, description = tool.name, tool.description or described["description"]
-    elif _is_named_function(tool):
-        name = tool.__name__
+    elif (name := _function_name(tool)) is not None:
+        function: Callable[..., Any] = tool
         try:
             model = create_schema_from_function(
-                name, tool, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
+                name, function, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
             )
             described = _arguments_of(model)
         except Exception as error:  # whatever pydantic or langchain-core makes of an annotation
@@ -100,10 +100,11 @@ def function_of(tool: Any) -> dict[str, Any] | None:
     return {"name": name, "description": description, "parameters": parameters}
 
 
-def _is_named_function(tool: Any) -> bool:
-    """Whether `tool` is a function, or what a decorator made of one; not a lambda, and not `list[int]` or `A | B`."""
+def _function_name(tool: Any) -> str | None:
+    """The name of a function, or of what a decorator made of one; None for a lambda, and for `list[int]` or `A | B`."""
     is_other = isinstance(tool, type | BaseTool) or get_origin(tool) is not None
-    return callable(tool) and not is_other and getattr(tool, "__name__", "<lambda>") != "<lambda>"
+    name = None if is_other or not callable(tool) else getattr(tool, "__name__", None)
+    return None if name == "<lambda>" else name
 
 
 def _arguments_of(model: Any) -> dict[str, Any]:
