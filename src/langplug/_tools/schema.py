@@ -6,7 +6,7 @@ Where the schema is a class, `class_schema` checks by the class itself. For JSON
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, cast, get_origin
 
 from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -85,7 +85,7 @@ def function_of(tool: Any) -> dict[str, Any] | None:
         described = _arguments_of(tool.tool_call_schema)
         name, description = tool.name, tool.description or described["description"]
     elif (name := _function_name(tool)) is not None:
-        function: Callable[..., Any] = tool
+        function = cast("Callable[..., Any]", tool)
         try:
             model = create_schema_from_function(
                 name, function, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
