@@ -5,6 +5,7 @@ Plain content (v0) is a string, with reasoning in `additional_kwargs["reasoning_
 `content_blocks` reads it. Standard content (`output_version="v1"`) is a list of typed blocks, in order.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -266,6 +267,8 @@ def _streamed_args(call: WholeCall) -> str:
     """
     if call.parsed is not None:
         return call.args
+    if len(call.args) > _COSTLY:
+        return call.args + _misplaced_end(call.args)
     for tail in ("", "]", "}", '"]', '"}'):  # whichever is out of place where the text broke off
         text = call.args + tail
         try:
@@ -276,3 +279,23 @@ def _streamed_args(call: WholeCall) -> str:
         except RecursionError:  # core may fare better in a shallower stack
             continue
     return f"]{call.args}"
+
+
+_COSTLY = 1_000
+"""Characters: core's mending of broken JSON may take the square of them, and 32 KB of it 13 seconds."""
+
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"|\\?\Z)|[{}\[\]]', re.DOTALL)
+
+
+def _misplaced_end(text: str) -> str:
+    """What to write after `text` to make core give it up, which it does at a bracket that closes another one."""
+    expected: list[str] = []
+    quote = ""
+    for token in _STRING_OR_BRACKET.finditer(text):
+        if token["end"] is not None:
+            quote = {'"': "", "": '"', "\\": '""'}[token["end"]]  # after a backslash, the first one ends nothing
+        elif token[0] in "{[":
+            expected.append("}" if token[0] == "{" else "]")
+        elif not expected or expected.pop() != token[0]:
+            return ""  # there is one already
+    return quote + ("}" if expected and expected[-1] == "]" else "]")

@@ -249,10 +249,10 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         """This model with tools that it may call.
 
         Args:
-            tools: Tools, functions, pydantic classes, TypedDicts, JSON schemas, or OpenAI tool dicts.
+            tools: Tools, functions, pydantic classes, dataclasses, TypedDicts, JSON schemas, or OpenAI tool dicts.
             tool_choice: `"auto"` (the default), `"any"` or `"required"`, `"none"`, a tool's name, True for the only
                 one, or a dict that names one. A forced call is got by asking again where need be, or is an
-                `UnmetDemandError`.
+                `UnmetDemandError`. One whose arguments do not fit even then is given as it is.
             kwargs: `strict`, `parallel_tool_calls` (False: one call at most), and parameters of the call.
 
         Raises:
@@ -279,7 +279,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         """This model, answering with objects of `schema`.
 
         Args:
-            schema: A pydantic class (v1 or v2), TypedDict, JSON schema, or OpenAI function dict.
+            schema: A pydantic class (v1 or v2), dataclass, TypedDict, JSON schema, or OpenAI function dict.
             method: `"json_schema"`: kept by the model itself where it can (`structured_output = "native"`), else said
                 in the prompt, checked, and asked for again. `"function_calling"`: a forced call of a tool.
                 `"json_mode"`: JSON of the form that the prompt describes, checked. Default: the surest that it has.

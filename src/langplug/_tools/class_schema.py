@@ -66,13 +66,12 @@ def class_schema(schema: Any) -> ClassSchema | None:
     """
     described = get_origin(schema) or schema  # `Page[int]` of a generic dataclass or TypedDict
     is_class = isinstance(described, type) and (
-        issubclass(described, BaseModel) or is_dataclass(described) or is_typeddict(described) or _is_v1(described)
+        issubclass(described, BaseModel)
+        or is_dataclass(described)
+        or is_typeddict(described)
+        or (hasattr(described, "parse_obj") and hasattr(described, "__fields__"))  # pydantic 1's
     )
     return _class_schema(schema) if is_class else None
-
-
-def _is_v1(schema: type) -> bool:
-    return hasattr(schema, "parse_obj") and hasattr(schema, "__fields__")
 
 
 @lru_cache(maxsize=256)  # made of each class once, and not anew with each call
@@ -84,8 +83,9 @@ def _class_schema(schema: Any) -> ClassSchema:
         adapter = TypeAdapter[Any](_pydantic_form(schema, {}))
         described = to_json_schema(adapter.json_schema())
     except Exception as error:  # pydantic's are RuntimeErrors, NameErrors, TypeErrors and more
+        reason = str(error).partition("\n")[0]  # pydantic's go on with advice for who wrote the class's validation
         raise ValueError(
-            f"{schema!r} cannot be made a JSON schema: {error} Its fields need types that JSON can hold, and names in "
+            f"{schema!r} cannot be made a JSON schema: {reason} Its fields need types that JSON can hold, and names in "
             "its annotations must be defined in its module."
         ) from error
     if is_typed_dict:

@@ -93,6 +93,7 @@ def literal(text: str) -> Any:
 # `*+` never gives back what it matched: a long word that is not a key would else cost the square of its length
 _TOKENS = re.compile(
     r"""(?P<string> "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' )
+      | (?P<open> "(?:[^"\\]|\\.)*+ \\? \Z | '(?:[^'\\]|\\.)*+ \\? \Z )
       | (?<![\w.$-]) (?P<key> [A-Za-z_][\w.$-]*+ ) \s*+ = (?!=)
       | (?P<number> -?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?!\w) )
       | (?P<word> \w+ )
@@ -106,6 +107,8 @@ _WORDS = {"true": "true", "True": "true", "false": "false", "False": "false", "n
 
 def _as_json(token: re.Match[str]) -> str:
     match token.lastgroup:
+        case "open":  # at once, or each quote in what is left would be looked at as a beginning
+            raise ValueError("A string has no end.")
         case "string":
             return f'"{_ESCAPES.sub(_escape, token[0][1:-1])}"'
         case "key":  # of a Python call: `a=1`

@@ -78,13 +78,11 @@ class PartialObject:
             self._push({})
         return start >= 0
 
-    def _first_key(self) -> bool:
-        return self._close() if self._next_char() == "}" else self._key()
-
     def _key(self) -> bool:
-        if self._next_char() == '"':
-            return self._enter(PartialObject._key_string, 1)
-        return self._fail()
+        char = self._next_char()
+        if char == "}" and not self._open[-1]:  # only at once: no comma stands before it
+            return self._close()
+        return self._enter(PartialObject._key_string, 1) if char == '"' else self._fail()
 
     def _key_string(self) -> bool:
         if not self._read_string():
@@ -96,9 +94,6 @@ class PartialObject:
     def _colon(self) -> bool:
         return self._enter(PartialObject._value, 1) if self._next_char() == ":" else self._fail()
 
-    def _first_item(self) -> bool:
-        return self._close() if self._next_char() == "]" else self._value()
-
     def _value(self) -> bool:
         match self._next_char():
             case '"':
@@ -108,6 +103,8 @@ class PartialObject:
                 self._at += 1
                 self._push({} if bracket == "{" else [])
                 return True
+            case "]" if self._open[-1] == []:
+                return self._close()
             case "":
                 return False
             case _:
@@ -169,7 +166,7 @@ class PartialObject:
         self._open.append(container)
         self._keys.append("")
         self._changed, self._is_placed = True, False
-        self._step = PartialObject._first_key if isinstance(container, dict) else PartialObject._first_item
+        self._step = PartialObject._key if isinstance(container, dict) else PartialObject._value
 
     def _close(self) -> bool:
         self._at += 1

@@ -6,7 +6,7 @@ Where the schema is a class, `class_schema` checks by the class itself. For JSON
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_origin
 
 from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -84,13 +84,11 @@ def function_of(tool: Any) -> dict[str, Any] | None:
     elif isinstance(tool, BaseTool) and not isinstance(tool, Tool):
         described = _arguments_of(tool.tool_call_schema)
         name, description = tool.name, tool.description or described["description"]
-    elif (
-        callable(tool) and not isinstance(tool, type | BaseTool) and getattr(tool, "__name__", "<lambda>") != "<lambda>"
-    ):
-        name = tool.__name__
+    elif (name := _function_name(tool)) is not None:
+        function = cast("Callable[..., Any]", tool)
         try:
             model = create_schema_from_function(
-                name, tool, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
+                name, function, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
             )
             described = _arguments_of(model)
         except Exception as error:  # whatever pydantic or langchain-core makes of an annotation
@@ -100,6 +98,13 @@ def function_of(tool: Any) -> dict[str, Any] | None:
         return None
     parameters = {key: value for key, value in described.items() if key not in ("title", "description")}
     return {"name": name, "description": description, "parameters": parameters}
+
+
+def _function_name(tool: Any) -> str | None:
+    """The name of a function, or of what a decorator made of one; None for a lambda, and for `list[int]` or `A | B`."""
+    is_other = isinstance(tool, type | BaseTool) or get_origin(tool) is not None
+    name = None if is_other or not callable(tool) else getattr(tool, "__name__", None)
+    return None if name == "<lambda>" else name
 
 
 def _arguments_of(model: Any) -> dict[str, Any]:
