@@ -1,8 +1,13 @@
-"""The four shapes of a Python function that can be a model, told apart once, when its class is made."""
+"""The four shapes of a Python function that can be a model, and what can be followed of what it gives.
+
+The shape is read once, when the class is made, and says where the function is called. It may be the wrong one: a
+wrapper is a `def` around anything. So what the function gives is looked at each time that it runs.
+"""
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
+from concurrent.futures import Future
 from enum import Enum
 from typing import Any
 
@@ -42,3 +47,19 @@ def shape_of(function: Callable[..., Any]) -> Shape:
     if inspect.isgeneratorfunction(function):
         return Shape.GENERATOR
     return Shape.FUNCTION
+
+
+def needs_thread(answer: Any) -> bool:
+    """Whether `answer` is an iterator of parts or a thread's future, whose reading may block."""
+    if isinstance(answer, str | dict):  # what most functions return
+        return False
+    if isinstance(answer, Iterator | Future):
+        return True
+    # Some streams are no iterators by themselves (botocore's). A list is not read: it would hide a forgotten
+    # `yield from`. Models of pydantic, v1 and v2, can be iterated and are data; and so can asyncio's futures.
+    return isinstance(answer, Iterable) and not (isinstance(answer, Sized | Awaitable) or hasattr(answer, "json"))
+
+
+def needs_loop(answer: Any) -> bool:
+    """Whether `answer` is an awaitable or an async iterator, which only an event loop can read."""
+    return isinstance(answer, AsyncIterable | Awaitable)

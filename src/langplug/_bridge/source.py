@@ -1,13 +1,19 @@
-"""One stream of parts from any shape, sync (`parts`) or async (`aparts`).
+"""One stream of parts from whatever a function gives, sync (`parts`) or async (`aparts`).
 
-Whoever reads the stream closes it in the end (`close`, `aclose`); the author's generator is then closed too,
+How the function is written only says where it is called: an `async def` on an event loop, any other where it may
+block. What it gives is then followed: an iterator is read, an awaitable awaited, an async iterator read on a loop.
+
+Whoever reads the stream closes it in the end (`close`, `aclose`); what the author gave is then closed too,
 whichever thread or loop it runs on, and `Request.cancelled` is true.
 """
 
 import asyncio
+import contextlib
 import contextvars
+import inspect
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from concurrent.futures import Future
 from queue import Empty
 from typing import Any, TypeVar
 
@@ -16,7 +22,7 @@ from langchain_core.exceptions import ModelTimeoutError
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.channel import Channel
 from langplug._bridge.loop import long_lived_loop
-from langplug._bridge.shapes import ASYNC_SHAPES, Shape
+from langplug._bridge.shapes import ASYNC_SHAPES, Shape, needs_loop, needs_thread
 from langplug._bridge.threads import spawn
 from langplug._errors import IncompleteAnswerError
 from langplug._request import Request
@@ -25,62 +31,82 @@ T = TypeVar("T")
 
 Respond = Callable[[Request], Any]
 
+_UNSET = object()
+
 
 def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
     """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
     if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
-        return _parts_from_elsewhere(respond, shape, request, timeout)
-    return _own_parts(respond, shape, request)
+        deadline = None if timeout is None else _Deadline(timeout)
+        return _parts_from_elsewhere(respond, request, deadline, on_loop=shape in ASYNC_SHAPES)
+
+    def from_loop(answer: Any) -> Generator[Any, None, None]:
+        return _parts_from_elsewhere(lambda _: answer, request, None, on_loop=True)
+
+    return _own_parts(respond, request, from_loop)
 
 
 def aparts(
     respond: Respond, shape: Shape, request: Request, timeout: float | None = None
 ) -> DetachedAsyncGenerator[Any]:
     """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
-    if shape not in ASYNC_SHAPES:
-        return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
-    stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
-    if timeout is None:
-        return stream
-
-    async def aparts_in_time() -> AsyncGenerator[Any, None]:
-        deadline = _Deadline(timeout)
-        try:
-            while True:
-                try:
-                    part = await deadline.wait_for(anext(stream))
-                except StopAsyncIteration:
-                    return
-                deadline.check()
-                yield part
-        finally:
-            await stream.aclose()
-
-    return DetachedAsyncGenerator(aparts_in_time())
+    deadline = None if timeout is None else _Deadline(timeout)
+    if shape in ASYNC_SHAPES:
+        return _aparts_in_time(_own_aparts(respond, request), deadline)
+    return DetachedAsyncGenerator(_aparts_from_thread(respond, request, deadline))
 
 
 # --- in the caller's own thread or task ---
 
 
-def _own_parts(respond: Respond, shape: Shape, request: Request) -> Generator[Any, None, None]:
+def _own_parts(
+    respond: Respond, request: Request, hand_over: Callable[[Any], Iterable[Any]]
+) -> Generator[Any, None, None]:
+    """The parts that a thread can read; an answer that only an event loop can read is for `hand_over`."""
+    handed_over = False
     try:
-        if shape is Shape.GENERATOR:
-            yield from respond(request)
+        answer = respond(request)
+        while needs_thread(answer):
+            if isinstance(answer, Future):
+                answer = answer.result()
+                continue
+            stream = answer
+            try:
+                answer = yield from stream
+            finally:
+                _close(stream)  # also at its end: the stream of an SDK may hold its connection until then
+            if answer is None:
+                return
+            # A generator that returns something: its last part, or all of them where it yielded none.
+        if needs_loop(answer):
+            handed_over = True
+            yield from hand_over(answer)
         else:
-            yield respond(request)
+            yield answer
     finally:
-        request.cancellation.set()
+        if not handed_over:
+            request.cancellation.set()
 
 
-async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> AsyncGenerator[Any, None]:
+async def _own_aparts(respond: Respond, request: Request) -> AsyncGenerator[Any, None]:
     stream: DetachedAsyncGenerator[Any] | None = None
     try:
-        if shape is Shape.COROUTINE:
-            yield await respond(request)
+        answer = respond(request)
+        # Some streams can be read in both colours (litellm's, and those that OpenTelemetry wraps), and some can also be
+        # awaited (the pages of OpenAI's SDK): async iteration comes first, as the function is async.
+        while isinstance(answer, Awaitable) and not isinstance(answer, AsyncIterable):
+            answer = await answer
+        if isinstance(answer, AsyncGenerator):
+            stream = DetachedAsyncGenerator(answer)
+        elif isinstance(answer, AsyncIterable):
+            stream = DetachedAsyncGenerator(_items(answer))
+        elif needs_thread(answer):  # it may block, though the function did not
+            stream = DetachedAsyncGenerator(_aparts_from_thread(lambda _: answer, request, None))
         else:
-            stream = DetachedAsyncGenerator(respond(request))
-            async for part in stream:
-                yield part
+            yield answer
+            return
+        async for part in stream:
+            yield part
     except asyncio.CancelledError as error:
         # Was this task cancelled, or only something that the author awaited? Let through, the latter would end the
         # caller's task as if that had been cancelled, without an error.
@@ -95,21 +121,37 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
             await stream.aclose()
 
 
+async def _items(stream: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    """What a stream other than an async generator holds. It is closed by whichever method it has for that."""
+    try:
+        async for item in stream:
+            yield item
+    finally:
+        close = getattr(stream, "aclose", None) or getattr(stream, "close", None)  # OpenAI's SDK has an async `close`
+        if callable(close) and inspect.isawaitable(closing := close()):
+            await closing
+
+
+def _close(stream: Any) -> None:
+    close = getattr(stream, "close", None)
+    if callable(close) and inspect.iscoroutine(closing := close()):
+        closing.close()  # of a stream that can be read in both colours; to await it would take a loop
+
+
 # --- from elsewhere, through a channel ---
 
 
 def _parts_from_elsewhere(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None
+    respond: Respond, request: Request, deadline: "_Deadline | None", *, on_loop: bool
 ) -> Generator[Any, None, None]:
     """From the long-lived loop, or a thread of the pool."""
-    deadline = None if timeout is None else _Deadline(timeout)
     channel: Channel[Any] = Channel()
-    running = None
-    if shape in ASYNC_SHAPES:
-        stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
+    running = thread = None
+    if on_loop:
+        stream = DetachedAsyncGenerator(_own_aparts(respond, request))
         running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
     else:
-        _start_thread(respond, shape, request, channel)
+        thread = _Thread(respond, request, channel)
     try:
         while True:
             if deadline is None or channel.finished:  # in time, however late it is read
@@ -122,21 +164,26 @@ def _parts_from_elsewhere(
                 if not channel.finished:
                     deadline.check()
             if batch is None:
-                return
+                break
             yield from batch
+        if thread is not None:
+            for answer in thread.for_loop():
+                yield from _parts_from_elsewhere(lambda _: answer, request, deadline, on_loop=True)  # noqa: B023
     finally:
         request.cancellation.set()
         channel.close()
         if running is not None:  # a thread cannot be stopped; it hears of it by `request.cancelled` or the channel
             running.stop()
+        elif thread is not None:
+            thread.discard()
 
 
 async def _aparts_from_thread(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None
+    respond: Respond, request: Request, deadline: "_Deadline | None"
 ) -> AsyncGenerator[Any, None]:
-    deadline = None if timeout is None else _Deadline(timeout)
     channel: Channel[Any] = Channel()
-    _start_thread(respond, shape, request, channel)
+    thread = _Thread(respond, request, channel)
+    stream: DetachedAsyncGenerator[Any] | None = None
     try:
         while True:
             if deadline is None or channel.finished:  # in time, however late it is read
@@ -146,23 +193,80 @@ async def _aparts_from_thread(
                 if not channel.finished:
                     deadline.check()
             if batch is None:
-                return
+                break
             for part in batch:
+                yield part
+        for answer in thread.for_loop():
+            stream = _aparts_in_time(_own_aparts(lambda _: answer, request), deadline)  # noqa: B023
+            async for part in stream:
                 yield part
     finally:
         request.cancellation.set()
         channel.close()
+        thread.discard()
+        if stream is not None:
+            await stream.aclose()
 
 
-def _start_thread(respond: Respond, shape: Shape, request: Request, channel: Channel[Any]) -> None:
-    """Answer into `channel` in a thread, in the caller's context."""
+def _aparts_in_time(
+    generator: AsyncGenerator[Any, None], deadline: "_Deadline | None"
+) -> DetachedAsyncGenerator[Any]:
+    stream = DetachedAsyncGenerator(generator)
+    if deadline is None:
+        return stream
 
-    def produce() -> None:
-        if not channel.closed:  # else the caller left while this waited for a thread
-            channel.fill(_own_parts(respond, shape, request))
+    async def aparts_in_time() -> AsyncGenerator[Any, None]:
+        try:
+            while True:
+                try:
+                    part = await deadline.wait_for(anext(stream))
+                except StopAsyncIteration:
+                    return
+                deadline.check()
+                yield part
+        finally:
+            await stream.aclose()
 
-    context = contextvars.copy_context()
-    spawn(lambda: context.run(produce))
+    return DetachedAsyncGenerator(aparts_in_time())
+
+
+class _Thread:
+    """A function that answers into `channel` in a thread of the pool, in its caller's context.
+
+    An answer that only an event loop can read (a coroutine, an async iterator) is kept for the caller, who has one.
+    """
+
+    def __init__(self, respond: Respond, request: Request, channel: Channel[Any]) -> None:
+        self._channel = channel
+        self._for_loop: list[Any] = []
+        self._context = contextvars.copy_context()
+
+        def produce() -> None:
+            if not channel.closed:  # else the caller left while this waited for a thread
+                channel.fill(_own_parts(respond, request, self._keep))
+
+        spawn(lambda: self._context.run(produce))
+
+    def _keep(self, answer: Any) -> Iterable[Any]:
+        self._for_loop.append(answer)
+        if self._channel.closed:  # the caller left, and may have looked for it already
+            self.discard()
+        return ()
+
+    def for_loop(self) -> Generator[Any, None, None]:
+        """The answer that was kept, if there is one, to be read where the context is as the function left it."""
+        while self._for_loop:
+            for variable, value in self._context.items():
+                if variable.get(_UNSET) is not value:
+                    variable.set(value)
+            yield self._for_loop.pop()
+
+    def discard(self) -> None:
+        """Drop the answer that was kept, if nobody has read it."""
+        with contextlib.suppress(IndexError):
+            answer = self._for_loop.pop()
+            if inspect.iscoroutine(answer):
+                answer.close()  # else Python warns that it was never awaited
 
 
 class _Deadline:
