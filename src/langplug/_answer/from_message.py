@@ -1,18 +1,23 @@
 """LangChain messages and content blocks that an author passes on, read as parts."""
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
+from langplug._answer.json_data import to_json_data
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
 
 _CALLS = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"})
 """Blocks that are calls; in a message they mostly repeat what its own `tool_calls` say."""
 
 
-def parts_of(message: AIMessage) -> Iterator[Part]:
-    """The parts of `message`, in order: reasoning, content, calls, usage, and what is known of its end."""
+def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Iterator[Part]:
+    """The parts of `message`, in order: reasoning, content, calls, usage, and what is known of its end.
+
+    `info` is said of the message by what it came in, and counts where its own metadata says nothing.
+    """
     reasoning = message.additional_kwargs.get("reasoning_content")
     if isinstance(reasoning, str) and reasoning:
         yield Reasoning(reasoning)
@@ -39,14 +44,23 @@ def parts_of(message: AIMessage) -> Iterator[Part]:
             # langchain-core adds up the usage of chunks, so whoever makes chunks for it reports what each has added.
             delta=isinstance(message, AIMessageChunk),
         )
-    if message.response_metadata:
-        metadata = dict(message.response_metadata)
-        metadata.pop("output_version", None)  # how its content is written, which langplug decides anew
-        reason, stop = metadata.pop("finish_reason", None), metadata.pop("stop_sequence", None)
-        reason = reason or metadata.get("stop_reason")  # as Anthropic and Bedrock call it
-        yield Finish(
-            reason=str(reason) if reason else None, stop_sequence=str(stop) if stop else None, metadata=metadata
-        )
+    if metadata := {**(info or {}), **message.response_metadata}:
+        yield finish_in(metadata)
+
+
+def finish_in(metadata: Mapping[str, Any]) -> Finish:
+    """What LangChain's metadata of an answer says of its end."""
+    more = dict(metadata)
+    more.pop("output_version", None)  # how its content is written, which langplug decides anew
+    reason, stop = more.pop("finish_reason", None), more.pop("stop_sequence", None)
+    reason = reason or more.get("stop_reason")  # as Anthropic and Bedrock call it
+    reason = reason.name if isinstance(reason, Enum) and not isinstance(reason, str) else reason  # Google's SDK
+    return Finish(reason=_word(reason), stop_sequence=_word(stop), metadata=more)
+
+
+def _word(value: Any) -> str | None:
+    """`value` as a `str`; of a subclass, an enum's member say, what it is equal to."""
+    return (str.__str__(value) if isinstance(value, str) else str(value)) if value else None
 
 
 def part_of_block(block: Mapping[str, Any]) -> Part:
@@ -70,4 +84,6 @@ def part_of_block(block: Mapping[str, Any]) -> Part:
         args = block.get("input" if kind == "tool_use" else "args")
         call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
         return check_fields(call)
-    return {str(key): value for key, value in block.items() if key != "index"}  # langplug numbers blocks itself
+    whole: dict[str, Any] = to_json_data(block, "the block")
+    whole.pop("index", None)  # langplug numbers blocks itself
+    return whole

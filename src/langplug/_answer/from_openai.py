@@ -1,4 +1,4 @@
-"""OpenAI-shaped completions and chunks, as dicts, read as parts.
+"""OpenAI-shaped completions and chunks, read as parts: dicts, or the objects of an SDK with the same names.
 
 The shape is that of the OpenAI chat-completions API (`choices[].message` whole, `choices[].delta` in a stream),
 read leniently, since the servers that speak it deviate: https://platform.openai.com/docs/api-reference/chat.
@@ -7,10 +7,14 @@ Whoever calls this turns an `AttributeError`, `LookupError`, `TypeError` or `Val
 data do not have that shape. What is yielded has fields of the right types.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
+
 from langplug._answer.from_message import part_of_block
+from langplug._answer.json_data import a
 from langplug._answer.server_errors import error_of
 from langplug._answer.usage import count_of
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
@@ -18,20 +22,86 @@ from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """Where servers put the reasoning text: DeepSeek and older vLLM; newer vLLM, Ollama and OpenRouter."""
 
+_BODY = frozenset({"role", "content", "tool_calls", "function_call", "refusal", *REASONING_FIELDS})
+"""What a message or a delta holds."""
+
+_NAMES = _BODY | set(
+    "choices error usage timings system_fingerprint service_tier model "  # noqa: SIM905 - shorter than a list
+    "index delta message finish_reason stop_reason matched_stop logprobs "
+    "reasoning_details text summary signature data id function name arguments "
+    "prompt_tokens completion_tokens total_tokens input_tokens output_tokens prompt_tokens_details "
+    "completion_tokens_details cached_tokens audio_tokens reasoning_tokens "
+    "cache_n prompt_n predicted_n".split()
+)
+"""All that is looked for in what an SDK gives."""
+
 
 def is_openai_shaped(value: Mapping[str, Any]) -> bool:
     """Whether `value` is a completion, a chunk or an error of the OpenAI wire."""
     return "choices" in value or ("error" in value and "type" not in value)
 
 
+def completion_of(value: Any) -> Mapping[str, Any] | None:
+    """`value` as a completion or chunk, if it is one or a piece of one: a choice, a delta, a message or a tool call.
+
+    None if it is not. What SDKs give counts as much as a dict: OpenAI's, Groq's and litellm's models of pydantic, and
+    any other object with the same attributes.
+    """
+    if isinstance(value, Mapping):
+        if is_openai_shaped(value):
+            return value
+        if isinstance(value.get("function"), Mapping | BaseModel):
+            return {"choices": [{"message": {"tool_calls": [value]}}]}
+        if isinstance(value.get("type"), str):  # a content block; of what OpenAI sends, only calls have a type
+            return None
+        names: Any = value.keys()
+    elif isinstance(value, BaseMessage) or not (names := _names_of(value)):
+        return None
+    if "choices" in names:
+        return fields_of(value)
+    if not names.isdisjoint(("delta", "message")):
+        return {"choices": [value]}
+    if "function" in names and "name" not in names:
+        return {"choices": [{"message": {"tool_calls": [value]}}]}
+    # One of these alone, such as `content`, may be of anything: a response of httpx, say.
+    is_body = isinstance(value, Mapping) or {"role", "content"} <= names
+    if is_body and not names.isdisjoint(_BODY) and "type" not in names:
+        return {"choices": [{"message": value}]}
+    return None
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """What an object holds of what the readers here look for. A mapping is its own.
+
+    Raises:
+        TypeError: If it holds nothing of that.
+    """
+    if isinstance(value, Mapping):
+        return value
+    if names := _names_of(value):
+        # By attribute and not by `model_dump`, which takes longer and, with litellm's models, warns each time.
+        return {name: getattr(value, name) for name in names}
+    raise TypeError(f"{value!r} ({a(value)}) stands where an object should")
+
+
+def _names_of(value: Any) -> Set[str]:
+    if isinstance(value, BaseModel):  # its own `__getattr__` is slow to say no
+        return (value.__dict__.keys() | (value.__pydantic_extra__ or {}).keys()) & _NAMES
+    if value is None or isinstance(value, str | bytes | int | float | list | tuple | type):
+        return frozenset()  # a string has an `index`
+    return {name for name in _NAMES if hasattr(value, name)}
+
+
 def is_chunk(value: Mapping[str, Any]) -> bool:
     """Whether `value` is a piece of a stream, and so owes a finish reason before the end."""
-    return any("delta" in choice for choice in value.get("choices") or ())
+    return any("delta" in fields_of(choice) for choice in value.get("choices") or ())
 
 
 def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The choices of `value`, each with the number of the answer that it belongs to."""
     for choice in value.get("choices") or ():
+        if type(choice) is not dict:
+            choice = fields_of(choice)  # noqa: PLW2901 - the same, readable
         number = choice.get("index") or 0  # some servers leave it out, or send null, where there is one answer
         if not isinstance(number, int):
             raise TypeError(f"a choice has the index {number!r}")
@@ -51,18 +121,8 @@ def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
             yield from _parts_of_choice(choice)
     if reason := value.get("finish_reason"):  # where some gateways have it
         yield Finish(reason=str(reason))
-    if isinstance(usage := value.get("usage"), Mapping):
-        read = usage.get("prompt_tokens_details") or {}
-        wrote = usage.get("completion_tokens_details") or {}
-        yield Usage(
-            input_tokens=_count(usage, "prompt_tokens"),
-            output_tokens=_count(usage, "completion_tokens"),
-            total_tokens=_count(usage, "total_tokens"),
-            input_token_details=_details(cache_read=_count(read, "cached_tokens"), audio=_count(read, "audio_tokens")),
-            output_token_details=_details(
-                reasoning=_count(wrote, "reasoning_tokens"), audio=_count(wrote, "audio_tokens")
-            ),
-        )
+    if (usage := value.get("usage")) and not isinstance(usage, str | int | list):
+        yield usage_in(fields_of(usage))
     elif isinstance(timings := value.get("timings"), Mapping):
         # What llama.cpp reports with each chunk under `timings_per_token`: `prompt_n` counts without the cached ones.
         cached = _count(timings, "cache_n") or 0
@@ -78,6 +138,21 @@ def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
         yield Finish(metadata=metadata)
 
 
+def usage_in(usage: Mapping[str, Any]) -> Usage:
+    """The report that `usage` is, by the names of chat completions or by those of LangChain and others."""
+    read = fields_of(usage.get("prompt_tokens_details") or {})
+    wrote = fields_of(usage.get("completion_tokens_details") or {})
+    return Usage(
+        input_tokens=_count(usage, "prompt_tokens" if usage.get("prompt_tokens") is not None else "input_tokens"),
+        output_tokens=_count(
+            usage, "completion_tokens" if usage.get("completion_tokens") is not None else "output_tokens"
+        ),
+        total_tokens=_count(usage, "total_tokens"),
+        input_token_details=_details(cache_read=_count(read, "cached_tokens"), audio=_count(read, "audio_tokens")),
+        output_token_details=_details(reasoning=_count(wrote, "reasoning_tokens"), audio=_count(wrote, "audio_tokens")),
+    )
+
+
 def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
     """What a completion or chunk with several answers holds of one, as if it were the only one.
 
@@ -90,6 +165,8 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
     body = choice.get("delta") or choice.get("message") or {}
+    if type(body) is not dict:
+        body = fields_of(body)
     yield from _reasoning_in(body)
     content = body.get("content")
     if isinstance(content, str):
@@ -117,6 +194,7 @@ def _reasoning_in(body: Mapping[str, Any]) -> Iterator[Reasoning]:
         yield Reasoning(said)
     for detail in body.get("reasoning_details") or ():
         # OpenRouter's details repeat the text of `reasoning`, and add what has to be sent back with it.
+        detail = fields_of(detail)  # noqa: PLW2901 - the same, readable
         text = "" if said is not None else detail.get("text") or detail.get("summary") or ""
         extras = {key: detail[key] for key in ("signature", "id", "data") if detail.get(key)}
         if text or extras.keys() - {"id"}:
@@ -129,14 +207,21 @@ def _parts_of_blocks(content: Any) -> Iterator[Part]:
     for block in content:
         if isinstance(block, str):
             yield block
-        elif block.get("type") == "text":
+            continue
+        if isinstance(block, BaseModel):
+            block = {**block.__dict__, **(block.__pydantic_extra__ or {})}  # noqa: PLW2901 - the same, readable
+        if block.get("type") == "text":
             yield str(block.get("text") or "")
         else:
             yield part_of_block(block)
 
 
-def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+def _tool_call(call: Any) -> ToolCall:
+    if type(call) is not dict:
+        call = fields_of(call)
     function = call.get("function") or {}
+    if type(function) is not dict:
+        function = fields_of(function)
     name, call_id = function.get("name") or None, call.get("id")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a tool call has the name {name!r}")

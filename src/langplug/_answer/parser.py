@@ -1,13 +1,15 @@
 """One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from langplug._answer import from_message, from_openai
+from langplug._answer import from_message, from_openai, from_result
+from langplug._answer.json_data import PLAIN, a, to_json_data
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._answer.stop import StopCutter
 from langplug._answer.tool_calls import CallAssembler, WholeCall
@@ -19,7 +21,11 @@ from langplug._tools import CallParser
 Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
 """What comes out: text, reasoning, a whole tool call, or another content block."""
 
-ALLOWED = "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, or an OpenAI-shaped completion or chunk (a dict with 'choices')"  # noqa: E501 - one sentence, said in errors
+ALLOWED = (
+    "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, "
+    "ChatResult, ChatGeneration, ChatGenerationChunk, LLMResult, or an OpenAI-shaped completion or chunk (a dict or "
+    "object with 'choices') or a choice, message or delta of one"
+)
 
 
 class AnswerParser:
@@ -68,6 +74,7 @@ class AnswerParser:
         self._calls_left = most_calls
         self._called = False
         self._owes_finish = False
+        self._gave_none = self._gave_part = False
 
     def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:
         """Take one more part; return what is certain now.
@@ -85,11 +92,17 @@ class AnswerParser:
             # A source that ends at the stop string by itself still reports its usage after it.
             if isinstance(part, Usage):
                 self._add_usage(part)
-            elif not isinstance(part, Finish):
+            elif part is not None and not isinstance(part, Finish):
                 self.runs_on = True
             return ()
-        if isinstance(part, str):
+        if part is None:  # an empty delta: what OpenAI's SDK has as `content` where a chunk has none
+            self._gave_none = True
+            return ()
+        self._gave_part = True
+        if type(part) is str:
             return self._feed_text(part)
+        if isinstance(part, str):
+            return self._feed_text(str.__str__(part))  # numpy's, or an enum's member, which would print as its name
         if isinstance(part, (Reasoning, ToolCall)):
             return self._feed_whole(part, inside)
         if isinstance(part, Usage):
@@ -110,8 +123,12 @@ class AnswerParser:
 
         Raises:
             IncompleteAnswerError: If the source owed a finish reason and gave none.
+            TypeError: If it gave None and nothing else, or metadata that is not JSON data.
         """
+        if self._gave_none and not self._gave_part:
+            raise self._refusal(None)
         pieces = self.rest()
+        self.make_plain()
         if self._owes_finish and not self.reason:
             raise IncompleteAnswerError(
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
@@ -119,14 +136,28 @@ class AnswerParser:
             )
         if self._called and self.reason in ("", "stop", "tool_call", "function_call") and self.stop_sequence is None:
             self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
-        # A function that returned has said all that it had to say; only a stream can break off unnoticed.
-        self.reason = self.reason or "stop"
         return pieces
 
     def rest(self) -> list[Piece]:
         """What is held back, for when the answer breaks off."""
         pieces = self._flush_text()
         return pieces if self._assembler is None else [*pieces, *self._admit(self._assembler.flush())]
+
+    def make_plain(self) -> None:
+        """Make what is known of the end plain JSON data; done once, as a stream may repeat it with each chunk.
+
+        Raises:
+            TypeError: If it cannot be; what cannot is then left out.
+        """
+        for name in ("metadata", "additional_kwargs"):
+            given, plain = getattr(self, name), {}
+            setattr(self, name, plain)
+            for key, value in given.items():
+                try:
+                    plain |= to_json_data({key: value}, name)
+                except Exception as error:  # noqa: BLE001 - whatever the methods of a foreign object raise
+                    why = str(error) if isinstance(error, TypeError) else f"{name}[{key!r}] is {a(value)}: {error!r}"
+                    raise TypeError(f"{self._owner} gave metadata that is not JSON data: {why}. {PLAIN}") from error
 
     # --- text ---
 
@@ -191,9 +222,17 @@ class AnswerParser:
                 raise self._refusal(part, inside, str(error)) from error
         else:
             if isinstance(part, Reasoning) and (type(part.text) is not str or part.extras is not None):
-                self._check(part, inside)
+                part = self._plain_reasoning(part, inside)
             pieces.append(part)
         return pieces
+
+    def _plain_reasoning(self, part: Reasoning, inside: Any) -> Reasoning:
+        self._check(part, inside)
+        try:
+            extras = None if part.extras is None else to_json_data(part.extras, "extras")
+        except TypeError as error:
+            raise self._refusal(part, inside, f"It is malformed: {error}.") from error
+        return Reasoning(str.__str__(part.text), extras)
 
     def _read_calls(self, text: str) -> Sequence[Piece]:
         """Calls that are written in the text, taken out of it."""
@@ -238,8 +277,8 @@ class AnswerParser:
         return None if self._meter is None else self._meter.result()
 
     def _note_finish(self, finish: Finish) -> None:
-        self.reason = finish.reason or self.reason
-        self.stop_sequence = finish.stop_sequence or self.stop_sequence
+        self.reason = str.__str__(finish.reason) if finish.reason else self.reason
+        self.stop_sequence = str.__str__(finish.stop_sequence) if finish.stop_sequence else self.stop_sequence
         for name, value in finish.metadata.items():
             known = self.metadata.get(name)
             if name == "logprobs" and isinstance(known, Mapping) and isinstance(value, Mapping):
@@ -258,16 +297,21 @@ class AnswerParser:
         """The parts that `part` holds; those that are a `dict` are content blocks without a part of their own."""
         try:
             if isinstance(part, AIMessage):
-                more = {key: value for key, value in part.additional_kwargs.items() if key != "reasoning_content"}
-                self.additional_kwargs.update(more)
-                self.id = self.id or part.id
+                self._note_message(part)
                 return list(from_message.parts_of(part))
-            if isinstance(part, Mapping) and from_openai.is_openai_shaped(part):
-                parts = list(from_openai.parts_of(part))
-                self._owes_finish = self._owes_finish or from_openai.is_chunk(part)
+            if isinstance(part, from_result.RESULTS):
+                if isinstance(message := getattr(from_result.generation_in(part), "message", None), AIMessage):
+                    self._note_message(message)
+                return list(from_result.parts_of(part))
+            if (completion := from_openai.completion_of(part)) is not None:
+                parts = list(from_openai.parts_of(completion))
+                self._owes_finish = self._owes_finish or from_openai.is_chunk(completion)
                 return parts
-            if isinstance(part, Mapping) and isinstance(part.get("type"), str):
-                return (from_message.part_of_block(part),)
+            if isinstance(part, Mapping):
+                if isinstance(part.get("type"), str):
+                    return (from_message.part_of_block(part),)
+                if {"name", "args"} <= part.keys():  # LangChain's `ToolCall`, of which the type may be left out
+                    return (from_message.part_of_block({**part, "type": "tool_call"}),)
         except ModelError:  # an error object of the OpenAI wire, which is raised as what it is
             raise
         # The readers index as if all were well-formed. Checking every level would cost each chunk of a stream as much
@@ -275,6 +319,11 @@ class AnswerParser:
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise self._refusal(part, None, f"It is malformed: {error}.") from error
         raise self._refusal(part)
+
+    def _note_message(self, message: AIMessage) -> None:
+        more = {key: value for key, value in message.additional_kwargs.items() if key != "reasoning_content"}
+        self.additional_kwargs.update(more)
+        self.id = self.id or message.id
 
     # --- what is not a part ---
 
@@ -288,14 +337,16 @@ class AnswerParser:
         part = part if inside is None else inside
         shown = repr(part)
         shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
-        sentences = [f"{self._owner} gave {shown} (a {type(part).__name__}).", why]
+        sentences = [f"{self._owner} gave {shown} ({a(part)}).", why]
         sentences.append(f"What it may return or yield: {ALLOWED}.")
         if part is None:
             sentences.append("Is a `return` or a `yield` missing?")
-        elif isinstance(part, bytes | bytearray):
+        elif isinstance(part, bytes | bytearray | memoryview):
             sentences.append("Decode the bytes first; an incremental decoder keeps characters whole.")
-        elif hasattr(part, "__anext__") or hasattr(part, "__next__"):
-            sentences.append("To pass on an iterator, yield its items: `yield from …`, or `async for … : yield …`.")
-        elif hasattr(part, "__await__"):
-            sentences.append("To pass on an awaitable, make the function `async def` and `await` it.")
+        elif isinstance(part, list | tuple | set | frozenset | AsyncIterable | Iterator):
+            sentences.append("To pass on several parts, yield each: `yield from …`, or `async for … : yield …`.")
+        elif isinstance(part, Awaitable):
+            sentences.append("To yield what an awaitable gives, make the function `async def` and `await` it.")
+            if inspect.iscoroutine(part):
+                part.close()  # else Python warns that it was never awaited
         return TypeError(" ".join(filter(None, sentences)))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from langplug._answer.json_data import PLAIN, to_json_data
 from langplug._parts import ToolCall
 
 
@@ -139,11 +140,13 @@ def _is_of_another(piece: ToolCall, call: _OpenCall) -> bool:
 
 def _to_json(args: Any, name: str | None) -> str:
     try:
-        return json.dumps(dict(args) if isinstance(args, Mapping) else args, ensure_ascii=False)
+        try:
+            return json.dumps(dict(args) if isinstance(args, Mapping) else args, ensure_ascii=False)
+        except (TypeError, ValueError):  # dates, numpy's scalars: what a function computes arguments from
+            return json.dumps(to_json_data(args, "args"), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
-            f"The arguments of the call of {name!r} are {args!r}, which is not JSON data: {error}. "
-            "Yield strings, numbers, booleans, None, and lists and dicts of them."
+            f"The arguments of the call of {name!r} are {args!r}, which is not JSON data: {error}. {PLAIN}"
         ) from error
 
 

@@ -208,9 +208,7 @@ async def _aparts_from_thread(
             await stream.aclose()
 
 
-def _aparts_in_time(
-    generator: AsyncGenerator[Any, None], deadline: "_Deadline | None"
-) -> DetachedAsyncGenerator[Any]:
+def _aparts_in_time(generator: AsyncGenerator[Any, None], deadline: "_Deadline | None") -> DetachedAsyncGenerator[Any]:
     stream = DetachedAsyncGenerator(generator)
     if deadline is None:
         return stream

@@ -54,8 +54,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         class_checks.check_fields(cls)
-        if "respond" in cls.__dict__ and "__langplug_shape__" not in cls.__dict__:
-            cls.__langplug_shape__ = class_checks.read_shape(cls)
+        if "__langplug_shape__" not in cls.__dict__:
+            cls.__langplug_shape__ = class_checks.read_shape(cls, ModelFields.respond)
         package_versions(cls)  # looked up now: later may be in an event loop, which file access would block
 
     # --- construction ---

@@ -4,7 +4,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from langplug._answer.from_openai import answer_in, is_openai_shaped, numbered_choices
+from langplug._answer.from_openai import answer_in, completion_of, numbered_choices
 from langplug._bridge.source import aparts, parts
 from langplug._errors import UnmetDemandError, UnsupportedError, remember_partial
 from langplug._model.plan import Plan
@@ -60,13 +60,13 @@ class Choices:
             await source.aclose()
 
     def _add_part(self, part: Any) -> None:
-        if not isinstance(part, dict) or not is_openai_shaped(part):  # what has no number belongs to the first answer
+        if (completion := completion_of(part)) is None:  # what has no number belongs to the first answer
             self._runs[0].add_part(part)
             return
         try:
             # A server that does not know `n` sends one choice, and no error.
-            self._seen |= {number for number, _ in numbered_choices(part)}
-            answers = [answer_in(part, index) for index in range(len(self._runs))]
+            self._seen |= {number for number, _ in numbered_choices(completion)}
+            answers = [answer_in(completion, index) for index in range(len(self._runs))]
         except (AttributeError, TypeError):
             self._runs[0].add_part(part)  # which says what is malformed
             raise

@@ -1,8 +1,10 @@
 """What can be said of an author's class when it is made, and is best said then."""
 
 import inspect
+from collections.abc import Callable
+from functools import partialmethod
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from langplug._bridge.shapes import Shape, shape_of
 from langplug._secrets import is_secret_name
@@ -75,14 +77,25 @@ def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def read_shape(cls: type) -> Shape:
-    """The shape of the class's own `respond`.
+def read_shape(cls: Any, stub: Callable[..., Any]) -> Shape:
+    """The shape of the class's `respond`, wherever it is inherited from.
+
+    A mixin's is used even where the mixin comes after `ChatModel` among the bases, whose own is only a `stub`.
 
     Raises:
         TypeError: If it is not a function of a request; the class and what is allowed are named.
     """
-    respond = inspect.getattr_static(cls, "respond")
+    owners = [base for base in cls.__mro__ if vars(base).get("respond", stub) is not stub]
+    if not owners:
+        return Shape.FUNCTION  # there is none yet: the classes below may have one
+    if "__langplug_shape__" in vars(owners[0]):
+        return cast("Shape", owners[0].__langplug_shape__)
+    respond = vars(owners[0])["respond"]
+    if cls.respond is stub and not getattr(respond, "__isabstractmethod__", False):
+        cls.respond = respond
     where = f"{cls.__module__}.{cls.__qualname__}.respond"
+    if isinstance(respond, partialmethod):
+        respond = cls.respond
     if isinstance(respond, staticmethod | classmethod | property) or not callable(respond):
         kind = type(respond).__name__
         raise TypeError(f"{where} is a {kind}. It must be a plain method `respond(self, request)`: {SHAPES}.")
@@ -97,7 +110,9 @@ def check_parameters(function: Any, where: str, injected: tuple[str, ...]) -> li
         TypeError: If there are more or fewer positional ones, or `*args` or `**kwargs`.
     """
     kinds = inspect.Parameter
-    given = list(inspect.signature(function).parameters.values())
+    given = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+    if any(one.kind in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD) for one in given):
+        given = list(inspect.signature(function).parameters.values())  # a wrapper's: those of what it wraps
     positional = [one for one in given if one.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     expected = ", ".join(injected)
     for parameter in given:

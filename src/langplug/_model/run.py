@@ -1,6 +1,7 @@
 """One run of one model: from the plan to the messages that LangChain is given, in both colours."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -231,6 +232,8 @@ class ModelRun:
         self._seen.extend(self._parser.rest())
         if not self._seen:
             return None
+        with suppress(TypeError):  # another error is on its way
+            self._parser.make_plain()
         return self._message(Closing(self._parser.usage(), dict(self._parser.metadata), id=self._parser.id))
 
     def _closing(self) -> Closing:
@@ -241,8 +244,10 @@ class ModelRun:
             "model_name": model.reported_name,
             "model_provider": model.reported_provider,
             **parser.metadata,
-            "finish_reason": parser.reason,  # last: an author's metadata cannot contradict it
         }
+        metadata.pop("finish_reason", None)  # an author's metadata cannot contradict what follows
+        if parser.reason:  # unknown where nobody said it: a local model may have met its limit of tokens
+            metadata["finish_reason"] = parser.reason
         if parser.stop_sequence is not None:
             metadata["stop_sequence"] = parser.stop_sequence
         if self._estimated:
