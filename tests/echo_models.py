@@ -67,7 +67,7 @@ def behave(request: Request, settings: Settings) -> Iterator[Part | Pause]:
     if mode == "fail":
         raise EchoError("The model failed.")
     yield Usage(output_tokens=written, output_token_details={"reasoning": 2 if mode == "think" else 0})
-    yield Finish(metadata={"mood": "calm"})
+    yield Finish(reason="stop", metadata={"mood": "calm"})
 
 
 def read_prompt(text: str, mode: Mode) -> tuple[Mode, str]:

@@ -94,7 +94,7 @@ async def test_an_error_in_the_middle_holds_the_first_answer(answers: Any) -> No
     assert "one" == caught.value.partial.content  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("sent", [{"choices": [None]}, {"choices": "x"}, {"choices": [{"index": "first"}]}, None, 3])
+@pytest.mark.parametrize("sent", [{"choices": [None]}, {"choices": "x"}, {"choices": [{"index": "first"}]}, b"", 3])
 async def test_a_malformed_part_is_named(sent: Any, answers: Any) -> None:
     """What is not a part is refused with the same sentence as where one answer is asked for."""
     with pytest.raises(TypeError, match=r"ChatSeveral\.respond gave .* What it may return or yield: ") as caught:

@@ -35,7 +35,8 @@ def outcome(part: Any, *, streamed: bool, version: str = "v0") -> AIMessage | Ex
         error = raised
     if isinstance(error, TypeError):
         assert str(error).startswith("ChatOdd.respond gave ")
-        assert f"(a {type(part).__name__})." in str(error)
+        name = type(part).__name__
+        assert f"({'an' if name[0] in 'AEIOaeio' else 'a'} {name})." in str(error)
         assert f"What it may return or yield: {ALLOWED}." in str(error)
         assert len(str(error)) < 1500
         assert error.partial.text.startswith("before ")  # type: ignore[attr-defined] # every error has it

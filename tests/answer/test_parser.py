@@ -152,15 +152,15 @@ def test_nothing_comes_after_a_stop_string_that_the_next_part_decides(after: Any
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        pytest.param(["x"], "stop", id="nothing said"),
-        pytest.param([], "stop", id="nothing at all"),
+        pytest.param(["x"], "", id="nothing said"),
+        pytest.param([], "", id="nothing at all"),
         pytest.param([Finish(reason="length")], "length", id="said"),
         pytest.param([Finish(reason="length"), Finish(reason="stop")], "stop", id="said twice"),
         pytest.param([Finish(reason="length"), Finish(reason="")], "length", id="an empty one after it"),
         pytest.param([Finish(reason="length"), Finish(metadata={"a": 1})], "length", id="only metadata after it"),
         pytest.param([Finish(metadata={"a": 1}), Finish(reason="length")], "length", id="only metadata before it"),
         pytest.param([Finish(reason="length"), Finish(stop_sequence="x")], "length", id="only a stop string after it"),
-        pytest.param([Finish(), "x"], "stop", id="nothing said about it"),
+        pytest.param([Finish(), "x"], "", id="nothing said about it"),
         pytest.param([ToolCall(name="f", args={})], "tool_calls", id="a call"),
         pytest.param([ToolCall(name="f", args={}), Finish(reason="stop")], "tool_calls", id="a call, but said to stop"),
         pytest.param([ToolCall(name="f", args={}), Finish(reason="length")], "length", id="a call, cut off"),
@@ -169,7 +169,7 @@ def test_nothing_comes_after_a_stop_string_that_the_next_part_decides(after: Any
     ],
 )
 def test_why_it_ended(parts: list[Any], reason: str) -> None:
-    """The source's last word counts; without one, calls or the end say why."""
+    """The source's last word counts; without one, calls say why, and nothing is invented."""
     one = turn()
     run(one, parts)
     assert reason == one.reason
@@ -182,7 +182,7 @@ def test_a_finish_takes_back_nothing(finishes: list[Finish]) -> None:
     """Of each thing that is known of the end, the last statement counts, and saying nothing is not a statement."""
     one = turn()
     run(one, finishes)
-    assert ([finish.reason for finish in finishes if finish.reason] or ["stop"])[-1] == one.reason
+    assert ([finish.reason for finish in finishes if finish.reason] or [""])[-1] == one.reason
     sequences: list[str | None] = [finish.stop_sequence for finish in finishes if finish.stop_sequence]
     assert [None, *sequences][-1] == one.stop_sequence
     assert {key: value for finish in finishes for key, value in finish.metadata.items()} == one.metadata
@@ -293,7 +293,7 @@ class Bad:
 def test_what_is_not_a_part_is_an_error(part: Any, hint: str) -> None:
     """Anything else is a `TypeError` that names the function, the value and what is allowed, in few words."""
     with pytest.raises(TypeError, match=r"ChatTest\.respond gave") as caught:
-        turn().feed(part)
+        run(turn(), [part])
     text = str(caught.value)
     assert hint.removeprefix("an ").removeprefix("a ") in text
     assert "Reasoning, ToolCall, Usage, Finish" in text

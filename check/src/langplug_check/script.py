@@ -228,9 +228,7 @@ def _speak(model: ChatModel, request: Request, asked: ChatRequest, reply: Reply)
             input_token_details={"cache_read": used.cached} if used.cached else None,
             output_token_details={"reasoning": used.reasoning} if used.reasoning else None,
         )
-    # An author who says nothing has finished; only what differs from that is said.
-    if turn.finish not in ("stop", "tool_calls") or reply.finish or reply.model:
-        yield Finish(reason=turn.finish, metadata={"model_name": reply.model} if reply.model else {})
+    yield Finish(reason=turn.finish, metadata={"model_name": reply.model} if reply.model else {})
 
 
 def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[Part]:

@@ -7,7 +7,8 @@ Whoever calls this turns an `AttributeError`, `LookupError`, `TypeError` or `Val
 data do not have that shape. What is yielded has fields of the right types.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -84,7 +85,7 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     raise TypeError(f"{value!r} ({a(value)}) stands where an object should")
 
 
-def _names_of(value: Any) -> Set[str]:
+def _names_of(value: Any) -> AbstractSet[str]:
     if isinstance(value, BaseModel):  # its own `__getattr__` is slow to say no
         return (value.__dict__.keys() | (value.__pydantic_extra__ or {}).keys()) & _NAMES
     if value is None or isinstance(value, str | bytes | int | float | list | tuple | type):

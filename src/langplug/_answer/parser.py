@@ -76,7 +76,7 @@ class AnswerParser:
         self._owes_finish = False
         self._gave_none = self._gave_part = False
 
-    def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:
+    def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:  # noqa: C901 - one `if` a kind of part
         """Take one more part; return what is certain now.
 
         Args:
@@ -155,7 +155,7 @@ class AnswerParser:
             for key, value in given.items():
                 try:
                     plain |= to_json_data({key: value}, name)
-                except Exception as error:  # noqa: BLE001 - whatever the methods of a foreign object raise
+                except Exception as error:  # whatever the methods of a foreign object raise
                     why = str(error) if isinstance(error, TypeError) else f"{name}[{key!r}] is {a(value)}: {error!r}"
                     raise TypeError(f"{self._owner} gave metadata that is not JSON data: {why}. {PLAIN}") from error
 

@@ -38,4 +38,4 @@ class CustomChatModelAdvanced(ChatModel):
         yield from echoed
         # Characters stand for tokens, as on the page.
         yield Usage(input_tokens=len(request.text), output_tokens=len(echoed))
-        yield Finish(metadata={"time_in_sec": 3, "time_in_seconds": 3})
+        yield Finish(reason="stop", metadata={"time_in_sec": 3, "time_in_seconds": 3})

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from langchain_core.messages import AIMessage
 from pydantic import Field, PrivateAttr
 
-from langplug import ChatModel, IncompleteAnswerError, Part, Request
+from langplug import ChatModel, Finish, IncompleteAnswerError, Part, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class ChatScripted(ChatModel):
                 raise step
             else:
                 yield step
+        if not any(isinstance(step, Finish | AIMessage | dict) for step in steps):  # what may say it by itself
+            yield Finish(reason="stop")
 
 
 class _RequestLog:
