@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -30,6 +31,9 @@ from langplug._request import Request
 T = TypeVar("T")
 
 Respond = Callable[[Request], Any]
+
+_NO_LOOP = re.compile("no running event loop$|There is no current event loop")
+"""What asyncio says to whoever makes a task or a future in a thread without a loop."""
 
 _UNSET = object()
 
@@ -65,7 +69,13 @@ def _own_parts(
     """The parts that a thread can read; an answer that only an event loop can read is for `hand_over`."""
     handed_over = False
     try:
-        answer = respond(request)
+        try:
+            answer = respond(request)
+        except RuntimeError as error:
+            if not _NO_LOOP.match(str(error)):
+                raise
+            # What makes a task of a coroutine has to be called on a loop; it got no further than that here.
+            answer = _own_aparts(respond, request)
         while needs_thread(answer):
             if isinstance(answer, Future):
                 answer = answer.result()
@@ -154,15 +164,7 @@ def _parts_from_elsewhere(
         thread = _Thread(respond, request, channel)
     try:
         while True:
-            if deadline is None or channel.finished:  # in time, however late it is read
-                batch = channel.take()
-            else:
-                try:
-                    batch = channel.take(deadline.left)
-                except Empty:
-                    raise deadline.missed() from None
-                if not channel.finished:
-                    deadline.check()
+            batch = channel.take() if deadline is None else deadline.take(channel)
             if batch is None:
                 break
             yield from batch
@@ -278,6 +280,17 @@ class _Deadline:
     def left(self) -> float:
         """Seconds left, never below 0."""
         return max(0.0, self._at - time.monotonic())
+
+    def take(self, channel: Channel[T]) -> list[T] | None:
+        if channel.finished:  # in time, however late it is read
+            return channel.take()
+        try:
+            batch = channel.take(self.left)
+        except Empty:
+            raise self.missed() from None
+        if not channel.finished:
+            self.check()
+        return batch
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
         limit = asyncio.timeout(self.left)
