@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from langplug._answer.from_message import part_of_block
-from langplug._answer.json_data import a
+from langplug._answer.json_data import a, to_json_data
 from langplug._answer.server_errors import error_of
 from langplug._answer.usage import count_of
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
@@ -26,9 +26,13 @@ REASONING_FIELDS = ("reasoning_content", "reasoning")
 _BODY = frozenset({"role", "content", "tool_calls", "function_call", "refusal", *REASONING_FIELDS})
 """What a message or a delta holds."""
 
+_OTHERS = ("user", "system", "developer", "tool", "function")
+"""Roles whose messages are not answers. Servers have more names for the assistant's than one, or leave it empty."""
+
 _NAMES = _BODY | set(
     "choices error usage timings system_fingerprint service_tier model "  # noqa: SIM905 - shorter than a list
     "index delta message finish_reason stop_reason matched_stop logprobs "
+    "token logprob bytes top_logprobs tokens token_logprobs text_offset "
     "reasoning_details text summary signature data id function name arguments "
     "prompt_tokens completion_tokens total_tokens input_tokens output_tokens prompt_tokens_details "
     "completion_tokens_details cached_tokens audio_tokens reasoning_tokens "
@@ -39,7 +43,8 @@ _NAMES = _BODY | set(
 
 def is_openai_shaped(value: Mapping[str, Any]) -> bool:
     """Whether `value` is a completion, a chunk or an error of the OpenAI wire."""
-    return "choices" in value or ("error" in value and "type" not in value)
+    # LangChain's `InvalidToolCall` has an error, too.
+    return "choices" in value or ("error" in value and "type" not in value and "args" not in value)
 
 
 def completion_of(value: Any) -> Mapping[str, Any] | None:
@@ -83,6 +88,17 @@ def fields_of(value: Any) -> Mapping[str, Any]:
         # By attribute and not by `model_dump`, which takes longer and, with litellm's models, warns each time.
         return {name: getattr(value, name) for name in names}
     raise TypeError(f"{value!r} ({a(value)}) stands where an object should")
+
+
+def _data_of(value: Any) -> Any:
+    """`value` with dicts for its objects."""
+    if value is None or isinstance(value, dict | str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_data_of(item) for item in value]
+    if isinstance(value, BaseModel):  # whole, whatever is in it
+        return to_json_data(value, "logprobs")
+    return {name: _data_of(item) for name, item in fields_of(value).items()}
 
 
 def _names_of(value: Any) -> AbstractSet[str]:
@@ -168,6 +184,8 @@ def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
     body = choice.get("delta") or choice.get("message") or {}
     if type(body) is not dict:
         body = fields_of(body)
+    if body.get("role") in _OTHERS:
+        raise TypeError(f"its role is {body['role']!r}, and not 'assistant'")
     yield from _reasoning_in(body)
     content = body.get("content")
     if isinstance(content, str):
@@ -181,7 +199,8 @@ def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
     if function := body.get("function_call"):  # OpenAI's own before it had tools; older servers still send it
         yield _tool_call({"function": function})
     if logprobs := choice.get("logprobs"):
-        yield Finish(metadata={"logprobs": logprobs})
+        # As a dict, since an object of each chunk could not be added to that of the last.
+        yield Finish(metadata={"logprobs": _data_of(logprobs)})
     if reason := choice.get("finish_reason") or body.get("finish_reason"):
         # The stop string that was met, where the server says: vLLM's and SGLang's names for it. Both put the number
         # of a token there if it was that.
