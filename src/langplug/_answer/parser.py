@@ -155,9 +155,8 @@ class AnswerParser:
             for key, value in given.items():
                 try:
                     plain |= to_json_data({key: value}, name)
-                except Exception as error:  # whatever the methods of a foreign object raise
-                    why = str(error) if isinstance(error, TypeError) else f"{name}[{key!r}] is {a(value)}: {error!r}"
-                    raise TypeError(f"{self._owner} gave metadata that is not JSON data: {why}. {PLAIN}") from error
+                except TypeError as error:
+                    raise TypeError(f"{self._owner} gave metadata that is not JSON data: {error}. {PLAIN}") from error
 
     # --- text ---
 
@@ -335,7 +334,10 @@ class AnswerParser:
 
     def _refusal(self, part: Any, inside: Any = None, why: str = "") -> TypeError:
         part = part if inside is None else inside
-        shown = repr(part)
+        try:
+            shown = repr(part)
+        except Exception:  # noqa: BLE001 - of a foreign object, or of data that are nested too deeply
+            shown = "something without a repr"
         shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
         sentences = [f"{self._owner} gave {shown} ({a(part)}).", why]
         sentences.append(f"What it may return or yield: {ALLOWED}.")
