@@ -8,8 +8,9 @@ A part is one of
 * `Usage`: tokens read and written; the last report counts;
 * `Finish`: why the answer ended;
 * a LangChain content block (a `dict` with a `"type"`: image, audio, file, ...);
-* an `AIMessage` or `AIMessageChunk`;
-* an OpenAI-shaped completion or chunk (a `dict` with `"choices"`).
+* an `AIMessage` or `AIMessageChunk`, or LangChain's `ChatResult`, `ChatGeneration(Chunk)` or `LLMResult` around one;
+* an OpenAI-shaped completion or chunk (a `dict` or an SDK's object with `choices`), or a choice, delta or message of one;
+* None, which adds nothing.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
@@ -83,7 +84,8 @@ class Finish:
         reason: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, or the model's own word. None says nothing
             about it: a reason that was given before stays.
         stop_sequence: The stop string that ended the answer, if one did and the model knows which.
-        metadata: More for `response_metadata`, such as a fingerprint or logprobs. Must be plain JSON data.
+        metadata: More for `response_metadata`, such as a fingerprint or logprobs. JSON data, or what has a plain form
+            as such: dates, enums, dataclasses, pydantic models, numpy's scalars and arrays. Else it is a `TypeError`.
     """
 
     # Not "stop": `Finish(metadata=...)` after `Finish(reason="length")` would take the truncation back.
@@ -93,10 +95,16 @@ class Finish:
 
 
 Part: TypeAlias = str | Reasoning | ToolCall | Usage | Finish | AIMessage | dict[str, Any]
-"""One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`)."""
+"""One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`).
+
+Objects of SDKs and LangChain's results are read as well; they have no type here, as any object may be one.
+"""
 
 Answer: TypeAlias = Part | Iterator[Part] | Awaitable[Part] | AsyncIterator[Part]
-"""What `respond` may return: one form for each of the four shapes of a Python function."""
+"""What `respond` may return: one form for each of the four shapes of a Python function.
+
+At run time all of them are followed, in any order: an `async def` may return an iterator, a plain `def` an awaitable.
+"""
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str,

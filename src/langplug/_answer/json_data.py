@@ -32,7 +32,7 @@ def a(thing: object) -> str:
     return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
 
 
-def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # noqa: C901, PLR0912 - a table of types
+def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # noqa: C901 - a table of types
     """`value` as strings, numbers, booleans, None, lists, and dicts with strings as keys; a copy of what can change.
 
     Tuples become lists, whole numbers beyond 64 bits become text, which MessagePack could not write, and NaN and the
