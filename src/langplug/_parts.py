@@ -9,16 +9,18 @@ A part is one of
 * `Finish`: why the answer ended;
 * a LangChain content block (a `dict` with a `"type"`: image, audio, file, ...);
 * an `AIMessage` or `AIMessageChunk`, or LangChain's `ChatResult`, `ChatGeneration(Chunk)` or `LLMResult` around one;
-* an OpenAI-shaped completion or chunk (a `dict` or an SDK's object with `choices`), or a choice, delta or message of one;
+* an OpenAI-shaped completion or chunk (a `dict` or an SDK's object with `choices`), or a choice, a delta or a message
+  of one;
 * None, which adds nothing.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatResult, Generation, LLMResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,22 @@ class Finish:
 
 
 Part: TypeAlias = str | Reasoning | ToolCall | Usage | Finish | AIMessage | dict[str, Any]
-"""One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`).
+"""One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`)."""
 
-Objects of SDKs and LangChain's results are read as well; they have no type here, as any object may be one.
-"""
 
-Answer: TypeAlias = Part | Iterator[Part] | Awaitable[Part] | AsyncIterator[Part]
+class HasChoices(Protocol):
+    """What the SDKs of OpenAI and its kin give: a completion or a chunk."""
+
+    @property
+    def choices(self) -> Any:
+        """The answers, or their next pieces."""
+        ...
+
+
+_Whole: TypeAlias = Part | ChatResult | LLMResult | Generation | HasChoices
+_Stream: TypeAlias = Iterator[_Whole | None] | AsyncIterator[_Whole | None]
+
+Answer: TypeAlias = _Whole | _Stream | Awaitable[_Whole | _Stream]
 """What `respond` may return: one form for each of the four shapes of a Python function.
 
 At run time all of them are followed, in any order: an `async def` may return an iterator, a plain `def` an awaitable.

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr
-from tests.contract.conftest import PATHS
+from tests.paths import PATHS
 
 from langplug import ChatModel, Finish, Reasoning, Request, ToolCall, Usage
 
@@ -256,5 +256,5 @@ async def test_a_graph_with_a_checkpointer_runs(part: Any) -> None:
     builder.add_edge(START, "ask")
     graph = builder.compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
-    graph.invoke({"messages": [("human", "?")]}, config)
+    graph.invoke({"messages": [HumanMessage("?")]}, config)
     assert "hi" == graph.get_state(config).values["messages"][-1].text

@@ -150,7 +150,8 @@ class AnswerParser:
             TypeError: If it cannot be; what cannot is then left out.
         """
         for name in ("metadata", "additional_kwargs"):
-            given, plain = getattr(self, name), {}
+            given: dict[str, Any] = getattr(self, name)
+            plain: dict[str, Any] = {}
             setattr(self, name, plain)
             for key, value in given.items():
                 try:
