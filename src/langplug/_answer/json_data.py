@@ -76,10 +76,10 @@ def _foreign_data(value: Any, where: Any, levels: int) -> Any:
     try:
         if isinstance(value, BaseModel):
             value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-        elif is_dataclass(value) and not isinstance(value, type):
-            value = {each.name: getattr(value, each.name) for each in fields(value)}
         elif hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):  # numpy, torch, pandas, jax
             return to_json_data(value.tolist(), where, levels - 1)
+        elif is_dataclass(value) and not isinstance(value, type):
+            value = {each.name: getattr(value, each.name) for each in fields(value)}
         items = list(value.items()) if isinstance(value, Mapping) else None
     except TypeError:
         raise

@@ -95,12 +95,13 @@ class AnswerParser:
             elif part is not None and not isinstance(part, Finish):
                 self.runs_on = True
             return ()
+        if type(part) is str:  # first, as most parts are
+            self._gave_part = True
+            return self._feed_text(part)
         if part is None:  # an empty delta: what OpenAI's SDK has as `content` where a chunk has none
             self._gave_none = True
             return ()
         self._gave_part = True
-        if type(part) is str:
-            return self._feed_text(part)
         if isinstance(part, str):
             return self._feed_text(str.__str__(part))  # numpy's, or an enum's member, which would print as its name
         if isinstance(part, (Reasoning, ToolCall)):
