@@ -8,16 +8,19 @@ A part is one of
 * `Usage`: tokens read and written; the last report counts;
 * `Finish`: why the answer ended;
 * a LangChain content block (a `dict` with a `"type"`: image, audio, file, ...);
-* an `AIMessage` or `AIMessageChunk`;
-* an OpenAI-shaped completion or chunk (a `dict` with `"choices"`).
+* an `AIMessage` or `AIMessageChunk`, or LangChain's `ChatResult`, `ChatGeneration(Chunk)` or `LLMResult` around one;
+* an OpenAI-shaped completion or chunk (a `dict` or an SDK's object with `choices`), or a choice, a delta or a message
+  of one;
+* None, which adds nothing.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatResult, Generation, LLMResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class Finish:
         reason: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, or the model's own word. None says nothing
             about it: a reason that was given before stays.
         stop_sequence: The stop string that ended the answer, if one did and the model knows which.
-        metadata: More for `response_metadata`, such as a fingerprint or logprobs. Must be plain JSON data.
+        metadata: More for `response_metadata`, such as a fingerprint or logprobs. JSON data, or what has a plain form
+            as such: dates, enums, dataclasses, pydantic models, numpy's scalars and arrays. Else it is a `TypeError`.
     """
 
     # Not "stop": `Finish(metadata=...)` after `Finish(reason="length")` would take the truncation back.
@@ -95,8 +99,24 @@ class Finish:
 Part: TypeAlias = str | Reasoning | ToolCall | Usage | Finish | AIMessage | dict[str, Any]
 """One thing that an author may return or yield (`AIMessageChunk` is an `AIMessage`)."""
 
-Answer: TypeAlias = Part | Iterator[Part] | Awaitable[Part] | AsyncIterator[Part]
-"""What `respond` may return: one form for each of the four shapes of a Python function."""
+
+class HasChoices(Protocol):
+    """What the SDKs of OpenAI and its kin give: a completion or a chunk."""
+
+    @property
+    def choices(self) -> Any:
+        """The answers, or their next pieces."""
+        ...
+
+
+_Whole: TypeAlias = Part | ChatResult | LLMResult | Generation | HasChoices
+_Stream: TypeAlias = Iterator[_Whole | None] | AsyncIterator[_Whole | None]
+
+Answer: TypeAlias = _Whole | _Stream | Awaitable[_Whole | _Stream]
+"""What `respond` may return: one form for each of the four shapes of a Python function.
+
+At run time all of them are followed, in any order: an `async def` may return an iterator, a plain `def` an awaitable.
+"""
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str,

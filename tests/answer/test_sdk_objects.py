@@ -26,7 +26,7 @@ from langchain_core.outputs import (
     LLMResult,
 )
 from pydantic import BaseModel, ConfigDict
-from tests.contract.conftest import PATHS
+from tests.paths import PATHS
 
 from langplug import ChatModel, IncompleteAnswerError, Request, chat_model
 from langplug.models import ChatScripted

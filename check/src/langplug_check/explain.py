@@ -94,7 +94,10 @@ def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         if shape.streams:
             yield Point("stream", "native", f"Piece by piece, as `respond` yields it ({shape.value}).")
         else:
-            text = f"The whole answer in one piece: `respond` returns it ({shape.value})."
+            text = (
+                f"In one piece, if `respond` returns text; piece by piece, if it returns an iterator ({shape.value}: "
+                "decided when it runs)."
+            )
             yield Point("stream", "whole", text)
     elif subject.overrides("_stream"):
         yield Point("stream", "native", "Piece by piece: the class has `_stream`.")

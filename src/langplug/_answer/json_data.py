@@ -32,7 +32,7 @@ def a(thing: object) -> str:
     return f"{'an' if name[:1] in 'aeioAEIO' else 'a'} {name}"
 
 
-def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # noqa: C901, PLR0912 - a table of types
+def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # noqa: C901 - a table of types
     """`value` as strings, numbers, booleans, None, lists, and dicts with strings as keys; a copy of what can change.
 
     Tuples become lists, whole numbers beyond 64 bits become text, which MessagePack could not write, and NaN and the
@@ -57,7 +57,9 @@ def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # n
         return str.__str__(value)  # of numpy, say; `str(value)` calls what a subclass may have made of it
     if isinstance(value, int):
         return int(value) if -(2**63) <= value < 2**64 else str(int(value))
-    if isinstance(value, Decimal | float):
+    if isinstance(value, Decimal):  # not by `math`, which a signalling NaN makes raise
+        return float(value) if value.is_finite() else None
+    if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, date | time):  # a `datetime` is a `date`
         return value.isoformat()
@@ -67,15 +69,25 @@ def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # n
         return str(value)
     if isinstance(value, list | tuple):
         return [to_json_data(item, (where, number), levels - 1) for number, item in enumerate(value)]
-    if isinstance(value, BaseModel):
-        value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = {each.name: getattr(value, each.name) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {_key(key, where): to_json_data(item, (where, key), levels - 1) for key, item in value.items()}
-    if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):  # numpy, torch, pandas, jax
-        return to_json_data(value.tolist(), where, levels - 1)
-    raise TypeError(f"{_path(where)} is {a(value)}, which is not JSON serializable")
+    return _foreign_data(value, where, levels)
+
+
+def _foreign_data(value: Any, where: Any, levels: int) -> Any:
+    try:
+        if isinstance(value, BaseModel):
+            value = {**value.__dict__, **(value.__pydantic_extra__ or {})}
+        elif hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):  # numpy, torch, pandas, jax
+            return to_json_data(value.tolist(), where, levels - 1)
+        elif is_dataclass(value) and not isinstance(value, type):
+            value = {each.name: getattr(value, each.name) for each in fields(value)}
+        items = list(value.items()) if isinstance(value, Mapping) else None
+    except TypeError:
+        raise
+    except Exception as error:  # whatever the methods of others raise
+        raise TypeError(f"{_path(where)} is {a(value)}, which cannot be read: {error!r}") from error
+    if items is None:
+        raise TypeError(f"{_path(where)} is {a(value)}, which is not JSON serializable")
+    return {_key(key, where): to_json_data(item, (where, key), levels - 1) for key, item in items}
 
 
 def _key(key: Any, where: Any) -> str:

@@ -104,12 +104,13 @@ class AnswerParser:
             elif part is not None and not isinstance(part, Finish):
                 self.runs_on = True
             return ()
+        if type(part) is str:  # first, as most parts are
+            self._gave_part = True
+            return self._feed_text(part)
         if part is None:  # an empty delta: what OpenAI's SDK has as `content` where a chunk has none
             self._gave_none = True
             return ()
         self._gave_part = True
-        if type(part) is str:
-            return self._feed_text(part)
         if isinstance(part, str):
             return self._feed_text(str.__str__(part))  # numpy's, or an enum's member, which would print as its name
         if isinstance(part, (Reasoning, ToolCall)):
@@ -159,14 +160,14 @@ class AnswerParser:
             TypeError: If it cannot be; what cannot is then left out.
         """
         for name in ("metadata", "additional_kwargs"):
-            given, plain = getattr(self, name), {}
+            given: dict[str, Any] = getattr(self, name)
+            plain: dict[str, Any] = {}
             setattr(self, name, plain)
             for key, value in given.items():
                 try:
                     plain |= to_json_data({key: value}, name)
-                except Exception as error:  # whatever the methods of a foreign object raise
-                    why = str(error) if isinstance(error, TypeError) else f"{name}[{key!r}] is {a(value)}: {error!r}"
-                    raise TypeError(f"{self._owner} gave metadata that is not JSON data: {why}. {PLAIN}") from error
+                except TypeError as error:
+                    raise TypeError(f"{self._owner} gave metadata that is not JSON data: {error}. {PLAIN}") from error
 
     # --- text ---
 
@@ -344,7 +345,10 @@ class AnswerParser:
 
     def _refusal(self, part: Any, inside: Any = None, why: str = "") -> TypeError:
         part = part if inside is None else inside
-        shown = repr(part)
+        try:
+            shown = repr(part)
+        except Exception:  # noqa: BLE001 - of a foreign object, or of data that are nested too deeply
+            shown = "something without a repr"
         shown = shown if len(shown) <= 200 else f"{shown[:200]}…"
         sentences = [f"{self._owner} gave {shown} ({a(part)}).", why]
         sentences.append(f"What it may return or yield: {ALLOWED}.")

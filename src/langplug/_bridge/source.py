@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Future
 from queue import Empty
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.exceptions import ModelTimeoutError
 
@@ -74,6 +74,7 @@ def _own_parts(
     respond: Respond, request: Request, hand_over: Callable[[Any], Iterable[Any]]
 ) -> Generator[Any, None, None]:
     """The parts that a thread can read; an answer that only an event loop can read is for `hand_over`."""
+    answer: Any
     handed_over = False
     try:
         try:
@@ -82,7 +83,7 @@ def _own_parts(
             if not _NO_LOOP.match(str(error)):
                 raise
             # What makes a task of a coroutine has to be called on a loop; it got no further than that here.
-            answer = _own_aparts(respond, request)
+            answer = cast("Any", _own_aparts(respond, request))
         while needs_thread(answer):
             if isinstance(answer, Future):
                 answer = answer.result()
