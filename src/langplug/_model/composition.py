@@ -112,6 +112,7 @@ class RunnableBinding(Around[Input, Output], core.RunnableBinding[Input, Output]
         return self.bound
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"bound": change(self.bound)})
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
@@ -138,6 +139,7 @@ class RunnableRetry(Around[Input, Output], retry.RunnableRetry[Input, Output]):
         return self.bound
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"bound": change(self.bound)})
 
 
@@ -149,6 +151,7 @@ class RunnableConfigurableFields(Around[Input, Output], configurable.RunnableCon
         return self.default
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"default": change(self.default)})
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
@@ -185,6 +188,7 @@ class RunnableConfigurableAlternatives(
     """Models among which a call's configuration chooses."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         changed = {
             key: change(made) if isinstance(made, Runnable) else partial(_change_made, change, made)
             for key, made in self.alternatives.items()
@@ -200,6 +204,7 @@ class RunnableWithFallbacks(Wrapper[Input, Output], fallbacks.RunnableWithFallba
     """Models, each of which is asked when those before it have failed."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(
             update={"runnable": change(self.runnable), "fallbacks": [change(one) for one in self.fallbacks]}
         )
@@ -217,6 +222,7 @@ class RunnableSequence(Wrapper[Input, Output], core.RunnableSequence[Input, Outp
     """A model and the parser of its structured output."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"first": change(self.first)})
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
