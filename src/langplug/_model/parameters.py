@@ -1,11 +1,10 @@
 """Which parameters a model has, and what becomes of those that it is given."""
 
-import sys
+import inspect
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from inspect import get_annotations
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -151,7 +150,7 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     authors = [
         base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
     ]
-    redeclared = {name for base in authors for name in get_annotations(base)}
+    redeclared = {name for base in authors for name in inspect.get_annotations(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name
@@ -249,9 +248,7 @@ def warn_of_ignored(cls: type[BaseChatModel], names: Iterable[str]) -> None:
 
 def _frames_to_caller() -> int:
     """How many frames above whoever calls this the code begins that is neither langplug's nor LangChain's."""
-    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - as `warnings` itself does; `skip_file_prefixes` needs Python 3.12
-    while frame.f_globals.get("__name__", "").partition(".")[0] in _NO_CALLER:
-        if frame.f_back is None:  # a thread or a task of somebody's own, which does not say who began it
-            return 2
+    level, frame = 0, inspect.currentframe()  # `skip_file_prefixes` of `warnings.warn` needs Python 3.12
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NO_CALLER:
         level, frame = level + 1, frame.f_back
-    return level
+    return level if frame is not None else 2  # a thread that does not say who began it
