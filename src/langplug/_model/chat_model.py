@@ -414,6 +414,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         object.__setattr__(self, "__pydantic_fields_set__", given)  # so that the next pickle leaves them out as well
 
 
+class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
+
+
 def _without_restarts(given: dict[str, Any], opened: list[Any] | None) -> dict[str, Any]:
     """What a stream was given, for whoever reads it.
 
