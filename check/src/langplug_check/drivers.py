@@ -211,6 +211,8 @@ def _understand(model: ChatModel, asked: ChatRequest) -> ChatRequest:
 
 
 def _as_understood(model: ChatModel, exchange: Exchange) -> Exchange:
+    if exchange.request is None:
+        return exchange
     asked = _understand(model, exchange.request)
     if not asked.tools or not isinstance(exchange.body, Mapping):
         return exchange

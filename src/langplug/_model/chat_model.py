@@ -257,7 +257,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             for name, value in given.items()
         }
 
-    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind(self, **kwargs: Any) -> Any:  # langchain-core's private class of binding, which must not be named here
         """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
         return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
 
@@ -289,7 +289,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             raise refuse_tools(owner)
         if tool_choice is not None:
             kwargs["tool_choice"] = choice_of(tool_choice, described, owner)
-        return self.bind(tools=described, **kwargs)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=described, **kwargs)
+        return bound
 
     def with_structured_output(
         self,
