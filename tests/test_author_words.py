@@ -225,3 +225,19 @@ def test_an_authors_fields_are_described_by_the_texts_under_them() -> None:
     assert Mine.model_fields["heat"].description == "How warm it is."
     assert Mine.model_fields["include_stop"].description == ChatModel.model_fields["include_stop"].description
     assert "heat: How warm it is." in help_on(Mine)
+
+
+# --- connections and weights ---
+
+
+def test_a_file_of_certificates_that_is_not_there_is_named() -> None:
+    """With the setting that names it."""
+    model = ChatEndpoint(model="m", base_url="https://localhost:1/v1", verify="nope.pem")
+    with pytest.raises(FileNotFoundError, match=r"verify='nope\.pem'"):
+        model.invoke("hi")
+
+
+def test_a_socks_proxy_is_refused_with_what_to_give() -> None:
+    """Not as an address that is none."""
+    with pytest.raises(ValueError, match="SOCKS proxy is not supported"):
+        ChatEndpoint(model="m", base_url="http://localhost:1/v1", proxy="socks5://localhost:1")
