@@ -276,6 +276,13 @@ def test_an_unknown_field_is_named_wherever_it_is_made_configurable() -> None:
             OPERATIONS[operation](Recorder()).configurable_fields(warmth=ConfigurableField(id="warmth"))
 
 
+def test_a_secret_bound_to_a_wrapper_does_not_show() -> None:
+    """As one that is bound to the model itself."""
+    for operation in ("stop", "tags", "fields", "retry", "fallbacks", "alternatives"):
+        chain = OPERATIONS[operation](Recorder()).bind(api_key="sk-very-secret")
+        assert "sk-very-secret" not in repr(chain)
+
+
 def test_a_second_schema_is_refused() -> None:
     """One answer is one object."""
     structured: Model = Recorder().with_structured_output(Point)
@@ -291,7 +298,8 @@ def test_an_authors_own_bind_tools_is_asked() -> None:
             return super().bind_tools(tools, **kwargs, temperature=0.1)
 
     model = Own()
-    model.bind(stop=["S"]).bind_tools([measure]).invoke("hi")
+    bound: Model = model.bind(stop=["S"])
+    bound.bind_tools([measure]).invoke("hi")
     ((asked_of, request),) = model._asked
     assert (asked_of.temperature, request.stop, len(request.tools)) == (0.1, ("S",), 1)
 
@@ -300,7 +308,8 @@ def test_an_authors_own_bind_tools_is_asked() -> None:
 def test_an_agent_of_a_wrapper_keeps_what_it_was_told(operation: str) -> None:
     """`create_agent` binds tools to what it is given; stop strings, tags and configuration are still there."""
     model = NativeRecorder()
-    chain = OPERATIONS[operation](model.bind(stop=["S"]).configurable_fields(temperature=TEMPERATURE))
+    bound: Model = model.bind(stop=["S"])
+    chain = OPERATIONS[operation](bound.configurable_fields(temperature=TEMPERATURE))
     agent: Any = create_agent(chain, [weigh], response_format=ToolStrategy(Point))
     state = agent.invoke({"messages": [HumanMessage("hi")]}, {"configurable": {"temp": 0.9}})
     asked_of, request = model._asked[0]

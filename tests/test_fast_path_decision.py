@@ -198,9 +198,11 @@ class OwnStream(ChatScripted):
     """Streams in its own way."""
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        super()._stream(*args, **kwargs)  # one that is not an extension of langplug's is refused
         yield ChatGenerationChunk(message=AIMessageChunk("own stream"))
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        super()._astream(*args, **kwargs)
         yield ChatGenerationChunk(message=AIMessageChunk("own stream"))
 
 
@@ -208,10 +210,12 @@ class OwnAnswer(ChatScripted):
     """Answers in its own way."""
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        super()._generate(*args, **kwargs)
         return ChatResult(generations=[ChatGeneration(message=AIMessage("own answer"))])
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        return self._generate()
+        await super()._agenerate(*args, **kwargs)
+        return self._generate(*args, **kwargs)
 
 
 class OwnGenerate(ChatScripted):

@@ -328,6 +328,7 @@ PUBLIC_NAMES = [
     "Answer",
     "ChatModel",
     "Finish",
+    "IgnoredParameterWarning",
     "IncompleteAnswerError",
     "MissingSecretError",
     "Part",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langplug._env import env
     from langplug._errors import (
+        IgnoredParameterWarning,
         IncompleteAnswerError,
         MissingSecretError,
         RefusalError,
@@ -29,6 +30,7 @@ _HOMES = {
     "Answer": "_parts",
     "ChatModel": "_model.chat_model",
     "Finish": "_parts",
+    "IgnoredParameterWarning": "_errors",
     "IncompleteAnswerError": "_errors",
     "MissingSecretError": "_errors",
     "Part": "_parts",
@@ -52,6 +54,7 @@ __all__ = [
     "Answer",
     "ChatModel",
     "Finish",
+    "IgnoredParameterWarning",
     "IncompleteAnswerError",
     "MissingSecretError",
     "Part",

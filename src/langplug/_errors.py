@@ -56,6 +56,13 @@ class RefusalError(ModelRefusalError, ModelInvalidRequestError):
     """
 
 
+class IgnoredParameterWarning(UserWarning):
+    """A model was given a standard parameter, such as `temperature`, that it has no use for.
+
+    Warned of once for each class of models and parameter. `adaptations="silent"` turns it off for a model.
+    """
+
+
 class UnmetDemandError(ModelError):
     """The model did not give what was demanded, such as a forced tool call, in any of several attempts.
 

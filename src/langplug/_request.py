@@ -6,7 +6,7 @@ import contextvars
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -139,3 +139,17 @@ class Request:
                 as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
         """
         return render_prompt(write_reasoning_in_tags(self.messages, self.keep_reasoning), template, tools=self.tools)
+
+    # --- what authors try who take it for the messages, or for a text; no `__iter__`: it would be an iterable ---
+
+    def __getitem__(self, index: object) -> NoReturn:
+        raise TypeError(f"A Request is neither a list nor a text. {_READ_IT}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"A Request has no {name!r}. {_READ_IT}", name=name, obj=self)
+
+
+_READ_IT = (
+    "`request.messages` is the conversation, `request.text` the last message's text, and `request.prompt()` all of it "
+    "as one text."
+)

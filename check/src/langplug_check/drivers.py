@@ -9,17 +9,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from functools import partial
+from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, cast
 
 from langchain_core.language_models import BaseChatModel
 
 from langplug import ChatModel
-from langplug_backend import Backend, Exchange, Fault, Reply
+from langplug_backend import Backend, Call, Exchange, Fault, Reply
+from langplug_backend.completion import complete
+from langplug_backend.reply import Piece
+from langplug_backend.request import ChatRequest
 from langplug_check.factory import Factory
 from langplug_check.needs import UNMET, Need
 from langplug_check.paths import error_text
 from langplug_check.recipes import Recipe
-from langplug_check.script import UNTIL_FAULT, AnyReply, Script, make_scripted_class
+from langplug_check.script import (
+    UNTIL_FAULT,
+    AnyReply,
+    Script,
+    make_scripted_class,
+    read_prompt,
+    write_call,
+)
 from langplug_check.verdicts import NotObserved
 
 DriverName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
@@ -98,6 +109,7 @@ class WireDriver:
         self.backend = Backend(markers=False)
         self.backend.start()
         self.factory = make_factory(recipe.point_at(self.backend))
+        self._model: BaseChatModel = self.factory.example
 
     def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model whose server says a greeting."""
@@ -105,13 +117,19 @@ class WireDriver:
 
     def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model whose server gives these replies."""
+        model = self.factory(_with_tool_format(self.factory, overrides))
+        self._model = model
+        if _reads_prompts(model):
+            replies = [
+                reply if isinstance(reply, Fault) else partial(_reply_in_text, model, reply) for reply in replies
+            ]
         *first, last = map(self._adjust, replies)
         self.backend.forget()  # what reached it for the model before this one
         self.backend.queue(*first)
         if isinstance(last, Fault):
             self.backend.fault = last
         self.backend.reply = self._adjust(UNTIL_FAULT) if isinstance(last, Fault) else last
-        return self.factory(overrides)
+        return model
 
     def _adjust(self, reply: AnyReply) -> AnyReply:
         """The reply as the clients of this class want it: with what the recipe says, where the reply says nothing."""
@@ -125,8 +143,10 @@ class WireDriver:
         return (lambda asked: self._adjust(reply(asked))) if callable(reply) else reply
 
     def exchanges(self) -> list[Exchange]:
-        """Those of the backend in which an answer was asked for."""
-        return self.backend.chats
+        """Those of the backend in which an answer was asked for; tools in a prompt are shown as if they were sent."""
+        if not _reads_prompts(self._model):
+            return self.backend.chats
+        return [_as_understood(self._model, exchange) for exchange in self.backend.chats]
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float) -> bool:
         """Wait as the backend does."""
@@ -160,11 +180,7 @@ class ScriptedDriver:
         self._script = Script(list(replies))
         cls = make_scripted_class(cast("type[ChatModel]", self.factory.cls), self._script)
         self.classes.append(cls)
-        example = self.factory.example
-        if isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format:
-            # Without a format of its own, a model is understood in several, and the script has to write in one.
-            overrides = {"tool_format": "hermes", **overrides}
-        return self.factory(overrides, cls)
+        return self.factory(_with_tool_format(self.factory, overrides), cls)
 
     def exchanges(self) -> list[Exchange]:
         """Those of the last script."""
@@ -176,6 +192,50 @@ class ScriptedDriver:
 
     def close(self) -> None:
         """Nothing was begun."""
+
+
+def _with_tool_format(factory: Factory, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    example = factory.example
+    if isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format:
+        # Without a format of its own, a model is understood in several, and the script has to write in one.
+        return {"tool_format": "hermes", **overrides}
+    return overrides
+
+
+def _reads_prompts(model: BaseChatModel) -> TypeGuard[ChatModel]:
+    return isinstance(model, ChatModel) and model.tool_calling == "prompted"
+
+
+def _understand(model: ChatModel, asked: ChatRequest) -> ChatRequest:
+    return asked if asked.tools else read_prompt(model, asked, keeps_schema="response_format" in asked.params)
+
+
+def _as_understood(model: ChatModel, exchange: Exchange) -> Exchange:
+    if exchange.request is None:
+        return exchange
+    asked = _understand(model, exchange.request)
+    if not asked.tools or not isinstance(exchange.body, Mapping):
+        return exchange
+    told = {"tools": list(asked.tools), "tool_choice": asked.tool_choice}
+    return replace(exchange, request=asked, body={**exchange.body, **told})
+
+
+def _reply_in_text(model: ChatModel, reply: AnyReply, asked: ChatRequest) -> AnyReply:
+    """The reply of a server whose model reads of its tools in the prompt, and writes its calls as text."""
+    told = _understand(model, asked)
+    while callable(reply):
+        reply = reply(told)
+    if not isinstance(reply, Reply) or not (reply.calls or reply.pieces):
+        return reply
+    turn = complete(replace(reply, stop="ignore"), told)[0]
+    keeps_schema = "response_format" in asked.params
+    pieces: list[Piece] = []
+    for piece in turn.pieces:
+        if isinstance(piece, Call):
+            pieces.extend(write_call(model, piece, turn.finish, keeps_schema=keeps_schema))
+        else:
+            pieces.append(piece)
+    return replace(reply, text="", thinking="", calls=(), pieces=tuple(pieces))
 
 
 class PlainDriver:

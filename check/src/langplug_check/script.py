@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 from langchain_core.messages import ChatMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Finish, Part, Reasoning, Request, ToolCall, ToolFormat, Usage
-from langplug_backend import Exchange, Fault, Reply, Thought
+from langplug_backend import Call, Exchange, Fault, Reply, Thought
 from langplug_backend.completion import Completion, complete
 from langplug_backend.log import Log
 from langplug_backend.request import ChatRequest, RequestMessage, last_text
@@ -139,11 +139,17 @@ def read_request(model: ChatModel, request: Request) -> ChatRequest:
         stop=request.stop,
         params=params,
     )
-    return asked if request.tools else _read_prompt(model, request, asked)
+    return asked if request.tools else read_prompt(model, asked, keeps_schema=request.schema is not None)
 
 
-def _read_prompt(model: ChatModel, request: Request, asked: ChatRequest) -> ChatRequest:
-    """The request, if its prompt tells the model of tools, with what it tells."""
+def read_prompt(model: ChatModel, asked: ChatRequest, *, keeps_schema: bool) -> ChatRequest:
+    """The request, if its prompt tells the model of tools, with what it tells.
+
+    Args:
+        model: The model, which may say how calls stand in its text.
+        asked: The request, as it was sent.
+        keeps_schema: Whether the model is given a schema for its answer besides the prompt.
+    """
     prompt = "\n".join(said.text for said in asked.messages if said.role == "system")
     tools = find_tools(prompt)
     if not tools:
@@ -151,7 +157,7 @@ def _read_prompt(model: ChatModel, request: Request, asked: ChatRequest) -> Chat
     tool_format = format_of(model)
     # A model that keeps to schemas by itself is forced to call by a schema of the call. There is no other way to get
     # both: beside tools in a prompt, the schema of an answer stands in the prompt too.
-    choice = "required" if request.schema is not None else find_choice(prompt, tools, tool_format)
+    choice = "required" if keeps_schema else find_choice(prompt, tools, tool_format)
     messages = list(asked.messages)
     for n, (before, said) in enumerate(pairwise(asked.messages), start=1):
         if said.role == "user" and before.role == "assistant":
@@ -239,16 +245,21 @@ def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[
         elif isinstance(piece, Thought):
             yield Reasoning(piece.text)
         elif model.tool_calling == "prompted":
-            written = format_of(model) if request.schema is None else TOOL_FORMATS["json"]
-            text, args = "\n" + written.call(piece.name, piece.args, piece.id or ""), piece.json_args
-            if turn.finish == "length" and args in text:  # a limit of tokens cuts within the arguments: no closing tag
-                text = text[: text.index(args) + len(args)]
-            # In pieces that fit no tag, as tokens do: parsers have to put tags together.
-            yield from (text[at : at + 8] for at in range(0, len(text), 8))
+            yield from write_call(model, piece, turn.finish, keeps_schema=request.schema is not None)
         else:
             yield ToolCall(name=piece.name, id=piece.id, index=calls)
             yield from (ToolCall(args=fragment, index=calls) for fragment in piece.fragments)
             calls += 1
+
+
+def write_call(model: ChatModel, call: Call, finish: str, *, keeps_schema: bool) -> Iterator[str]:
+    """A call as a model writes it that reads its tools in the prompt."""
+    written = TOOL_FORMATS["json"] if keeps_schema else format_of(model)
+    text, args = "\n" + written.call(call.name, call.args, call.id or ""), call.json_args
+    if finish == "length" and args in text:  # a limit of tokens cuts within the arguments: no closing tag
+        text = text[: text.index(args) + len(args)]
+    # In pieces that fit no tag, as tokens do: parsers have to put tags together.
+    yield from (text[at : at + 8] for at in range(0, len(text), 8))
 
 
 # --- a class that says it ---

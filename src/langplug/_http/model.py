@@ -84,6 +84,10 @@ class HTTPModel(ChatModel):
         if url is None:
             return None
         parts = urlsplit(url)
+        if parts.scheme.startswith("socks"):
+            raise ValueError(
+                "A SOCKS proxy is not supported. Give an HTTP proxy, or a `session` with a connector for SOCKS."
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not an address; expected one like 'http://localhost:8000/v1'.")
         if parts.username or parts.password:
@@ -223,7 +227,10 @@ class HTTPModel(ChatModel):
         from langplug._http.connections import Connector  # after the line above, which says what to install
 
         def tls_context() -> ssl.SSLContext:
-            context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
+            try:
+                context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
+            except OSError as error:  # ssl names no file
+                raise type(error)(f"verify={self.verify!r} cannot be read as a file of certificates: {error}") from None
             if self.client_cert is not None:
                 files = (self.client_cert,) if isinstance(self.client_cert, str) else self.client_cert
                 context.load_cert_chain(*files)

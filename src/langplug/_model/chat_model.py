@@ -19,7 +19,7 @@ from langplug._model.fields import ModelFields
 from langplug._model.identity import digest, stable_text, to_plain, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
-from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter
+from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter, warn_of_ignored
 from langplug._model.pickles import LOST, SecretRemover, bound_secrets, lost_secret_error
 from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
@@ -41,10 +41,27 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     What the model can do by itself is set in the class body or, for one model, in the constructor:
 
         tool_calling: `"native"`: `respond` reads `request.tools` and `request.tool_choice` and yields `ToolCall`s.
-            `"prompted"` (the default): langplug puts them into the prompt and reads calls out of the text. `"off"`.
-        structured_output: `"native"` if `respond` sees to it that its text fits `request.schema`.
+            `"prompted"` (the default): langplug puts them into the prompt and reads calls out of the text. `"off"`:
+            it refuses tools.
+        structured_output: `"native"` if `respond` sees to it that its text fits `request.schema`. `"derived"` (the
+            default): langplug puts the schema into the prompt, checks the answer, and asks again.
         accepts: Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.
         tool_format: How calls stand in the text of a prompted model.
+
+    Every model has these fields, too:
+
+        stop: Strings at which the answer ends, unless a call gives its own.
+        include_stop: Whether the answer ends after the stop string (the default) or before it.
+        streaming: Whether `invoke` too reads the answer as a stream, so that callbacks see its tokens.
+        timeout: Seconds that the whole answer may take.
+        context_window: Tokens that fit in one request.
+        token_counter: Counts the tokens of a text.
+        reasoning_tags, reasoning_opened: How reasoning stands in the model's text.
+        keep_reasoning: Which of its earlier reasoning the model is shown again.
+        adaptations: Whether what langplug does in the model's place is noted, silent or refused.
+        ignored_params: Standard parameters that were given but that this model has no use for.
+        name, cache, callbacks, tags, metadata, rate_limiter, disable_streaming, output_version, verbose,
+            custom_get_token_ids, profile: langchain-core's own.
 
     Class variables:
         provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
@@ -54,8 +71,12 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         class_checks.check_fields(cls)
-        if "__langplug_shape__" not in cls.__dict__:
+        if not cls.__module__.startswith("langplug."):
+            class_checks.check_leftovers(cls)
+        by_decorator = "__langplug_shape__" in cls.__dict__  # such a class has its function's docstring, as it is
+        if not by_decorator:
             cls.__langplug_shape__ = class_checks.read_shape(cls, ModelFields.respond)
+            class_checks.describe_fields(cls)
         package_versions(cls)  # looked up now: later may be in an event loop, which file access would block
 
     # --- construction ---
@@ -87,6 +108,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             else:
                 raise unknown_parameter(cls, name, "its constructor", declared.fields.keys() - set(_COMPANIONS))
         if ignored:
+            if arguments.get("adaptations", cls.model_fields["adaptations"].default) != "silent":
+                warn_of_ignored(cls, ignored)
             arguments["ignored_params"] = {**arguments.get("ignored_params", {}), **ignored}
         cls.__langplug_check_secrets__(arguments)
         return arguments
@@ -233,7 +256,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             for name, value in given.items()
         }
 
-    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind(self, **kwargs: Any) -> Any:  # langchain-core's private class of binding, which must not be named here
         """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
         return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
 
@@ -265,7 +288,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             raise refuse_tools(owner)
         if tool_choice is not None:
             kwargs["tool_choice"] = choice_of(tool_choice, described, owner)
-        return self.bind(tools=described, **kwargs)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=described, **kwargs)
+        return bound
 
     def with_structured_output(
         self,
@@ -388,6 +412,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
                 value = type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
                 type(self).__pydantic_validator__.validate_assignment(self, name, value)
         object.__setattr__(self, "__pydantic_fields_set__", given)  # so that the next pickle leaves them out as well
+
+
+class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
 
 
 def _without_restarts(given: dict[str, Any], opened: list[Any] | None) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What can be said of an author's class when it is made, and is best said then."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import partialmethod
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from langplug._bridge.shapes import Shape, shape_of
+from langplug._request import Request
 from langplug._secrets import is_secret_name
 
 SHAPES = "`def` returning or yielding, or `async def` returning or yielding"
@@ -35,6 +37,48 @@ def check_names(where: str, bases: tuple[type, ...], body: dict[str, Any]) -> No
             )
 
 
+def check_leftovers(cls: type) -> None:
+    """Check that no method of a `BaseChatModel` that was written by hand is left in the class.
+
+    One that calls `super()`, to log or to count, is an extension of ours and stays.
+
+    Raises:
+        TypeError: If one would answer in the place of `respond`, or never be called; what to write is said.
+    """
+    body = vars(cls)
+    codes = {name: value.__code__ for name, value in body.items() if inspect.isfunction(value)}
+    where = f"{cls.__module__}.{cls.__qualname__}"
+    for name in ("_generate", "_agenerate", "_stream", "_astream"):
+        if (code := codes.get(name)) is not None and "__class__" not in code.co_freevars:
+            raise TypeError(
+                f"{where}.{name} would answer in the place of `respond`. {_MOVE.format(part=_PARTS[name[-6:]])}"
+            )
+    # `_call` is a `SimpleChatModel`'s or an `LLM`'s by its parameters, unless `respond` makes use of it.
+    call = codes.get("_call")
+    uses = any("_call" in code.co_names for name, code in codes.items() if name != "_call")
+    if call is not None and not uses and {"stop", "run_manager"} <= {*call.co_varnames}:
+        raise TypeError(
+            f"{where}._call is never called. {_MOVE.format(part='return the text, or yield it piece by piece')}"
+        )
+    tools = codes.get("bind_tools")
+    if tools is not None and "__class__" not in tools.co_freevars and not {"bind", "bind_tools"} & {*tools.co_names}:
+        raise TypeError(
+            f"{where}.bind_tools binds nothing: the tools would never reach `respond`. Delete it: every model has "
+            'one, and `request.tools` holds the tools (with `tool_calling = "native"`), or the prompt tells of them.'
+        )
+
+
+_PARTS = {
+    "nerate": "return the message that the ChatResult held, or its text",
+    "stream": "yield the messages that the chunks held, or their text",
+}
+
+_MOVE = (
+    "Move its body to `def respond(self, request: Request)`: read `request.messages` and `request.stop`, and {part}. "
+    "Then delete it."
+)
+
+
 def check_fields(cls: Any) -> None:
     """Check the types of the fields that the class declares.
 
@@ -59,6 +103,24 @@ def check_fields(cls: Any) -> None:
                 f"{where} is a str, which traces and reprs would show. Declare it as a secret: "
                 f'`{name}: SecretStr = env("{name.upper()}")`.'
             )
+
+
+def describe_fields(cls: Any) -> None:
+    """Describe the fields that a class declares anew as before, and all of them in the docstring that it has.
+
+    `help(cls)` shows the docstring alone. ChatModel's own names them in its source, for editors.
+    """
+    for name, field in cls.model_fields.items():
+        if field.description is None:
+            earlier = (getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__[1:])
+            field.description = next((one.description for one in earlier if one and one.description), None)
+    if (own := cls.__dict__.get("__doc__")) and cls.__name__ != "ChatModel":
+        described = [
+            f"    {name}: {' '.join(field.description.split())}"
+            for name, field in cls.model_fields.items()
+            if field.description
+        ]
+        cls.__doc__ = "\n".join([inspect.cleandoc(own), "", "Fields:", *described])
 
 
 def _is_ours(cls: type) -> bool:
@@ -100,7 +162,35 @@ def read_shape(cls: Any, stub: Callable[..., Any]) -> Shape:
         kind = type(respond).__name__
         raise TypeError(f"{where} is a {kind}. It must be a plain method `respond(self, request)`: {SHAPES}.")
     check_parameters(respond, where, ("self", "request"))
+    check_request(respond, where)
     return shape_of(respond)
+
+
+def check_request(function: Any, where: str) -> None:
+    """Check that the positional parameter is not declared as something else than a request.
+
+    Raises:
+        TypeError: If it is declared as text or as a list of messages.
+    """
+    target = function if inspect.isroutine(function) else type(function).__call__
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+    annotation = getattr(target, "__annotations__", {}).get(names[0], Request) if names else Request
+    # With `from __future__ import annotations` it is text, of which only the outermost name is read.
+    outer = annotation if isinstance(annotation, str) else getattr(get_origin(annotation) or annotation, "__name__", "")
+    if re.split(r"\W", outer)[0].lower() in {
+        "str",
+        "list",
+        "sequence",
+        "dict",
+        "basemessage",
+        "humanmessage",
+        "iterable",
+    }:
+        raise TypeError(
+            f"{where}: the parameter {names[0]!r} is declared as {_type_name(annotation)}, but it is a `Request`. "
+            "Write `request: Request`: `request.messages` is the conversation, `request.text` the last message's text, "
+            "and `request.prompt()` all of it as one text."
+        )
 
 
 def check_parameters(function: Any, where: str, injected: tuple[str, ...]) -> list[inspect.Parameter]:

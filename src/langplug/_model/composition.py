@@ -28,6 +28,7 @@ from langchain_core.runnables.utils import (
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
+from langplug._model.pickles import bound_secrets
 from langplug._model.plan import with_overrides
 from langplug._tools.toolbox import name_of
 
@@ -44,6 +45,13 @@ class Wrapper(Composable[Input, Output]):
     def map_inner(self, change: Change) -> Self:
         """This wrapper around `change(runnable)` of each runnable inside."""
         raise NotImplementedError
+
+    def bind(self, **kwargs: Any) -> Any:
+        """This with parameters for each call; secrets among them show nowhere, as where a model binds them."""
+        for model in _models_in(self):
+            if isinstance(model, ModelFields):
+                kwargs = model.__langplug_hide__(kwargs)
+        return super().bind(**bound_secrets(kwargs))
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, Any]:
         """This with tools that the model may call, in the place of those that were bound before."""
@@ -112,6 +120,7 @@ class RunnableBinding(Around[Input, Output], core.RunnableBinding[Input, Output]
         return self.bound
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"bound": change(self.bound)})
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
@@ -138,6 +147,7 @@ class RunnableRetry(Around[Input, Output], retry.RunnableRetry[Input, Output]):
         return self.bound
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"bound": change(self.bound)})
 
 
@@ -149,6 +159,7 @@ class RunnableConfigurableFields(Around[Input, Output], configurable.RunnableCon
         return self.default
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"default": change(self.default)})
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
@@ -185,6 +196,7 @@ class RunnableConfigurableAlternatives(
     """Models among which a call's configuration chooses."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         changed = {
             key: change(made) if isinstance(made, Runnable) else partial(_change_made, change, made)
             for key, made in self.alternatives.items()
@@ -200,6 +212,7 @@ class RunnableWithFallbacks(Wrapper[Input, Output], fallbacks.RunnableWithFallba
     """Models, each of which is asked when those before it have failed."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(
             update={"runnable": change(self.runnable), "fallbacks": [change(one) for one in self.fallbacks]}
         )
@@ -217,6 +230,7 @@ class RunnableSequence(Wrapper[Input, Output], core.RunnableSequence[Input, Outp
     """A model and the parser of its structured output."""
 
     def map_inner(self, change: Change) -> Self:
+        """This around `change` of what is inside."""
         return self.model_copy(update={"first": change(self.first)})
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[Any, Any]:
@@ -265,18 +279,22 @@ def _combine(before: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, A
     return {**both, "tools": [*tools["tools"], *own], "tool_choice": schema["tool_choice"]}
 
 
-def _fields_of(runnable: Any) -> set[str]:
-    """The fields of the models in `runnable`, as far as they are there already."""
+def _models_in(runnable: Any) -> list[BaseChatModel]:
+    """The models in `runnable`, as far as they are there already."""
     if not isinstance(runnable, Wrapper):
-        return set(type(runnable).model_fields) if isinstance(runnable, BaseChatModel) else set()
-    found: set[str] = set()
+        return [runnable] if isinstance(runnable, BaseChatModel) else []
+    found: list[BaseChatModel] = []
 
     def look(inner: Any) -> Any:
-        found.update(_fields_of(inner))
+        found.extend(_models_in(inner))
         return inner
 
     runnable.map_inner(look)
     return found
+
+
+def _fields_of(runnable: Any) -> set[str]:
+    return {name for model in _models_in(runnable) for name in type(model).model_fields}
 
 
 def _make_configurable(fields: Fields, runnable: Any) -> Any:

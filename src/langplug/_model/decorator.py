@@ -10,7 +10,7 @@ from pydantic import Field
 from langplug._bridge.shapes import shape_of
 from langplug._model.capabilities import CAPABILITIES, StructuredOutput, ToolCalling
 from langplug._model.chat_model import ChatModel
-from langplug._model.class_checks import check_parameters
+from langplug._model.class_checks import check_parameters, check_request
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._resources import Resource
@@ -66,6 +66,7 @@ def _make_class(function: Callable[..., Any], class_variables: dict[str, Any]) -
     qualname = getattr(function, "__qualname__", name)
     module = getattr(function, "__module__", None) or "__main__"  # functions made by `exec` have none
     parameters = check_parameters(function, f"{module}.{qualname}", ("request",))
+    check_request(function, f"{module}.{qualname}")
     hints = _type_hints(function)
     body: dict[str, Any] = {
         "__module__": module,

@@ -21,12 +21,29 @@ from langplug._request import Request
 from langplug._resources import HasResources, Resource, ResourceStore
 from langplug._tools import ToolFormat, format_named
 
+_CORE_FIELDS = {
+    "name": "The name of this model's runs in traces. Default: its class.",
+    "cache": "A cache of answers, True for the global one, False for none. Default: the global one where there is one.",
+    "verbose": "Whether langchain-core prints each call. Default: as `langchain.globals` says.",
+    "callbacks": "Handlers that hear of every call of this model.",
+    "tags": "Tags of every call of this model, for traces.",
+    "metadata": "Metadata of every call of this model, for traces.",
+    "custom_get_token_ids": "Splits a text into tokens as numbers, for `get_token_ids`.",
+    "rate_limiter": "What each call asks before it begins, such as an `InMemoryRateLimiter`.",
+    "disable_streaming": 'True: `stream` gives the answer whole; `"tool_calling"`: only where tools are bound.',
+    "output_version": '`"v1"` for content as a list of standard blocks, `"v0"` for plain text. Default: plain text.',
+    "profile": "What the model can do, for LangChain's agents. Default: as its other settings say.",
+}
+"""What langchain-core's fields are for: its own descriptions are comments, which neither `help` nor a schema shows."""
+
 
 class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     """The settings of a model, what its author writes, and the names that it reports."""
 
     # pydantic's errors would show what was given, keys included, wherever a validator of the whole model raises
-    model_config = ConfigDict(ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     provider: ClassVar[str] = ""
     __langplug_shape__: ClassVar[Shape] = Shape.FUNCTION  # not `shape`: authors draw, and give models a `shape`
@@ -149,3 +166,8 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         owner = self.model_copy()
         owner.__resources = ResourceStore(self.__resources)  # noqa: SLF001 - a copy of this very model
         return owner
+
+
+for _name, _description in _CORE_FIELDS.items():
+    if _name in ModelFields.model_fields:
+        ModelFields.model_fields[_name].description = _description  # subclasses inherit it

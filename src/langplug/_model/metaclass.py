@@ -1,11 +1,51 @@
 """The metaclass of chat models: what must happen to an author's class body before pydantic sees it."""
 
+from collections.abc import Callable
+from functools import update_wrapper
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
+
+_OF_A_MODEL = frozenset(
+    {"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "bind", "bind_tools", "with_retry"}
+    | {"with_structured_output", "with_config", "with_fallbacks", "configurable_fields", "configurable_alternatives"}
+)
+"""What people call on the class itself, as `@chat_model` looks as if it made a model of a function."""
+
+
+class _Unbound:
+    """A method of a class of models, found on the class: called without a model, it says how to make one."""
+
+    def __init__(self, method: Callable[..., Any], cls: type) -> None:
+        update_wrapper(self, method)
+        self._method = method
+        self._class = cls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method.
+
+        Raises:
+            TypeError: If the first argument is not a model.
+        """
+        if args and isinstance(args[0], BaseChatModel):
+            return self._method(*args, **kwargs)
+        name = self._class.__name__
+        call = f"{name}().{self._method.__name__}(...)"
+        raise TypeError(f"{name} is a class of models. Make a model first: `{call}`.")
+
+    def __eq__(self, other: object) -> bool:
+        return self._method == (other._method if isinstance(other, _Unbound) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._method)
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self._method.__get__(model, owner)  # where somebody puts it into another class
+
 
 if TYPE_CHECKING:
     # Type checkers have no need of ours: to them a plain assignment that overrides a field is right as it is.
@@ -27,3 +67,8 @@ else:
             check_names(where, bases, body)
             read_capabilities(body, where)
             return super().__new__(mcs, name, bases, body, **kwargs)
+
+        def __getattribute__(cls, name: str) -> Any:
+            """As any class's, and a method that only a model has says so: `shout.invoke("hi")` forgot to make one."""
+            found = super().__getattribute__(name)
+            return _Unbound(found, cls) if name in _OF_A_MODEL and isfunction(found) else found

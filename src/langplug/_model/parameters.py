@@ -1,15 +1,18 @@
 """Which parameters a model has, and what becomes of those that it is given."""
 
-from collections.abc import Iterable, Mapping
+import inspect
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from inspect import get_annotations
 from typing import Any, get_args
+from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import Secret, SecretBytes, SecretStr
 
 from langplug._env import EnvironmentValue
+from langplug._errors import IgnoredParameterWarning
 from langplug._suggest import did_you_mean
 
 STANDARD = (
@@ -49,6 +52,61 @@ _NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "strea
 
 _NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop", "streaming"})
 """Fields that one call cannot change: they set up the machinery around it, or have a door of their own."""
+
+_NAMED_HERE = {
+    "openai_api_base": "base_url",
+    "api_base": "base_url",
+    "azure_endpoint": "base_url",
+    "openai_api_key": "api_key",
+    "token": "api_key",
+    "model_kwargs": "extra_body",
+    "request_timeout": "timeout",
+    "max_completion_tokens": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "max_length": "max_tokens",
+    "stop_sequences": "stop",
+    "context_length": "context_window",
+    "repetition_penalty": "repeat_penalty",
+    "model_path": "path",
+}
+"""What other libraries call a parameter, and what the models here that have it call it."""
+
+_SERVERS_OWN = frozenset(
+    {
+        "top_k",
+        "min_p",
+        "top_a",
+        "typical_p",
+        "repetition_penalty",
+        "repeat_penalty",
+        "length_penalty",
+        "no_repeat_ngram_size",
+    }
+    | {
+        "min_tokens",
+        "ignore_eos",
+        "skip_special_tokens",
+        "best_of",
+        "use_beam_search",
+        "logit_bias",
+        "mirostat",
+        "tfs_z",
+    }
+    | {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "grammar", "regex"}
+    | {"chat_template_kwargs", "enable_thinking", "thinking", "thinking_budget", "reasoning", "include_reasoning"}
+    | {"num_ctx", "num_predict", "keep_alive", "options", "cache_prompt", "id_slot", "user", "store", "service_tier"}
+    | {"web_search_options", "modalities", "audio", "prediction", "verbosity", "safe_prompt", "priority", "provider"}
+)
+"""What some servers take in a body besides OpenAI's parameters."""
+
+_NO_CALLER = frozenset(
+    {"langplug", "langplug_check", "langchain", "langchain_core", "langchain_classic", "langgraph", "pydantic"}
+    | {"asyncio", "concurrent", "threading", "contextlib", "contextvars"}
+)
+"""Packages whose code hands on what somebody else gave."""
+
+_warned: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 _OURS = ("langplug._", "langchain_core.")
 """Where the modules of classes begin that are no author's."""
@@ -92,7 +150,7 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     authors = [
         base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
     ]
-    redeclared = {name for base in authors for name in get_annotations(base)}
+    redeclared = {name for base in authors for name in inspect.get_annotations(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name
@@ -155,5 +213,42 @@ def sort_call_arguments(
 def unknown_parameter(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
     """The error for a parameter that the model does not have; `where` is the subject, such as "a call"."""
     names = sorted(set(known))
-    hint = did_you_mean(name, [*names, *STANDARD]) or f" What it takes: {', '.join(names) or 'none'}."
+    hint = _better_place(name, names)
+    if not hint and name not in _SERVERS_OWN:  # no slips of the pen: `repetition_penalty` is not `presence_penalty`
+        hint = did_you_mean(name, [*names, *STANDARD])
+    hint = hint or f" What it takes: {', '.join(names) or 'none'}."
     return TypeError(f"{cls.__name__} has no parameter {name!r} that {where} could set.{hint}")
+
+
+def _better_place(name: str, known: Collection[str]) -> str:
+    """Where the value of a parameter that is not among those `known` may go all the same, with a space before it."""
+    better = _NAMED_HERE.get(name)
+    if better in known:
+        return f" It is called `{better}` here."
+    if "extra_body" in known and name in _SERVERS_OWN:
+        return f" If the server knows it, send it along: `extra_body={{{name!r}: ...}}`."
+    return ""
+
+
+def warn_of_ignored(cls: type[BaseChatModel], names: Iterable[str]) -> None:
+    """Warn that `cls` has no use for these standard parameters, of each once, at the line that gave them."""
+    warned = _warned.setdefault(cls, set())
+    for name in names:
+        if name in warned:
+            continue
+        hint = _better_place(name, parameters_of(cls).fields)
+        warnings.warn(
+            f"{cls.__name__} ignores {name!r}: it has no such parameter.{hint} "
+            "`adaptations='silent'` turns this warning off.",
+            IgnoredParameterWarning,
+            stacklevel=_frames_to_caller(),
+        )
+        warned.add(name)  # only now: where warnings are errors, each try is one
+
+
+def _frames_to_caller() -> int:
+    """How many frames above whoever calls this the code begins that is neither langplug's nor LangChain's."""
+    level, frame = 0, inspect.currentframe()  # `skip_file_prefixes` of `warnings.warn` needs Python 3.12
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NO_CALLER:
+        level, frame = level + 1, frame.f_back
+    return level if frame is not None else 2  # a thread that does not say who began it

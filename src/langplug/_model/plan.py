@@ -14,7 +14,7 @@ from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
-from langplug._model.parameters import sort_call_arguments
+from langplug._model.parameters import sort_call_arguments, warn_of_ignored
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
 from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
@@ -74,6 +74,8 @@ class Plan:
         self.requirement: Requirement | None = None
         if tooling:
             self._read_tooling(tooling)
+        if ignored and model.adaptations == "note":
+            warn_of_ignored(type(model), ignored)
         ignored += model.ignored_params
         self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
         request = Request(

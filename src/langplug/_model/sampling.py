@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 # Around the `| None`, not inside: so a field's annotation stays `float | None`, which tools that look at fields expect.
 Temperature = Annotated[float | None, Field(ge=0)]
@@ -12,6 +12,8 @@ Penalty = Annotated[float | None, Field(ge=-2, le=2)]  # OpenAI's bounds; no kno
 
 class SamplingFields(BaseModel):
     """The fields of a model that passes sampling parameters on. What is None is left to the server or the engine."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     temperature: Temperature = None
     """How random the choice of each token is; 0 takes the likeliest."""

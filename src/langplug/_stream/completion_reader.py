@@ -80,6 +80,8 @@ class CompletionReader(BodyReader):
         if "choices" not in chunk and "usage" not in chunk:
             if chunk.get("error") or chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")):
                 raise error_in(chunk)
+            if "code" in chunk and ("msg" in chunk or "message" in chunk):  # as many Chinese gateways say it
+                raise error_in(chunk)
             return ()  # of another kind, such as llama.cpp's progress
         if chunk.get("error"):
             raise error_in(chunk)

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from langplug._messages.prompt import PromptTemplate
 from langplug._stream.framing import Framing
@@ -15,6 +15,8 @@ from langplug._suggest import did_you_mean
 
 class SectionFields(BaseModel):
     """What may be different for streams and for answers that are one JSON value."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     # --- the request ---
 

@@ -1,6 +1,7 @@
 """`ChatGGUF`: local weights, in this process, by llama.cpp. Install it with `pip install 'langplug[gguf]'`."""
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields
@@ -10,7 +11,7 @@ from typing import Any
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import ModelProfile
 from langchain_core.messages import BaseMessage
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from langplug import ChatModel, Part, Request, resource
 from langplug._model.sampling import Penalty, Probability, SamplingFields, Temperature
@@ -117,6 +118,17 @@ class ChatGGUF(SamplingFields, ChatModel):
     @classmethod
     def _path_as_text(cls, path: Any) -> Any:
         return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_a_file_as_model(cls, given: Any) -> Any:
+        """`model="x.gguf"` would be ignored as a standard parameter, and the default weights would answer."""
+        named = given.get("model") if isinstance(given, dict) else None
+        if isinstance(named, os.PathLike) or (isinstance(named, str) and re.search(r"[/\\]|\.gguf$", named)):
+            raise TypeError(
+                f"{cls.__name__} has no `model`. The file is its `path`: {cls.__name__}(path={str(named)!r})."
+            )
+        return given
 
     @resource(uses=_ENGINE_FIELDS, shared=True)
     def engine(self) -> Iterator[Engine]:
