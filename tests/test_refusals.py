@@ -139,7 +139,9 @@ def test_langchain_s_middleware_sees_it(source: str) -> None:
 def test_agents_with_a_response_format_hear_of_it() -> None:
     """`create_agent(response_format=...)` ends with the error after one call of the model."""
     asked: list[Request] = []
-    agent: Any = create_agent(declining("block", asked), [], response_format=Answer, middleware=[ModelRefusalMiddleware()])
+    agent: Any = create_agent(
+        declining("block", asked), [], response_format=Answer, middleware=[ModelRefusalMiddleware()]
+    )
     with pytest.raises(ModelRefusalError):
         agent.invoke({"messages": [("user", "x")]})
     assert len(asked) == 1

@@ -26,6 +26,7 @@ from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
 from langplug._model.structured import Method, structured_output
 from langplug._redaction import drop_secrets, hide
+from langplug._tools.provider_tools import names_one_of, split_tools
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks")
@@ -272,7 +273,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         """This model with tools that it may call.
 
         Args:
-            tools: Tools, functions, pydantic classes, dataclasses, TypedDicts, JSON schemas, or OpenAI tool dicts.
+            tools: Tools, functions, pydantic classes, dataclasses, TypedDicts, JSON schemas, or OpenAI tool dicts. A
+                tool that runs at a provider, such as `{"type": "web_search"}`, is passed on if `accepts` names its
+                type, and otherwise left out, with a note in `response_metadata["adaptations"]`.
             tool_choice: `"auto"` (the default), `"any"` or `"required"`, `"none"`, a tool's name, True for the only
                 one, or a dict that names one. A forced call is got by asking again where need be, or is an
                 `UnmetDemandError`. One whose arguments do not fit even then is given as it is.
@@ -283,12 +286,14 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             ValueError: If a tool cannot be described, or the choice names none of them.
         """
         owner = type(self).__name__
-        described = list(tool_dicts(tools, kwargs.pop("strict", None)))
+        functions, others = split_tools(tools)
+        described = list(tool_dicts(functions, kwargs.pop("strict", None)))
         if described and self.tool_calling == "off":
             raise refuse_tools(owner)
         if tool_choice is not None:
-            kwargs["tool_choice"] = choice_of(tool_choice, described, owner)
-        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=described, **kwargs)
+            is_other = names_one_of(tool_choice, others)
+            kwargs["tool_choice"] = tool_choice if is_other else choice_of(tool_choice, described, owner)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=[*described, *others], **kwargs)
         return bound
 
     def with_structured_output(

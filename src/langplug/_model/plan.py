@@ -104,7 +104,7 @@ class Plan:
     def _read_tooling(self, tooling: Mapping[str, Any]) -> None:
         """Decide by which way tools and a schema are given to the model: by itself, or in the prompt."""
         model = self.model
-        self._box = toolbox_of(tooling, self._owner) if tooling else _NO_TOOLS
+        self._box = toolbox_of(tooling, self._owner, model.accepts) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
         self._schema = _schema_in(tooling.get("response_format"))
@@ -117,6 +117,8 @@ class Plan:
 
     def _note_adaptations(self, ignored: Sequence[str]) -> list[dict[str, Any]]:
         notes = [_note(name, "ignored: the model has no such parameter") for name in dict.fromkeys(ignored)]
+        if left_out := ", ".join(map(repr, self._box.left_out)):
+            notes.append(_note("tools", f"left out {left_out}: run at a provider that this model does not speak to"))
         if self._constrains_calls:
             notes.append(_note("tools", "kept to a schema of calls, which were read out of the text"))
         elif self._prompts_tools:
@@ -165,7 +167,8 @@ class Plan:
         """Give the request what the model is to read itself, and say what the answer must hold."""
         box, model, request = self._box, self.model, self.request
         if model.tool_calling != "prompted":
-            request = replace(request, tools=box.tools, tool_choice=box.choice, parallel_tool_calls=box.parallel)
+            tools = (*box.tools, *box.provider_tools)
+            request = replace(request, tools=tools, tool_choice=box.choice, parallel_tool_calls=box.parallel)
         schema: dict[str, Any] | None = None
         if self._constrains_calls:
             schema = call_schema([tool["function"] for tool in self._callable])

@@ -1,6 +1,6 @@
 """Tools, as callers bind them: OpenAI tool dicts, and which of them must or may be called, and how many."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langplug._errors import UnsupportedError
 from langplug._tools.class_schema import class_schema
 from langplug._tools.json_schema_check import Problem, problem_with
+from langplug._tools.provider_tools import names_one_of, provider_kind, split_tools
 from langplug._tools.references import Schema
 from langplug._tools.schema import checker_of, dump, function_of
 
@@ -93,11 +94,15 @@ class Toolbox:
         tools: OpenAI tool dicts.
         choice: Which must be called; None without tools.
         parallel: Whether several may be called at once; None: as the model likes.
+        provider_tools: Tools that run at the provider, which the model passes on to it.
+        left_out: The kinds of those that it cannot pass on.
     """
 
     tools: tuple[ToolDict, ...] = ()
     choice: Choice | None = None
     parallel: bool | None = None
+    provider_tools: tuple[dict[str, Any], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def forced(self) -> bool:
@@ -126,18 +131,27 @@ class Toolbox:
         return 1 if self.parallel is False else None
 
 
-def toolbox_of(given: Mapping[str, Any], owner: str) -> Toolbox:
+def toolbox_of(given: Mapping[str, Any], owner: str, accepts: Collection[str] = ()) -> Toolbox:
     """The toolbox that a call's `tools`, `tool_choice`, `strict` and `parallel_tool_calls` stand for.
+
+    Args:
+        given: The keywords of the call.
+        owner: The model's class, for errors.
+        accepts: The kinds of tools that run at the model's provider, among what else it accepts.
 
     Raises:
         ValueError: If a tool cannot be described, or the choice names none of them.
     """
-    tools = tool_dicts(given.get("tools") or (), given.get("strict"))
+    functions, others = split_tools(given.get("tools") or ())
+    tools, choice = tool_dicts(functions, given.get("strict")), given.get("tool_choice")
+    passed_on = tuple(tool for tool in others if provider_kind(tool) in accepts)
+    left_out = tuple(dict.fromkeys(str(provider_kind(tool)) for tool in others if tool not in passed_on))
     if not tools:
-        if is_forcing(given.get("tool_choice")):
-            raise ValueError(f"{owner}: tool_choice={given['tool_choice']!r} without tools. Bind at least one.")
-        return Toolbox()
-    return Toolbox(tools, choice_of(given.get("tool_choice"), tools, owner), given.get("parallel_tool_calls"))
+        if is_forcing(choice) and not others:
+            raise ValueError(f"{owner}: tool_choice={choice!r} without tools. Bind at least one.")
+        return Toolbox(provider_tools=passed_on, left_out=left_out)
+    choice = "auto" if names_one_of(choice, others) else choice_of(choice, tools, owner)
+    return Toolbox(tools, choice, given.get("parallel_tool_calls"), passed_on, left_out)
 
 
 def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDict, ...]:
@@ -146,11 +160,8 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
     One that is given twice counts once, be it as a class and as its JSON schema, as long as that has no `$ref`.
 
     Raises:
-        ValueError: If one is of another kind, is a tool that runs at the provider or has no name, or two have one
-            name; or if it is not a list.
+        ValueError: If one is of another kind or has no name, or two have one name.
     """
-    if isinstance(tools, str | Mapping | BaseTool) or not isinstance(tools, Iterable):
-        raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
     described: dict[str, ToolDict] = {}
     for tool in tools:
         if isinstance(tool, ToolDict):
@@ -159,11 +170,7 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
             )
         else:
             found = ToolDict(_describe(tool, strict), tool)
-            if found.get("type") != "function" or "function" not in found:
-                raise ValueError(
-                    f"The tool {found!r} would run at its provider. langplug's models call functions only."
-                )
-            if not found["function"].get("name"):
+            if not found.get("function", {}).get("name"):
                 raise ValueError(f"The tool {found!r} has no name. Give its function one.")
         known = described.setdefault(name_of(found), found)
         if known is not found and _undecorated(known) != _undecorated(found):
