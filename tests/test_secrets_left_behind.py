@@ -76,7 +76,7 @@ HIDDEN = SecretStr(KEY)
 PLACES: dict[str, tuple[Callable[[], Any], str]] = {
     "field": (lambda: ChatOwn(token=KEY), "token"),
     "bytes": (lambda: ChatOwn(raw=KEY.encode()), "raw"),
-    "list field": (lambda: ChatOwn(tokens=[KEY]), "tokens[0]"),
+    "list field": (lambda: ChatOwn(tokens=[HIDDEN]), "tokens[0]"),
     "deep": (lambda: ChatOwn(options={"a": [{"b": (1, HIDDEN)}]}), "options['a'][0]['b'][1]"),
     "by its name": (lambda: ChatOwn(options={"a": {"password": KEY}}), "options['a']['password']"),
     "settings": (lambda: ChatOwn(door=Door(code=KEY)), "door.code"),
