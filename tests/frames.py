@@ -3,27 +3,27 @@
 import io
 import traceback
 from collections.abc import Iterator, Mapping
-from types import FrameType
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.traceback import Traceback
 
+TESTS = Path(__file__).parent
 
-def shown_variables(error: BaseException, *, outside: str) -> Iterator[tuple[str, str]]:
-    """Each variable of each frame, and how it is shown: its repr, that of what it contains, and of what `self` has.
 
-    Args:
-        error: What was raised; its causes, contexts and groups are followed.
-        outside: Frames of this file are the test's own, and left out.
-    """
+def leaks(error: BaseException, secret: str) -> list[str]:
+    """Where `secret` shows: in an error or a variable of it, its causes, contexts and groups, as far as they go."""
+    return [where for where, shown in _everything_shown(error) if secret in shown]
+
+
+def _everything_shown(error: BaseException) -> Iterator[tuple[str, str]]:
+    """Each variable of each frame, and how it is shown: its repr, that of what it contains, and of what `self` has."""
     for one in chain(error):
-        yield (
-            f"the error {type(one).__name__}",
-            f"{one!r} {one} {one.args!r} {vars(one)!r} {one.__dict__.get('__notes__')}",
-        )
+        yield f"the error {type(one).__name__}", f"{one!r} {one} {one.args!r} {vars(one)!r}"
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            if frame.f_code.co_filename != outside:
+            if not Path(frame.f_code.co_filename).is_relative_to(TESTS):  # a test may know what it has planted
                 yield from _variables_of(frame)
 
 
@@ -42,8 +42,10 @@ def chain(error: BaseException) -> list[BaseException]:
 
 def _variables_of(frame: FrameType) -> Iterator[tuple[str, str]]:
     for name, value in frame.f_locals.items():
-        where = f"{name} in {frame.f_code.co_qualname} ({frame.f_globals.get('__name__')}:{frame.f_lineno})"
+        where = f"{name} in {frame.f_code.co_name} ({frame.f_globals.get('__name__')}:{frame.f_lineno})"
         yield where, repr(value)
+        if isinstance(value, str | bytes):  # as `rich` cuts what is long, which takes it out of what hides it
+            yield where, repr(value[:80])
         if isinstance(value, Mapping):
             yield where, repr(dict(value))
         if isinstance(value, list | tuple | set):
@@ -64,12 +66,22 @@ def _attributes_of(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def printed(error: BaseException) -> str:
-    """How the standard library and rich print it with variables."""
+    """How the standard library and rich print it with variables, without the frames of tests."""
+    for one in chain(error):
+        steps: list[TracebackType] = []
+        step = one.__traceback__
+        while step is not None:
+            steps.append(step)
+            step = step.tb_next
+        one.__traceback__ = None
+        for step in reversed(steps):
+            if not Path(step.tb_frame.f_code.co_filename).is_relative_to(TESTS):
+                step.tb_next, one.__traceback__ = one.__traceback__, step
     shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     console = Console(file=io.StringIO(), width=500)
     console.print(
         Traceback.from_exception(
-            type(error), error, error.__traceback__, show_locals=True, locals_max_string=None, locals_max_length=None
+            type(error), error, error.__traceback__, show_locals=True, locals_max_string=80, max_frames=0, extra_lines=0
         )
     )
     assert isinstance(console.file, io.StringIO)

@@ -102,7 +102,7 @@ class Response:
     """A response whose parts are read as they come. It must be closed."""
 
     def __init__(
-        self, opened: "OpenedResponse", reader: Reader, options: SendOptions, sent_at: float, keys: Sequence[SecretStr]
+        self, opened: "OpenedResponse", reader: Reader, options: SendOptions, sent_at: float, keys: Sequence[AnySecret]
     ) -> None:
         self._opened = opened
         self._content = opened.content

@@ -94,9 +94,10 @@ def encode_json(body: Any, dump: DumpJson) -> bytes:
 
 def _encode_form(values: Mapping[str, Any]) -> str:
     """Names and values as in a query; a value that is a list is given item by item: `tag=a&tag=b`."""
-    pairs: list[tuple[str, Any]] = []
+    pairs: list[tuple[str, str | SecretStr]] = []
     for name, value in values.items():
         for item in value if isinstance(value, list) else [value]:
+            text: str | SecretStr
             if isinstance(item, bool):
                 text = "true" if item else "false"
             else:

@@ -1,7 +1,7 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
@@ -257,9 +257,11 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             for name, value in given.items()
         }
 
-    def bind(self, **kwargs: Any) -> Any:  # langchain-core's private class of binding, which must not be named here
-        """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
-        return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
+    if not TYPE_CHECKING:  # to type checkers it is langchain-core's, whose return type is private
+
+        def bind(self, **kwargs: Any) -> Any:
+            """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
+            return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
 
     # --- tools and structured output ---
 

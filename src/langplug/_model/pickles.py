@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from langplug._errors import MissingSecretError
 from langplug._model.parameters import parameters_of
-from langplug._redaction import SECRET_TYPES
+from langplug._redaction import SECRET_TYPES, reveal
 from langplug._secrets import is_secret_name
 
 LOST = "__langplug_lost__"
@@ -41,6 +41,8 @@ class SecretRemover:
         all others, pickle themselves as they like.
         """
         if isinstance(value, SECRET_TYPES):
+            if not reveal(value):  # an empty one is how classes say that there is none
+                return value
             self.lost.append(place)
             return None
         kind = type(value)
@@ -145,6 +147,6 @@ def is_picklable(function: Callable[..., Any]) -> bool:
 
 class _SecretlessPickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, SECRET_TYPES):
+        if isinstance(value, SECRET_TYPES) and reveal(value):
             raise pickle.PicklingError("a secret")
         return NotImplemented
