@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
     from langplug._request import Request
     from langplug._resources import resource
+    from langplug._secrets import Public, is_secret_name
     from langplug._tools import TOOL_FORMATS, ToolFormat
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _HOMES = {
     "IncompleteAnswerError": "_errors",
     "MissingSecretError": "_errors",
     "Part": "_parts",
+    "Public": "_secrets",
     "Reasoning": "_parts",
     "RefusalError": "_errors",
     "TOOL_FORMATS": "_tools",
@@ -43,6 +45,7 @@ _HOMES = {
     "Usage": "_parts",
     "chat_model": "_model.decorator",
     "env": "_env",
+    "is_secret_name": "_secrets",
     "load": "_load",
     "resource": "_resources",
 }
@@ -55,6 +58,7 @@ __all__ = [
     "IncompleteAnswerError",
     "MissingSecretError",
     "Part",
+    "Public",
     "Reasoning",
     "RefusalError",
     "Request",
@@ -65,6 +69,7 @@ __all__ = [
     "Usage",
     "chat_model",
     "env",
+    "is_secret_name",
     "load",
     "resource",
 ]
