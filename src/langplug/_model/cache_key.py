@@ -13,6 +13,9 @@ from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import Followed, follow, members_of, names_in
 from langplug._model.parameters import parameters_of
 
+_states: dict[int, tuple[weakref.ref[BaseChatModel], dict[str, tuple[Any, Followed]]]] = {}
+"""What the private state of each model was followed to: the value that it was, and its fingerprint."""
+
 
 def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followed]:
     """All that the answers of `model` depend on, by name.
@@ -77,7 +80,11 @@ def _follow_private_state(model: ModelFields, authors: list[type], changed: set[
     names = [name for name in state if name not in cls.model_fields and name not in ours]
     if not names:
         return {}
-    seen = _seen_of(model)
+    known = _states.get(id(model))
+    if known is None or known[0]() is not model:
+        forget = functools.partial(lambda address, _: _states.pop(address, None), id(model))
+        known = _states[id(model)] = (weakref.ref(model, forget), {})
+    seen = known[1]
     for name in names:
         if isinstance(inspect.getattr_static(cls, name, None), functools.cached_property):
             continue  # made of the rest
@@ -85,14 +92,3 @@ def _follow_private_state(model: ModelFields, authors: list[type], changed: set[
         if name not in seen or (name not in changed and seen[name][0] is not state[name]):
             seen[name] = state[name], follow(state[name])
     return {name: seen[name][1] for name in names if name in seen}
-
-
-_states: dict[int, tuple[weakref.ref[BaseChatModel], dict[str, tuple[Any, Followed]]]] = {}
-
-
-def _seen_of(model: ModelFields) -> dict[str, tuple[Any, Followed]]:
-    known = _states.get(id(model))
-    if known is None or known[0]() is not model:
-        forget = functools.partial(lambda address, _: _states.pop(address, None), id(model))
-        known = _states[id(model)] = (weakref.ref(model, forget), {})
-    return known[1]

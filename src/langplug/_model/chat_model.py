@@ -140,10 +140,11 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     def __declared_params(self) -> dict[str, Any]:
         fields, declared = self.__dict__, parameters_of(type(self))
+        is_template = self.__langplug_is_template__
         return {
             name: MASK
             if name in declared.masked and not is_harmless(fields[name])
-            else to_plain(fields[name], is_template=self.__langplug_is_template__)
+            else to_plain(fields[name], is_template=is_template)
             for name in declared.identity
             if name in fields
         }

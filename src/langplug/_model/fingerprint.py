@@ -126,7 +126,8 @@ class _Follower:
         if issubclass(kind, enum.Enum):
             return [type_name(kind), value._name_]
         if issubclass(kind, type):
-            return self._class(value)
+            # By what it describes, and an enumeration by its members, too.
+            return [describe_class(value), self.follow(dict(members_of(value)) if issubclass(value, enum.Enum) else {})]
         if issubclass(kind, BaseMessage):
             return self.follow(message_to_dict(value))
         if kind is types.FunctionType:
@@ -215,11 +216,6 @@ class _Follower:
             self.opaque += frozen[place][1]
         code = None if _is_ours(function) else _digest_of_code(function.__code__)
         return [type_name(function), code, list(keywords), followed]
-
-    def _class(self, cls: type) -> Any:
-        """A class by what it describes; an enumeration by its members, too, and an author's by what its methods do."""
-        members = members_of(cls) if issubclass(cls, enum.Enum) else {}
-        return [describe_class(cls), self.follow(dict(members))]
 
 
 _frozen: "weakref.WeakKeyDictionary[types.FunctionType, dict[int, tuple[Any, list[str]]]]" = weakref.WeakKeyDictionary()

@@ -14,7 +14,7 @@ import re
 import types
 import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.messages import BaseMessage, message_to_dict
@@ -185,7 +185,9 @@ class _Showing:
             shown = [self.entry("", item) for item in items]
         if kind in (set, frozenset):
             shown.sort(key=repr)
-            return self._text(_repr_of_set(kind, shown)) if self._as_repr else shown
+            inner = ", ".join(map(repr, shown))  # a set of them could not hold the dicts
+            text = f"{{{inner}}}" if kind is set else f"frozenset({{{inner}}})"
+            return self._text(text if inner else f"{kind.__name__}()") if self._as_repr else shown
         return tuple(shown) if kind is tuple and self._as_repr else shown
 
     def _key(self, key: Any) -> str:
@@ -195,13 +197,6 @@ class _Showing:
 
     def _text(self, text: str) -> Any:
         return _Bare(text) if self._as_repr else text
-
-
-def _repr_of_set(kind: type, items: Iterable[Any]) -> str:
-    inner = ", ".join(map(repr, items))
-    if kind is set:
-        return f"{{{inner}}}" if inner else "set()"
-    return f"frozenset({{{inner}}})" if inner else "frozenset()"
 
 
 def describe_class(cls: type) -> Any:
