@@ -18,7 +18,10 @@ def shown_variables(error: BaseException, *, outside: str) -> Iterator[tuple[str
         outside: Frames of this file are the test's own, and left out.
     """
     for one in chain(error):
-        yield f"the error {type(one).__name__}", f"{one!r} {one} {one.args!r} {vars(one)!r} {one.__dict__.get('__notes__')}"
+        yield (
+            f"the error {type(one).__name__}",
+            f"{one!r} {one} {one.args!r} {vars(one)!r} {one.__dict__.get('__notes__')}",
+        )
         for frame, _ in traceback.walk_tb(one.__traceback__):
             if frame.f_code.co_filename != outside:
                 yield from _variables_of(frame)

@@ -1,9 +1,11 @@
 """What the key of a cache entry follows beside the fields: code, private state, and what an author adds."""
 
 import functools
+import gc
 import subprocess
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -91,6 +93,18 @@ def test_what_calls_change_does_not_count() -> None:
     assert ["plain 1"] * 3 == [model.invoke("x").text for _ in range(3)]
     assert 1 == model._calls
     assert {} == model.__langplug_unshared__()
+
+
+def test_asking_for_the_key_keeps_nothing_alive() -> None:
+    """A model whose private state holds the model itself is freed as any other, and equality knows no keys."""
+    model = ChatStyled()
+    model._client = model.set_style
+    model.cache_key()
+    assert ChatStyled() == ChatStyled()
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
 
 
 # --- the code that a call runs ---

@@ -3,18 +3,12 @@
 import functools
 import inspect
 import types
-import weakref
 from collections.abc import Iterator
 from typing import Any
-
-from langchain_core.language_models import BaseChatModel
 
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import Followed, follow, members_of, names_in
 from langplug._model.parameters import parameters_of
-
-_states: dict[int, tuple[weakref.ref[BaseChatModel], dict[str, tuple[Any, Followed]]]] = {}
-"""What the private state of each model was followed to: the value that it was, and its fingerprint."""
 
 
 def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followed]:
@@ -80,11 +74,7 @@ def _follow_private_state(model: ModelFields, authors: list[type], changed: set[
     names = [name for name in state if name not in cls.model_fields and name not in ours]
     if not names:
         return {}
-    known = _states.get(id(model))
-    if known is None or known[0]() is not model:
-        forget = functools.partial(lambda address, _: _states.pop(address, None), id(model))
-        known = _states[id(model)] = (weakref.ref(model, forget), {})
-    seen = known[1]
+    seen = model.__langplug_snapshot__()
     for name in names:
         if isinstance(inspect.getattr_static(cls, name, None), functools.cached_property):
             continue  # made of the rest

@@ -57,6 +57,29 @@ class Followed(NamedTuple):
     opaque: tuple[str, ...]
 
 
+class Snapshot:
+    """What the private state of one model was when its key was asked for: each value, and what became of it.
+
+    It is part of the model, and not of a table, because a value may hold the model: neither would ever be freed.
+    """
+
+    def __init__(self, owner: Any = None) -> None:
+        self.values: dict[str, tuple[Any, Followed]] = {}
+        self._owner = None if owner is None else weakref.ref(owner)
+
+    def belongs_to(self, model: Any) -> bool:
+        """Whether it is not that of the model which `model` was copied from."""
+        return self._owner is not None and self._owner() is model
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Snapshot)  # it makes no two models different
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type["Snapshot"], tuple[()]]:
+        return Snapshot, ()  # a copy or a pickle makes its own
+
+
 def follow(value: Any) -> Followed:
     """The fingerprint of anything; never raises."""
     follower = _Follower()
