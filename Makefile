@@ -6,6 +6,7 @@ WEIGHTS := smollm2
 VENV := .venv
 PEERS := .venv-peers
 OLDEST := .venv-oldest
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -29,7 +30,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -62,6 +63,11 @@ ON_LANGCHAIN := answer bridge contract messages models tools check/test_standard
 test-oldest: $(OLDEST)/.oldest ## Test what depends on LangChain with the oldest version of it that is supported
 	$(call say,tests on the oldest LangChain)
 	@$(OLDEST)/bin/$(pytest) $(addprefix tests/,$(ON_LANGCHAIN)) $(filter-out %/test_typing.py,$(wildcard tests/test_*.py))
+
+.PHONY: test-clients
+test-clients: $(CLIENTS)/.clients ## Test that models may hold real clients (boto3, google-genai, openai, redis and others)
+	$(call say,tests of identity with real clients)
+	@$(CLIENTS)/bin/$(pytest) --all tests/identity
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format
@@ -107,10 +113,11 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
+	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.build: $(LOCK)/build.txt
 	@$(PYTHON) -c '$(check_python)'
@@ -126,11 +133,12 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# The other packages' models install much that no user of langplug needs, and the oldest LangChain is not the newest one:
-# each lives in an environment of its own.
+# The other packages' models install much that no user of langplug needs, the oldest LangChain is not the newest one, and
+# some clients need older versions than `dev` has: each lives in an environment of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
-$(PEERS)/.peers $(OLDEST)/.oldest: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(CLIENTS)/.clients: $(LOCK)/clients.txt
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

@@ -324,7 +324,16 @@ async def test_all_shapes_keep_a_name_that_was_langplug_s() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["api_key", "hf_token", "token", "passwd", "password", "credential", "client_secret", "aws_secret_access_key"],
+    [
+        "api_key",
+        "hf_token",
+        "access_token",
+        "passwd",
+        "password",
+        "credential",
+        "client_secret",
+        "aws_secret_access_key",
+    ],
 )
 def test_a_key_cannot_be_a_plain_text(name: str) -> None:
     """A `str` field that is named like a secret is refused, with the line to write; as a `SecretStr` it is hidden."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
     from langplug._request import Request
     from langplug._resources import resource
+    from langplug._secrets import Public, is_secret_name
     from langplug._tools import TOOL_FORMATS, ToolFormat
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ _HOMES = {
     "IncompleteAnswerError": "_errors",
     "MissingSecretError": "_errors",
     "Part": "_parts",
+    "Public": "_secrets",
     "Reasoning": "_parts",
     "RefusalError": "_errors",
     "TOOL_FORMATS": "_tools",
@@ -45,6 +47,7 @@ _HOMES = {
     "Usage": "_parts",
     "chat_model": "_model.decorator",
     "env": "_env",
+    "is_secret_name": "_secrets",
     "load": "_load",
     "resource": "_resources",
 }
@@ -58,6 +61,7 @@ __all__ = [
     "IncompleteAnswerError",
     "MissingSecretError",
     "Part",
+    "Public",
     "Reasoning",
     "RefusalError",
     "Request",
@@ -68,6 +72,7 @@ __all__ = [
     "Usage",
     "chat_model",
     "env",
+    "is_secret_name",
     "load",
     "resource",
 ]

@@ -1,25 +1,78 @@
-"""Which names sound like secrets: one table for fields, headers, entries of bodies, and environment variables."""
+"""Which names sound like secrets: one table for fields, headers, entries of bodies, and environment variables.
+
+There are two degrees. `api_key`, `hf_token` and `password` are unmistakable: a class that declares one as plain text is
+refused. `token`, `key` and `auth` are ambiguous: a value under such a name is hidden, unless its author says with
+`Public` that it may be seen.
+"""
 
 import re
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-_ALWAYS = frozenset(
-    {"apikey", "apikeys", "auth", "authorization", "bearer", "cookie", "cookies", "creds", "credential", "credentials"}
-    | {"passphrase", "passwd", "password", "passwords", "secret", "secrets"}
+T = TypeVar("T")
+
+MASK: Final = "**********"
+"""What is shown in the place of a secret, as pydantic's `SecretStr` does."""
+
+
+class PublicMarker:
+    """What `Public` adds to an annotation."""
+
+    def __repr__(self) -> str:
+        return "Public"
+
+
+Public: TypeAlias = Annotated[T, PublicMarker()]
+"""Declares that a field may be shown although its name sounds like a secret's: `key: Public[str] = "C major"`."""
+
+
+_CERTAIN = frozenset(
+    {"apikey", "apikeys", "authorization", "creds", "credential", "credentials", "passphrase", "passcode", "passwd"}
+    | {"passwds", "password", "passwords", "passwort", "secret", "secrets"}
 )
-"""Words that make a name a secret's, if they are its last: `client_secret` is one, `secret_name` is not."""
+"""Words that are a secret's name by themselves, and the last word of one: `client_secret`, not `secret_name`."""
+
+_LIKELY = frozenset(
+    {"ak", "sk", "aksk", "auth", "bearer", "cookie", "cookies", "dsn", "hmac", "jwt", "otp", "pin", "pwd", "sig"}
+)
+"""The same, where the word may mean something else."""
 
 _JOINED = re.compile(
-    r"(access|account|api|auth|license|master|private|secret|shared|signing|storage|subscription)keys?"
-    r"|(access|api|auth|bearer|id|refresh|session)token|(api|app|client)secret"
+    r"\w*(access|account|api|auth|encryption|license|master|private|secret|shared|signing|storage|subscription)keys?"
+    r"|\w*(access|api|auth|bearer|hf|id|refresh|session)tokens?|\w*(password|passwd|passphrase|secret|credentials?)"
 )
-"""The same, written as one word: `Authtoken`, `accesskey`."""
+"""Certain words that are written as one: `Authtoken`, `accesskey`, `myapikey`, `dbpassword`."""
+
+_VENDORS = frozenset(
+    {"anthropic", "aws", "azure", "bedrock", "cerebras", "cohere", "dashscope", "databricks", "deepseek", "discord"}
+    | {"fireworks", "gcp", "gemini", "github", "gitlab", "google", "groq", "hf", "huggingface", "ibm", "jina"}
+    | {"langchain", "langfuse", "langsmith", "minimax", "mistral", "moonshot", "nvidia", "ollama", "openai"}
+    | {"openrouter", "perplexity", "qianfan", "replicate", "sambanova", "slack", "stripe", "tavily", "telegram"}
+    | {"together", "vault", "vertex", "voyage", "wandb", "watsonx", "xai", "zhipuai"}
+)
+"""Whose key or token is one that opens a door. They may also follow, as in `API_KEY_OPENAI`."""
+
+_KEYS_TO_DOORS = _VENDORS | {
+    "access", "account", "admin", "api", "app", "auth", "authorization", "client", "decryption", "deploy", "encryption",
+    "license", "master", "private", "rsa", "secret", "security", "service", "shared", "signing", "ssh", "storage",
+    "subscription", "webhook",
+}  # fmt: skip
+"""What stands before `key` where it certainly opens one."""
+
+_TOKENS_TO_DOORS = _VENDORS | {
+    "access", "admin", "api", "app", "auth", "authorization", "authentication", "bearer", "bot", "client", "csrf",
+    "deploy", "id", "jwt", "login", "oauth", "personal", "private", "refresh", "sas", "secret", "security", "service",
+    "session", "xsrf",
+}  # fmt: skip
+"""What stands before `token` where it certainly is not a piece of text."""
 
 _OTHER_KEYS = frozenset(
-    {"", "public", "primary", "foreign", "sort", "partition", "cache", "row", "column", "index", "group", "routing"}
+    {"public", "primary", "foreign", "sort", "partition", "cache", "row", "column", "index", "group", "routing"}
     | {"input", "output", "prompt", "text", "content", "message", "messages", "memory", "history", "chat", "context"}
     | {"question", "answer", "response", "result", "results", "document", "documents", "source", "metadata", "state"}
     | {"config", "field", "dict", "map", "object", "lookup", "name", "id", "role", "label", "value", "path", "url"}
     | {"tool", "idempotency", "dedup", "num", "n", "max", "min", "any", "hot", "arrow", "major", "minor"}
+    | {"json", "translation", "natural", "unique", "composite", "shortcut", "order", "data", "musical", "yaml"}
 )
 """What stands before `key` where it opens no door: databases, mappings (LangChain's `input_key`), music."""
 
@@ -27,50 +80,90 @@ _OTHER_TOKENS = frozenset(
     {"bos", "eos", "pad", "unk", "mask", "sep", "cls", "eot", "eom", "special", "added", "begin", "start", "end"}
     | {"stop", "first", "last", "next", "prev", "previous", "per", "each", "input", "output", "prompt", "completion"}
     | {"cached", "reasoning", "think", "thinking", "image", "audio", "video", "text", "tool", "decoder", "encoder"}
-    | {"max", "min"}
+    | {"max", "min", "assistant", "user", "system", "boi", "eoi", "prefix", "suffix", "middle", "newline", "separator"}
+    | {"trigger", "draft", "new", "total", "num", "word", "response", "vision", "placeholder", "extra"}
 )
 """What stands before `token` where it is a piece of text."""
 
-_DOORS = frozenset({"access", "api", "auth", "bearer", "refresh", "security", "session"})
-"""What stands before `tokens` where they are not pieces of text, as they are in `max_tokens`."""
+_OTHER_SIGNATURES = frozenset({"thought", "thinking", "reasoning", "function", "call", "tool", "type", "method", "key"})
+"""What stands before `signature` where it may be seen: content blocks, functions, music."""
 
 _SUFFIXES = frozenset(
-    {"prod", "production", "staging", "dev", "test", "live", "old", "new", "default", "backup", "secondary"}
-    | {"value", "header", "json", "pem", "base64", "b64"}
+    {"prod", "production", "staging", "dev", "test", "live", "old", "new", "default", "backup", "primary", "secondary"}
+    | {"value", "header", "json", "pem", "base64", "b64", "str", "raw", "plaintext"}
 )
 """Words that may follow: `OPENAI_API_KEY_PROD`."""
 
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
 
 
-def is_secret_name(name: str) -> bool:
+def is_secret_name(name: str, *, certain: bool = False) -> bool:
     """Whether what is called `name` is a secret, more likely than not.
 
     Case and separators make no difference: `API_KEY`, `api-key`, `apiKey`, and with any prefix, `x-api-key` and
     `ocp-apim-subscription-key`. The last word counts, so `max_tokens`, `tokenizer`, `token_counter` and `key_points`
     are not secrets.
+
+    Args:
+        name: The name of a field, a header, an entry of a dict or an environment variable.
+        certain: Whether only an unmistakable name will do: `api_key` and `hf_token`, not `token`.
     """
+    degree = _degree(name)
+    return degree == "certain" if certain else degree is not None
+
+
+@lru_cache(maxsize=4096)
+def _degree(name: str) -> Literal["certain", "likely"] | None:  # noqa: C901, PLR0912 - a table, read from the top
+    if name in ("PWD", "OLDPWD"):  # every shell's environment has them: the working directories
+        return None
     words = [word.lower().rstrip("0123456789") for word in _BETWEEN_WORDS.split(name)]
     words = [word for word in words if word]
-    while len(words) > 1 and words[-1] in _SUFFIXES:
+    if words == ["key", "value"]:  # a pair
+        return None
+    while len(words) > 1 and (words[-1] in _SUFFIXES or (words[-1] in _VENDORS and len(words) > 2)):
         words.pop()
     if not words:
-        return False
+        return None
     *before, last = words
     qualifier = before[-1] if before else ""
     match last:
         case "key" | "keys":
-            return qualifier not in _OTHER_KEYS
+            if qualifier in _OTHER_KEYS:
+                return None
+            return "certain" if qualifier in _KEYS_TO_DOORS else "likely"
         case "token":
-            return qualifier not in _OTHER_TOKENS
-        case "tokens":
-            return qualifier in _DOORS
-        case "id":
-            return words[-3:] == ["access", "key", "id"]  # AWS's, by which a key is known
-        case "pwd":
-            return bool(before)  # by itself it is the working directory
-        case "signature":  # in headers; one of a thought or of a function may be seen
-            return "x" in before or qualifier in ("amz", "hmac", "webhook")
+            if qualifier in _OTHER_TOKENS:
+                return None
+            return "certain" if qualifier in _TOKENS_TO_DOORS else "likely"
+        case "tokens":  # else pieces of text, as in `max_tokens`
+            return "certain" if qualifier in _TOKENS_TO_DOORS - {"id"} else None
+        case "id":  # AWS's, by which a key is known
+            return "certain" if words[-3:] == ["access", "key", "id"] else None
+        case "pwd" if before:
+            return "certain"
+        case "signature" | "signatures":
+            return None if qualifier in _OTHER_SIGNATURES else "likely"
+        case "session":  # a header's; anybody else's may be an object or a name
+            return "likely" if "x" in before else None
+        case "string":
+            return "likely" if qualifier == "connection" else None
         case _:
             pass
-    return last in _ALWAYS or _JOINED.fullmatch(last) is not None
+    if last in _CERTAIN or _JOINED.fullmatch(last):
+        return "certain"
+    return "likely" if last in _LIKELY else None
+
+
+def is_public(metadata: list[Any]) -> bool:
+    """Whether `Public` is among what an annotation adds to its type."""
+    return any(isinstance(one, PublicMarker) or one is PublicMarker for one in metadata)
+
+
+_USER_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
+_QUERY_OF_URL = re.compile(r"(?<=[?&])([\w.~-]+)=([^&#\s]+)")
+
+
+def hide_in_urls(text: str) -> str:
+    """`text` with the passwords in its URLs hidden: `https://me:secret@host/?api_key=secret`."""
+    text = _USER_IN_URL.sub(lambda found: f"{found[1]}:{MASK}", text)
+    return _QUERY_OF_URL.sub(lambda found: f"{found[1]}={MASK}" if is_secret_name(found[1]) else found[0], text)

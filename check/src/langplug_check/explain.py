@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic.fields import FieldInfo
 
 from langplug import ChatModel
-from langplug_check.fields import argument_name, secret_fields, telling_fields, variants
+from langplug_check.fields import MASK, argument_name, own_fields, secret_fields, telling_fields, variants
 from langplug_check.job import resolve
 from langplug_check.subject import Subject
 from langplug_check.verdicts import VerdictException
@@ -255,6 +255,13 @@ def _cache(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     left = f" Not in it: {', '.join(without)}; models that differ in these share answers." if without else ""
     text = f"The key holds what these are set to: {', '.join(within) or 'nothing'}.{left}"
     yield Point("cache key", "partial" if without else "complete", text)
+    if isinstance(model, ChatModel) and (apart := model.__langplug_unshared__()):
+        held = ", ".join(f"{name} ({kinds})" for name, kinds in apart.items())
+        text = (
+            f"No other model shares this model's answers, nor does another process: what {held} would answer cannot be "
+            "told from outside. A client made by a `@resource` is not part of the key."
+        )
+        yield Point("cache sharing", "none", text)
 
 
 def _traces(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
@@ -263,6 +270,12 @@ def _traces(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     params = sorted(more.get("invocation_params") or {})
     listed = ", ".join(f"{name}={value!r}" for name, value in traced.items())
     yield Point("traces", str(traced.get("ls_model_name")), f"{listed}; invocation parameters {', '.join(params)}.")
+    if isinstance(model, ChatModel):
+        shown = model.asdict()
+        for name in own_fields(subject.cls):
+            if shown.get(name) == MASK:
+                text = f"{name}: not shown, because its name sounds like a secret's, and it is not declared `Public`."
+                yield Point("hidden", name, text)
     variables = model.lc_secrets
     for name in secret_fields(subject.cls):
         variable = variables.get(name) or variables.get(subject.cls.model_fields[name].alias or "")

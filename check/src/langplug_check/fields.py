@@ -9,11 +9,15 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from langplug import Public, is_secret_name
+
 MARKED_KEY = "sk-langplug-check-MARKER"
 """A key that is looked for wherever no secret may show."""
 
-SECRET_NAME = re.compile(r"(^|_)(api_?key|secret|password|access_token|auth_token)$")
-"""Names of fields that hold secrets."""
+MASK = "**********"
+"""What is shown in the place of a secret."""
+
+_PUBLIC = get_args(Public[str])[1]
 
 # A field of any other name may change the answer, and so belongs into the cache key. Names are all there is to go by: a
 # class that calls its timeout "patience" fails B04, which is the lesser evil beside a cache that serves a wrong answer.
@@ -30,9 +34,11 @@ def secret_fields(cls: type[BaseChatModel]) -> list[str]:
 
 
 def plain_secret_fields(cls: type[BaseChatModel]) -> list[str]:
-    """The fields that are named like secrets, and declared as plain text."""
+    """The fields that are certainly named like secrets, and declared as plain text."""
     return [
-        name for name, field in cls.model_fields.items() if SECRET_NAME.search(name) and str in _types(field.annotation)
+        name
+        for name, field in cls.model_fields.items()
+        if is_secret_name(name, certain=True) and str in _types(field.annotation) and _PUBLIC not in field.metadata
     ]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from langplug._model.annotations import annotations_in
 from langplug._tools import ToolFormat, format_named
 
 ToolCalling = Literal["native", "prompted", "off"]
@@ -41,13 +42,14 @@ def read_capabilities(body: dict[str, Any], where: str) -> None:
     Raises:
         TypeError: If one is set to something that it can't be; what it can be is listed.
     """
-    annotations = body.get("__annotations__", {})
-    for capability in CAPABILITIES.keys() & body.keys():
+    if not (capabilities := CAPABILITIES.keys() & body.keys()):
+        return
+    annotations = annotations_in(body)
+    for capability in capabilities:
         # Also over an annotation of the author's: `tool_calling: ClassVar = ...` would make it no field at all.
         annotations[capability] = CAPABILITIES[capability]
         body[capability] = _read_capability(capability, body[capability], f"{where}.{capability}")
-    if annotations:
-        body["__annotations__"] = annotations
+    body["__annotations__"] = annotations
 
 
 def _read_capability(capability: str, value: Any, where: str) -> Any:

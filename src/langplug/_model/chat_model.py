@@ -1,22 +1,25 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from pydantic import SecretStr, model_validator
+from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
+from langplug._model.cache_key import follow_model
 from langplug._model.choices import Choices
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
-from langplug._model.identity import digest, stable_text, to_plain, type_name
+from langplug._model.fingerprint import hash_of, stable_text
+from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter, warn_of_ignored
@@ -25,7 +28,8 @@ from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
 from langplug._model.structured import Method, structured_output
-from langplug._redaction import drop_secrets, hide
+from langplug._redaction import drop_secrets
+from langplug._secrets import MASK
 from langplug._tools.provider_tools import names_one_of, split_tools
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
 
@@ -72,6 +76,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         class_checks.check_fields(cls)
+        class_checks.check_secrets(cls)
         if not cls.__module__.startswith("langplug."):
             class_checks.check_leftovers(cls)
         by_decorator = "__langplug_shape__" in cls.__dict__  # such a class has its function's docstring, as it is
@@ -103,7 +108,10 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             # hidden at once, or pydantic's errors would show it
             safe = SecretStr(value) if name in declared.hidden and isinstance(value, str) else value
             if name in declared.fields:
-                arguments[declared.fields[name]] = safe
+                field = declared.fields[name]
+                # A plain field with the name of a secret hides itself, and so takes one in as it gives it out.
+                is_wrapped = field in declared.masked and is_secret(value)
+                arguments[field] = cast("Secret[Any]", value).get_secret_value() if is_wrapped else safe
             elif name in STANDARD:
                 ignored[name] = safe
             else:
@@ -152,8 +160,44 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        fields = self.__dict__
-        return {name: to_plain(fields[name]) for name in parameters_of(type(self)).identity}
+        return self.__declared_params()
+
+    def __declared_params(self) -> dict[str, Any]:
+        fields, declared = self.__dict__, parameters_of(type(self))
+        is_template = self.__langplug_is_template__
+        return {
+            name: MASK
+            if name in declared.masked and not is_harmless(fields[name])
+            else to_plain(fields[name], is_template=is_template)
+            for name in declared.identity
+            if name in fields
+        }
+
+    def __own_params(self) -> dict[str, Any]:
+        """`_identifying_params`, whatever an author has made of it: it does not raise, and shows what it may."""
+        cls = type(self)
+        private = (self.__pydantic_private__ or {}).get("_identifying_params")  # as pydantic takes a dict in the class
+        if private is None and cls._identifying_params is ChatModel._identifying_params:
+            return self.__declared_params()  # most models: nothing to look through
+        try:
+            params: Any = self._identifying_params if private is None else private
+            if inspect.ismethod(params):  # without `@property`
+                params = params()
+            return {str(name): self.__shown(str(name), value) for name, value in dict(params).items()}
+        except Exception:  # noqa: BLE001 - identity never raises, and the key holds the fields themselves anyway
+            return self.__declared_params()
+
+    def __shown(self, name: str, value: Any) -> Any:
+        """What may be seen of a parameter: of a field, what its class declares; else what its name allows."""
+        declared = parameters_of(type(self))
+        if name not in declared.fields:
+            return to_plain(value, name)
+        is_masked = declared.fields[name] in declared.masked and not is_harmless(value)
+        return MASK if is_masked else to_plain(value, is_template=self.__langplug_is_template__)
+
+    def asdict(self) -> dict[str, Any]:
+        """The model's parameters, as langchain-core's tools write them down."""
+        return {**self.__own_params(), "_type": self._llm_type}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -164,24 +208,28 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
         """The model's parameters, under those `given` for a call, as JSON data without secrets."""
-        known = parameters_of(type(self))
-        names, hidden = known.per_call, known.hidden
-        shown = {names.get(name, name): to_plain(value) for name, value in given.items() if name not in hidden}
+        declared = parameters_of(type(self))
+        shown = {
+            declared.per_call.get(name, name): self.__shown(name, value)
+            for name, value in given.items()
+            if name not in declared.hidden
+        }
         in_force = self.stop if stop is None else stop
         # `_type` after the fields, `stop` last: langchain-core's own tracers look for these two names.
-        return {**self._identifying_params, "_type": self._llm_type, **shown, "stop": in_force}
+        return {**self.__own_params(), "_type": self._llm_type, **shown, "stop": in_force}
 
     def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Equal for equal models and calls, in every process; different wherever the answer may differ."""
         given = parameters_in(kwargs)
-        known = parameters_of(type(self))
         shown = self.call_parameters(stop, given)
-        # Exactly what the fields hold, whatever an author's `_identifying_params` makes of them.
-        fields = {name: self.__dict__[name] for name in known.identity}
-        exact = fields | {known.per_call.get(name, name): value for name, value in given.items()}
-        exact = {name: value for name, value in exact.items() if name not in known.hidden}
-        function = digest([type(self).respond, exact])
-        return stable_text({**shown, "class": type_name(type(self)), "exact": function})
+        names = parameters_of(type(self)).per_call
+        followed = follow_model(self, {names.get(name, name): value for name, value in given.items()})
+        exact = hash_of({name: one.fingerprint for name, one in followed.items()})
+        return stable_text({**shown, "class": type_name(type(self)), "exact": exact})
+
+    def __langplug_unshared__(self) -> dict[str, str]:
+        """What the key tells apart by identity alone, and the types of it: no other model has the same key."""
+        return {name: ", ".join(one.opaque) for name, one in follow_model(self, {}).items() if one.opaque}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         names = parameters_of(type(self)).per_call
@@ -362,11 +410,25 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         """As `close`, and wait for what belongs to the running event loop."""
         await self.__langplug_resources__().aclose()
 
+    @model_serializer(mode="wrap")
+    def __hide_masked(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        fields = parameters_of(type(self))
+        for name in fields.masked and dumped.keys() & fields.fields.keys():
+            if fields.fields[name] in fields.masked and not is_harmless(dumped[name]):
+                dumped[name] = Secret(dumped[name])  # as a secret field's value is given out
+        return dumped
+
     def __repr_args__(self) -> Any:
         """The fields that were set to something, without what LangChain itself adds to every model."""
-        shown = parameters_of(type(self)).shown & self.__pydantic_fields_set__
-        fields = [(name, value) for name, value in self.__dict__.items() if name in shown and value != {}]
-        return [(name, hide(value, is_plain=self.__langplug_is_template__)) for name, value in fields]
+        declared = parameters_of(type(self))
+        shown = declared.shown & self.__pydantic_fields_set__
+        hidden = declared.masked | declared.secrets.keys()
+        return [
+            (name, to_repr(value, hidden=name in hidden, is_template=self.__langplug_is_template__))
+            for name, value in self.__dict__.items()
+            if name in shown and not (type(value) is dict and not value)
+        ]
 
     def __eq__(self, other: object) -> bool:
         """Equal where all settings are; what a model makes or counts as it is used is not a setting."""

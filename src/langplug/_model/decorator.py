@@ -1,8 +1,10 @@
 """`@chat_model`: the class that one would have written, from a function."""
 
+import functools
 import inspect
 import types
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
@@ -17,6 +19,8 @@ from langplug._resources import Resource
 from langplug._tools import ToolFormat
 
 P = ParamSpec("P")
+
+Scope = dict[str, Any]
 
 _OPTIONS = frozenset({*CAPABILITIES, "provider"})
 
@@ -52,22 +56,26 @@ def chat_model(function: Callable[..., Any] | None = None, /, **class_variables:
             `ChatModel` subclass.
 
     Raises:
-        TypeError: If the function cannot be a model; what to write is said.
+        TypeError: If the function cannot be a model, or the type of a parameter cannot be resolved; what to write is
+            said.
     """
     if wrong := sorted(class_variables.keys() - _OPTIONS):
         raise TypeError(f"@chat_model has no option {wrong[0]!r}. It takes: {', '.join(sorted(_OPTIONS))}.")
     if function is None:
-        return lambda decorated: _make_class(decorated, class_variables)
-    return _make_class(function, class_variables)
+        return lambda decorated: _make_class(decorated, class_variables, inspect.currentframe())
+    return _make_class(function, class_variables, inspect.currentframe())
 
 
-def _make_class(function: Callable[..., Any], class_variables: dict[str, Any]) -> type[ChatModel]:
+def _make_class(
+    function: Callable[..., Any], class_variables: dict[str, Any], decorated_in: types.FrameType | None
+) -> type[ChatModel]:
     name = getattr(function, "__name__", type(function).__name__)
     qualname = getattr(function, "__qualname__", name)
     module = getattr(function, "__module__", None) or "__main__"  # functions made by `exec` have none
-    parameters = check_parameters(function, f"{module}.{qualname}", ("request",))
-    check_request(function, f"{module}.{qualname}")
-    hints = _type_hints(function)
+    where = f"{module}.{qualname}"
+    parameters = check_parameters(function, where, ("request",))
+    check_request(function, where)
+    scope = _scope_of(function, decorated_in and decorated_in.f_back)
     body: dict[str, Any] = {
         "__module__": module,
         "__qualname__": qualname,
@@ -82,7 +90,7 @@ def _make_class(function: Callable[..., Any], class_variables: dict[str, Any]) -
             body[parameter.name] = parameter.default  # stays a resource, and is no setting
             continue
         required = parameter.default is inspect.Parameter.empty
-        body["__annotations__"][parameter.name] = hints.get(parameter.name, Any)
+        body["__annotations__"][parameter.name] = _resolve_hint(function, parameter, where, scope)
         body[parameter.name] = Field(...) if required else parameter.default
     return cast("type[ChatModel]", types.new_class(name, (ChatModel,), exec_body=lambda empty: empty.update(body)))
 
@@ -101,12 +109,48 @@ def _make_respond(function: Callable[..., Any], names: tuple[str, ...]) -> Calla
     return respond
 
 
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters' types; names that only a type checker can resolve are taken as Any."""
-    target = function if inspect.isroutine(function) else type(function).__call__
+def _resolve_hint(function: Callable[..., Any], parameter: inspect.Parameter, where: str, scope: Scope) -> Any:
+    """The type of a parameter, by itself: what the others are is no concern of pydantic's.
+
+    Raises:
+        TypeError: If its names cannot be found when the program runs, as those of `if TYPE_CHECKING:` cannot.
+    """
+    if parameter.annotation is inspect.Parameter.empty:
+        return Any
+    written = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    names = {**getattr(_plain_function(function), "__globals__", {}), **scope}
     try:
-        return get_type_hints(target, include_extras=True)
-    except NameError:
-        return {
-            name: hint for name, hint in getattr(target, "__annotations__", {}).items() if not isinstance(hint, str)
-        }
+        return get_type_hints(written, names, include_extras=True)[parameter.name]
+    except Exception as error:  # noqa: BLE001 - a hint is text, and evaluating it may raise anything
+        hint = getattr(parameter.annotation, "__forward_arg__", parameter.annotation)
+        raise TypeError(
+            f"{where}: the type {hint!r} of the parameter {parameter.name!r} cannot be resolved: {error}. "
+            "langplug needs it when the program runs, to check what users give. If it is imported under "
+            "`if TYPE_CHECKING:`, move the import out; if it is defined later, move it before the function."
+        ) from None
+
+
+def _plain_function(function: Any) -> types.FunctionType | None:
+    """The function in whose module the types are written: what a decorator, a partial or an object stands for."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif isinstance(function, types.MethodType):
+            function = function.__func__
+        elif isinstance(function, types.FunctionType):
+            return function
+        elif inspect.isroutine(function) or not isinstance(called := type(function).__call__, types.FunctionType):
+            return None
+        else:
+            function = called
+
+
+def _scope_of(function: Any, frame: types.FrameType | None) -> Scope:
+    """The local names around `function`, if it is decorated where it is defined."""
+    qualname = getattr(_plain_function(function), "__qualname__", "")
+    parent = qualname.rpartition(".")[0].removesuffix(".<locals>")
+    if frame is None or not parent or frame.f_code.co_qualname != parent:
+        return {}
+    return dict(frame.f_locals)

@@ -12,6 +12,7 @@ from langplug._answer.reasoning import ReasoningSplitter
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._model.capabilities import StructuredOutput, ToolCalling
+from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
@@ -94,6 +95,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     """Standard parameters that were given but that this model has no use for."""
 
     __resources: ResourceStore = PrivateAttr(default_factory=ResourceStore)
+    __snapshot: Snapshot = PrivateAttr(default_factory=Snapshot)
 
     def respond(self, request: Request, /) -> Answer:
         """Answer `request`: return the answer or yield it in parts, as a plain or an async function.
@@ -155,6 +157,12 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def ends_at_stop(self) -> bool:
         """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
         return False
+
+    def __langplug_snapshot__(self) -> dict[str, tuple[Any, Followed]]:
+        """What the private state was when the cache key was asked for, by name; a copy begins anew."""
+        if not self.__snapshot.belongs_to(self):
+            self.__snapshot = Snapshot(self)
+        return self.__snapshot.values
 
     # --- resources; the names that `resource` looks for are no words that an author would use ---
 

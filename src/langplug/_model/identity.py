@@ -1,196 +1,205 @@
-"""What a model is, for two readers: plain data for traces and dumps, and an exact fingerprint for cache keys.
+"""What a model shows of itself in traces, dumps and reprs.
 
-Traces are shown what the author declared as plain data, and of everything else the type's name: a client, a callback
-or a foreign mapping may hold keys, and may do anything when it is looked into. A fingerprint is never shown, so it may
-follow more (a function's code, defaults and closure, the fields of a dataclass), but it calls no foreign code either.
-What it cannot follow is told apart by identity: two models that hold different clients never share an answer.
+An allow-list: plain data that the author declared is shown, unless its name sounds like a secret's, and of everything
+else the type's name. A client, a callback or a foreign mapping may hold keys, and may do anything when it is looked
+into: connect, block, raise. So nothing foreign is called here, `__class__` and `__repr__` included, and a value is
+judged by its type alone.
 """
 
-import dataclasses
 import datetime as dt
 import decimal
 import enum
 import fractions
-import functools
-import hashlib
-import itertools
-import json
-import pathlib
 import re
-import secrets
 import types
 import uuid
-import weakref
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, message_to_dict
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel, SecretBytes, SecretStr
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from langplug._model.langchain import llm_string
-from langplug._resources import Resource
-from langplug._secrets import is_secret_name
+from langplug._secrets import MASK, hide_in_urls, is_secret_name
 from langplug._tools.toolbox import ToolDict
 
-_SCALARS = (str, int, float, bool, types.NoneType)
+_SECRETS = (SecretStr, SecretBytes, Secret)
 
-_DICTS = (dict, ToolDict)
+SCALARS = (str, int, float, bool, types.NoneType)
+
+# A subclass of dict may be anything, such as a lazy mapping over a client: only the library's own are entered.
+DICTS = (dict, ToolDict, OrderedDict, defaultdict, Counter)
+LISTS = (list, tuple, deque)
 
 _TEXT_LIKE = (
-    dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction, complex,
-    uuid.UUID, pathlib.PurePath, re.Pattern, bytes, range,
+    dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, fractions.Fraction, complex,
+    uuid.UUID, re.Pattern, range,
 )  # fmt: skip
+_TEXT_LIKE_MODULES = frozenset({"pathlib", "pathlib._local", "zoneinfo", "ipaddress"})
 """Values of the standard library whose repr is short, says all and is the same in every process."""
+
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+"""Where the keys of a JSON schema are names that it describes, and not names of values."""
+
+_SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
+_SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
 
 
 def is_secret(value: object) -> bool:
     """Whether `value` must not be shown anywhere."""
-    return isinstance(value, SecretStr | SecretBytes)
+    return issubclass(type(value), _SECRETS)
 
 
-# --- for traces and dumps ---
+def is_harmless(value: object) -> bool:
+    """Whether `value` says nothing, whatever it is called: `{"token": None}`, `{"auth": True}`."""
+    return value is None or value is True or value is False
 
 
-def to_plain(value: Any) -> Any:
-    """`value` as JSON data: builtin containers and scalars as they are, no secrets, all else by its type's name."""
-    try:
-        return _to_plain(value)
-    except RecursionError:  # a list that holds itself, or is nested thousands deep
-        return type_name(type(value))
+def is_text_like(kind: type) -> bool:
+    """Whether the repr of a value of this very type stands for it, and is the standard library's."""
+    return kind in _TEXT_LIKE or (kind is not type and kind.__module__ in _TEXT_LIKE_MODULES)
 
 
-def _to_plain(value: Any) -> Any:  # noqa: C901 - a table of kinds, read from the top
-    kind = type(value)
-    if kind in _SCALARS:
-        return value
-    # A subclass of dict may be anything, such as a lazy mapping over a client: only the builtin types are entered.
-    if kind in _DICTS:
-        shown = {str(key): item for key, item in value.items() if not is_secret(item)}
-        return {
-            key: _to_plain(item)
-            for key, item in shown.items()
-            if not (isinstance(item, str | bytes) and is_secret_name(key))
-        }
-    if kind is list or kind is tuple:
-        return [_to_plain(item) for item in value]
-    if kind is set or kind is frozenset:
-        return sorted((_to_plain(item) for item in value), key=repr)
-    if isinstance(value, enum.Enum):
-        return f"{type_name(kind)}.{value.name}"
-    if isinstance(value, _SCALARS) or kind.__module__ == "pathlib":
-        return str(value)
-    if isinstance(value, _TEXT_LIKE) and kind.__module__ not in ("builtins", "__main__"):
-        return repr(value)
-    if isinstance(value, BaseMessage):
-        return _to_plain(message_to_dict(value))
-    if isinstance(value, type):
-        return _describe_class(value)
-    if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
-        return type_name(value)
-    return type_name(kind)
+def is_namedtuple(kind: type) -> bool:
+    """Whether values of this type are tuples with names, and nothing more."""
+    return kind.__bases__ == (tuple,) and "_fields" in vars(kind)
 
 
-# --- for cache keys ---
+def _never(_: str) -> bool:
+    return False
 
 
-def digest(value: Any) -> str:
-    """A hash that differs wherever values may differ, and is the same in every process where that can be."""
-    try:
-        return _hash(_fingerprint(value, set()))
-    except RecursionError:
-        return _hash(_identity(value))
+def to_plain(value: Any, name: str = "", *, is_template: Callable[[str], bool] = _never) -> Any:
+    """`value` as JSON data: containers and scalars as they are, no secrets, all else by its type's name.
 
-
-def stable_text(value: Any) -> str:
-    """Plain data as one line of JSON with its keys in order."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _hash(fingerprint: Any) -> str:
-    return hashlib.sha256(stable_text(fingerprint).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _fingerprint(value: Any, inside: set[int]) -> Any:
-    """`value` as JSON data that follows all of it that can be followed.
+    Never raises.
 
     Args:
         value: Anything.
-        inside: The ids of what is being followed, where a cycle would come back to.
+        name: What it is called, where that may say that it is a secret.
+        is_template: Whether a text under a secret's name only says where a secret is to be filled in.
     """
-    kind = type(value)
-    if kind in _SCALARS:
-        return value if kind is not float else ["float", repr(value)]  # 1.0 is not 1 to a model that prints it
-    if isinstance(value, _TEXT_LIKE):
-        return [type_name(kind), repr(value)]
-    if is_secret(value):
-        return "(secret)"  # who asks does not change what is answered
-    if isinstance(value, enum.Enum):
-        return [type_name(kind), value.name]
-    if id(value) in inside:
-        return "(cycle)"
-    inside.add(id(value))
     try:
-        return _fingerprint_of_compound(value, kind, inside)
-    finally:
-        inside.discard(id(value))
+        kind = type(value)
+        if (kind in SCALARS and kind is not str) or (kind is str and "://" not in value):  # most: no object for each
+            return MASK if name and not is_harmless(value) and is_secret_name(name) else value
+        if kind in (tuple, frozenset) and not value:
+            return []
+    except Exception:  # noqa: BLE001 - a class may have a class of its own that fails at `==`
+        return type_name(type(value))
+    return _Showing(is_template, as_repr=False).entry(name, value)
 
 
-def _fingerprint_of_compound(value: Any, kind: type, inside: set[int]) -> Any:  # noqa: C901, PLR0912 - see `_to_plain`
-    def follow(items: Iterable[Any]) -> list[Any]:
-        return [_fingerprint(item, inside) for item in items]
-
-    if kind in _DICTS:
-        return ["dict", sorted((follow(pair) for pair in value.items()), key=repr)]
-    if kind is list or kind is tuple:
-        return [kind.__name__, *follow(value)]
-    if kind is set or kind is frozenset:
-        return ["set", *sorted(follow(value), key=repr)]
-    if isinstance(value, BaseMessage):
-        return _fingerprint(message_to_dict(value), inside)
-    if isinstance(value, type):
-        return _describe_class(value)
-    if isinstance(value, functools.partial):
-        return ["partial", *follow((value.func, value.args, value.keywords))]
-    if isinstance(value, types.MethodType):
-        # Not by its state, which a method may change as it is used: the key would never be met again.
-        owner = value.__self__
-        return ["method", *follow([value.__func__]), type_name(owner) if isinstance(owner, type) else _identity(owner)]
-    if isinstance(value, types.FunctionType):
-        if value not in _functions:
-            cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
-            held = follow((value.__defaults__, value.__kwdefaults__, cells))
-            # A cache may outlive an upgrade of langplug that changes no answer.
-            is_ours = type_name(value).startswith("langplug.")
-            _functions[value] = [type_name(value), *([] if is_ours else [_code(value.__code__)]), *held]
-        return _functions[value]
-    if isinstance(value, types.BuiltinFunctionType):
-        owner = value.__self__  # of `len` its module, of `"a".join` the text
-        return [type_name(value), *follow([] if isinstance(owner, types.ModuleType) else [owner])]
-    if isinstance(value, types.MethodDescriptorType | types.WrapperDescriptorType):  # `str.strip`
-        return [type_name(value.__objclass__), value.__name__]
-    if isinstance(value, FieldInfo):  # a default of `@chat_model`'s function: the field holds what it came to
-        return type_name(kind)
-    if isinstance(value, Resource):
-        return [type_name(kind), *follow((value.make, value.uses, value.shared))]
-    if isinstance(value, BaseChatModel):
-        return [type_name(kind), llm_string(value) or _identity(value)]
-    if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not hasattr(kind, "__slots__")):
-        # As they lie there: a property or a `__getattr__` would be foreign code.
-        return [type_name(kind), _fingerprint(dict(vars(value)), inside)]
-    if dataclasses.is_dataclass(value):
-        fields = [field.name for field in dataclasses.fields(value)]
-        return [type_name(kind), *follow((name, getattr(value, name, None)) for name in fields)]
-    return _identity(value)
+def to_repr(value: Any, *, hidden: bool = False, is_template: Callable[[str], bool] = _never) -> Any:
+    """As `to_plain`, but a value whose repr is to be shown: a tuple stays one, and a `SecretStr` hides itself."""
+    if type(value) is SecretStr or type(value) is SecretBytes:
+        return value
+    return MASK if hidden and not is_harmless(value) else _Showing(is_template, as_repr=True).entry("", value)
 
 
-_functions: weakref.WeakKeyDictionary[types.FunctionType, Any] = weakref.WeakKeyDictionary()
-"""The fingerprint of each function when its key was first asked for: what it closes over may change as it is used."""
+class _Bare:
+    """A text without quotes, in a repr."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
-def _describe_class(cls: type) -> Any:
+class _Showing:
+    """One value on its way out.
+
+    Args:
+        is_template: As for `to_plain`.
+        as_repr: Whether it is for a repr, and not for JSON.
+    """
+
+    def __init__(self, is_template: Callable[[str], bool], *, as_repr: bool) -> None:
+        self._is_template = is_template
+        self._as_repr = as_repr
+        self._inside: set[int] = set()
+
+    def entry(self, name: str, value: Any, *, described: bool = False) -> Any:
+        """What is shown of a value with this name; `described`: where a JSON schema describes what has the name."""
+        try:
+            if is_secret(value):
+                return MASK
+            if is_harmless(value) or not is_secret_name(name) or (type(value) is str and self._is_template(value)):
+                return self._show(value, named=name in _NAMED_SCHEMAS)
+            if described and type(value) is dict and not _SCHEMA_KEYWORDS.isdisjoint(value):
+                return self._show({key: item for key, item in value.items() if key not in _SCHEMA_VALUES})
+        except Exception:  # noqa: BLE001 - nested thousands deep, or a type whose metaclass fails: showing never raises
+            return self._text(f"<{type_name(type(value))}>" if self._as_repr else type_name(type(value)))
+        return MASK
+
+    def _show(self, value: Any, *, named: bool = False) -> Any:  # noqa: C901 - a table of kinds, read from the top
+        kind = type(value)
+        if kind in SCALARS:
+            return hide_in_urls(value) if kind is str and "://" in value else value
+        if kind in DICTS or kind in LISTS or kind in (set, frozenset) or is_namedtuple(kind):
+            if id(value) in self._inside:
+                return self._text("...")
+            self._inside.add(id(value))
+            try:
+                return self._container(value, kind, named=named)
+            finally:
+                self._inside.discard(id(value))
+        if issubclass(kind, enum.Enum):
+            return self._text(f"{type_name(kind)}.{value._name_}")
+        if issubclass(kind, str):
+            return self._show(str.__str__(value))
+        if issubclass(kind, int):
+            return int.__int__(value)
+        if issubclass(kind, float):
+            return float.__float__(value)
+        if is_text_like(kind):
+            # Paths are JSON strings as they are; the others say their type too.
+            return (
+                str(value) if kind.__module__.startswith("pathlib") and not self._as_repr else self._text(repr(value))
+            )
+        if issubclass(kind, BaseMessage):
+            return self._show(message_to_dict(value))
+        if issubclass(kind, type):
+            return self._show(describe_class(value))
+        name = type_name(value if kind in (types.FunctionType, types.BuiltinFunctionType) else kind)
+        return self._text(f"<{name}>" if self._as_repr else name)
+
+    def _container(self, value: Any, kind: type, *, named: bool) -> Any:
+        if is_namedtuple(kind):
+            fields: tuple[str, ...] = vars(kind)["_fields"]
+            return {name: self.entry(name, item) for name, item in zip(fields, tuple.__iter__(value), strict=False)}
+        if kind in DICTS:
+            entries = {self._key(key): item for key, item in dict(value).items()}
+            # As in lists of headers or of environment variables: {"name": "X-Api-Key", "value": ...}
+            names = [item for key, item in entries.items() if key in ("name", "key", "header") and type(item) is str]
+            hidden = {"value"} if any(is_secret_name(name) for name in names) else set[str]()
+            return {
+                key: MASK if key in hidden else self.entry(key, item, described=named) for key, item in entries.items()
+            }
+        items = list(value)
+        if len(items) == 2 and type(items[0]) is str and is_secret_name(items[0], certain=kind is not tuple):
+            shown = [items[0], self.entry(items[0], items[1])]  # a header as a pair
+        else:
+            shown = [self.entry("", item) for item in items]
+        if kind in (set, frozenset):
+            shown.sort(key=repr)
+            inner = ", ".join(map(repr, shown))  # a set of them could not hold the dicts
+            text = f"{{{inner}}}" if kind is set else f"frozenset({{{inner}}})"
+            return self._text(text if inner else f"{kind.__name__}()") if self._as_repr else shown
+        return tuple(shown) if kind is tuple and self._as_repr else shown
+
+    def _key(self, key: Any) -> str:
+        if type(key) is bytes:  # as in headers of ASGI
+            return key.decode("latin-1")
+        return key if type(key) is str else str(self.entry("", key))
+
+    def _text(self, text: str) -> Any:
+        return _Bare(text) if self._as_repr else text
+
+
+def describe_class(cls: type) -> Any:
     """A class that describes a tool or a schema, by what it describes; any other by its name."""
     if issubclass(cls, BaseModel) or hasattr(cls, "__total__") or hasattr(cls, "parse_obj"):
         try:
@@ -200,30 +209,12 @@ def _describe_class(cls: type) -> Any:
     return type_name(cls)
 
 
-def _code(code: types.CodeType) -> Any:
-    constants = [_code(one) if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts]
-    return [code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants]
-
-
 def type_name(thing: Any) -> str:
     """Where a class or a function comes from and what it is called."""
-    return f"{getattr(thing, '__module__', None) or 'builtins'}.{getattr(thing, '__qualname__', type(thing).__name__)}"
-
-
-_process = secrets.token_hex(8)
-"""Keeps what one process tells apart by identity from matching in a cache that outlives it."""
-
-_numbers = itertools.count(1)
-_known: dict[int, tuple[weakref.ref[Any], int]] = {}
-
-
-def _identity(value: Any) -> list[Any]:
-    """What tells `value` from every other object, in any process; not its address, which another may get later."""
-    known = _known.get(id(value))
-    if known is None or known[0]() is not value:
-        try:
-            reference = weakref.ref(value, functools.partial(lambda address, _: _known.pop(address, None), id(value)))
-        except TypeError:  # it cannot be remembered, so it is taken for another one each time
-            return [type_name(type(value)), _process, next(_numbers)]
-        known = _known[id(value)] = (reference, next(_numbers))
-    return [type_name(type(value)), _process, known[1]]
+    try:
+        # A class is asked past its metaclass, which may be anybody's.
+        read = type.__getattribute__ if issubclass(type(thing), type) else object.__getattribute__
+        module, name = read(thing, "__module__"), read(thing, "__qualname__")
+    except Exception:  # noqa: BLE001 - a class can be made such that it has neither
+        module, name = None, type(thing).__name__
+    return f"{module if isinstance(module, str) else 'builtins'}.{name}"

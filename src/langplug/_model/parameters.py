@@ -1,18 +1,23 @@
 """Which parameters a model has, and what becomes of those that it is given."""
 
+import enum
 import inspect
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import Secret, SecretBytes, SecretStr
+from pydantic import AliasChoices, Secret, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
 
 from langplug._env import EnvironmentValue
 from langplug._errors import IgnoredParameterWarning
+from langplug._model.annotations import annotated_names
+from langplug._secrets import is_public, is_secret_name
 from langplug._suggest import did_you_mean
 
 STANDARD = (
@@ -123,6 +128,7 @@ class Parameters:
         fields: The field of each name that the constructor knows.
         per_call: The field of each name that a call may set.
         hidden: All names under which a secret may be given.
+        masked: The other fields whose names sound like secrets: part of the key, and shown nowhere.
         shown: The fields that a repr shows.
     """
 
@@ -132,6 +138,7 @@ class Parameters:
     fields: dict[str, str]
     per_call: dict[str, str]
     hidden: frozenset[str]
+    masked: frozenset[str]
     shown: frozenset[str]
 
 
@@ -145,12 +152,12 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         if isinstance(field.default_factory, EnvironmentValue)
     }
     # By the annotation, not by the value: a field of `SecretStr | None` is secret while it is None, too.
-    secret = {name for name, field in fields.items() if _holds_secret(field.annotation)}
+    secret = {name for name, field in fields.items() if holds_secret(field.annotation)}
     # What authors declare, such as a `name` of their own, and not langplug or langchain-core alone.
     authors = [
         base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
     ]
-    redeclared = {name for base in authors for name in inspect.get_annotations(base)}
+    redeclared = {name for base in authors for name in annotated_names(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name
@@ -171,14 +178,41 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         fields=names,
         per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL - redeclared},
         hidden=SECRET_NAMES | {name for name, field in names.items() if field in secret},
+        masked=frozenset(
+            name
+            for name, field in fields.items()
+            if name not in secret
+            and any(map(is_secret_name, names_of(name, field)))
+            and not is_public(field.metadata)
+            and not _is_choice(field.annotation)
+        ),
         shown=frozenset(name for name, field in fields.items() if field.repr) - {"metadata", "profile"},
     )
 
 
-def _holds_secret(annotation: Any) -> bool:
+def names_of(name: str, field: FieldInfo) -> set[str]:
+    """All that a field is called: its name, its aliases, and the environment variable that it comes from."""
+    aliases = {one for one in (field.alias, field.validation_alias) if isinstance(one, str)}
+    if isinstance(field.validation_alias, AliasChoices):
+        aliases |= {one for one in field.validation_alias.choices if isinstance(one, str)}
+    variable = {field.default_factory.name} if isinstance(field.default_factory, EnvironmentValue) else set[str]()
+    return {name} | aliases | variable
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Whether a value of this type is one of some that the class names, and so no secret."""
+    if get_origin(annotation) in (Union, UnionType):
+        return all(map(_is_choice, get_args(annotation)))
+    if isinstance(annotation, type) and issubclass(annotation, bool | NoneType | enum.Enum):
+        return True
+    return get_origin(annotation) is Literal
+
+
+def holds_secret(annotation: Any) -> bool:
+    """Whether values of this type hide themselves, or hold some that do."""
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes | Secret):
         return True
-    return any(_holds_secret(inner) for inner in get_args(annotation))
+    return any(holds_secret(inner) for inner in get_args(annotation))
 
 
 def sort_call_arguments(

@@ -1,0 +1,84 @@
+"""What a model's cache key follows: the author's code, the fields, private state, and what a call sets."""
+
+import functools
+import inspect
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from langplug._model.fields import ModelFields
+from langplug._model.fingerprint import Followed, follow, members_of, names_in
+from langplug._model.parameters import parameters_of
+
+
+def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followed]:
+    """All that the answers of `model` depend on, by name.
+
+    Args:
+        model: The model.
+        given: The parameters of one call, by the names of their fields; those of the model stand under them.
+    """
+    cls = type(model)
+    declared = parameters_of(cls)
+    # Exactly what the fields hold, whatever an author's `_identifying_params` makes of them.
+    fields = {name: model.__dict__[name] for name in declared.identity if name in model.__dict__} | given
+    followed = {name: follow(value) for name, value in fields.items() if name not in declared.hidden}
+    # The methods of the author's classes and their constants; of a `respond` that is ours its name.
+    authors = _authors(cls)
+    members = {name: member for base in reversed(authors) for name, member in members_of(base).items()}
+    changed = _changed_by_calls(members)
+    code = {"respond": cls.respond, **{name: member for name, member in members.items() if name not in changed}}
+    followed |= {f"{cls.__name__}.{name}": follow(member) for name, member in code.items()}
+    return followed | _follow_private_state(model, authors, changed)
+
+
+def _authors(cls: type[ModelFields]) -> list[type]:
+    """The classes that an author wrote. Ours go by name: a cache may outlive an upgrade that changes no answer."""
+    ours = ModelFields.__mro__
+    return [base for base in cls.__mro__ if base not in ours and not base.__module__.startswith("langplug.")]
+
+
+def _changed_by_calls(members: dict[str, Any]) -> set[str]:
+    """The attributes that `respond`, and the methods that it calls, set: a counter, a client made on first use."""
+    changed: set[str] = set()
+    seen: set[str] = set()
+    waiting = {"respond"}
+    while waiting:
+        seen |= waiting
+        called = [code for name in waiting if name in members for code in _codes_of(members[name])]
+        names = [names_in(code) for code in called]
+        changed |= {name for one in names for name in one.set_attributes}
+        waiting = {name for one in names for name in one.read_attributes & members.keys()} - seen
+    return changed
+
+
+def _codes_of(member: Any) -> Iterator[types.CodeType]:
+    kind = type(member)
+    if kind in (staticmethod, classmethod):
+        member = member.__func__
+    elif kind is property:
+        member = member.fget
+    elif kind is functools.cached_property:
+        member = member.func
+    while type(member) is types.FunctionType:
+        yield member.__code__
+        member = vars(member).get("__wrapped__")
+
+
+def _follow_private_state(model: ModelFields, authors: list[type], changed: set[str]) -> dict[str, Followed]:
+    """The attributes that are no fields. What calls change is as it was when the key was first asked for."""
+    cls = type(model)
+    state = {**model.__dict__, **(model.__pydantic_private__ or {})}
+    strangers = set(cls.__mro__) - set(authors)
+    ours = {name for base in strangers for name in vars(base).get("__private_attributes__", ())}
+    names = [name for name in state if name not in cls.model_fields and name not in ours]
+    if not names:
+        return {}
+    seen = model.__langplug_snapshot__()
+    for name in names:
+        if isinstance(inspect.getattr_static(cls, name, None), functools.cached_property):
+            continue  # made of the rest
+        # Only another object in its place is noticed: a list of what was asked grows in place.
+        if name not in seen or (name not in changed and seen[name][0] is not state[name]):
+            seen[name] = state[name], follow(state[name])
+    return {name: seen[name][1] for name in names if name in seen}
