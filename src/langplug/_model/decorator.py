@@ -3,6 +3,7 @@
 import inspect
 import types
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
@@ -78,7 +79,7 @@ def _make_class(function: Callable[..., Any], class_variables: dict[str, Any]) -
     }
     for parameter in parameters:
         if isinstance(parameter.default, Resource):
-            body[parameter.name] = parameter.default  # stays a resource, and is no setting
+            body[parameter.name] = copy(parameter.default)  # stays a resource, and is no setting; named by each class
             continue
         required = parameter.default is inspect.Parameter.empty
         body["__annotations__"][parameter.name] = hints.get(parameter.name, Any)
