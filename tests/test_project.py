@@ -32,7 +32,7 @@ FLOORS = (
     ("_request", "_env"),
     ("_tools",),
     ("_bridge",),
-    ("_answer", "_resources"),
+    ("_answer", "_lifetimes", "_resources"),
     ("_stream",),
     ("_model",),
     ("_load",),

@@ -569,7 +569,7 @@ class ChatEmptyAsync(ChatModel):
 @pytest.mark.parametrize("make", [ChatEmpty, ChatEmptyAsync])
 def test_one_that_yields_nothing_says_so(make: Callable[[], ChatModel]) -> None:
     """A resource that ends without a `yield` is named in the error."""
-    with pytest.raises(RuntimeError, match=r"'client' ended without a `yield`"):
+    with pytest.raises(RuntimeError, match=r"Chat\w+\.client ended without a `yield`"):
         make().invoke("x")
 
 

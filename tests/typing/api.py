@@ -6,7 +6,9 @@ An illegal line says in its comments which errors mypy and pyright must find in 
 
 # pyright: strict
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from asyncio import Lock
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import assert_type
 
 from langchain_core.language_models import BaseChatModel
@@ -180,7 +182,24 @@ class ChatResourceful(ChatModel):
     async def session(self) -> AsyncIterator[Client]:
         yield Client()
 
+    @resource
+    @contextmanager
+    def managed(self) -> Generator[Client]:
+        yield Client()
+
+    @resource
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[Client]:
+        yield Client()
+
+    @resource
+    def lock(self) -> Lock:
+        return Lock()
+
     async def respond(self, request: Request, /) -> str:
+        assert_type(self.managed, Client)
+        assert_type(self.connected, Awaitable[Client])
+        assert_type(self.lock, Lock)
         assert_type(self.client, Client)
         assert_type(self.closing, Client)
         assert_type(self.weights, bytes)

@@ -1,10 +1,14 @@
 """An async generator that belongs to its reader alone."""
 
+import contextlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_MOST_WAITS = 100
+"""How often a generator that is closed by hand may try to wait for something; one in a loop would try forever."""
 
 
 class DetachedAsyncGenerator(AsyncIterator[T], Generic[T]):
@@ -29,7 +33,7 @@ class DetachedAsyncGenerator(AsyncIterator[T], Generic[T]):
         # A generator takes the hooks of its thread when `__anext__` is first called, and keeps them:
         # https://docs.python.org/3/library/sys.html#sys.set_asyncgen_hooks
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
+        sys.set_asyncgen_hooks(None, _close_by_hand)
         try:
             return self._generator.__anext__()
         finally:
@@ -41,3 +45,22 @@ class DetachedAsyncGenerator(AsyncIterator[T], Generic[T]):
         if not self._closing:
             self._closing = True
             await self._generator.aclose()
+
+
+def _close_by_hand(generator: AsyncGenerator[Any, None], is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    """Close a generator that is garbage-collected before it has ended, as when its event loop was closed under it.
+
+    Its `finally` blocks run, but they can wait for nothing. Python's own way is to give up at the first `await` there,
+    and to print "async generator ignored GeneratorExit" for each. `is_finalizing` is bound here, as the names of a
+    module may be gone when the interpreter ends.
+    """
+    if is_finalizing():
+        return
+    closing = generator.aclose()
+    with contextlib.suppress(BaseException):  # there is nobody to raise it to
+        waits_for = closing.send(None)
+        for _ in range(_MOST_WAITS):
+            if waits_for is None:  # `asyncio.sleep(0)`, which only gives way
+                waits_for = closing.send(None)
+            else:
+                waits_for = closing.throw(RuntimeError("The event loop is closed: nothing can be waited for here."))

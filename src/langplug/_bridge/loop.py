@@ -138,6 +138,33 @@ def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
         running.stop()
 
 
+def run_elsewhere(coroutine: Coroutine[Any, Any, object]) -> None:
+    """Run a clean-up whose own event loop is closed, for 1 s at most, on another. It never raises."""
+
+    async def limited() -> None:
+        with contextlib.suppress(Exception, asyncio.CancelledError):  # most of it: "Event loop is closed"
+            await asyncio.wait_for(coroutine, _EXIT_S)
+
+    def run() -> None:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)
+        try:
+            loop.run_until_complete(limited())
+        finally:
+            loop.close()
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        run()
+        return
+    # A thread can run one loop at a time. The running one waits, for milliseconds, so that what asks next finds all
+    # in order; a program that discards its loops has little else for this one to do.
+    thread = threading.Thread(target=run, name="langplug-cleanup", daemon=True)
+    thread.start()
+    thread.join(_EXIT_S)
+
+
 @atexit.register
 def _stop_loops() -> None:
     for loop_thread in _loops:

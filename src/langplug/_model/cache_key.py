@@ -29,6 +29,7 @@ def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followe
     changed = _changed_by_calls(members)
     code = {"respond": cls.respond, **{name: member for name, member in members.items() if name not in changed}}
     followed |= {f"{cls.__name__}.{name}": follow(member) for name, member in code.items()}
+    followed |= {name: follow(fake) for name, fake in model.__langplug_injected__().items()}  # not the real one's
     return followed | _follow_private_state(model, authors, changed)
 
 

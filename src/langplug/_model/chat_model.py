@@ -1,7 +1,7 @@
 """`ChatModel`: one function from a request to text, and a LangChain chat model is derived from it."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -22,13 +22,33 @@ from langplug._model.fingerprint import hash_of, stable_text
 from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
 from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
 from langplug._model.names import package_versions
-from langplug._model.parameters import NAME_FIELDS, STANDARD, parameters_of, unknown_parameter, warn_of_ignored
+from langplug._model.parameters import (
+    NAME_FIELDS,
+    STANDARD,
+    TRACED,
+    check_aliases,
+    parameters_of,
+    read_attribute,
+    unknown_parameter,
+    warn_of_ignored,
+)
 from langplug._model.pickles import LOST, SecretRemover, bound_secrets, lost_secret_error
 from langplug._model.plan import Plan
 from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
+from langplug._model.state import (
+    SLOTS,
+    deepen,
+    forget_cached,
+    have_same_state,
+    is_cached,
+    new_parametrized,
+    set_slots,
+    slots_of,
+)
 from langplug._model.structured import Method, structured_output
 from langplug._redaction import drop_secrets
+from langplug._resources import check_resources, injecting, resources_of
 from langplug._secrets import MASK
 from langplug._tools.provider_tools import names_one_of, split_tools
 from langplug._tools.toolbox import choice_of, refuse_tools, tool_dicts
@@ -76,6 +96,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         class_checks.check_fields(cls)
+        check_aliases(cls)
+        check_resources(cls)
         class_checks.check_secrets(cls)
         if not cls.__module__.startswith("langplug."):
             class_checks.check_leftovers(cls)
@@ -88,10 +110,15 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     # --- construction ---
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.__langplug_check_secrets__(
-            kwargs
-        )  # here too: pydantic would wrap the error, a ValueError, in one of its own
-        super().__init__(*args, **kwargs)
+        # here too: pydantic would wrap the error, a ValueError, in one of its own
+        self.__langplug_check_secrets__(kwargs)
+        cls = type(self)
+        # What an author's `__init__` has set before it calls this one, which pydantic would drop without a word.
+        early = {**self.__dict__, **(getattr(self, "__pydantic_private__", None) or {})}
+        with injecting(cls, {name: kwargs.pop(name) for name in resources_of(cls) if name in kwargs}):
+            super().__init__(*args, **kwargs)
+        for name, value in early.items():
+            setattr(self, name, value)
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +129,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if not isinstance(given, dict):
             return given
         declared = parameters_of(cls)
+        # pydantic validates an assignment together with all that the instance holds, cached properties included.
+        is_instance = given.keys() >= cls.model_fields.keys()
         arguments: dict[str, Any] = {}
         ignored: dict[str, Any] = {}
         for name, value in given.items():
@@ -112,10 +141,13 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
                 # A plain field with the name of a secret hides itself, and so takes one in as it gives it out.
                 is_wrapped = field in declared.masked and is_secret(value)
                 arguments[field] = cast("Secret[Any]", value).get_secret_value() if is_wrapped else safe
+            elif is_instance:
+                arguments[name] = value
             elif name in STANDARD:
                 ignored[name] = safe
             else:
-                raise unknown_parameter(cls, name, "its constructor", declared.fields.keys() - set(_COMPANIONS))
+                known = {*declared.fields, *resources_of(cls)} - set(_COMPANIONS)
+                raise unknown_parameter(cls, name, "its constructor", known)
         if ignored:
             if arguments.get("adaptations", cls.model_fields["adaptations"].default) != "silent":
                 warn_of_ignored(cls, ignored)
@@ -232,12 +264,13 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return {name: ", ".join(one.opaque) for name, one in follow_model(self, {}).items() if one.opaque}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        names = parameters_of(type(self)).per_call
-        given = {names.get(name, name): value for name, value in kwargs.items()}
-        known: dict[str, Any] = {**self.__dict__, **given}
-        named = (given.get(field) for field in NAME_FIELDS)
+        declared = parameters_of(type(self))
+        given = {declared.per_call.get(name, name): value for name, value in kwargs.items()}
+        named = (given.get(attribute) for attribute in (*declared.named_by, *NAME_FIELDS))
         params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
         params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
+        known = {name: read_attribute(self, attribute) for name, attribute in declared.traced.items()}
+        known |= {name: given[at] for name in TRACED if (at := declared.traced.get(name, name)) in given}
         if isinstance(temperature := known.get("temperature"), int | float):
             params["ls_temperature"] = temperature
         if isinstance(max_tokens := known.get("max_tokens"), int):
@@ -431,16 +464,55 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         ]
 
     def __eq__(self, other: object) -> bool:
-        """Equal where all settings are; what a model makes or counts as it is used is not a setting."""
-        return type(self) is type(other) and vars(self) == vars(other)
+        """Equal where all settings are, and the plain values that an author keeps privately.
+
+        What a model makes and collects as it is used, such as a client, makes no difference.
+        """
+        if type(self) is not type(other) or not isinstance(other, ChatModel):
+            return False
+        fields = type(self).model_fields
+        mine, others = ({name: one.__dict__.get(name) for name in fields} for one in (self, other))
+        return mine == others and have_same_state(self, other)
 
     __hash__ = None  # type: ignore[assignment]  # as for any pydantic model that can change
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; what cached properties have made of the old settings is not in a copy with others.
+
+        Args:
+            update: Fields and resources of the copy, by name. They are not validated.
+            deep: Whether what the fields hold is copied, too.
+        """
+        given = dict(update or {})
+        injected = {name: given.pop(name) for name in resources_of(type(self)) if name in given}
+        copied = super().model_copy(update=given)
+        if given:
+            forget_cached(copied)
+        if injected:
+            copied.__langplug_inject__(injected)
+        # Only what is not replaced is copied deep, as by pydantic.
+        return copied.__deepcopy__({id(value): value for value in given.values()}) if deep else copied
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        set_slots(copied, slots_of(self))
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         # A cache that was copied would be another cache, and two rate limiters let twice as much through.
         memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
-        return super().__deepcopy__(memo)
+        memo[id(self)] = copied = self.__copy__()
+        forget_cached(copied)  # often a client, which cannot be copied
+        deepen(copied, memo)
+        return copied
+
+    def __reduce_ex__(self, protocol: Any, /) -> Any:
+        """As Python's; `Model[int]`, which no module may hold under this name, is made of `Model` again."""
+        generic = type(self).__pydantic_generic_metadata__
+        if generic["origin"] is None:
+            return super().__reduce_ex__(protocol)
+        return new_parametrized, (generic["origin"], generic["args"]), self.__getstate__()
 
     @staticmethod
     def __langplug_is_template__(text: str) -> bool:
@@ -459,11 +531,14 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         for name, value in self.__langplug_pickled_fields__().items():
             if name in secrets and name not in self.__pydantic_fields_set__:
                 continue  # a default, or the environment's: it is there again
-            fields[name] = remover.remove(value, name)
+            if not is_cached(type(self), name):
+                fields[name] = remover.remove(value, name)
         private = {name: remover.remove(value, name) for name, value in (self.__pydantic_private__ or {}).items()}
+        slots = {name: remover.remove(value, name) for name, value in slots_of(self).items()}
         variables = self.lc_secrets
         lost = {place: variables.get(place, "") for place in remover.lost}
-        return {**state, "__dict__": fields, "__pydantic_private__": private, LOST: lost}
+        held = {"__dict__": fields, "__pydantic_private__": private, SLOTS: slots}
+        return {**state, **held, LOST: lost}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Secrets come from the environment again; one that was given to the constructor has to be given anew.
@@ -474,6 +549,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if lost := state.get(LOST):
             raise lost_secret_error(type(self), lost)
         super().__setstate__(state)
+        set_slots(self, state.get(SLOTS, {}))
         given = set(self.__pydantic_fields_set__)
         self.__langplug_check_secrets__(self.__dict__)
         for name in parameters_of(type(self)).secrets:

@@ -4,6 +4,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
+from copy import copy
 from types import SimpleNamespace
 from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints, overload
 
@@ -87,7 +88,7 @@ def _make_class(
     }
     for parameter in parameters:
         if isinstance(parameter.default, Resource):
-            body[parameter.name] = parameter.default  # stays a resource, and is no setting
+            body[parameter.name] = copy(parameter.default)  # stays a resource, and is no setting; named by each class
             continue
         required = parameter.default is inspect.Parameter.empty
         body["__annotations__"][parameter.name] = _resolve_hint(function, parameter, where, scope)

@@ -3,8 +3,8 @@
 `ChatModel` is this and what langplug derives from it. The parts of `_model` that work on a model see no more than this.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
@@ -16,10 +16,11 @@ from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import NAME_FIELDS
+from langplug._model.parameters import parameters_of, read_attribute
+from langplug._model.state import check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
-from langplug._resources import HasResources, Resource, ResourceStore
+from langplug._resources import HasResources, Injected, Resource, ResourceStore, injected_now
 from langplug._tools import ToolFormat, format_named
 
 _CORE_FIELDS = {
@@ -96,6 +97,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
 
     __resources: ResourceStore = PrivateAttr(default_factory=ResourceStore)
     __snapshot: Snapshot = PrivateAttr(default_factory=Snapshot)
+    __injected: Injected = PrivateAttr(default_factory=injected_now)
 
     def respond(self, request: Request, /) -> Answer:
         """Answer `request`: return the answer or yield it in parts, as a plain or an async function.
@@ -133,8 +135,8 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     @property
     def reported_name(self) -> str:
         """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
-        for field in NAME_FIELDS:
-            if isinstance(name := self.__dict__.get(field), str) and name:
+        for attribute in parameters_of(type(self)).named_by:
+            if isinstance(name := read_attribute(self, attribute), str) and name:
                 return name
         return self._llm_type
 
@@ -164,10 +166,24 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
             self.__snapshot = Snapshot(self)
         return self.__snapshot.values
 
+    # --- what it holds ---
+
+    if not TYPE_CHECKING:  # type checkers then know which attributes there are, as pydantic has it
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            check_assignment(self, name)
+            super().__setattr__(name, value)
+
     # --- resources; the names that `resource` looks for are no words that an author would use ---
 
     def __langplug_resources__(self) -> ResourceStore:
         return self.__resources
+
+    def __langplug_injected__(self) -> Injected:
+        return self.__injected
+
+    def __langplug_inject__(self, values: Mapping[str, Any]) -> None:
+        self.__injected = Injected({**self.__injected, **values})  # another one: copies share it
 
     def __langplug_resource_owner__(self) -> "ModelFields":
         """This model as its resources see it, without a hold on them all, or they would keep each other alive."""

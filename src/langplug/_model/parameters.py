@@ -5,13 +5,13 @@ import inspect
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import AliasChoices, Secret, SecretBytes, SecretStr
+from pydantic import AliasChoices, AliasPath, Secret, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from langplug._env import EnvironmentValue
@@ -43,6 +43,9 @@ A model without use for one accepts it, so that models can be swapped, and says 
 
 NAME_FIELDS = ("model", "model_name", "model_id")
 """The fields under which models say which one they are."""
+
+TRACED = ("temperature", "max_tokens")
+"""Parameters that LangSmith shows by themselves."""
 
 SECRET_NAMES = frozenset({"api_key"})
 """Standard parameters that are secret whether or not a model declares them."""
@@ -130,6 +133,8 @@ class Parameters:
         hidden: All names under which a secret may be given.
         masked: The other fields whose names sound like secrets: part of the key, and shown nowhere.
         shown: The fields that a repr shows.
+        named_by: The attributes that may hold the model's name, the first that does counting.
+        traced: The attribute of each parameter that LangSmith shows by itself, as far as the model has it.
     """
 
     identity: tuple[str, ...]
@@ -140,6 +145,8 @@ class Parameters:
     hidden: frozenset[str]
     masked: frozenset[str]
     shown: frozenset[str]
+    named_by: tuple[str, ...]
+    traced: dict[str, str]
 
 
 @cache
@@ -160,10 +167,7 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     redeclared = {name for base in authors for name in annotated_names(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
-        alias: name
-        for name, field in fields.items()
-        for alias in (field.alias, field.validation_alias)
-        if isinstance(alias, str)
+        alias: name for name, field in fields.items() for alias in _aliases(field)
     }
     if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):
         names["model"] = named[0]  # as LangChain's other models let themselves be named
@@ -187,16 +191,58 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
             and not _is_choice(field.annotation)
         ),
         shown=frozenset(name for name, field in fields.items() if field.repr) - {"metadata", "profile"},
+        named_by=tuple(dict.fromkeys(held for name in NAME_FIELDS if (held := _attribute(cls, names, name)))),
+        traced={name: held for name in TRACED if (held := _attribute(cls, names, name))},
     )
+
+
+def check_aliases(cls: type[BaseChatModel]) -> None:
+    """Check the names under which the fields of a class may be given.
+
+    Raises:
+        TypeError: If one is a path into another argument.
+    """
+    for name, field in cls.model_fields.items():
+        alias = field.validation_alias
+        if any(isinstance(one, AliasPath) for one in (alias.choices if isinstance(alias, AliasChoices) else [alias])):
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: an AliasPath takes the value out of another argument, which a parameter "
+                "of a call cannot. Give names alone: `validation_alias=AliasChoices('one_name', 'another')`."
+            )
+
+
+def _aliases(field: FieldInfo) -> Iterable[str]:
+    """The names besides its own under which a field may be given."""
+    for alias in (field.alias, field.validation_alias):
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        yield from (choice for choice in choices if isinstance(choice, str))
+
+
+def _attribute(cls: type, fields: Mapping[str, str], name: str) -> str | None:
+    """The attribute that holds what goes by `name`: a field, by its name or an alias, a property or a constant."""
+    if name in fields:
+        return fields[name]
+    known = inspect.getattr_static(cls, name, None)
+    if isinstance(known, property | cached_property):
+        getter = known.fget if isinstance(known, property) else known.func
+        # `model` may as well be the weights, which a mere look at the name must not load.
+        says_text = getattr(getter, "__annotations__", {}).get("return") in (str, "str")
+        return name if name != "model" or says_text else None
+    return name if isinstance(known, str | int | float) else None
+
+
+def read_attribute(model: BaseChatModel, name: str) -> Any:
+    """What `model` holds as `name`, or None if its author's property fails: a trace is never worth an error."""
+    try:
+        return getattr(model, name)
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
 def names_of(name: str, field: FieldInfo) -> set[str]:
     """All that a field is called: its name, its aliases, and the environment variable that it comes from."""
-    aliases = {one for one in (field.alias, field.validation_alias) if isinstance(one, str)}
-    if isinstance(field.validation_alias, AliasChoices):
-        aliases |= {one for one in field.validation_alias.choices if isinstance(one, str)}
     variable = {field.default_factory.name} if isinstance(field.default_factory, EnvironmentValue) else set[str]()
-    return {name} | aliases | variable
+    return {name, *_aliases(field)} | variable
 
 
 def _is_choice(annotation: Any) -> bool:

@@ -16,6 +16,7 @@ from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments, warn_of_ignored
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
+from langplug._model.state import forget_cached
 from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
@@ -227,6 +228,7 @@ class Plan:
 def with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFields:
     """The model with the parameters of one call; it shares the resources that do not depend on them."""
     copied = model.model_copy()  # validated field by field below, as the constructor would
+    forget_cached(copied)
     for name, value in overrides.items():
         type(model).__pydantic_validator__.validate_assignment(copied, name, value)
     return copied
