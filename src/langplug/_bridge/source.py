@@ -26,25 +26,26 @@ T = TypeVar("T")
 Respond = Callable[[Request], Any]
 
 
-def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
-    """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
-    if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
-        return _parts_from_elsewhere(respond, shape, request, timeout)
+def parts(
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
+) -> Generator[Any, None, None]:
+    """The answer's parts, for a sync caller, until the `deadline`."""
+    if shape in ASYNC_SHAPES or deadline is not None:  # only from another thread can one leave a function that blocks
+        return _parts_from_elsewhere(respond, shape, request, deadline)
     return _own_parts(respond, shape, request)
 
 
 def aparts(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None = None
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
 ) -> DetachedAsyncGenerator[Any]:
-    """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
+    """The answer's parts, for an async caller, until the `deadline`."""
     if shape not in ASYNC_SHAPES:
-        return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, timeout))
+        return DetachedAsyncGenerator(_aparts_from_thread(respond, shape, request, deadline))
     stream = DetachedAsyncGenerator(_own_aparts(respond, shape, request))
-    if timeout is None:
+    if deadline is None:
         return stream
 
     async def aparts_in_time() -> AsyncGenerator[Any, None]:
-        deadline = _Deadline(timeout)
         try:
             while True:
                 try:
@@ -99,10 +100,9 @@ async def _own_aparts(respond: Respond, shape: Shape, request: Request) -> Async
 
 
 def _parts_from_elsewhere(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None"
 ) -> Generator[Any, None, None]:
     """From the long-lived loop, or a thread of the pool."""
-    deadline = None if timeout is None else _Deadline(timeout)
     channel: Channel[Any] = Channel()
     running = None
     if shape in ASYNC_SHAPES:
@@ -132,9 +132,8 @@ def _parts_from_elsewhere(
 
 
 async def _aparts_from_thread(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None"
 ) -> AsyncGenerator[Any, None]:
-    deadline = None if timeout is None else _Deadline(timeout)
     channel: Channel[Any] = Channel()
     _start_thread(respond, shape, request, channel)
     try:
@@ -165,8 +164,8 @@ def _start_thread(respond: Respond, shape: Shape, request: Request, channel: Cha
     spawn(lambda: context.run(produce))
 
 
-class _Deadline:
-    """When an answer must have ended."""
+class Deadline:
+    """When an answer must have ended, however often it is begun. `timeout` in seconds from now."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -178,6 +177,7 @@ class _Deadline:
         return max(0.0, self._at - time.monotonic())
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """What `awaitable` gives, if that is in time."""
         limit = asyncio.timeout(self.left)
         try:
             async with limit:
@@ -193,6 +193,7 @@ class _Deadline:
             raise self.missed()
 
     def missed(self) -> ModelTimeoutError:
+        """The error for an answer that has not."""
         return ModelTimeoutError(
             f"The answer took longer than timeout={self._timeout!r} seconds. "
             "Raise `timeout`, or set it to None for no limit."

@@ -44,7 +44,8 @@ def check_fields(cls: Any) -> None:
         annotation = cls.model_fields[name].annotation
         for base in filter(_is_ours, cls.__mro__[1:]):
             setting = getattr(base, "__pydantic_fields__", {}).get(name)
-            if setting is None or Any in (annotation, setting.annotation):
+            # An author's `max_retries` is their own, of whatever type: langplug's is then not used.
+            if setting is None or name == "max_retries" or Any in (annotation, setting.annotation):
                 continue
             # Each alternative of the declared type is one of the setting's, their parameters aside.
             if not _alternatives(annotation) <= _alternatives(setting.annotation):

@@ -11,11 +11,12 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
+from langplug._model.backoff import Backoff
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import NAME_FIELDS
+from langplug._model.parameters import NAME_FIELDS, MaxRetries, retries_itself
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._resources import HasResources, Resource, ResourceStore
@@ -54,6 +55,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
 
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that the whole answer may take before `ModelTimeoutError`. Default: no limit."""
+
+    max_retries: MaxRetries = 0
+    """How often an answer that failed in a way that may pass is asked for again, as long as no part of it has come.
+    Waits 0.5 s, doubling up to 8 s, with jitter, and at least what the error's `retry_after` asks for."""
 
     context_window: int | None = Field(default=None, gt=0)
     """Tokens that fit in one request, for `profile`. Default: unknown."""
@@ -137,6 +142,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def ends_at_stop(self) -> bool:
         """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
         return False
+
+    def __langplug_backoff__(self) -> Backoff:
+        """How often the author's function is called again, and when; mangled, since authors' names are their own."""
+        return Backoff(retries=0 if retries_itself(type(self)) else self.max_retries)
 
     # --- resources; the names that `resource` looks for are no words that an author would use ---
 

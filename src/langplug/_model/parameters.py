@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import Secret, SecretBytes, SecretStr
+from pydantic import Field, Secret, SecretBytes, SecretStr
 
 from langplug._env import EnvironmentValue
 from langplug._suggest import did_you_mean
@@ -32,6 +32,9 @@ STANDARD = (
 
 A model without use for one accepts it, so that models can be swapped, and says that it ignores it.
 """
+
+MaxRetries = Annotated[int, Field(ge=0)]
+"""The type of `max_retries` where it is langplug's own setting; one of an author's with this name has another."""
 
 NAME_FIELDS = ("model", "model_name", "model_id")
 """The fields under which models say which one they are."""
@@ -121,6 +124,17 @@ def _holds_secret(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes | Secret):
         return True
     return any(_holds_secret(inner) for inner in get_args(annotation))
+
+
+@cache
+def retries_itself(cls: type[BaseChatModel]) -> bool:
+    """Whether an author has declared a `max_retries` of their own, which mostly goes to a client that tries again.
+
+    Retries of retries would be many. `max_retries = 3`, without a type, only sets langplug's.
+    """
+    declared = [hints["max_retries"] for base in cls.__mro__ if "max_retries" in (hints := get_annotations(base))]
+    # The last is that of every model. A subclass of a model that has given its own to langplug may write any type.
+    return len(declared) > 1 and declared[-2] is not MaxRetries
 
 
 def sort_call_arguments(
