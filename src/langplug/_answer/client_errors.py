@@ -7,6 +7,7 @@ response, a body). What does not come from a client is its author's own, and sta
 
 import inspect
 import json
+import math
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
@@ -19,7 +20,7 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
-from langplug._answer.server_errors import error_of, error_of_response
+from langplug._answer.server_errors import error_of, error_of_response, retry_after
 from langplug._errors import IncompleteAnswerError
 
 _CLIENTS = frozenset(
@@ -175,8 +176,10 @@ def _family(error: BaseException) -> Iterator[BaseException]:
         error = error.exceptions[0]
     if not _is_a_clients(error):
         return
-    within = [one for one in (getattr(error, "reason", None), *error.args, error.__cause__) if _is_a_clients(one)]
-    # A `requests.ConnectionError` may hold urllib3's timeout.
+    within = [
+        one for one in (getattr(error, "reason", None), *error.args, error.__cause__) if isinstance(one, Exception)
+    ]
+    # A `requests.ConnectionError` may hold urllib3's timeout, a `URLError` a socket's.
     yield from (one for one in within if _kind_of(one) is ModelTimeoutError)
     yield error
     for one in within:
@@ -219,7 +222,10 @@ def _read_error(error: BaseException) -> ModelError | None:
     if kind is not ModelTimeoutError and (status := _status_in(error) or _status_in(response)) is not None:
         said = _said_in(response) or _said_in(error) or str(error)
         body = said if isinstance(said, bytes) else said.encode(errors="replace")
-        return error_of_response(status, body, _headers_of(response) or _headers_of(error))
+        typed = error_of_response(status, body, _headers_of(response) or _headers_of(error))
+        if (code := getattr(_attribute(error, "code"), "name", None)) in _GRPC_STATUS:
+            typed.args = (str(typed).replace(f"HTTP {status}", str(code), 1),)
+        return typed
     if kind is not None:
         typed = kind(f"{_package(type(error).__module__)}.{type(error).__name__}: {error}".rstrip(": "))
         if kind is ModelConnectionError and _is_about_a_certificate(error):
@@ -252,6 +258,15 @@ def _is_about_a_certificate(error: BaseException) -> bool:
         seen.add(id(at))
         at = at.__cause__ or at.__context__
     return False
+
+
+def retry_after_of(error: ModelError) -> float | None:
+    """Seconds that the server asked to wait, by the error's `retry_after` or, of an integration's, by its response."""
+    asked = getattr(error, "retry_after", None)
+    if isinstance(asked, int | float) and math.isfinite(asked):
+        return max(0.0, float(asked))
+    headers = _headers_of(getattr(error, "response", None))
+    return retry_after({name.lower(): value for name, value in headers.items()})
 
 
 # --- what an exception or a response carries; any of its attributes may be a method, deprecated, or not there yet ---

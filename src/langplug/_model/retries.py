@@ -1,6 +1,5 @@
 """Whether a model is asked again after an error, after how long a wait, and what the last error says of it."""
 
-import math
 import re
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Self
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
 
-from langplug._answer.client_errors import model_error_of
+from langplug._answer.client_errors import model_error_of, retry_after_of
 from langplug._bridge.source import Deadline
 from langplug._errors import remember_partial
 from langplug._log import log, strike_out
@@ -90,11 +89,8 @@ class Tries:
 
     def _plan_retry(self, error: ModelError) -> bool:
         """Set the wait before the next try, if there is to be one."""
-        asked_s = getattr(error, "retry_after", None)
-        if not isinstance(asked_s, int | float) or not math.isfinite(asked_s):
-            asked_s = None
         backoff = self._model.__langplug_backoff__()
-        wait_s = backoff.wait_s(self._failures, asked_s)
+        wait_s = backoff.wait_s(self._failures, retry_after_of(error))
         if wait_s is None or (self._deadline is not None and wait_s >= self._deadline.left):
             return False
         owner, reason = type(self._model).__name__, f"{type(error).__name__}: {error}"
