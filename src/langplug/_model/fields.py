@@ -95,6 +95,12 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def __read_stop(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
 
+    @field_validator("max_retries", mode="before")
+    @classmethod
+    def __read_max_retries(cls, given: Any) -> Any:
+        """None is the class's default, as it is for most of LangChain's models."""
+        return cls.model_fields["max_retries"].default if given is None and not retries_itself(cls) else given
+
     @field_validator("tool_format")
     @classmethod
     def __check_tool_format(cls, chosen: str | ToolFormat | None) -> str | ToolFormat | None:
