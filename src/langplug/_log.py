@@ -54,6 +54,10 @@ _JSON_ENTRY = re.compile(r'("([^"\\]{1,60})"\s*+:\s*+)"(?:[^"\\]|\\.)*+"')
 _FORM_ENTRY = re.compile(r"(?<![^?&\s])(([\w.-]{1,60})=)[^&\s\"']++")
 
 
+_IN_QUERIES = frozenset({"key", "ak", "sk", "sig", "signature"})
+"""Names that stand for a secret in an address; elsewhere they may be anything."""
+
+
 def strike_out(text: str, secrets: Iterable[str | AnySecret] = ()) -> str:
     """`text` without the `secrets`, and without the values of secret-sounding names in JSON, forms and queries."""
     text = scrub(text, secrets)
@@ -62,7 +66,7 @@ def strike_out(text: str, secrets: Iterable[str | AnySecret] = ()) -> str:
         return f'{entry[1]}"***"' if is_secret_name(entry[2]) else entry[0]
 
     def strike_form(entry: re.Match[str]) -> str:
-        return f"{entry[1]}***" if is_secret_name(entry[2]) else entry[0]
+        return f"{entry[1]}***" if is_secret_name(entry[2]) or entry[2].lower() in _IN_QUERIES else entry[0]
 
     return _FORM_ENTRY.sub(strike_form, _JSON_ENTRY.sub(strike_json, text))
 
