@@ -27,6 +27,7 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 from pydantic import SecretStr
+from tests.frames import shown_variables
 
 from langplug import MissingSecretError
 from langplug.http import Event, client_credentials, error_of, sse
@@ -310,6 +311,8 @@ def test_no_token_is_an_error_that_says_where_it_comes_from(tokens: TokenServer,
             ask("x")
         assert words in str(caught.value)
         assert SECRET not in "".join(traceback.format_exception(caught.value))
+        shown = [where for where, text in shown_variables(caught.value, outside=__file__) if SECRET in text]
+        assert [] == shown  # nor in the variables of a frame, which error trackers show
     assert [] == backend.requests
     model.close()
 
@@ -358,11 +361,13 @@ def test_nobody_sees_the_secret(tokens: TokenServer, caplog: pytest.LogCaptureFi
     with caplog.at_level("DEBUG", logger="langplug"), caplog.at_level("DEBUG", logger="langplug.wire"):
         auth.token()
     assert "client_id" in repr(auth) or "the id" in repr(auth)
-    pickled = pickle.dumps(auth)
-    shown = f"{auth!r}{auth!s}{caplog.text}{pickled!r}"
+    with pytest.raises(TypeError, match=r"cannot be pickled.*function at the top of a module") as refused:
+        pickle.dumps(auth)
+    pickled = pickle.dumps(ChatEndpoint(model="m", base_url=tokens.url, auth=auth))
+    shown = f"{auth!r}{auth!s}{caplog.text}{pickled!r}{refused.value}"
     assert tokens.url in caplog.text
     for hidden in (SECRET, "MARKER"):
         assert hidden not in shown
-    with pytest.raises(MissingSecretError, match="client_credentials"):
+    with pytest.raises(MissingSecretError, match="`auth`"):
         pickle.loads(pickled)
     assert copy.deepcopy(auth) is auth

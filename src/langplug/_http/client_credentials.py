@@ -25,7 +25,7 @@ from langplug._http.request import environment_proxy
 from langplug._http.wire_log import WireLog
 from langplug._log import log, strike_out, wire
 from langplug._redaction import reveal
-from langplug._tracebacks import drop_library_frames
+from langplug._tracebacks import drop_library_frames, drop_own_frames
 
 _EARLIEST_S = 60.0
 """Seconds before its end at which a long-lived token is renewed: requests that take it along still have to arrive."""
@@ -135,6 +135,8 @@ class ClientCredentials:
         lives_s: float | None = None
         try:
             token, lives_s = asyncio.run(self._fetch())
+        except ModelError as error:  # whose frames hold what the token server said
+            failure = drop_own_frames(error)
         except Exception as error:  # noqa: BLE001 - whoever waits must see it
             failure = error
         with self._lock:
