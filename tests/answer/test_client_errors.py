@@ -357,6 +357,24 @@ def test_an_authors_own_error_stays_what_it_is(error: Exception, call: Path) -> 
     assert (None if not isinstance(error, ModelError) else error) is error_of_exception(error)
 
 
+def test_a_retrying_library_around_it_changes_nothing() -> None:
+    """A builtin error of the author's own stays theirs, though a library's frames are around their function."""
+    tenacity = pytest.importorskip("tenacity")
+
+    class ChatRetried(ChatModel):
+        """Fails."""
+
+        def respond(self, request: Request, /) -> str:
+            @tenacity.retry(stop=tenacity.stop_after_attempt(2), reraise=True)  # type: ignore[untyped-decorator]
+            def ask() -> str:
+                raise TimeoutError("mine")
+
+            return str(ask())
+
+    with pytest.raises(TimeoutError, match="mine"):
+        ChatRetried().invoke("x")
+
+
 def test_an_error_of_the_authors_from_a_clients_stays(closed_port: int) -> None:
     """An author who raises an error of their own `from` a client's has decided what it is."""
 

@@ -9,6 +9,8 @@ import inspect
 import json
 import math
 import ssl
+import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
@@ -24,23 +26,11 @@ from langplug._answer.server_errors import error_of, error_of_response, retry_af
 from langplug._errors import IncompleteAnswerError
 
 _CLIENTS = frozenset(
-    {
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "aiohttp",
-        "requests",
-        "urllib3",
-        "urllib",
-        "http",
-        "pycurl",
-        "curl_cffi",
-        "niquests",
-    }
-    | {"websockets", "httpx_sse", "aiobotocore", "boto3", "botocore", "grpc", "grpclib", "google", "azure", "openai"}
-    | {"anthropic", "cohere", "groq", "mistralai", "together", "fireworks", "replicate", "litellm", "ollama", "xai_sdk"}
-    | {"huggingface_hub", "text_generation", "cerebras", "zhipuai", "zai", "dashscope", "volcenginesdkarkruntime"}
-    | {"ibm_watsonx_ai", "oci", "writerai", "ai21", "tenacity", "backoff", "gradio_client", "perplexity", "openrouter"}
+    {"httpx", "httpx2", "httpcore", "aiohttp", "requests", "urllib3", "urllib", "http", "pycurl", "curl_cffi"}
+    | {"niquests", "websockets", "httpx_sse", "aiobotocore", "boto3", "botocore", "grpc", "grpclib", "google", "azure"}
+    | {"openai", "anthropic", "cohere", "groq", "mistralai", "together", "fireworks", "replicate", "litellm", "ollama"}
+    | {"xai_sdk", "huggingface_hub", "text_generation", "cerebras", "zhipuai", "zai", "dashscope", "ibm_watsonx_ai"}
+    | {"volcenginesdkarkruntime", "oci", "writerai", "ai21", "tenacity", "gradio_client", "perplexity", "openrouter"}
 )
 """Packages whose exceptions are about a request; `http` and `urllib` are the standard library's."""
 
@@ -134,7 +124,6 @@ _AWS_CODES: tuple[tuple[str, int], ...] = (
     ("unrecognizedclient", 401),
     ("invalidclienttokenid", 401),
     ("signature", 401),
-    ("incompletesignature", 401),
     ("accessdenied", 403),
     ("resourcenotfound", 404),
     ("validation", 400),
@@ -192,12 +181,14 @@ def _is_a_clients(error: Any) -> TypeGuard[BaseException]:
     if any(_package(cls.__module__) in _CLIENTS for cls in type(error).__mro__):
         return True
     # aiohttp's limit for a whole request, and reads by `http.client`, end in builtin errors, which anybody may raise.
-    at = error.__traceback__ if isinstance(error, OSError) else None
-    while at is not None:
-        if _package(at.tb_frame.f_globals.get("__name__")) in _CLIENTS:
-            return True
-        at = at.tb_next
-    return False
+    return isinstance(error, OSError) and _is_raised_by_a_client(error)
+
+
+def _is_raised_by_a_client(error: BaseException) -> bool:
+    """Whether the code that raised `error` is a client's, the standard library's below it aside."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    packages = (_package(frame.f_globals.get("__name__")) for frame in reversed(frames))
+    return next((one in _CLIENTS for one in packages if one in _CLIENTS or one not in sys.stdlib_module_names), False)
 
 
 def _package(module: Any) -> str:

@@ -59,9 +59,14 @@ class Tries:
         if error is None or isinstance(error, GeneratorExit):  # the reader left, which needs no partial answer
             return False
         partial = self._partial()
-        raised = error
+        raised: BaseException = error
         if isinstance(error, Exception):
-            raised = self._typed(error, begun=partial is not None)
+            if (typed := model_error_of(error, begun=partial is not None)) is not None:
+                # Clients write addresses into messages, and addresses hold keys. The cause stays as it was raised.
+                typed.args = (strike_out(str(typed), secrets_in(vars(self._model))),)
+                for note in getattr(error, "__notes__", ()):  # such as that it comes from the function given as `auth`
+                    typed.add_note(note)
+                raised = typed
             self._failures += 1
             if partial is None and isinstance(raised, ModelError) and raised.is_retryable and self._plan_retry(raised):
                 return True
@@ -75,17 +80,6 @@ class Tries:
     def begin_again(self) -> None:
         """Count anew: what is asked next is another question."""
         self._failures = 0
-
-    def _typed(self, error: Exception, *, begun: bool) -> Exception:
-        """`error`, or the `ModelError` that it means, without the model's secrets, if it is an HTTP client's."""
-        typed = model_error_of(error, begun=begun)
-        if typed is None:
-            return error
-        # Clients put addresses into their messages, and addresses hold keys; the cause stays as its author raised it.
-        typed.args = (strike_out(str(typed), secrets_in(vars(self._model))),)
-        for note in getattr(error, "__notes__", ()):  # such as that it comes from the function given as `auth`
-            typed.add_note(note)
-        return typed
 
     def _plan_retry(self, error: ModelError) -> bool:
         """Set the wait before the next try, if there is to be one."""
