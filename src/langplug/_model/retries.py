@@ -97,7 +97,7 @@ class Tries:
 _TRIED = re.compile(r" ?\(tried \d+ times in [\d.]+ s\)")
 
 
-def _say_tries(error: Exception, tries: int, seconds: float) -> None:
+def _say_tries(error: BaseException, tries: int, seconds: float) -> None:
     """Have `error` say how often was tried: in its message, or in a note where the message is not ours to change."""
     words = f"(tried {tries} times in {seconds:.1f} s)"
     if isinstance(error, ModelError) and len(error.args) == 1 and str(error) == error.args[0]:
