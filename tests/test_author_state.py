@@ -503,7 +503,7 @@ def test_a_repr_compares_nothing() -> None:
         def respond(self, request: Request, /) -> str:
             return "x"
 
-    assert "ChatArray(weights=[1 2])" == repr(ChatArray(weights=Elementwise()))
+    assert "Elementwise" in repr(ChatArray(weights=Elementwise()))
 
 
 def test_a_misspelt_parameter_is_still_an_error() -> None:

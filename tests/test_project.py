@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 FLOORS = (
-    ("_parts", "_errors", "_secrets", "_redaction", "_tracebacks", "_suggest"),
+    ("_parts", "_errors", "_secrets", "_redaction", "_tracebacks", "_suggest", "_log"),
     ("_messages",),
     ("_request", "_env"),
     ("_tools",),
@@ -37,7 +37,7 @@ FLOORS = (
     ("_model",),
     ("_load",),
     ("_http",),
-    ("models",),
+    ("http", "models"),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""

@@ -19,7 +19,7 @@ from tests.stream.linear import assert_linear
 
 from langplug import RefusalError
 from langplug._answer.server_errors import error_of, error_of_response, message_of, parse_body, retry_after
-from langplug._http.retry import LONGEST_ASKED_S, Backoff
+from langplug._model.backoff import LONGEST_ASKED_S, Backoff
 
 
 def openai_error(message: str, **more: Any) -> bytes:

@@ -33,7 +33,7 @@ class Quiet(ChatModel):
 def page_echo() -> ChatModel:
     from langplug.models import CustomChatModelAdvanced
 
-    return CustomChatModelAdvanced(n=3, max_retries=2, adaptations="silent")
+    return CustomChatModelAdvanced(n=3, seed=2, max_retries=4, adaptations="silent")
 
 
 class Partial(subjects.Foreign):
@@ -123,7 +123,9 @@ class Keyed(subjects.Foreign):
     ("reference", "told"),
     [
         ("tests.check.test_explain:Partial", "Not in it: mood; models that differ in these share answers."),
-        (PAGE_ECHO, "max_retries: ignored, the model has no such parameter"),
+        (PAGE_ECHO, "seed: ignored, the model has no such parameter"),
+        (PAGE_ECHO, "An error that may pass is tried again up to 4 times, unless a part of the answer has come."),
+        (REFERENCE, "An error is raised at once: max_retries=0."),
         (REFERENCE, f"api_key: read from {KEY_VARIABLE} (set here)"),
         (ECHO, "the class has neither `_agenerate` nor `_astream`"),
         (FOREIGN, "and it has no name that langchain could know. It will fail, because there is no `bind_tools`."),

@@ -57,8 +57,8 @@ def test_a02_parameters_reach_the_author(make_model: MakeModel, call: Path) -> N
 
 def test_a02_a_parameter_without_use_is_reported(make_model: MakeModel, call: Path) -> None:
     """A standard parameter that the model has no use for is listed in the metadata of each answer."""
-    notes = call(make_model(max_retries=3), "hi").message.response_metadata["adaptations"]
-    assert [{"feature": "max_retries", "action": "ignored: the model has no such parameter"}] == notes
+    notes = call(make_model(seed=3), "hi").message.response_metadata["adaptations"]
+    assert [{"feature": "seed", "action": "ignored: the model has no such parameter"}] == notes
 
 
 def test_a02_a_value_out_of_bounds_is_refused(make_model: MakeModel) -> None:

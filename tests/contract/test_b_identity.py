@@ -84,6 +84,7 @@ VARIANTS: dict[str, Any] = {
     "structured_output": "native",
     "accepts": frozenset({"image"}),
     "output_version": "v1",
+    "max_retries": 5,
 }
 """Another value for every field that may change an answer."""
 

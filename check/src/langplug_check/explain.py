@@ -78,7 +78,7 @@ def explain(reference: str) -> Explanation:
     """
     with Subject(resolve(reference), probe=False) as subject:
         model = subject.real()
-        topics = (_streaming, _tools, _content, _cache, _traces)
+        topics = (_streaming, _tools, _content, _retries, _cache, _traces)
         points = [point for topic in topics for point in topic(subject, model)]
         return Explanation(reference, f"{subject.cls.__module__}.{subject.cls.__qualname__}", points)
 
@@ -224,6 +224,21 @@ def _content(_: Subject, model: BaseChatModel) -> Iterator[Point]:
     done += [f"{name}: ignored, the model has no such parameter" for name in model.ignored_params]
     how = {"note": "and noted in the answer's metadata", "silent": "without notice", "refuse": "refused: an error"}
     yield Point("adaptations", model.adaptations, f"{'; '.join(done)} ({how[model.adaptations]}).")
+
+
+# --- errors ---
+
+
+def _retries(_: Subject, model: BaseChatModel) -> Iterator[Point]:
+    if not isinstance(model, ChatModel):
+        return
+    if times := model.__langplug_backoff__().retries:
+        text = f"An error that may pass is tried again up to {times} times, unless a part of the answer has come."
+        yield Point("retries", str(times), f"{text} max_retries={times}.")
+    elif model.max_retries:
+        yield Point("retries", "own", "Its class declares max_retries: `respond` tries again by itself, or not at all.")
+    else:
+        yield Point("retries", "0", "An error is raised at once: max_retries=0.")
 
 
 # --- identity ---

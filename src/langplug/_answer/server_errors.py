@@ -45,6 +45,9 @@ _OVERFLOW = (
     "exceed context limit",
     "prompt is too long",
     "the model context is",
+    "input is too long for requested model",
+    "exceeded model token limit",
+    "trying to keep the first",
 )
 """Codes and sentences that can only mean that the prompt is too long."""
 
@@ -56,6 +59,9 @@ _PERHAPS_OVERFLOW = (
     "max_new_tokens` must be <=",
     "reduce the length of the messages",
     "too many tokens",
+    "exceeds the maximum number of tokens",
+    "maximum prompt length",
+    "range of input length should be",
 )
 """Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
 tokens, please wait before trying again."."""
@@ -77,8 +83,8 @@ _OF_A_WRONG_REQUEST: _Refinements = {
     ModelAuthenticationError: ("no_db_connection",),  # the same, for a wrong key, if it has no database
     ModelInvalidRequestError: ("input is not supported",),
 }
-"""Kinds by their words, in lower case, as OpenAI, Azure, Anthropic, vLLM, SGLang, llama.cpp, Ollama, Cohere, TGI, Groq
-and dasLLAMA write them."""
+"""Kinds by their words, in lower case, as OpenAI, Azure, Anthropic, AWS Bedrock, Gemini, xAI, Moonshot, DashScope,
+vLLM, SGLang, llama.cpp, LM Studio, Ollama, Cohere, TGI, Groq and dasLLAMA write them."""
 
 _REFINEMENTS: Mapping[int, _Refinements] = {
     403: {RefusalError: _REFUSAL},  # OpenRouter's, for what its moderation flags

@@ -39,14 +39,15 @@ _NO_LOOP = re.compile("no running event loop$|There is no current event loop")
 _UNSET = object()
 
 
-def parts(respond: Respond, shape: Shape, request: Request, timeout: float | None = None) -> Generator[Any, None, None]:
-    """The answer's parts, for a sync caller. `timeout` in seconds, for the whole answer."""
+def parts(
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
+) -> Generator[Any, None, None]:
+    """The answer's parts, for a sync caller, until the `deadline`."""
 
     def from_loop(answer: Any) -> Generator[Any, None, None]:
         return _parts_from_elsewhere(lambda _: answer, request, None, on_loop=True)
 
-    if shape in ASYNC_SHAPES or timeout is not None:  # only from another thread can one leave a function that blocks
-        deadline = None if timeout is None else _Deadline(timeout)
+    if shape in ASYNC_SHAPES or deadline is not None:  # only from another thread can one leave a function that blocks
         stream = _parts_from_elsewhere(respond, request, deadline, on_loop=shape in ASYNC_SHAPES)
     else:
         stream = _own_parts(respond, request, from_loop)
@@ -55,10 +56,9 @@ def parts(respond: Respond, shape: Shape, request: Request, timeout: float | Non
 
 
 def aparts(
-    respond: Respond, shape: Shape, request: Request, timeout: float | None = None
+    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
 ) -> DetachedAsyncGenerator[Any]:
-    """The answer's parts, for an async caller. `timeout` in seconds, for the whole answer."""
-    deadline = None if timeout is None else _Deadline(timeout)
+    """The answer's parts, for an async caller, until the `deadline`."""
     if shape in ASYNC_SHAPES:
         stream = _aparts_in_time(_own_aparts(respond, request), deadline)
     else:
@@ -160,7 +160,7 @@ def _close(stream: Any) -> None:
 
 
 def _parts_from_elsewhere(
-    respond: Respond, request: Request, deadline: "_Deadline | None", *, on_loop: bool
+    respond: Respond, request: Request, deadline: "Deadline | None", *, on_loop: bool
 ) -> Generator[Any, None, None]:
     """From the long-lived loop, or a thread of the pool."""
     channel: Channel[Any] = Channel()
@@ -189,7 +189,7 @@ def _parts_from_elsewhere(
 
 
 async def _aparts_from_thread(
-    respond: Respond, request: Request, deadline: "_Deadline | None"
+    respond: Respond, request: Request, deadline: "Deadline | None"
 ) -> AsyncGenerator[Any, None]:
     channel: Channel[Any] = Channel()
     thread = _Thread(respond, request, channel)
@@ -218,7 +218,7 @@ async def _aparts_from_thread(
             await stream.aclose()
 
 
-def _aparts_in_time(generator: AsyncGenerator[Any, None], deadline: "_Deadline | None") -> DetachedAsyncGenerator[Any]:
+def _aparts_in_time(generator: AsyncGenerator[Any, None], deadline: "Deadline | None") -> DetachedAsyncGenerator[Any]:
     stream = DetachedAsyncGenerator(generator)
     if deadline is None:
         return stream
@@ -277,8 +277,8 @@ class _Thread:
                 answer.close()  # else Python warns that it was never awaited
 
 
-class _Deadline:
-    """When an answer must have ended."""
+class Deadline:
+    """When an answer must have ended, however often it is begun. `timeout` in seconds from now."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -301,6 +301,7 @@ class _Deadline:
         return batch
 
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """What `awaitable` gives, if that is in time."""
         limit = asyncio.timeout(self.left)
         try:
             async with limit:
@@ -316,6 +317,7 @@ class _Deadline:
             raise self.missed()
 
     def missed(self) -> ModelTimeoutError:
+        """The error for an answer that has not."""
         return ModelTimeoutError(
             f"The answer took longer than timeout={self._timeout!r} seconds. "
             "Raise `timeout`, or set it to None for no limit."

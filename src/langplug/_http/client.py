@@ -1,11 +1,12 @@
 """Requests over aiohttp, and their answers as they come: one `Client` for each event loop, with its own connections.
 
-A request goes `Client.open` (tries again) → `_try` (once) → `_send` (over a connection); the answer then comes by
-`Response.read`.
+A request goes `Client.open` (with a key, and a new one) → `_try` (once) → `_send` (over a connection); the answer then
+comes by `Response.read`. Whether all of it is tried again is the model's `max_retries`, as for every model.
 """
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
@@ -25,7 +26,8 @@ from langplug._answer.server_errors import error_of_response
 from langplug._errors import IncompleteAnswerError
 from langplug._http import extra
 from langplug._http.idle_timer import IdleTimer
-from langplug._http.retry import Backoff
+from langplug._http.wire_log import WireLog
+from langplug._log import log, wire
 from langplug._parts import Finish, Part, Usage
 from langplug._redaction import AnySecret, reveal, scrub
 from langplug._stream.reader import Reader
@@ -74,18 +76,16 @@ class HTTPRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendOptions:
-    """How long to wait, how often to try, and what no error may show.
+    """How long to wait, and what no error may show.
 
     Attributes:
         first_token_timeout: Seconds from sending the request to the first part of the answer; None: no limit.
         token_timeout: Seconds between two parts; None: no limit.
-        backoff: When to try again.
         secrets: Returns what is struck out of errors; it is called when there is one.
     """
 
     first_token_timeout: float | None = None
     token_timeout: float | None = None
-    backoff: Backoff = field(default_factory=Backoff)
     secrets: Callable[[], Iterable[AnySecret]] = tuple
 
     def redact(self, error: ModelError, more: Iterable[AnySecret] = ()) -> ModelError:
@@ -270,20 +270,19 @@ class Client:
         renew_key: RenewKey | None = None,
         authorize: Callable[[HTTPRequest, SecretStr], HTTPRequest] | None = None,
     ) -> Response:
-        """Send the request, again where that may help, until an answer has begun.
+        """Send the request and wait until an answer has begun.
 
         Args:
             request: What to send.
             new_reader: Makes the reader of the answer.
-            options: How long to wait and how often to try.
+            options: How long to wait.
             key: The key, if the server must be shown one.
             renew_key: Returns another one, if keys expire.
             authorize: Returns the request with a key in it.
 
         Raises:
-            ModelError: If no answer has begun, by what went wrong the last time.
+            ModelError: If no answer has begun.
         """
-        failures = 0
         renewed = False
         hidden = [*self._secrets, *([key] if key is not None else [])]
         while True:
@@ -297,21 +296,29 @@ class Client:
                     key = await renew_key(refused)
                     if key != refused:
                         hidden.append(key)
+                        log.info("%s refused the key: sent again with a new one", request.url)
                         continue
-                failures += 1
-                wait_s = options.backoff.wait_s(failures, getattr(error, "retry_after", None))
-                if not error.is_retryable or wait_s is None:
-                    raise options.redact(error, hidden)  # noqa: B904 - the same one
-            await asyncio.sleep(wait_s)
+                raise options.redact(error, hidden)  # noqa: B904 - the same one
 
     async def _try(
         self, request: HTTPRequest, new_reader: NewReader, options: SendOptions, hidden: Sequence[AnySecret]
     ) -> Response:
         sent_at = asyncio.get_running_loop().time()
-        opened = await self._send(request, options, hidden)
+        shown = None
+        if wire.isEnabledFor(logging.DEBUG):
+            shown = WireLog([*options.secrets(), *hidden])
+            shown.request(request.method, request.url, request.headers, request.body)
+        try:
+            opened = await self._send(request, options, hidden)
+        except ModelError as error:
+            if shown is not None:
+                shown.failure(error)
+            raise
+        if shown is not None:
+            shown.head(opened.status, opened.headers)
         if 200 <= opened.status < 300:
             reader = new_reader(opened.headers.get("Content-Type", ""))
-            answer = Response(opened, reader, options, sent_at, hidden)
+            answer = Response(opened, reader if shown is None else shown.around(reader), options, sent_at, hidden)
             try:
                 await answer.begin()
             except BaseException:  # also when nobody waits any more
@@ -324,7 +331,7 @@ class Client:
                     f"{request.url} redirects to {opened.headers.get('Location', 'nowhere')!r}, which is not followed; "
                     "set `base_url`."
                 )
-            raise await _error_in(opened)
+            raise await _error_in(opened, shown)
         finally:
             opened.let_go()
 
@@ -370,13 +377,15 @@ class Client:
         raise failure from cause
 
 
-async def _error_in(opened: OpenedResponse) -> ModelError:
+async def _error_in(opened: OpenedResponse, shown: WireLog | None) -> ModelError:
     """The error that a response with an error's status stands for."""
     body = b""
     with contextlib.suppress(extra.aiohttp.ClientError, OSError, TimeoutError):
         async with asyncio.timeout(_ERROR_S):
             while len(body) < _LONGEST_ERROR and (more := await opened.content.readany()):
                 body += more
+    if shown is not None:
+        shown.body(body)
     return error_of_response(opened.status, body, opened.headers)
 
 

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -17,10 +16,11 @@ from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
 from langplug._http.client import Client, HTTPRequest, NewReader, Response, SendOptions
+from langplug._http.client_credentials import ClientCredentials
 from langplug._http.credentials import Credentials, KeySource
 from langplug._http.headers import hide_secrets
-from langplug._http.request import join_address, show_address
-from langplug._http.retry import Backoff
+from langplug._http.request import environment_proxy, join_address, show_address
+from langplug._model.parameters import MaxRetries
 from langplug._model.pickles import LOST, is_picklable
 from langplug._redaction import AnySecret, hide, reveal, secrets_in
 from langplug._secrets import is_secret_name
@@ -56,7 +56,7 @@ class HTTPModel(ChatModel):
     token_timeout: float | None = Field(default=120, gt=0)
     """Seconds between two parts of a streamed answer. None: no limit."""
 
-    max_retries: int = Field(default=2, ge=0)
+    max_retries: MaxRetries = 2
     """How often a request that failed in a way that may pass is sent again, as long as no part of an answer has come.
     Between tries: 0.5 s, doubling up to 8 s, with jitter, and at least what the server's `Retry-After` asks for.
     One that reaches a kept connection just as the server closes it (the connection ends within a quarter of a second,
@@ -150,7 +150,7 @@ class HTTPModel(ChatModel):
         raise NotImplementedError
 
     async def send(self, request: HTTPRequest, new_reader: NewReader) -> Response:
-        """Send a request, again where that may help, and return its answer once it has begun. It must be closed.
+        """Send a request and return its answer once it has begun. It must be closed.
 
         Raises:
             ModelError: If no answer has begun.
@@ -175,11 +175,10 @@ class HTTPModel(ChatModel):
         )
 
     def send_options(self) -> SendOptions:
-        """How long to wait, how often to try, and what no error may show."""
+        """How long to wait, and what no error may show."""
         return SendOptions(
             first_token_timeout=self.first_token_timeout,
             token_timeout=self.token_timeout,
-            backoff=Backoff(retries=self.max_retries),
             secrets=partial(secrets_in, vars(self)),
         )
 
@@ -216,10 +215,11 @@ class HTTPModel(ChatModel):
             await session.close()
 
     @resource(uses=("auth",))
-    async def credentials(self) -> Credentials:
+    async def credentials(self) -> Credentials | ClientCredentials:
         """The key that `auth` returned last."""
         assert callable(self.auth)
-        return Credentials(self.auth)
+        # These keep it themselves: they know when it expires, and share it between event loops.
+        return self.auth if isinstance(self.auth, ClientCredentials) else Credentials(self.auth)
 
     async def _open_session(self) -> tuple[Any, dict[str, Any]]:
         """A session of aiohttp's, and what goes to it with each request: it takes proxies and TLS there."""
@@ -237,7 +237,7 @@ class HTTPModel(ChatModel):
             return context
 
         options: dict[str, Any] = {}
-        if proxy := self.proxy or _proxy_of_environment(urlsplit(self.base_url)):
+        if proxy := self.proxy or environment_proxy(self.base_url):
             options["proxy"] = proxy
         if self.verify is False:
             options["ssl"] = False
@@ -291,15 +291,6 @@ def refuse_key_in_query(url: str) -> None:
                 f"An address must not hold a key, as the parameter {name!r} of this one does: traces would show it. "
                 "Pass `api_key` or `headers`; with ChatHTTP, query={'" + name + "': SecretStr(...)}."
             )
-
-
-def _proxy_of_environment(address: SplitResult) -> SecretStr | None:
-    """The proxy for an address, if there is one. Its URL often holds a password."""
-    if proxy_bypass(address.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return SecretStr(proxy) if proxy else None
 
 
 def _passwords(proxy: str | SecretStr | None) -> list[AnySecret]:

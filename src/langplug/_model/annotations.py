@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def annotated_names(cls: type) -> set[str]:
-    """The names that the body of a class annotates."""
+def annotations_of(cls: type) -> dict[str, Any]:
+    """The annotations of the class's own body, by name."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format
 
-        return set(inspect.get_annotations(cls, format=Format.FORWARDREF))
-    return set(inspect.get_annotations(cls))
+        return inspect.get_annotations(cls, format=Format.FORWARDREF)
+    return inspect.get_annotations(cls)
 
 
 def annotations_in(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """Several answers to one prompt, from a source that gives them together (`n` of the OpenAI wire)."""
 
+import asyncio
+import time
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
 from langplug._answer.from_openai import answer_in, completion_of, numbered_choices
-from langplug._bridge.source import aparts, parts
-from langplug._errors import UnmetDemandError, UnsupportedError, remember_partial
+from langplug._bridge.source import Deadline, aparts, parts
+from langplug._errors import UnmetDemandError, UnsupportedError
 from langplug._model.plan import Plan
+from langplug._model.retries import Tries
 from langplug._model.run import ModelRun
+from langplug._request import Cancellation
 
 
 class Choices:
@@ -24,10 +29,10 @@ class Choices:
                 f"{type(plan.model).__name__} cannot give several answers that must each hold a call or fit a schema. "
                 "Set n=1 and call it several times, with `batch`."
             )
+        self._plan = plan
         self._model = plan.model
         self._request = plan.request
-        self._runs = [ModelRun(plan) for _ in range(plan.model.answers_per_call)]
-        self._seen: set[int] = set()
+        self._begin_anew()
 
     def messages(self) -> list[AIMessage]:
         """The answers, in order.
@@ -35,29 +40,50 @@ class Choices:
         Raises:
             UnmetDemandError: If there are fewer than were asked for.
         """
-        source = parts(self._model.respond, self._model.__langplug_shape__, self._request, self._model.timeout)
-        try:
-            for part in source:
-                self._add_part(part)
-            return self._messages()
-        except BaseException as error:
-            remember_partial(error, self._runs[0].partial())
-            raise
-        finally:
-            source.close()
+        model = self._model
+        deadline = None if model.timeout is None else Deadline(model.timeout)
+        tries = Tries(model, deadline, self._partial)
+        while True:
+            source = parts(model.respond, model.__langplug_shape__, self._request, deadline)
+            with tries:
+                try:
+                    for part in source:
+                        self._add_part(part)
+                    return self._messages()
+                finally:
+                    source.close()
+            self._begin_anew()
+            time.sleep(tries.wait_s or 0)
+            if model.rate_limiter is not None:
+                model.rate_limiter.acquire(blocking=True)
 
     async def amessages(self) -> list[AIMessage]:
         """As `messages`, for an event loop."""
-        source = aparts(self._model.respond, self._model.__langplug_shape__, self._request, self._model.timeout)
-        try:
-            async for part in source:
-                self._add_part(part)
-            return self._messages()
-        except BaseException as error:
-            remember_partial(error, self._runs[0].partial())
-            raise
-        finally:
-            await source.aclose()
+        model = self._model
+        deadline = None if model.timeout is None else Deadline(model.timeout)
+        tries = Tries(model, deadline, self._partial)
+        while True:
+            source = aparts(model.respond, model.__langplug_shape__, self._request, deadline)
+            with tries:
+                try:
+                    async for part in source:
+                        self._add_part(part)
+                    return self._messages()
+                finally:
+                    await source.aclose()
+            self._begin_anew()
+            await asyncio.sleep(tries.wait_s or 0)
+            if model.rate_limiter is not None:
+                await model.rate_limiter.aacquire(blocking=True)
+
+    def _begin_anew(self) -> None:
+        """Ask as if nothing had been asked."""
+        self._request = replace(self._request, cancellation=Cancellation())
+        self._runs = [ModelRun(self._plan) for _ in range(self._model.answers_per_call)]
+        self._seen: set[int] = set()
+
+    def _partial(self) -> AIMessage | None:
+        return next(filter(None, [run.partial() for run in self._runs]), None)
 
     def _add_part(self, part: Any) -> None:
         if (completion := completion_of(part)) is None:  # what has no number belongs to the first answer

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from langplug._bridge.shapes import Shape, shape_of
 from langplug._env import EnvironmentValue
-from langplug._model.annotations import annotated_names, annotations_in, read_signature
+from langplug._model.annotations import annotations_in, annotations_of, read_signature
 from langplug._model.parameters import holds_secret, names_of
 from langplug._request import Request
 from langplug._secrets import is_public, is_secret_name
@@ -92,12 +92,13 @@ def check_fields(cls: Any) -> None:
     Raises:
         TypeError: If one has another type than a setting of every chat model.
     """
-    for name in annotated_names(cls) & cls.model_fields.keys():
+    for name in annotations_of(cls).keys() & cls.model_fields.keys():
         where = f"{cls.__qualname__}.{name}"
         annotation = cls.model_fields[name].annotation
         for base in filter(_is_ours, cls.__mro__[1:]):
             setting = getattr(base, "__pydantic_fields__", {}).get(name)
-            if setting is None or Any in (annotation, setting.annotation):
+            # An author's `max_retries` is their own, of whatever type: langplug's is then not used.
+            if setting is None or name == "max_retries" or Any in (annotation, setting.annotation):
                 continue
             # Each alternative of the declared type is one of the setting's, their parameters aside.
             if not _alternatives(annotation) <= _alternatives(setting.annotation):

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 Scope = dict[str, Any]
 
-_OPTIONS = frozenset({*CAPABILITIES, "provider"})
+_OPTIONS = frozenset({*CAPABILITIES, "max_retries", "provider"})
 
 
 class ModelClass(Protocol[P]):
@@ -43,6 +43,7 @@ def chat_model(
     structured_output: StructuredOutput = "derived",
     accepts: frozenset[str] = frozenset(),
     tool_format: str | ToolFormat | None = None,
+    max_retries: int = 0,
     provider: str = "",
 ) -> Callable[[Callable[Concatenate[Request, P], Answer]], ModelClass[P]]: ...
 def chat_model(function: Callable[..., Any] | None = None, /, **class_variables: Any) -> Any:
@@ -53,8 +54,8 @@ def chat_model(function: Callable[..., Any] | None = None, /, **class_variables:
 
     Args:
         function: `def` or `async def`, returning or yielding.
-        class_variables: `tool_calling`, `structured_output`, `accepts`, `tool_format` and `provider`, as in a
-            `ChatModel` subclass.
+        class_variables: `tool_calling`, `structured_output`, `accepts`, `tool_format`, `max_retries` and `provider`,
+            as in a `ChatModel` subclass.
 
     Raises:
         TypeError: If the function cannot be a model, or the type of a parameter cannot be resolved; what to write is

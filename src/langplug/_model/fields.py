@@ -11,12 +11,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
+from langplug._model.backoff import Backoff
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import parameters_of, read_attribute
+from langplug._model.parameters import MaxRetries, parameters_of, read_attribute, retries_itself
 from langplug._model.state import check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
@@ -74,6 +75,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     timeout: float | None = Field(default=None, gt=0)
     """Seconds that the whole answer may take before `ModelTimeoutError`. Default: no limit."""
 
+    max_retries: MaxRetries = 0
+    """How often an answer that failed in a way that may pass is asked for again, as long as no part of it has come.
+    Waits 0.5 s, doubling up to 8 s, with jitter, and at least what the error's `retry_after` asks for."""
+
     context_window: int | None = Field(default=None, gt=0)
     """Tokens that fit in one request, for `profile`. Default: unknown."""
 
@@ -111,6 +116,12 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     @classmethod
     def __read_stop(cls, stop: Any) -> Any:
         return [stop] if isinstance(stop, str) else stop
+
+    @field_validator("max_retries", mode="before")
+    @classmethod
+    def __read_max_retries(cls, given: Any) -> Any:
+        """None is the class's default, as it is for most of LangChain's models."""
+        return cls.model_fields["max_retries"].default if given is None and not retries_itself(cls) else given
 
     @field_validator("tool_format")
     @classmethod
@@ -159,6 +170,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def ends_at_stop(self) -> bool:
         """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
         return False
+
+    def __langplug_backoff__(self) -> Backoff:
+        """How often the author's function is called again, and when; mangled, since authors' names are their own."""
+        return Backoff(retries=0 if retries_itself(type(self)) else self.max_retries)
 
     def __langplug_snapshot__(self) -> dict[str, tuple[Any, Followed]]:
         """What the private state was when the cache key was asked for, by name; a copy begins anew."""

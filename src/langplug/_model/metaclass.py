@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
+from langplug._model.parameters import MaxRetries
 
 _OF_A_MODEL = frozenset(
     {"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "bind", "bind_tools", "with_retry"}
@@ -55,7 +56,10 @@ if TYPE_CHECKING:
 else:
 
     class ChatModelMeta(type(BaseChatModel)):
-        """pydantic's metaclass, for which `tool_calling = "native"` in a class body sets the default of the field."""
+        """pydantic's metaclass, for which `tool_calling = "native"` in a class body sets the default of the field.
+
+        So does `max_retries = 3`. Annotated, it would be a parameter of the author's own.
+        """
 
         def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **kwargs: Any) -> type:
             """Make the class.
@@ -66,6 +70,8 @@ else:
             where = body.get("__qualname__", name)
             check_names(where, bases, body)
             read_capabilities(body, where)
+            if "max_retries" in body and "max_retries" not in body.get("__annotations__", {}):
+                body["__annotations__"] = {**body.get("__annotations__", {}), "max_retries": MaxRetries}
             return super().__new__(mcs, name, bases, body, **kwargs)
 
         def __getattribute__(cls, name: str) -> Any:

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import AliasChoices, AliasPath, Secret, SecretBytes, SecretStr
+from pydantic import AliasChoices, AliasPath, Field, Secret, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from langplug._env import EnvironmentValue
 from langplug._errors import IgnoredParameterWarning
-from langplug._model.annotations import annotated_names
+from langplug._model.annotations import annotations_of
 from langplug._secrets import is_public, is_secret_name
 from langplug._suggest import did_you_mean
 
@@ -40,6 +40,9 @@ STANDARD = (
 
 A model without use for one accepts it, so that models can be swapped, and says that it ignores it.
 """
+
+MaxRetries = Annotated[int, Field(ge=0)]
+"""The type of `max_retries` where it is langplug's own setting; one of an author's with this name has another."""
 
 NAME_FIELDS = ("model", "model_name", "model_id")
 """The fields under which models say which one they are."""
@@ -164,7 +167,7 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     authors = [
         base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
     ]
-    redeclared = {name for base in authors for name in annotated_names(base)}
+    redeclared = {name for base in authors for name in annotations_of(base)}
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name for name, field in fields.items() for alias in _aliases(field)
@@ -259,6 +262,17 @@ def holds_secret(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes | Secret):
         return True
     return any(holds_secret(inner) for inner in get_args(annotation))
+
+
+@cache
+def retries_itself(cls: type[BaseChatModel]) -> bool:
+    """Whether an author has declared a `max_retries` of their own, which mostly goes to a client that tries again.
+
+    Retries of retries would be many. `max_retries = 3`, without a type, only sets langplug's.
+    """
+    declared = [hints["max_retries"] for base in cls.__mro__ if "max_retries" in (hints := annotations_of(base))]
+    # The last is that of every model. A subclass of a model that has given its own to langplug may write any type.
+    return len(declared) > 1 and declared[-2] is not MaxRetries
 
 
 def sort_call_arguments(

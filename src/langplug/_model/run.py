@@ -1,7 +1,10 @@
 """One run of one model: from the plan to the messages that LangChain is given, in both colours."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -12,10 +15,12 @@ from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuild
 from langplug._answer.fast_chunks import generation_chunk
 from langplug._answer.parser import Piece, is_refusal
 from langplug._bridge.async_generators import DetachedAsyncGenerator
-from langplug._bridge.source import aparts, parts
-from langplug._errors import remember_partial
+from langplug._bridge.source import Deadline, aparts, parts
+from langplug._log import log
 from langplug._model.plan import Plan
 from langplug._model.requirements import MOST_ATTEMPTS, unmet_requirement
+from langplug._model.retries import Tries
+from langplug._request import Cancellation
 
 JOINED_AT_ONCE = 64
 """Pieces that are kept one by one before those of a kind become one: many short ones take ten times the memory."""
@@ -30,6 +35,7 @@ class ModelRun:
         self._request = plan.request
         self._parser = plan.new_parser()
         self._attempt = 1
+        self._deadline: Deadline | None = None
         self._adaptations = plan.adaptations
         self._spent: UsageMetadata | None = None  # by earlier attempts
         self._estimated = False
@@ -41,57 +47,60 @@ class ModelRun:
     def pieces(self) -> Generator[Piece | Restart, None, None]:
         """Drive the author's function and yield the clean pieces of its answer."""
         held: Sequence[Piece] | None = None
-        while held is None:
-            # langchain-core has waited for the first attempt already.
-            if self._attempt > 1 and self._model.rate_limiter is not None:
-                self._model.rate_limiter.acquire(blocking=True)
-            model = self._model
-            source = parts(model.respond, model.__langplug_shape__, self._request, model.timeout)
-            try:
-                for part in source:
-                    yield from self._keep(self._parser.feed(part))
-                    if self._parser.stopped and self._cuts:
-                        break
-                # Closed before the end is read: what the author does in `finally` may still fail the answer.
-                source.close()
-                yield from self._keep(self._parser.end())
-                if (held := self._check_answer()) is None and self._plan.live:
-                    yield RESTART
-            except GeneratorExit:  # the reader left, which is not an error that needs the partial answer
-                raise
-            except BaseException as error:
-                remember_partial(error, self.partial())
-                raise
-            finally:
-                source.close()
+        tries = self._start()
+        model = self._model
+        while True:
+            source = parts(model.respond, model.__langplug_shape__, self._request, self._deadline)
+            with tries:
+                try:
+                    for part in source:
+                        yield from self._keep(self._parser.feed(part))
+                        if self._parser.stopped and self._cuts:
+                            break
+                    # Closed before the end is read: what the author does in `finally` may still fail the answer.
+                    source.close()
+                    yield from self._keep(self._parser.end())
+                    if (held := self._check_answer(tries)) is None and self._plan.live:
+                        yield RESTART
+                finally:
+                    source.close()
+            if held is not None:
+                break
+            if tries.wait_s is not None:
+                self._begin_anew()
+                time.sleep(tries.wait_s)  # a signal, such as Ctrl-C's, ends it
+            if model.rate_limiter is not None:  # langchain-core has waited for the first try already
+                model.rate_limiter.acquire(blocking=True)
         yield from held
 
     async def apieces(self) -> AsyncGenerator[Piece | Restart, None]:  # noqa: C901 - `yield from` is a loop here
         """As `pieces`, for an event loop."""
         held: Sequence[Piece] | None = None
-        while held is None:
-            if self._attempt > 1 and self._model.rate_limiter is not None:
-                await self._model.rate_limiter.aacquire(blocking=True)
-            model = self._model
-            source = aparts(model.respond, model.__langplug_shape__, self._request, model.timeout)
-            try:
-                async for part in source:
-                    for piece in self._keep(self._parser.feed(part)):
+        tries = self._start()
+        model = self._model
+        while True:
+            source = aparts(model.respond, model.__langplug_shape__, self._request, self._deadline)
+            with tries:
+                try:
+                    async for part in source:
+                        for piece in self._keep(self._parser.feed(part)):
+                            yield piece
+                        if self._parser.stopped and self._cuts:
+                            break
+                    await source.aclose()
+                    for piece in self._keep(self._parser.end()):
                         yield piece
-                    if self._parser.stopped and self._cuts:
-                        break
-                await source.aclose()
-                for piece in self._keep(self._parser.end()):
-                    yield piece
-                if (held := self._check_answer()) is None and self._plan.live:
-                    yield RESTART
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                remember_partial(error, self.partial())
-                raise
-            finally:
-                await source.aclose()
+                    if (held := self._check_answer(tries)) is None and self._plan.live:
+                        yield RESTART
+                finally:
+                    await source.aclose()
+            if held is not None:
+                break
+            if tries.wait_s is not None:
+                self._begin_anew()
+                await asyncio.sleep(tries.wait_s)
+            if model.rate_limiter is not None:
+                await model.rate_limiter.aacquire(blocking=True)
         for piece in held:
             yield piece
 
@@ -166,6 +175,18 @@ class ModelRun:
 
     # --- attempts ---
 
+    def _start(self) -> Tries:
+        timeout = self._model.timeout
+        self._deadline = None if timeout is None else Deadline(timeout)
+        return Tries(self._model, self._deadline, self.partial)
+
+    def _begin_anew(self) -> None:
+        """Forget a try that failed before it gave anything."""
+        self._request = replace(self._request, cancellation=Cancellation())
+        self._parser = self._plan.new_parser()
+        self._seen = []
+        self._joined = 0
+
     def _keep(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         """Keep `pieces` for the whole answer; return those that may be shown at once.
 
@@ -179,7 +200,7 @@ class ModelRun:
             self._joined = len(self._seen)
         return pieces
 
-    def _check_answer(self) -> Sequence[Piece] | None:
+    def _check_answer(self, tries: Tries) -> Sequence[Piece] | None:
         """What is still to be shown of the answer; None after preparing one more attempt.
 
         Raises:
@@ -209,6 +230,9 @@ class ModelRun:
         self._parser = self._plan.new_parser()
         self._seen = []
         self._attempt += 1
+        tries.begin_again()
+        owner = type(self._model).__name__
+        log.info("%s: asked again (%d of %d): %s", owner, self._attempt, MOST_ATTEMPTS, checked.problem)
         self._adaptations = [
             *self._adaptations,
             {"feature": requirement.feature, "action": f"asked again: {checked.problem}"},

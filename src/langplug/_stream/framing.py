@@ -20,10 +20,12 @@ class Frame(NamedTuple):
     Attributes:
         data: What it says: UTF-8 bytes; of plain text, the text.
         event: The event's name, where server-sent events are named.
+        id: The last id that a server-sent event has had by then.
     """
 
     data: bytes | str
     event: str = ""
+    id: str = ""
 
 
 class FrameDecoder(Protocol):
@@ -41,7 +43,7 @@ class FrameDecoder(Protocol):
 class EventStream:
     """Server-sent events, by https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-    Comments, `id:` and `retry:` are dropped. Unlike a browser, it returns an event that the end of the body left
+    Comments and `retry:` are dropped. Unlike a browser, it returns an event that the end of the body left
     without its blank line: many servers leave that out after the last one.
     """
 
@@ -49,6 +51,7 @@ class EventStream:
         self._held: list[bytes] = []  # pieces of one event, joined once: an image may be 20 MB in 1,000 pieces
         self._ended_in_cr = False
         self._begun = False
+        self._id = ""
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the events that they complete."""
@@ -86,7 +89,7 @@ class EventStream:
             self._begun = True
             block = block.removeprefix(codecs.BOM_UTF8)
         if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all are
-            return Frame(block[6:])
+            return Frame(block[6:], "", self._id) if self._id else Frame(block[6:])
         lines: list[bytes] = []
         name = b""
         for line in block.split(b"\n"):
@@ -96,7 +99,9 @@ class EventStream:
                 lines.append(value)
             elif field == b"event":
                 name = value
-        return Frame(b"\n".join(lines), name.decode(errors="replace")) if lines else None
+            elif field == b"id" and b"\0" not in value:
+                self._id = value.decode(errors="replace")
+        return Frame(b"\n".join(lines), name.decode(errors="replace"), self._id) if lines else None
 
 
 class JsonLines:

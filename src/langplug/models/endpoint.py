@@ -1,5 +1,6 @@
 """`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -19,8 +20,10 @@ from langplug._http import extra
 from langplug._http.client import HTTPRequest, NewReader, Response
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json
+from langplug._log import log
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
+from langplug._model.retries import Tries
 from langplug._model.sampling import SamplingFields
 from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
@@ -107,6 +110,9 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 raise
         del body["stream_options"]
         answer = await self._post(body)
+        log.info(
+            "%s: %s does not know stream_options, which is left out from now on", type(self).__name__, self.base_url
+        )
         self._no_stream_options.add(self.base_url)  # only now: the request may have been wrong in another way
         return answer
 
@@ -184,7 +190,12 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             ModelError: If it does not answer that.
         """
         question = HTTPRequest(url=f"{self.base_url}/models", method="GET", headers={})
-        answer = await self.send(question, lambda _: JsonObjectReader())
+        tries = Tries(self, None, lambda: None)
+        while True:
+            with tries:
+                answer = await self.send(question, lambda _: JsonObjectReader())
+                break
+            await asyncio.sleep(tries.wait_s or 0)
         try:
             parts = await answer.read() or ()
         finally:

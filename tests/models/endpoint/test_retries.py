@@ -12,8 +12,7 @@ from tests.models.endpoint.conftest import MakeEndpoint
 from tests.models.endpoint.test_faults import ERRORS, fault
 from tests.paths import PATHS, Path
 
-from langplug._http.client import SendOptions
-from langplug._http.retry import Backoff
+from langplug._model.backoff import Backoff
 from langplug.models import ChatEndpoint
 from langplug_backend import Backend, Fault, Reply
 
@@ -40,8 +39,8 @@ WORTH_RETRYING = sorted(ERRORS.keys() - ONCE - AT_ACCEPT - {"no_finish"})
 class ChatImpatient(ChatEndpoint):
     """Waits as long as the server asks, and else hardly at all."""
 
-    def send_options(self) -> SendOptions:
-        return replace(super().send_options(), backoff=Backoff(retries=self.max_retries, first_s=0.001))
+    def __langplug_backoff__(self) -> Backoff:
+        return replace(super().__langplug_backoff__(), first_s=0.001)
 
 
 MakeImpatient = Callable[..., ChatImpatient]

@@ -1,4 +1,4 @@
-"""How long to wait before a request is sent again."""
+"""How long to wait before a model is asked again."""
 
 from dataclasses import dataclass
 from random import random
@@ -33,6 +33,6 @@ class Backoff:
         """
         if failures > self.retries or (asked_s or 0) > LONGEST_ASKED_S:
             return None
-        doubled = self.first_s * 2.0 ** (failures - 1)
+        doubled = self.first_s * 2.0 ** min(failures - 1, 60)  # beyond, it would overflow; it is capped long before
         wait: float = min(doubled, self.longest_s) * (0.5 + random() / 2)  # noqa: S311 - jitter
         return wait if asked_s is None else max(asked_s, wait)

@@ -1,0 +1,74 @@
+"""The logger `langplug`, and `LANGPLUG_LOG`, which prints it.
+
+One line for each thing that langplug does on its own: a request tried again, a key renewed, an answer asked for again.
+`langplug.wire` holds requests and responses. It stays off, even where the root logger is set to DEBUG, until someone
+asks for it by name: it shows what people write to a model.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+
+from langplug._redaction import AnySecret, scrub
+from langplug._secrets import is_secret_name
+
+log = logging.getLogger("langplug")
+log.addHandler(logging.NullHandler())  # a library prints nothing by itself
+
+wire = logging.getLogger("langplug.wire")
+wire.setLevel(logging.CRITICAL + 1)
+
+_LEVELS = {"wire": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+def set_up_log(setting: str) -> None:
+    """Print the log on stderr, as `LANGPLUG_LOG` says: `"warning"`, `"info"`, `"debug"`, or `"wire"` for all."""
+    chosen = setting.strip().lower()
+    if chosen in ("", "0", "off"):
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(_LEVELS.get(chosen, logging.INFO))
+    if chosen == "wire":
+        wire.setLevel(logging.DEBUG)
+    if chosen not in _LEVELS:
+        log.warning("LANGPLUG_LOG=%s is unknown; it may be %s. Taken as info.", setting, ", ".join(_LEVELS))
+
+
+_warned: set[object] = set()
+
+
+def warn_once(about: object, message: str, *values: object) -> None:
+    """Log a warning the first time that it is `about` this thing; a process never says it twice."""
+    if about not in _warned:
+        _warned.add(about)
+        log.warning(message, *values)
+
+
+# --- without secrets ---
+
+# Possessive (`*+`), so that a body of one quote after another costs no time squared.
+_JSON_ENTRY = re.compile(r'("([^"\\]{1,60})"\s*+:\s*+)"(?:[^"\\]|\\.)*+"')
+_FORM_ENTRY = re.compile(r"(?<![^?&\s])(([\w.-]{1,60})=)[^&\s\"']++")
+
+
+_IN_QUERIES = frozenset({"key", "ak", "sk", "sig", "signature"})
+"""Names that stand for a secret in an address; elsewhere they may be anything."""
+
+
+def strike_out(text: str, secrets: Iterable[str | AnySecret] = ()) -> str:
+    """`text` without the `secrets`, and without the values of secret-sounding names in JSON, forms and queries."""
+    text = scrub(text, secrets)
+
+    def strike_json(entry: re.Match[str]) -> str:
+        return f'{entry[1]}"***"' if is_secret_name(entry[2]) else entry[0]
+
+    def strike_form(entry: re.Match[str]) -> str:
+        return f"{entry[1]}***" if is_secret_name(entry[2]) or entry[2].lower() in _IN_QUERIES else entry[0]
+
+    return _FORM_ENTRY.sub(strike_form, _JSON_ENTRY.sub(strike_json, text))
+
+
+set_up_log(os.environ.get("LANGPLUG_LOG", ""))
