@@ -195,6 +195,15 @@ def test_calls_have_numbers_of_their_own(said: list[Any], v1: bool) -> None:
     assert not blocks & set(numbers)
 
 
+def test_calls_are_numbered_from_0() -> None:
+    """In plain content the calls are numbered from 0, whatever was said before: front ends index a list by it."""
+    said = ["a", Reasoning("h"), "b", ToolCall(name="f", args={}), "c", ToolCall(name="g", args={})]
+    chunks = chunks_of(pieces_of(said), v1=False)
+    assert [0, 1] == [call["index"] for chunk in chunks for call in chunk.tool_call_chunks]
+    first = chunks_of(pieces_of([ToolCall(name="f", args={})]), v1=True)[0]
+    assert [0] == [call["index"] for call in first.tool_call_chunks]
+
+
 @given(SAID)
 def test_events_say_the_same(said: list[Any]) -> None:
     """langchain-core's bridge from chunks to events, version 3, ends with the same text and calls."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import groupby
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
@@ -20,7 +20,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from langplug._answer.fast_chunks import plain_chunk
 from langplug._answer.parser import Piece, is_refusal
-from langplug._answer.tool_calls import WholeCall
+from langplug._answer.tool_calls import CallFragment, WholeCall
 from langplug._parts import Reasoning
 
 _V1 = {"output_version": "v1"}
@@ -52,32 +52,37 @@ class Closing:
 
 
 class _Numbering:
-    """Block numbers: a new one when the kind of block changes, and for every call and whole block.
+    """Block numbers, from 0: a new one when the kind of block changes, and for every call and whole block.
 
-    Calls are numbered with the blocks around them: langchain-core merges what has the same number,
-    a text block and a call included.
+    Calls are numbered with the blocks around them: langchain-core merges what has the same number, a text block and a
+    call included. In plain content, text and reasoning are not blocks, and so the first call is number 0 there, which
+    front ends take for its place in the list of calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, v1: bool) -> None:
+        self._has_blocks = v1
+        self._v1 = v1
         self._kind = ""
-        self._number = 0
+        self._number = -1
 
     def number_of(self, piece: Piece) -> int:
         kind = type(piece).__name__
+        self._has_blocks = self._has_blocks or kind == "dict"
         if kind == "dict" and is_refusal(piece):
             kind = "refusal"  # the only block that comes in pieces
-        if kind != self._kind or kind in ("WholeCall", "dict"):
+        is_whole = kind in ("WholeCall", "dict")
+        if is_whole or (kind != self._kind and (self._v1 or (self._has_blocks and kind != "Reasoning"))):
             self._number += 1
-            self._kind = kind
+        self._kind = kind
         return self._number
 
 
-class _NewExtras:
+class NewExtras:
     """Drops extras of reasoning that a source repeats: chunks that repeat a string would add up to it twice."""
 
     def __init__(self, *, v1: bool) -> None:
         self._v1 = v1
-        self._run = 0
+        self._run = -1
         self._known: dict[str, Any] = {}
 
     def strip(self, piece: Reasoning, number: int) -> Reasoning:
@@ -104,8 +109,8 @@ class ChunkBuilder:
         self._v1 = v1
         self._id = message_id
         self._as_blocks = v1  # plain content too becomes a list once a block other than text has come
-        self._numbering = _Numbering()
-        self._new_extras = _NewExtras(v1=v1)
+        self._numbering = _Numbering(v1=v1)
+        self._new_extras = NewExtras(v1=v1)
 
     def chunk(self, piece: Piece | Restart) -> AIMessageChunk:
         """The chunk that carries `piece`."""
@@ -119,7 +124,7 @@ class ChunkBuilder:
             if not self._v1:
                 return self._build(self._empty(), additional_kwargs=_reasoning_kwargs(piece))
         if isinstance(piece, WholeCall):
-            call = tool_call_chunk(name=piece.name or None, args=_streamed_args(piece), id=piece.id, index=number)
+            call = tool_call_chunk(name=piece.name or None, args=streamed_args(piece), id=piece.id, index=number)
             # Broken arguments must not stand there as a fragment, or core takes it for the beginning of a good call.
             block = dict(call) if piece.parsed is not None else _block_of(piece, number)
             return self._build([block] if self._v1 else self._empty(), tool_call_chunks=[call])
@@ -150,33 +155,36 @@ class MessageBuilder:
 
     def __init__(self, *, v1: bool = False) -> None:
         self._v1 = v1
-        self._numbering = _Numbering()
-        self._new_extras = _NewExtras(v1=v1)
+        self._numbering = _Numbering(v1=v1)
+        self._new_extras = NewExtras(v1=v1)
         self._runs: list[tuple[int, list[Piece]]] = []
 
     def add(self, piece: Piece) -> None:
-        """Take one more piece."""
+        """Take one more piece. Fragments of calls are left out: the call itself is to come."""
+        if isinstance(piece, CallFragment):
+            return
         number = self._numbering.number_of(piece)
         if isinstance(piece, Reasoning):
             piece = self._new_extras.strip(piece, number)
-        if self._runs and self._runs[-1][0] == number:
-            self._runs[-1][1].append(piece)
+        last, run = self._runs[-1] if self._runs else (-1, [])
+        if run and last == number and type(run[0]) is type(piece):
+            run.append(piece)
         else:
             self._runs.append((number, [piece]))
 
     def message(self, closing: Closing) -> AIMessage:
         """The message of all pieces so far."""
-        runs = [(number, _join_run(pieces)) for number, pieces in self._runs]
+        runs = [(number, join_run(pieces)) for number, pieces in self._runs]
         calls = [piece for _, piece in runs if isinstance(piece, WholeCall)]
         reasoning: list[Piece] = [piece for _, pieces in self._runs for piece in pieces if isinstance(piece, Reasoning)]
         kwargs = dict(closing.additional_kwargs)
         if reasoning and not self._v1:
-            kwargs.update(_reasoning_kwargs(_join_run(reasoning)))
+            kwargs.update(_reasoning_kwargs(join_run(reasoning)))
         return AIMessage(
             content=self._content(runs),
             tool_calls=[tool_call(name=c.name, args=c.parsed, id=c.id) for c in calls if c.parsed is not None],
             invalid_tool_calls=[
-                invalid_tool_call(name=c.name or None, args=_streamed_args(c), id=c.id, error=None)
+                invalid_tool_call(name=c.name or None, args=streamed_args(c), id=c.id, error=None)
                 for c in calls
                 if c.parsed is None
             ],
@@ -188,7 +196,7 @@ class MessageBuilder:
 
     def _content(self, runs: list[tuple[int, Piece]]) -> Any:
         if self._v1:  # calls without a number: only chunks need it, to be added up
-            return [_call_block(piece) if isinstance(piece, WholeCall) else _block_of(piece, n) for n, piece in runs]
+            return [block_of_call(piece) if isinstance(piece, WholeCall) else _block_of(piece, n) for n, piece in runs]
         text, blocks = "", list[Any]()
         for number, piece in runs:
             # As the chunks add up: one string up to the first block, and blocks of text from there on.
@@ -203,6 +211,7 @@ class MessageBuilder:
 
 def join_pieces(pieces: Sequence[Piece]) -> list[Piece]:
     """The same answer in as few pieces as possible: adjacent text is joined, and so is reasoning without extras."""
+    whole = [piece for piece in pieces if not isinstance(piece, CallFragment)]
 
     def kind(piece: Piece) -> str:
         if type(piece) is str:
@@ -210,13 +219,13 @@ def join_pieces(pieces: Sequence[Piece]) -> list[Piece]:
         return "reasoning" if isinstance(piece, Reasoning) and not piece.extras else ""
 
     fewer: list[Piece] = []
-    for joins, group in groupby(pieces, kind):
-        run = list(group)
-        fewer.extend([_join_run(run)] if joins else run)
+    for joins, group in groupby(whole, kind):
+        run: list[Piece] = list(group)
+        fewer.extend([join_run(run)] if joins else run)
     return fewer
 
 
-def _join_run(pieces: list[Piece]) -> Piece:
+def join_run(pieces: list[Piece]) -> Piece:
     """The pieces of one run, which are all of a kind, as one piece."""
     first = pieces[0]
     if isinstance(first, str):
@@ -234,11 +243,12 @@ def _join_run(pieces: list[Piece]) -> Piece:
     return Reasoning(text, reduce(add, extras).additional_kwargs if extras else None)
 
 
-def _call_block(call: WholeCall) -> dict[str, Any]:
+def block_of_call(call: WholeCall) -> dict[str, Any]:
+    """A call as a standard block: `tool_call`, or `invalid_tool_call` where its arguments are no JSON object."""
     if call.parsed is not None:
         return {"type": "tool_call", "name": call.name, "args": call.parsed, "id": call.id}
     name = call.name or None
-    return {"type": "invalid_tool_call", "name": name, "args": _streamed_args(call), "id": call.id, "error": None}
+    return {"type": "invalid_tool_call", "name": name, "args": streamed_args(call), "id": call.id, "error": None}
 
 
 def _block_of(piece: Piece, number: int) -> dict[str, Any]:
@@ -248,8 +258,8 @@ def _block_of(piece: Piece, number: int) -> dict[str, Any]:
         extras = {"extras": dict(piece.extras)} if piece.extras else {}
         return {"type": "reasoning", "reasoning": piece.text, "index": number, **extras}
     if isinstance(piece, WholeCall):
-        return {**_call_block(piece), "index": number}
-    return {**piece, "index": number}
+        return {**block_of_call(piece), "index": number}
+    return {**cast("dict[str, Any]", piece), "index": number}
 
 
 def _reasoning_kwargs(piece: Piece) -> dict[str, Any]:
@@ -259,7 +269,7 @@ def _reasoning_kwargs(piece: Piece) -> dict[str, Any]:
     return {"reasoning_content": piece.text, **extras}
 
 
-def _streamed_args(call: WholeCall) -> str:
+def streamed_args(call: WholeCall) -> str:
     """The arguments so that langchain-core reads them as we do.
 
     It completes JSON that was cut off (langchain #39275), and its event bridge fails at JSON that is not an object. So

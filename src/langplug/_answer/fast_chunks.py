@@ -7,11 +7,13 @@ langchain-core that has one more field, the constructors are used.
 
 from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
 T = TypeVar("T", bound=BaseModel)
+
+_SAID_BESIDE = ("model_name", "finish_reason")
 
 _new, _set = object.__new__, object.__setattr__
 
@@ -70,8 +72,16 @@ def plain_chunk(text: str, message_id: str | None = None) -> AIMessageChunk:
     return AIMessageChunk(content=text, response_metadata={}, id=message_id)
 
 
+def generation_info(message: AIMessage) -> dict[str, Any] | None:
+    """What tracing tools read beside a message: the model's name, and why it ended."""
+    known = {name: message.response_metadata[name] for name in _SAID_BESIDE if name in message.response_metadata}
+    return known or None
+
+
 def generation_chunk(message: AIMessageChunk) -> ChatGenerationChunk:
-    """`ChatGenerationChunk(message=message)`, to the last field."""
+    """`ChatGenerationChunk(message=message)`, to the last field; the last of an answer says how it ended."""
+    if message.chunk_position is not None:
+        return ChatGenerationChunk(message=message, generation_info=generation_info(message))
     if _GENERATIONS_ARE_AS_KNOWN and type(message.content) is str:  # around blocks, core has its own idea of the text
         return _build_generation(message)
     return ChatGenerationChunk(message=message)

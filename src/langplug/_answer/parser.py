@@ -12,14 +12,14 @@ from langplug._answer import from_message, from_openai, from_result
 from langplug._answer.json_data import PLAIN, a, to_json_data
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._answer.stop import StopCutter
-from langplug._answer.tool_calls import CallAssembler, WholeCall
+from langplug._answer.tool_calls import CallAssembler, CallFragment, WholeCall
 from langplug._answer.usage import UsageMeter
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
 from langplug._tools import CallParser
 
-Piece: TypeAlias = str | Reasoning | WholeCall | dict[str, Any]
-"""What comes out: text, reasoning, a whole tool call, or another content block."""
+Piece: TypeAlias = str | Reasoning | WholeCall | CallFragment | dict[str, Any]
+"""What comes out: text, reasoning, a whole tool call (before it its fragments, if asked for), or another block."""
 
 ALLOWED = (
     "str, Reasoning, ToolCall, Usage, Finish, a content block (a dict with a 'type'), AIMessage, AIMessageChunk, "
@@ -53,6 +53,7 @@ class AnswerParser:
         additional_kwargs: More for the message's `additional_kwargs`.
         id: The message's id, if the source gave one.
         dropped_calls: How many calls came beyond those that the request allows.
+        shows_fragments: Set it for a reader who can be shown the fragments of calls before these are whole.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class AnswerParser:
         self.additional_kwargs: dict[str, Any] = {}
         self.id: str | None = None
         self.dropped_calls = 0
+        self.shows_fragments = False
         self._owner = owner
         self._splitter = reasoning
         self._cutter = StopCutter(stop, include=include_stop) if stop else None
@@ -106,13 +108,15 @@ class AnswerParser:
             return ()
         if type(part) is str:  # first, as most parts are
             self._gave_part = True
-            return self._feed_text(part)
+            if self._assembler is None or not part:
+                return self._feed_text(part)
+            return [*self._admit(self._assembler.completed()), *self._feed_text(part)]
         if part is None:  # an empty delta: what OpenAI's SDK has as `content` where a chunk has none
             self._gave_none = True
             return ()
         self._gave_part = True
         if isinstance(part, str):
-            return self._feed_text(str.__str__(part))  # numpy's, or an enum's member, which would print as its name
+            return self.feed(str.__str__(part), inside)  # numpy's, or an enum's member, which would print as its name
         if isinstance(part, (Reasoning, ToolCall)):
             return self._feed_whole(part, inside)
         if isinstance(part, Usage):
@@ -233,6 +237,8 @@ class AnswerParser:
         else:
             if isinstance(part, Reasoning) and (type(part.text) is not str or part.extras is not None):
                 part = self._plain_reasoning(part, inside)
+            if self._assembler is not None:
+                pieces += self._admit(self._assembler.completed())
             pieces.append(part)
         return pieces
 
@@ -260,10 +266,11 @@ class AnswerParser:
                 pieces.append(one)
         return pieces
 
-    def _assemble(self, fragment: ToolCall) -> list[WholeCall]:
+    def _assemble(self, call: ToolCall) -> Sequence[WholeCall | CallFragment]:
         if self._assembler is None:
             self._assembler = CallAssembler()
-        return self._admit(self._assembler.feed(fragment))
+        whole = self._admit(self._assembler.feed(call))
+        return whole or self._assembler.last_fragments(self._calls_left) if self.shows_fragments else whole
 
     def _admit(self, calls: list[WholeCall]) -> list[WholeCall]:
         """Those of `calls` that the request still allows."""

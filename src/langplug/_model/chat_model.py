@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -20,7 +20,15 @@ from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import hash_of, stable_text
 from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
-from langplug._model.langchain import CALL, FOR_A_PARSER, OPENED, CallConfig, parameters_in, with_signature
+from langplug._model.langchain import (
+    CALL,
+    OPENED,
+    CallConfig,
+    generation,
+    held_for_a_parser,
+    parameters_in,
+    with_signature,
+)
 from langplug._model.names import package_versions
 from langplug._model.parameters import (
     NAME_FIELDS,
@@ -34,6 +42,7 @@ from langplug._model.parameters import (
 )
 from langplug._model.pickles import LOST, SecretRemover, bound_secrets, lost_secret_error
 from langplug._model.plan import Plan
+from langplug._model.profile import profile_of
 from langplug._model.run import ModelRun
 from langplug._model.runs import run_of
 from langplug._model.state import (
@@ -173,20 +182,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return self
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = ModelProfile(
-            name=self.reported_name,
-            text_inputs=True,
-            text_outputs=True,
-            image_inputs="image" in self.accepts,
-            audio_inputs="audio" in self.accepts,
-            video_inputs="video" in self.accepts,
-            tool_calling=self.tool_calling != "off",
-            tool_choice=self.tool_calling != "off",
-            structured_output=True,
-        )
-        if self.context_window is not None:
-            profile["max_input_tokens"] = self.context_window
-        return profile
+        return profile_of(self)
 
     # --- identity ---
 
@@ -288,8 +284,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[ChatGeneration(message=one) for one in Choices(plan).messages()])
-        return ChatResult(generations=[ChatGeneration(message=ModelRun(plan).message())])
+            return ChatResult(generations=[generation(one) for one in Choices(plan).messages()])
+        return ChatResult(generations=[generation(ModelRun(plan).message())])
 
     @with_signature
     async def _agenerate(
@@ -298,15 +294,15 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[ChatGeneration(message=one) for one in await Choices(plan).amessages()])
-        return ChatResult(generations=[ChatGeneration(message=await ModelRun(plan).amessage())])
+            return ChatResult(generations=[generation(one) for one in await Choices(plan).amessages()])
+        return ChatResult(generations=[generation(await ModelRun(plan).amessage())])
 
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
-        given = _without_restarts(kwargs, opened)
+        given = held_for_a_parser(kwargs) if opened is None else kwargs
         chunks = ModelRun(Plan(self, messages, stop, given, streaming=True, run=run)).chunks()
         if opened is not None:
             opened.append(chunks)
@@ -317,7 +313,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     ) -> AsyncIterator[ChatGenerationChunk]:
         opened: list[Any] | None = kwargs.pop(OPENED, None)
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
-        given = _without_restarts(kwargs, opened)
+        given = held_for_a_parser(kwargs) if opened is None else kwargs
         chunks = ModelRun(Plan(self, messages, stop, given, streaming=True, run=run)).achunks()
         if opened is None:
             return chunks
@@ -560,12 +556,3 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
 
 class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
-
-
-def _without_restarts(given: dict[str, Any], opened: list[Any] | None) -> dict[str, Any]:
-    """What a stream was given, for whoever reads it.
-
-    Where langchain-core reads it (`invoke` with `streaming=True`, `astream_log`), it adds all chunks up to one message,
-    so nothing that was shown can be taken back: an answer that must be checked is then held until it is.
-    """
-    return {**given, FOR_A_PARSER: "held"} if opened is None and FOR_A_PARSER in given else given

@@ -9,7 +9,8 @@ core mends one of the faults. What is healed:
 * a stream that its reader left closed the source only when it was garbage-collected;
 * the cache key was frozen at first use, or held nothing but the model's type (langchain #39598);
 * a cache hit invented usage where none had been reported;
-* all hits of a cache entry were one message: changed by one who got it, changed for all, and with one id.
+* all hits of a cache entry were one message: changed by one who got it, changed for all, and with one id;
+* version 3 of the events left blocks such as a refusal out of its message, and closed an async source late or never.
 
 And there is a fast path: a call without callback handlers goes past langchain-core's callbacks, which cost most of what
 a short call and a chunk cost. It gives the same chunks, messages, ids and errors; `tests/test_fast_path.py` compares.
@@ -18,9 +19,10 @@ a short call and a chunk cost. It gives the same chunks, messages, ids and error
 import asyncio
 import inspect
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import (
@@ -33,10 +35,14 @@ from langchain_core.callbacks import (
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models._compat_bridge import (  # pyright: ignore[reportPrivateUsage]
+    achunks_to_events,
+    chunks_to_events,
+)
 from langchain_core.language_models._utils import _normalize_messages  # pyright: ignore[reportPrivateUsage]
 from langchain_core.language_models.chat_models import _format_for_tracing  # pyright: ignore[reportPrivateUsage]
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -45,6 +51,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler  # pyrig
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
+from langplug._answer.fast_chunks import generation_info
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -167,6 +174,14 @@ class Streaming(Protocol):
         """As `messages`, for an event loop."""
         ...
 
+    def events(self, message_id: str = "") -> Generator[dict[str, Any], None, None]:
+        """The answer as events of version 3."""
+        ...
+
+    def aevents(self, message_id: str = "") -> AsyncGenerator[dict[str, Any], None]:
+        """As `events`, for an event loop."""
+        ...
+
 
 def on_fast_path(
     model: BaseChatModel, call: CallConfig, manager: type[CallbackManager] | type[AsyncCallbackManager]
@@ -204,6 +219,49 @@ def message_id(call: CallConfig) -> str:
 
 def _has_handlers(callbacks: Callbacks) -> bool:
     return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
+
+
+def generation(message: AIMessage) -> ChatGeneration:
+    """`message` as a whole answer, with what official integrations say of it in `generation_info`."""
+    return ChatGeneration(message=message, generation_info=generation_info(message))
+
+
+def with_llm_output(result: ChatResult) -> ChatResult:
+    """`result` with the model's name and the tokens used, under OpenAI's names, where tracing tools look for them.
+
+    Not before langchain-core is done with it: it would copy them into `response_metadata`, but not those of a stream.
+    """
+    messages = [one.message for one in result.generations if isinstance(one.message, AIMessage)]
+    reports = [message.usage_metadata for message in messages if message.usage_metadata is not None]
+    used = reduce(add_usage, reports) if reports else None
+    output: dict[str, Any] = {}
+    if messages and (name := messages[0].response_metadata.get("model_name")):
+        output["model_name"] = name
+    if used is not None:
+        output["token_usage"] = {
+            "prompt_tokens": used["input_tokens"],
+            "completion_tokens": used["output_tokens"],
+            "total_tokens": used["total_tokens"],
+        }
+    result.llm_output = {**output, **(result.llm_output or {})}
+    return result
+
+
+def held_for_a_parser(given: dict[str, Any]) -> dict[str, Any]:
+    """What a call was given, where its reader adds all up to one message, so that nothing shown can be taken back.
+
+    An answer that must be checked is then held until it is.
+    """
+    return {**given, FOR_A_PARSER: "held"} if FOR_A_PARSER in given else given
+
+
+def _complete(stream: Any, event: dict[str, Any]) -> None:
+    """Put into langchain-core's `stream` what it leaves out: blocks such as a refusal, and how the answer ended."""
+    if event["event"] == "content-block-finish":
+        stream._blocks.setdefault(event["index"], event["content"])  # noqa: SLF001
+    elif event["event"] == "message-finish":
+        ended = AIMessage("", response_metadata=event.get("metadata") or {})
+        stream._generation_info.update(generation_info(ended) or {})  # noqa: SLF001
 
 
 def as_generated(result: ChatResult, call: CallConfig) -> AIMessage:
@@ -260,38 +318,36 @@ class PatchedChatModel(BaseChatModel):
     ) -> LLMResult:
         """As langchain-core's, one prompt after the other, so that each one's run ends before the next begins."""
         if len(messages) <= 1:
-            return self.__add_llm_output(super().generate(messages, stop, callbacks, **kwargs))
+            return super().generate(messages, stop, callbacks, **kwargs)
         results: list[LLMResult] = []
         for prompt in messages:
             results.append(super().generate([prompt], stop, callbacks, **kwargs))
             kwargs.pop("run_id", None)  # it names the first run alone
-        return self.__add_llm_output(
-            LLMResult(
-                generations=[result.generations[0] for result in results],
-                run=[run for result in results for run in result.run or ()],
-            )
+        return LLMResult(
+            generations=[result.generations[0] for result in results],
+            llm_output=self._combine_llm_outputs([result.llm_output for result in results]),
+            run=[run for result in results for run in result.run or ()],
         )
 
     async def agenerate(
         self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
     ) -> LLMResult:
-        """As langchain-core's, and cancelled, it ends its runs; `llm_output` is filled in."""
+        """As langchain-core's, and cancelled, it ends its runs."""
         runs: dict[Any, bool] = {}
         asked: dict[str, Any] = {**kwargs, RUNS: runs}
         try:
-            result = await super().agenerate(messages, stop, callbacks, **asked)
+            return await super().agenerate(messages, stop, callbacks, **asked)
         except asyncio.CancelledError as error:
             if not all(runs.values()):  # else langchain-core is ending them already
                 for run in runs:
                     await run.on_llm_error(error, response=LLMResult(generations=[]))
             raise
-        return self.__add_llm_output(result)
 
     def _generate_with_cache(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         kwargs[CALL] = _reported_to(run_manager, kwargs)
-        return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+        return with_llm_output(super()._generate_with_cache(messages, stop, run_manager, **kwargs))
 
     def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine by its wider name
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -304,20 +360,21 @@ class PatchedChatModel(BaseChatModel):
     async def __answer_of_run(
         self, runs: dict[Any, bool], messages: list[BaseMessage], stop: list[str] | None, run: Any, **kwargs: Any
     ) -> ChatResult:
-        result = await super()._agenerate_with_cache(messages, stop, run, **kwargs)
+        result = with_llm_output(await super()._agenerate_with_cache(messages, stop, run, **kwargs))
         runs[run] = True
         return result
 
-    def __add_llm_output(self, result: LLMResult) -> LLMResult:
-        """With the usage of all prompts together, where callers of `generate` look for it."""
-        usage: UsageMetadata | None = None
-        for generations in result.generations:
-            for generation in generations:
-                message = generation.message if isinstance(generation, ChatGeneration) else None
-                if isinstance(message, AIMessage) and message.usage_metadata is not None:
-                    usage = add_usage(usage, message.usage_metadata)
-        result.llm_output = {**(result.llm_output or {}), **({"token_usage": dict(usage)} if usage else {})}
-        return result
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        """What `generate` says of all its prompts: the first one's model, and the tokens of all of them."""
+        if len(llm_outputs) == 1:
+            return llm_outputs[0] or {}
+        combined: dict[str, Any] = {}
+        tokens: Counter[str] = Counter()
+        for output in filter(None, llm_outputs):
+            combined = {**output, **combined}
+            counted = output.get("token_usage") or {}
+            tokens.update({name: count for name, count in counted.items() if isinstance(count, int)})
+        return {**combined, "token_usage": dict(tokens)} if tokens else combined
 
     # --- streams ---
 
@@ -400,6 +457,71 @@ class PatchedChatModel(BaseChatModel):
                 kwargs[CALL] = CallConfig.of(config)
             return super().astream_events(input, config, **kwargs)
 
+    # --- version 3 of the events: by langchain-core's hooks for models that speak in them ---
+
+    def _stream_chat_model_events(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[Any]:
+        call = _reported_to(run_manager, kwargs)
+        id_ = message_id(call) if run_manager else ""
+        if not _are_langplugs(type(self), TO_A_STREAM):  # an author's own stream: what it says counts
+            chunks = self._stream(messages, stop=stop, run_manager=run_manager, **kwargs)
+            return chunks_to_events(chunks, message_id=id_)
+        return self.__langplug_open__(messages, stop, held_for_a_parser({**kwargs, CALL: call})).events(id_)
+
+    def _astream_chat_model_events(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        call = _reported_to(run_manager, kwargs)
+        id_ = message_id(call) if run_manager else ""
+        if not _are_langplugs(type(self), TO_A_STREAM_ASYNC):
+            chunks = self._astream(messages, stop=stop, run_manager=run_manager, **kwargs)
+            return achunks_to_events(chunks, message_id=id_)
+        return self.__langplug_open__(messages, stop, held_for_a_parser({**kwargs, CALL: call})).aevents(id_)
+
+    def _iter_v2_events(
+        self, messages: list[BaseMessage], *, run_manager: Any, stream: Any, **kwargs: Any
+    ) -> Iterator[Any]:
+        if getattr(self, "_stream_chat_model_events", None) is None:  # an author's class may do without
+            yield from super()._iter_v2_events(messages, run_manager=run_manager, stream=stream, **kwargs)
+            return
+        events = self._stream_chat_model_events(messages, run_manager=run_manager, **kwargs)
+        try:
+            for event in events:
+                stream.dispatch(event)
+                if event["event"] != "content-block-delta":
+                    _complete(stream, event)
+                if run_manager.handlers:
+                    run_manager.on_stream_event(event)
+                yield event
+        finally:
+            if isinstance(events, Generator):  # an author's own hook may give any iterator
+                events.close()
+
+    async def _aiter_v2_events(
+        self, messages: list[BaseMessage], *, run_manager: Any, stream: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        if getattr(self, "_astream_chat_model_events", None) is None:
+            async for event in super()._aiter_v2_events(messages, run_manager=run_manager, stream=stream, **kwargs):
+                yield event
+            return
+        events = self._astream_chat_model_events(messages, run_manager=run_manager, **kwargs)
+        if isinstance(events, AsyncGenerator):
+            events = DetachedAsyncGenerator(events)
+        stream.set_start(None)  # it has started; else each reader asks so, by a coroutine, before each delta
+        dispatch, handlers = stream.dispatch, run_manager.handlers
+        try:
+            async for event in events:
+                dispatch(event)
+                if handlers:
+                    await run_manager.on_stream_event(event)
+                if event["event"] != "content-block-delta":
+                    _complete(stream, event)
+                    yield event  # the others not: langchain-core drives this, and looks at none of them
+        finally:
+            if isinstance(events, DetachedAsyncGenerator):
+                await events.aclose()
+
     # --- the fast path; mangled names, since authors call attributes of theirs as they like ---
 
     def __langplug_open__(
@@ -446,12 +568,18 @@ class PatchedChatModel(BaseChatModel):
     @property
     def _serialized(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What traces say of this model: which class, and how it is set up now, without secrets."""
+        told = {"model": getattr(self, "reported_name", None)}
+        told |= {
+            name: value for name in ("temperature", "max_tokens") if (value := self.__dict__.get(name)) is not None
+        }
         return {
             "lc": 1,
             "type": "not_implemented",
             "id": self.lc_id(),
             "repr": repr(self),
             "name": self.get_name(),
+            # Where OpenTelemetry's instrumentation looks for the model that was asked for, as in official integrations.
+            "kwargs": told,
         }
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
