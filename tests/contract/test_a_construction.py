@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.language_models import ModelProfile
@@ -300,3 +300,49 @@ def test_n03_the_profile_has_known_keys_only(make_model: MakeModel) -> None:
     assert 4096 == profile["max_input_tokens"]
     assert (True, False, True) == (profile["text_inputs"], profile["image_inputs"], profile["tool_calling"])
     assert {"max_input_tokens": 8} == make_model(profile={"max_input_tokens": 8}).profile
+
+
+class Thinker(ChatModel):
+    """Declares all that a profile can say."""
+
+    accepts = frozenset({"image", "file"})
+    temperature: float | None = None
+    max_tokens: int | None = None
+    reasoning_effort: Literal["low", "high"] | None = "low"
+
+    def respond(self, request: Request, /) -> str:
+        """Answer."""
+        return "hm"
+
+
+def test_the_profile_says_what_is_known() -> None:
+    """Each key of `profile` is said where it is known to be so or not so, and left out where it is unknown."""
+    thinker, plain = Thinker(max_tokens=9).profile or {}, ChatSilent().profile or {}
+    assert (9, True, ["low", "high"], "low") == (
+        thinker["max_output_tokens"],
+        thinker["reasoning_output"],
+        thinker["reasoning_effort_levels"],
+        thinker["reasoning_effort_default"],
+    )
+    for key in ("temperature", "attachment", "image_inputs", "tool_call_streaming"):
+        assert (True, key == "tool_call_streaming") == (thinker[key], plain[key])
+    for key in ("image_url_inputs", "image_tool_message", "pdf_inputs", "pdf_tool_message"):
+        assert key not in thinker
+        assert plain[key] is False
+    for key in ("max_output_tokens", "max_input_tokens", "reasoning_output", "mid_conversation_tools"):
+        assert key not in plain
+
+
+def test_a_key_that_core_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a langchain-core that lacks a key, the profile lacks it too, and nothing is warned of."""
+    older = {name: kind for name, kind in ModelProfile.__annotations__.items() if name != "tool_call_streaming"}
+    monkeypatch.setattr(ModelProfile, "__annotations__", older)
+    assert "tool_call_streaming" not in (ChatSilent().profile or {})
+
+
+class ChatSilent(ChatModel):
+    """Declares nothing."""
+
+    def respond(self, request: Request, /) -> str:
+        """Answer."""
+        return "hm"
