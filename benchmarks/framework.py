@@ -17,12 +17,14 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from langchain_core._api import LangChainBetaWarning
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -116,6 +118,19 @@ class PlugAsyncGenerator(ChatModel):
             yield token
 
 
+class BridgedGenerator(PlugGenerator):
+    """langplug with core's bridge in place of its own events."""
+
+
+class BridgedAsyncGenerator(PlugAsyncGenerator):
+    """The same on an event loop."""
+
+
+for _bridged in (BridgedGenerator, BridgedAsyncGenerator):
+    for _hook in ("_stream_chat_model_events", "_astream_chat_model_events"):
+        setattr(_bridged, _hook, None)
+
+
 TOOLS = [
     {
         "type": "function",
@@ -166,6 +181,50 @@ def astream(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, ti
                 pass
 
     return _per(times * CHUNKS, lambda: asyncio.run(streams()))
+
+
+def events(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 3) -> float:
+    """Microseconds per delta of `stream_events(version="v3")`, whose text is read."""
+    return _per(
+        times * CHUNKS,
+        lambda: [sum(1 for _ in model.stream_events("hi", config, version="v3").text) for _ in range(times)],
+    )
+
+
+def aevents(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, times: int = 3) -> float:
+    """Microseconds per delta of `astream_events(version="v3")`, whose text is read."""
+
+    async def streams() -> None:
+        for _ in range(times):
+            async with await model.astream_events("hi", config, version="v3") as stream:
+                async for _delta in stream.text:
+                    pass
+
+    return _per(times * CHUNKS, lambda: asyncio.run(streams()))
+
+
+def open_events_kib(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, streams: int = 200) -> float:
+    """KiB that a stream of events holds while it is open, after 100 deltas that nobody kept."""
+
+    def begun() -> Any:
+        stream = model.stream_events("hi", config, version="v3")
+        deltas = iter(stream.text)
+        for _ in range(100):
+            next(deltas)
+        return stream
+
+    begun()
+    return _traced_kib(lambda: [begun() for _ in range(streams)])
+
+
+def _traced_kib(begin: Callable[[], list[Any]]) -> float:
+    gc.collect()
+    tracemalloc.start()
+    kept = begin()
+    gc.collect()
+    traced, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return traced / len(kept) / 1024
 
 
 def open_kib(model: BaseChatModel, config: RunnableConfig = WITHOUT_CALLBACKS, streams: int = 200) -> float:
@@ -243,6 +302,7 @@ def rows(rounds: int) -> Iterator[Row]:
     core, core_sync = CoreModel(), CoreSyncModel()
     function, coroutine = PlugFunction(), PlugCoroutine()
     generator, agenerator = PlugGenerator(), PlugAsyncGenerator()
+    bridged, abridged = BridgedGenerator(), BridgedAsyncGenerator()
     for handler, config in (("", WITHOUT_CALLBACKS), (", with callbacks", WITH_CALLBACKS)):
         unit, peer = "µs/call", "core alone"
         yield row(f"invoke, a function{handler}", unit, partial(invoke, function, config), peer,
@@ -256,6 +316,13 @@ def rows(rounds: int) -> Iterator[Row]:
                   partial(astream, core, config), rounds)  # fmt: skip
         yield row(f"an open astream{handler}", "KiB", partial(open_kib, agenerator, config), peer,
                   partial(open_kib, core, config), 1)  # fmt: skip
+        unit, peer = "µs/delta", "core's bridge"
+        yield row(f"events v3, a generator{handler}", unit, partial(events, generator, config), peer,
+                  partial(events, bridged, config), rounds)  # fmt: skip
+        yield row(f"events v3, an async generator{handler}", unit, partial(aevents, agenerator, config), peer,
+                  partial(aevents, abridged, config), rounds)  # fmt: skip
+        yield row(f"an open stream of events v3{handler}", "KiB", partial(open_events_kib, generator, config), peer,
+                  partial(open_events_kib, bridged, config), 1)  # fmt: skip
     yield row("ainvoke, a function", "µs/call", partial(ainvoke, function), "core's executor",
               partial(ainvoke, core_sync), rounds)  # fmt: skip
     yield row("astream, a generator", "µs/chunk", partial(astream, generator), "native async generator, ours",
@@ -277,6 +344,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: 7)")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore", LangChainBetaWarning)  # version 3 of the events is one
     figures: list[Row] = []
     print(f"{'figure':34} {'unit':8} {'langplug (spread)':>24}  {'peer':28} {'(spread)':>24} {'ratio':>6}")
     for figure in rows(arguments.rounds):
