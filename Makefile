@@ -7,6 +7,7 @@ VENV := .venv
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
+TRACING := .venv-tracing
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -69,6 +70,11 @@ test-clients: $(CLIENTS)/.clients ## Test that models may hold real clients (bot
 	$(call say,tests of identity with real clients)
 	@$(CLIENTS)/bin/$(pytest) --all tests/identity
 
+.PHONY: test-tracing
+test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
+	$(call say,tests with tracing tools)
+	@$(TRACING)/bin/$(pytest) --all tests/tracing
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format
 	$(call say,lint)
@@ -111,13 +117,14 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
+	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.build: $(LOCK)/build.txt
 	@$(PYTHON) -c '$(check_python)'
@@ -133,12 +140,13 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# The other packages' models install much that no user of langplug needs, the oldest LangChain is not the newest one, and
-# some clients need older versions than `dev` has: each lives in an environment of its own.
+# The other packages' models and the tracing tools install much that no user of langplug needs, the oldest LangChain is not
+# the newest one, and some clients need older versions than `dev` has: each lives in an environment of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(TRACING)/.tracing: $(LOCK)/tracing.txt
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt
