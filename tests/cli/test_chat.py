@@ -179,7 +179,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {
         "schema": "langplug.chat/1",
         "text": "Yes.",
-        "finish_reason": "stop",
+        "finish_reason": None,
         "usage": None,
         "adaptations": [],
         "error": None,

@@ -155,7 +155,7 @@ def test_save_and_continue(keyboard: Keyboard, tmp_path: Path, capsys: pytest.Ca
     _, question, answer = messages_from_dict(saved["messages"])
     assert isinstance(question, HumanMessage)
     assert isinstance(answer, AIMessage)
-    assert "stop" == answer.response_metadata["finish_reason"]
+    assert "model_name" in answer.response_metadata
 
 
 def test_save_overwrites_only_when_told(keyboard: Keyboard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -317,7 +317,8 @@ class Thinker(ChatModel):
 
 def test_the_profile_says_what_is_known() -> None:
     """Each key of `profile` is said where it is known to be so or not so, and left out where it is unknown."""
-    thinker, plain = Thinker(max_tokens=9).profile or {}, ChatSilent().profile or {}
+    thinker: dict[str, Any] = {**(Thinker(max_tokens=9).profile or {})}
+    plain: dict[str, Any] = {**(ChatSilent().profile or {})}
     assert (9, True, ["low", "high"], "low") == (
         thinker["max_output_tokens"],
         thinker["reasoning_output"],

@@ -48,7 +48,7 @@ SENT: dict[str, tuple[dict[str, Any], Any]] = {
         [{"type": "file", "file": {"filename": "file.pdf", "file_data": PDF}}],
     ),
     "non_standard": ({"value": {"type": "thinking", "thinking": "so"}}, ""),
-    "refusal": ({"refusal": "no"}, [{"type": "text", "text": "no"}]),
+    "refusal": ({"refusal": "no"}, "no"),
     "tool_result": ({"tool_use_id": "1", "content": "a"}, "a"),
     "tool_use": ({"id": "1", "name": "add", "input": {}}, ""),
     "function_call": ({"call_id": "1", "name": "add", "arguments": "{}"}, ""),

@@ -59,7 +59,8 @@ def test_stdin_to_stdout_on_each_path(call: ways.Path) -> None:
     answered = call(ChatCommand(command=["cat"], input="text"), "Grüße 👩‍🚀\0\n\nend")
     assert "Grüße 👩‍🚀\0\n\nend" == answered.text == answered.message.text
     metadata = answered.message.response_metadata
-    assert ("cat", "command", "stop") == tuple(metadata[k] for k in ("model_name", "model_provider", "finish_reason"))
+    assert ("cat", "command") == (metadata["model_name"], metadata["model_provider"])
+    assert "finish_reason" not in metadata  # nobody said one
 
 
 @pytest.mark.parametrize(
@@ -140,10 +141,10 @@ def test_fields_of_a_subclass_are_placeholders_and_parameters_of_a_call() -> Non
         ({"command": []}, "at least 1"),
         ({"command": [["cat"]]}, "begins with the list"),
         ({"command": ["cat", "{promt}"]}, r"placeholder \{promt\}; there are .*prompt"),
-        ({"command": ["cat", "{prompt.__class__}"]}, "plain name in its braces"),
-        ({"command": ["cat", "{text!r}"]}, "plain name in its braces"),
-        ({"command": ["cat", "{text:>9}"]}, "plain name in its braces"),
-        ({"command": ["cat", "{}"]}, "plain name in its braces"),
+        ({"command": ["cat", "{prompt.__class__}"]}, r"placeholder \{prompt.__class__\}; there are"),
+        ({"command": ["cat", "{text!r}"]}, "a name in its braces"),
+        ({"command": ["cat", "{text:>9}"]}, "a name in its braces"),
+        ({"command": ["cat", "{}"]}, "a name in its braces"),
         ({"command": ["cat", '{"a": 1']}, "An argument of `command` is .*Write {{ and }}"),
         ({"command": ["cat"], "output": "jsonl"}, "needs `paths`"),
         ({"command": ["cat"], "paths": {"text": "a"}}, "Set output='jsonl'"),

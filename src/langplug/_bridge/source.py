@@ -290,6 +290,7 @@ class Deadline:
         return max(0.0, self._at - time.monotonic())
 
     def take(self, channel: Channel[T]) -> list[T] | None:
+        """The next batch of `channel`, if it comes in time; None after the last."""
         if channel.finished:  # in time, however late it is read
             return channel.take()
         try:

@@ -128,7 +128,9 @@ def _check_name(name: str, known: Collection[str], where: str, form: str) -> Non
         )
     hint = did_you_mean(name, known, form=form)
     names = ", ".join(form.format(one) for one in sorted(known))
-    wrong = f"there is no {form.format(name)}" if name else f"{form.format('').replace('.', '')} is not a value itself"
+    wrong = (
+        f"there is no {form.format(name)}" if name else f"{form.format('').replace('.', '')} is not a value by itself"
+    )
     raise ValueError(f"{where}: {wrong}.{hint} There are: {names}.")
 
 
