@@ -1,5 +1,6 @@
 """A model that declines: a refusal block in its message, and an error only where the answer has to be an object."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,11 @@ from langchain_core.exceptions import ModelInvalidRequestError, ModelRefusalErro
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
+from tests.models.http.canned import Canned, CannedServer
 from tests.paths import PATHS, STREAMED
 
 from langplug import ChatModel, Finish, RefusalError, Request, chat_model
-from langplug.models import ChatScripted
+from langplug.models import ChatEndpoint, ChatHTTP, ChatScripted
 
 WORDS = "I can't help with that."
 
@@ -176,3 +178,64 @@ def test_the_provider_s_refusal_is_one_of_core_s_tree() -> None:
     assert issubclass(RefusalError, ModelRefusalError)
     assert issubclass(RefusalError, ModelInvalidRequestError)
     assert not RefusalError("no").is_retryable
+
+
+# --- on the wire ---
+
+DETAILS = {"type": "refusal", "category": "cyber", "explanation": WORDS}
+ANTHROPIC_WHOLE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [],
+    "stop_reason": "refusal",
+    "stop_details": DETAILS,
+    "usage": {"input_tokens": 3, "output_tokens": 1},
+}
+ANTHROPIC_STREAM = [
+    {"type": "message_start", "message": {**ANTHROPIC_WHOLE, "stop_reason": None, "stop_details": None}},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "refusal", "stop_details": DETAILS},
+        "usage": {"output_tokens": 1},
+    },
+    {"type": "message_stop"},
+]
+OPENAI_WHOLE = {"choices": [{"index": 0, "message": {"content": None, "refusal": WORDS}, "finish_reason": "stop"}]}
+OPENAI_STREAM = [
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "", "refusal": None}}]},
+    {"choices": [{"index": 0, "delta": {"refusal": "I can't help "}}]},
+    {"choices": [{"index": 0, "delta": {"refusal": "with that."}}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+]
+
+
+def sent(values: list[Any]) -> Canned:
+    """Values as server-sent events."""
+    return Canned(pieces=[f"data: {json.dumps(value)}\n\n".encode() for value in values], type="text/event-stream")
+
+
+@pytest.mark.parametrize("call", ["invoke", "stream", "structured"])
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_servers_that_decline(wire: str, call: str) -> None:
+    """OpenAI's and Anthropic's refusals are read as such, whole and streamed, and asked for once."""
+    whole, stream = (OPENAI_WHOLE, OPENAI_STREAM) if wire == "openai" else (ANTHROPIC_WHOLE, ANTHROPIC_STREAM)
+    with CannedServer() as server:
+        server.answer = sent(stream) if call == "stream" else Canned(pieces=[json.dumps(whole).encode()])
+        model: ChatModel
+        if wire == "openai":
+            model = ChatEndpoint(base_url=server.url, model="m", api_key="sk-planted-0123")
+        else:
+            model = ChatHTTP.from_file("anthropic", base_url=server.url, model="m", api_key="sk-planted-0123")
+        if call == "structured":
+            with pytest.raises(ModelRefusalError, match=WORDS):
+                model.with_structured_output(Answer).invoke("x")
+        else:
+            message = PATHS[call](model, "x").message
+            (refusal,) = message.content_blocks
+            assert (refusal["type"], refusal["refusal"]) == ("refusal", WORDS)  # type: ignore[typeddict-item]
+            if wire == "anthropic":
+                assert refusal["extras"] == {"category": "cyber"}  # type: ignore[typeddict-item]
+        assert len(server.received) == 1
+        model.close()

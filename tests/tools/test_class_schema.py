@@ -229,7 +229,7 @@ NOT_SCHEMAS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("schema", NOT_SCHEMAS, ids=str)
+@pytest.mark.parametrize("schema", NOT_SCHEMAS, ids=lambda schema: getattr(schema, "__name__", type(schema).__name__))
 def test_what_is_not_a_schema_is_refused_at_once(schema: Any) -> None:
     """Neither as a schema nor as a tool is anything taken that does not say what it holds; no raw error gets out."""
     with pytest.raises(ValueError, match=r"is not a schema|cannot be made a JSON schema"):

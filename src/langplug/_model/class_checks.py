@@ -47,7 +47,7 @@ def check_names(where: str, bases: tuple[type, ...], body: dict[str, Any]) -> No
 def check_leftovers(cls: type) -> None:
     """Check that no method of a `BaseChatModel` that was written by hand is left in the class.
 
-    One that calls `super()`, to log or to count, is an extension of ours and stays.
+    One that calls `super()`, or another of them, is an extension of ours and stays, such as one that logs or counts.
 
     Raises:
         TypeError: If one would answer in the place of `respond`, or never be called; what to write is said.
@@ -55,8 +55,10 @@ def check_leftovers(cls: type) -> None:
     body = vars(cls)
     codes = {name: value.__code__ for name, value in body.items() if inspect.isfunction(value)}
     where = f"{cls.__module__}.{cls.__qualname__}"
-    for name in ("_generate", "_agenerate", "_stream", "_astream"):
-        if (code := codes.get(name)) is not None and "__class__" not in code.co_freevars:
+    hooks = ("_generate", "_agenerate", "_stream", "_astream")
+    for name in hooks:
+        code = codes.get(name)
+        if code is not None and {"__class__", *hooks}.isdisjoint((*code.co_freevars, *code.co_names)):
             raise TypeError(
                 f"{where}.{name} would answer in the place of `respond`. {_MOVE.format(part=_PARTS[name[-6:]])}"
             )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks.base import BaseCallbackManager
@@ -237,7 +238,7 @@ class NamedTwice(Streamer):
 @mutant("F16", "answers on a thread that knows nothing of the caller")
 class Contextless(Reference):
     async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        answer = asyncio.get_running_loop().run_in_executor(None, lambda: self._generate(messages, stop, **kwargs))
+        answer = asyncio.get_running_loop().run_in_executor(None, partial(self._generate, messages, stop, **kwargs))
         return await answer
 
 

@@ -284,9 +284,9 @@ def test_what_a_template_cannot_do_with_a_call_is_a_typed_error(server: CannedSe
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_descriptions_are_short(name: str) -> None:
-    """Each has at most 25 lines, and says where the wire is documented."""
+    """Each has at most 30 lines, and says where the wire is documented."""
     text = (WIRES / f"{name}.yaml").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 25
+    assert len(text.splitlines()) <= 30
     assert text.startswith("# ")
     assert max(map(len, text.splitlines())) <= 120
 
