@@ -23,7 +23,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr
 from tests.paths import PATHS
 
-from langplug import ChatModel, Finish, Reasoning, Request, ToolCall, Usage
+from langplug import ChatModel, Finish, Reasoning, Request, ToolCall, Usage, chat_model
 
 
 def says(part: Any) -> ChatModel:
@@ -258,3 +258,44 @@ async def test_a_graph_with_a_checkpointer_runs(part: Any) -> None:
     config: Any = {"configurable": {"thread_id": "1"}}
     graph.invoke({"messages": [HumanMessage("?")]}, config)
     assert "hi" == graph.get_state(config).values["messages"][-1].text
+
+
+HUGE = 2**70
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ToolCall(name="f", args={"n": HUGE}),
+        ToolCall(name="f", args='{"n": %d}' % HUGE),  # noqa: UP031 - the braces of JSON
+        ToolCall(name="f", args='{"n": [{"m": -%d}]}' % HUGE),  # noqa: UP031
+        ToolCall(name="f", args='{"n": NaN}'),
+        ToolCall(name="f", args='{"n": -Infinity, "m": 1e999}'),
+    ],
+    ids=lambda call: str(call.args),
+)
+@pytest.mark.parametrize("path", PATHS)
+def test_numbers_in_arguments_can_be_written_down(call: ToolCall, path: str) -> None:
+    """Whole numbers beyond 64 bits are text in arguments, too, and what is not a number is null."""
+
+    @chat_model(tool_calling="native")
+    def model(request: Request) -> ToolCall:
+        return call
+
+    message = PATHS[path](model().bind_tools([{"name": "f", "description": "f", "parameters": {}}]), "x").message
+    (found,) = message.tool_calls
+    serializer = JsonPlusSerializer()
+    assert serializer.loads_typed(serializer.dumps_typed(message)).tool_calls == message.tool_calls
+    numbers = json.dumps(found["args"], allow_nan=False)
+    assert str(HUGE) not in numbers.replace(f'"{HUGE}"', "").replace(f'"-{HUGE}"', "")
+
+
+def test_sixty_four_bits_stay_numbers() -> None:
+    """What fits is left as it came."""
+
+    @chat_model(tool_calling="native")
+    def model(request: Request) -> ToolCall:
+        return ToolCall(name="f", args='{"n": 9223372036854775807}')
+
+    (found,) = model().bind_tools([{"name": "f", "description": "f", "parameters": {}}]).invoke("x").tool_calls
+    assert found["args"] == {"n": 2**63 - 1}

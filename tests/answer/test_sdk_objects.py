@@ -4,8 +4,10 @@ import dataclasses
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -339,3 +341,28 @@ def test_what_is_not_a_part_is_refused_in_one_sentence(part: Any, named: str, pa
         PATHS[path](ChatSays(parts=["hi", part]), "?")
     assert str(caught.value).startswith("ChatSays.respond gave ")
     assert "What it may return or yield: str, Reasoning, ToolCall, " in str(caught.value)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_completion_that_is_no_chat_is_its_text(path: str) -> None:
+    """`choices[].text`, as of the completions API, is the answer."""
+    whole = {"object": "text_completion", "choices": [{"text": "legacy", "finish_reason": "stop", "index": 0}]}
+    pieces = [{"choices": [{"text": "leg", "index": 0}]}, {"choices": [{"text": "acy", "finish_reason": "length"}]}]
+    for parts, reason in (([whole], "stop"), (pieces, "length")):
+        answered = PATHS[path](chat_model(partial(lambda request, parts: iter(parts), parts=parts))(), "x")
+        assert answered.text == "legacy"
+        assert answered.message.response_metadata["finish_reason"] == reason
+
+
+@pytest.mark.parametrize(
+    "choices", [5, "text", {"message": {}}, MagicMock()], ids=lambda choices: type(choices).__name__
+)
+def test_choices_that_are_no_list_are_named(choices: Any) -> None:
+    """A mock without a list of choices would otherwise be an empty answer."""
+
+    @chat_model
+    def model(request: Request) -> Any:
+        return SimpleNamespace(choices=choices)
+
+    with pytest.raises(TypeError, match="choices are a"):
+        model().invoke("x")

@@ -7,7 +7,7 @@ Whoever calls this turns an `AttributeError`, `LookupError`, `TypeError` or `Val
 data do not have that shape. What is yielded has fields of the right types.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -116,7 +116,10 @@ def is_chunk(value: Mapping[str, Any]) -> bool:
 
 def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The choices of `value`, each with the number of the answer that it belongs to."""
-    for choice in value.get("choices") or ():
+    choices = value.get("choices") or ()
+    if not isinstance(choices, Sequence) or isinstance(choices, str):  # a mock's can be iterated, and hold nothing
+        raise TypeError(f"its choices are {a(choices)}, and not a list")
+    for choice in choices:
         if type(choice) is not dict:
             choice = fields_of(choice)  # noqa: PLW2901 - the same, readable
         number = choice.get("index") or 0  # some servers leave it out, or send null, where there is one answer
@@ -181,7 +184,8 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 
 def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
-    body = choice.get("delta") or choice.get("message") or {}
+    # A completion that is not a chat's has its text in the choice itself.
+    body = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
     if type(body) is not dict:
         body = fields_of(body)
     if body.get("role") in _OTHERS:

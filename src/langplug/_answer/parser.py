@@ -1,7 +1,10 @@
 """One answer, from what its author yields to what LangChain is given: a push parser over all the others."""
 
 import inspect
+import json
+import re
 from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import ModelError
@@ -35,6 +38,10 @@ _READ_AS_PARTS = ("reasoning_content", "refusal")
 def is_refusal(piece: Piece) -> bool:
     """Whether it is a refusal, or a piece of one: the model declines, and says so in place of an answer."""
     return isinstance(piece, dict) and piece.get("type") == "refusal"
+
+
+_MAY_BE_UNBOUNDED = re.compile(r"\d{19}|NaN|Infinity|\d[eE]\+?\d{3}")
+"""What stands in arguments that hold a number beyond 64 bits, or none at all."""
 
 
 class AnswerParser:
@@ -274,13 +281,22 @@ class AnswerParser:
 
     def _admit(self, calls: list[WholeCall]) -> list[WholeCall]:
         """Those of `calls` that the request still allows."""
-        admitted = calls
+        admitted = calls = [self._bounded(call) if _MAY_BE_UNBOUNDED.search(call.args) else call for call in calls]
         if self._calls_left is not None:
             admitted = calls[: self._calls_left]
             self.dropped_calls += len(calls) - len(admitted)
             self._calls_left -= len(admitted)
         self._called = self._called or bool(admitted)
         return admitted
+
+    @staticmethod
+    def _bounded(call: WholeCall) -> WholeCall:
+        """`call` without numbers that no checkpointer could write, as in metadata: huge ones become text, NaN null."""
+        try:
+            plain = None if call.parsed is None else to_json_data(call.parsed, "args", levels=len(call.args) + 1)
+        except RecursionError:
+            return call
+        return call if plain in (None, call.parsed) else replace(call, args=json.dumps(plain), parsed=plain)
 
     # --- the end ---
 

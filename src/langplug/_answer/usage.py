@@ -82,7 +82,7 @@ def count_of(name: str, value: Any) -> int:
         count = operator.index(whole)
     except TypeError:
         count = -1
-    if count < 0 or isinstance(value, bool):
+    if not 0 <= count < 2**63 or isinstance(value, bool):  # beyond that, no checkpointer could write it
         raise ValueError(f"{name} is {value!r}; expected a whole number of tokens, 0 or more. Leave it out if unknown.")
     return count
 

@@ -107,6 +107,7 @@ def _writes(*names: str, modality: str | None, only_in: Holder | None = None) ->
 
 
 @_writes("text", modality="text")
+@_writes("input_text", "output_text", modality="text")  # of OpenAI's Responses API
 def _text(block: Block, path: str) -> ContentPart:
     return text_part(need(block, "text", str, path))
 

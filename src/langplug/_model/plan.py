@@ -84,8 +84,12 @@ class Plan:
             for name in ignored:
                 warn_once((type_name(type(model)), name), "%s has no parameter %r: it is ignored", owner, name)
         self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
+        given_messages, left_out = check_messages(messages, model.accepts, owner)
+        if left_out:
+            kinds = ", ".join(map(repr, left_out))
+            self.adaptations = [*self.adaptations, _note("messages", f"left out what another model did: {kinds}")]
         request = Request(
-            messages=check_messages(messages, model.accepts, owner),
+            messages=given_messages,
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
             params={name: getattr(model, name) for name in overrides} if overrides else {},

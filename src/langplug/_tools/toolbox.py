@@ -147,8 +147,9 @@ def toolbox_of(given: Mapping[str, Any], owner: str, accepts: Collection[str] = 
     passed_on = tuple(tool for tool in others if provider_kind(tool) in accepts)
     left_out = tuple(dict.fromkeys(str(provider_kind(tool)) for tool in others if tool not in passed_on))
     if not tools:
-        if is_forcing(choice) and not others:
-            raise ValueError(f"{owner}: tool_choice={choice!r} without tools. Bind at least one.")
+        if is_forcing(choice) and not passed_on:
+            theirs = f" Those that are bound run at their provider: {', '.join(left_out)}." if left_out else ""
+            raise ValueError(f"{owner}: tool_choice={choice!r} without tools. Bind at least one.{theirs}")
         return Toolbox(provider_tools=passed_on, left_out=left_out)
     choice = "auto" if names_one_of(choice, others) else choice_of(choice, tools, owner)
     return Toolbox(tools, choice, given.get("parallel_tool_calls"), passed_on, left_out)
