@@ -239,3 +239,25 @@ def test_servers_that_decline(wire: str, call: str) -> None:
                 assert refusal["extras"] == {"category": "cyber"}  # type: ignore[typeddict-item]
         assert len(server.received) == 1
         model.close()
+
+
+# --- the provider's filter ---
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "refusal"])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_an_answer_that_a_filter_ended_is_not_asked_for_again(reason: str, method: Any) -> None:
+    """A filter would end the next answer, too: the model is asked once, and the error says why."""
+    asked: list[Request] = []
+
+    @chat_model
+    def model(request: Request) -> Iterator[Any]:
+        asked.append(request)
+        yield '{"te'
+        yield Finish(reason=reason)
+
+    with pytest.raises(ModelRefusalError, match=reason):
+        model().with_structured_output(Answer, method=method).invoke("x")
+    with pytest.raises(ModelRefusalError, match=reason):
+        model().bind_tools([lookup], tool_choice="any").invoke("x")
+    assert len(asked) == 2

@@ -6,14 +6,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import PrivateAttr
+from tests.models.http.canned import Canned, CannedServer
 from tests.paths import PATHS
 
 from langplug import ChatModel, Request, chat_model
 from langplug._request import Run
+from langplug.models import ChatHTTP
 
 CONFIG: RunnableConfig = {
     "run_name": "greeting",
@@ -127,3 +130,72 @@ def test_a_function_reads_its_run() -> None:
         return f"hello {request.run.metadata['user']}"
 
     assert greet().invoke("x", {"metadata": {"user": "bo"}}).text == "hello bo"
+
+
+def ask_by_name(request: Request) -> str:
+    """A helper of an author's function."""
+    return f"hello {request.run.metadata.get('user')}"
+
+
+@chat_model
+def by_helper(request: Request) -> str:
+    """Reads the run in another function."""
+    return ask_by_name(request)
+
+
+class ByMethod(ChatModel):
+    """Reads the run in another method."""
+
+    def respond(self, request: Request) -> str:
+        return self.greet(request)
+
+    def greet(self, request: Request) -> str:
+        """Greets by name."""
+        return f"hello {request.run.metadata.get('user')}"
+
+
+def by_closure() -> Any:
+    """A model whose function is made by another."""
+
+    def greet(request: Request) -> str:
+        return f"hello {request.run.metadata.get('user')}"
+
+    return chat_model(greet)
+
+
+@pytest.mark.parametrize("make", [by_helper, ByMethod, by_closure()], ids=["helper", "method", "closure"])
+def test_one_user_s_answer_is_not_another_s(make: Any) -> None:
+    """Where an author's code reads the run, the cache key follows what the caller says of the call."""
+    model = make(cache=InMemoryCache())
+    for _ in range(2):
+        for user in ("alice", "bob"):
+            assert model.invoke("x", {"metadata": {"user": user}}).text == f"hello {user}"
+
+
+def test_who_asks_does_not_matter_to_a_model_that_does_not_look() -> None:
+    """Where nothing reads the run, callers share answers."""
+    asked: list[str] = []
+
+    @chat_model
+    def model(request: Request) -> str:
+        asked.append(request.text)
+        return "hi"
+
+    shared = model(cache=InMemoryCache())
+    for user in ("alice", "bob"):
+        shared.invoke("x", {"metadata": {"user": user}})
+    assert len(asked) == 1
+
+
+def test_a_template_that_names_the_user_is_not_shared() -> None:
+    """`ChatHTTP` that sends who asks has an answer for each."""
+    with CannedServer() as server:
+        server.answer = Canned(pieces=[b'{"t": "hi"}'])
+        cache = InMemoryCache()
+        for body, calls in (({"p": "$text"}, 1), ({"p": "$text", "user": "$metadata.user"}, 2)):
+            before = len(server.received)
+            model = ChatHTTP(base_url=server.url, url="/", body=body, text="t", cache=cache)
+            for user in ("alice", "bob"):
+                model.invoke("x", {"metadata": {"user": user}})
+            assert len(server.received) - before == calls
+            model.close()

@@ -1,6 +1,7 @@
 """Group N of the contract: token counting."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from langchain_core.messages import (
@@ -107,3 +108,15 @@ def test_n01_every_history_has_a_count(make_model: MakeModel, history: list[Base
     assert model.get_num_tokens_from_messages(history) < model.get_num_tokens_from_messages(
         [*history, HumanMessage(TEXT)]
     )
+
+
+def test_n01_bound_tools_are_counted(make_model: MakeModel) -> None:
+    """A model with bound tools counts them, as `trim_messages(token_counter=model.bind_tools(tools))` wants it."""
+    model = make_model()
+    messages: list[BaseMessage] = [HumanMessage(TEXT)]
+    bound: Any = model.bind_tools([weather])
+    with_tools = model.get_num_tokens_from_messages(messages, tools=[weather])
+    assert with_tools == bound.get_num_tokens_from_messages(messages)
+    assert with_tools == bound.with_config(tags=["a"]).get_num_tokens_from_messages(messages)
+    refused = [HumanMessage([{"type": "unheard_of"}])]
+    assert model.get_num_tokens_from_messages(refused) < model.get_num_tokens_from_messages(refused, tools=[weather])

@@ -1,14 +1,18 @@
 """Tools that run at a provider are passed on by a model that knows them, and left out by any other."""
 
+import json
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware
+from langchain_core.exceptions import ModelError
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.tools import tool
+from tests.models.http.canned import Canned, CannedServer
 
 from langplug import ChatModel, Request, ToolCall, UnsupportedError, chat_model
+from langplug.models import ChatHTTP
 
 PROVIDERS: list[dict[str, Any]] = [
     {"type": "web_search"},
@@ -22,6 +26,9 @@ PROVIDERS: list[dict[str, Any]] = [
     {"google_search": {}},
     {"code_execution": {}},
     {"url_context": {}},
+    {"google_search": {}, "code_execution": {}},
+    {"type": "builtin_function", "function": {"name": "$web_search"}},
+    {"type": "web_search_20260209", "name": "web_search", "input_schema": None},
 ]
 
 FUNCTIONS: list[Any] = [
@@ -32,6 +39,7 @@ FUNCTIONS: list[Any] = [
     {"title": "f", "description": "d", "type": "object", "properties": {"x": {"type": "string"}}},
     {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": {"type": "object", "properties": {}}}}},
     {"name": "f", "description": "d"},
+    {"function_declarations": [{"name": "f", "description": "d", "parameters": {"type": "OBJECT", "properties": {}}}]},
 ]
 
 
@@ -60,7 +68,7 @@ def test_it_is_left_out_and_noted(theirs: dict[str, Any], tool_calling: str) -> 
     message = told(asked, tool_calling=tool_calling).bind_tools([theirs]).invoke("x")
     assert message.text == "hi"
     (note,) = message.response_metadata["adaptations"]
-    kind = theirs.get("type") or next(iter(theirs))
+    kind = theirs.get("type") or ", ".join(theirs)
     assert note["feature"] == "tools"
     assert repr(kind) in note["action"]
     assert not asked[0].tools
@@ -126,3 +134,40 @@ def test_an_agent_can_fall_back_to_it() -> None:
     messages = agent.invoke({"messages": [("user", "x")]})["messages"]
     assert [one.type for one in messages] == ["human", "ai", "tool", "ai"]
     assert messages[-1].text == "It means that."
+
+
+def test_google_s_functions_come_several_in_one_tool() -> None:
+    """Each is a function, its types in lower case; what runs at Google beside them is left out."""
+    asked: list[Request] = []
+    properties = {"n": {"type": "INTEGER"}, "names": {"type": "ARRAY", "items": {"type": "STRING"}}}
+    declared = {"description": "d", "parameters": {"type": "OBJECT", "properties": properties}}
+    tools = {"function_declarations": [{"name": "f", **declared}, {"name": "g", **declared}], "google_search": {}}
+    message = told(asked, tool_calling="native").bind_tools([tools]).invoke("x")
+    assert [one["function"]["name"] for one in asked[0].tools] == ["f", "g"]
+    written = asked[0].tools[0]["function"]["parameters"]["properties"]
+    assert written == {"n": {"type": "integer"}, "names": {"type": "array", "items": {"type": "string"}}}
+    (note,) = message.response_metadata["adaptations"]
+    assert "'google_search'" in note["action"]
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "cohere", "ollama"])
+def test_other_wires_send_it_beside_functions(wire: str) -> None:
+    """A tool that is passed on goes out in its provider's own words, and the functions with it."""
+    theirs = {"type": "web_search_20250305", "name": "web_search"}
+    with CannedServer() as server:
+        server.answer = Canned(pieces=[b"{}"], status=400)
+        model = ChatHTTP.from_file(
+            wire, base_url=server.url, model="m", api_key="sk-0123456789", accepts=frozenset({theirs["type"]})
+        )
+        with pytest.raises(ModelError):
+            model.bind_tools([lookup, theirs]).invoke("x")
+        tools = json.loads(server.last.body)["tools"]
+        assert theirs in tools
+        assert len(tools) == 2
+        model.close()
+
+
+def test_a_call_that_nobody_here_can_make_is_an_error() -> None:
+    """If a call is demanded and all tools run at a provider, there is none to make."""
+    with pytest.raises(ValueError, match="web_search"):
+        told([]).bind_tools([{"type": "web_search"}], tool_choice="any").invoke("x")

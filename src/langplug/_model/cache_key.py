@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from langplug._model.fields import ModelFields
-from langplug._model.fingerprint import Followed, follow, members_of, names_in
+from langplug._model.fingerprint import Followed, follow, members_of, names_in, read_globals
 from langplug._model.parameters import parameters_of
 
 
@@ -31,6 +31,25 @@ def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followe
     followed |= {f"{cls.__name__}.{name}": follow(member) for name, member in code.items()}
     followed |= {name: follow(fake) for name, fake in model.__langplug_injected__().items()}  # not the real one's
     return followed | _follow_private_state(model, authors, changed)
+
+
+@functools.cache
+def reads_run(cls: type[ModelFields]) -> bool:
+    """Whether code of the author's reads `request.run`, so that what a caller says of a call may be in the answer."""
+    members = {name: member for base in reversed(_authors(cls)) for name, member in members_of(base).items()}
+    waiting: list[Any] = [cls.respond, *members.values()]
+    seen: set[int] = set()
+    while waiting:
+        function = waiting.pop()
+        function = getattr(function, "func", None) or getattr(function, "__func__", function)  # partials, methods
+        if type(function) is not types.FunctionType or id(function) in seen:
+            continue
+        seen.add(id(function))
+        if "run" in names_in(function.__code__).read_attributes:
+            return True
+        cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
+        waiting += [*cells, vars(function).get("__wrapped__"), *read_globals(function).values()]
+    return False
 
 
 def _authors(cls: type[ModelFields]) -> list[type]:

@@ -14,11 +14,11 @@ from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_ser
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
-from langplug._model.cache_key import follow_model
+from langplug._model.cache_key import follow_model, reads_run
 from langplug._model.choices import Choices
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
-from langplug._model.fingerprint import hash_of, stable_text
+from langplug._model.fingerprint import follow, hash_of, stable_text
 from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
 from langplug._model.langchain import (
     CALL,
@@ -252,8 +252,16 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         shown = self.call_parameters(stop, given)
         names = parameters_of(type(self)).per_call
         followed = follow_model(self, {names.get(name, name): value for name, value in given.items()})
+        if self.__langplug_reads_run__():  # who asks may then be answered by name
+            run = run_of(self, kwargs.get(CALL) or CallConfig.of(None), None)
+            told = (run.name, run.tags, {**run.metadata, "lc_versions": None}, run.configurable)
+            followed |= {"run": follow(told)}
         exact = hash_of({name: one.fingerprint for name, one in followed.items()})
         return stable_text({**shown, "class": type_name(type(self)), "exact": exact})
+
+    def __langplug_reads_run__(self) -> bool:
+        """Whether the answer may depend on what the caller says of the call."""
+        return reads_run(type(self))
 
     def __langplug_unshared__(self) -> dict[str, str]:
         """What the key tells apart by identity alone, and the types of it: no other model has the same key."""

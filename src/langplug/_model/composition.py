@@ -14,6 +14,7 @@ from typing import Any, Self, cast
 
 from langchain_core import runnables as core
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, configurable, ensure_config, fallbacks, retry
 from langchain_core.runnables.config import merge_configs
 from langchain_core.runnables.utils import (
@@ -126,6 +127,12 @@ class RunnableBinding(Around[Input, Output], core.RunnableBinding[Input, Output]
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Runnable[Any, Any]:
         """This with more configuration: tags, metadata and `configurable` are added to those that it has."""
         return self.model_copy(update={"config": _add_config(self.config, config, kwargs)})
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
+        """How many tokens the messages make as a prompt, with the tools that are bound."""
+        given = self.kwargs.get("tools") if tools is None else tools
+        count: int = self._inner.get_num_tokens_from_messages(messages, given)
+        return count
 
     def configurable_fields(self, **kwargs: AnyConfigurableField) -> Any:
         """This with fields that a call's configuration may set; what is bound to one of them is its default."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from langchain_core.exceptions import ModelError, ModelRefusalError
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langplug._answer.parser import Piece
@@ -160,9 +161,11 @@ class SchemaRequirement:
         return Checked([*kept, json.dumps(value, ensure_ascii=False)])
 
 
-def unmet_requirement(owner: str, problem: str, attempts: int, *, cut_off: bool) -> UnmetDemandError:
-    """The error for an answer that does not hold what it must."""
-    why = " Its answer was cut off at the token limit: allow more tokens." if cut_off else ""
+def unmet_requirement(owner: str, problem: str, attempts: int, reason: str) -> ModelError:
+    """The error for an answer that does not hold what it must; `reason` is why it was cut off, if it was."""
+    if reason in ("content_filter", "refusal"):
+        return ModelRefusalError(f"{owner} ended its answer for its rules on content (finish_reason {reason!r}).")
+    why = " Its answer was cut off at the token limit: allow more tokens." if reason else ""
     return UnmetDemandError(
         f"{owner} did not give what was demanded, asked {attempts} time{'s' if attempts > 1 else ''}.{why} "
         f"What was wrong with it: {problem!r} What it said is this error's `partial`."

@@ -257,7 +257,8 @@ class ModelRun:
         if any(map(is_refusal, self._seen)):  # who declines is not asked again
             return () if self._plan.live else self._seen
         checked = requirement.check(self._seen)
-        cut_off = self._parser.reason == "length"  # the next attempt would be cut off as well
+        # The next attempt would be cut off as well, at the limit of tokens or by the provider's filter.
+        cut_off = self._parser.reason in ("length", "content_filter", "refusal")
         given_up = self._attempt == MOST_ATTEMPTS or cut_off
         if checked.note:
             self._adaptations = [*self._adaptations, {"feature": requirement.feature, "action": checked.note}]
@@ -269,7 +270,8 @@ class ModelRun:
             self._seen = checked.pieces
             return checked.pieces
         if given_up:
-            raise unmet_requirement(type(self._model).__name__, checked.problem, self._attempt, cut_off=cut_off)
+            reason = self._parser.reason if cut_off else ""
+            raise unmet_requirement(type(self._model).__name__, checked.problem, self._attempt, reason)
         self._spent = self._usage()
         self._request = self._plan.next_request(self._request, self._message(Closing()), checked.problem)
         self._parser = self._new_parser()

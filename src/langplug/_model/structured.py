@@ -156,8 +156,12 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
         if (value := self.invoke(message)) != growing.shown:
             yield value
 
-    def _unfit(self, message: AIMessage, problem: str) -> OutputParserException:
-        cut = message.response_metadata.get("finish_reason") == "length"
+    def _unfit(self, message: AIMessage, problem: str) -> OutputParserException | ModelRefusalError:
+        reason = message.response_metadata.get("finish_reason")
+        if reason in ("content_filter", "refusal"):
+            said = f"The model ended its answer for its rules on content (finish_reason {reason!r})."
+            return ModelRefusalError(said, raw_message=message)
+        cut = reason == "length"
         why = " It was cut off at the token limit: allow more tokens." if cut else ""
         said = str(message.text)
         return OutputParserException(f"The model's answer {problem}.{why} It said: {said[:500]!r}", llm_output=said)

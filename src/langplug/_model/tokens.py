@@ -12,7 +12,8 @@ from langplug._messages.blocks import modality_of
 from langplug._model.fields import ModelFields
 from langplug._model.plan import Plan
 from langplug._request import Request, Run
-from langplug._tools.toolbox import signature_of
+from langplug._tools.provider_tools import split_tools
+from langplug._tools.toolbox import signature_of, tool_dicts
 
 _PIECE = re.compile(r"\s*[^\W\d_]{1,5}|\s*\d{1,3}|\s*[^\w\s]|_|\s+")
 
@@ -41,7 +42,8 @@ def request_to_count(model: ModelFields, messages: Sequence[BaseMessage], tools:
     try:
         return Plan(model, messages, None, given, streaming=False, run=Run()).request
     except (ValueError, ModelError):
-        return Request(messages=tuple(messages))
+        functions, _ = split_tools(tools or ())
+        return Request(messages=tuple(messages), tools=tool_dicts(functions))
 
 
 def estimate_prompt(request: Request, count: Callable[[str], int]) -> int:

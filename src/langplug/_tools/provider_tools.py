@@ -9,10 +9,11 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-_OF_A_FUNCTION = frozenset(
-    {"function", "parameters", "input_schema", "toolSpec", "properties", "function_declarations"}
-)
-"""Where the arguments of a function stand: at OpenAI, Anthropic, Bedrock and Google, and in a JSON schema."""
+_ARGUMENTS = ("parameters", "input_schema", "toolSpec", "properties")
+"""Where the arguments of a function stand: at OpenAI, Anthropic and Bedrock, and in a JSON schema."""
+
+_DECLARATIONS = ("function_declarations", "functionDeclarations")
+"""Where Google has functions, several in one tool and perhaps beside tools of its own."""
 
 
 def provider_kind(tool: Any) -> str | None:
@@ -22,12 +23,12 @@ def provider_kind(tool: Any) -> str | None:
     and Anthropic (`{"type": "web_search_20250305", "name": "web_search"}`), or one key with its settings, as at Google
     (`{"google_search": {}}`).
     """
-    if not isinstance(tool, Mapping) or not tool or not _OF_A_FUNCTION.isdisjoint(tool):
+    if not isinstance(tool, Mapping) or not tool or any(tool.get(name) for name in _ARGUMENTS):
         return None
     if isinstance(kind := tool.get("type"), str):
         return None if kind in ("function", "object") else kind
-    only, *more = tool
-    return None if more or not isinstance(tool[only], Mapping) else str(only)
+    is_described = "function" in tool or not all(isinstance(settings, Mapping) for settings in tool.values())
+    return None if is_described else ", ".join(map(str, tool))
 
 
 def split_tools(tools: Any) -> tuple[list[Any], list[dict[str, Any]]]:
@@ -40,9 +41,24 @@ def split_tools(tools: Any) -> tuple[list[Any], list[dict[str, Any]]]:
         raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
     functions: list[Any] = []
     others: list[dict[str, Any]] = []
-    for tool in tools:
-        (others if provider_kind(tool) else functions).append(tool)
+    for given in tools:
+        tool = given
+        for name in _DECLARATIONS if isinstance(tool, Mapping) else ():
+            functions += [_in_json_schema(declared) for declared in tool.get(name) or ()]
+            tool = {key: value for key, value in tool.items() if key != name} if name in tool else tool
+        if tool or not isinstance(tool, Mapping):
+            (others if provider_kind(tool) else functions).append(tool)
     return functions, others
+
+
+def _in_json_schema(declared: Any) -> Any:
+    """A function as Google declares it, with the types of its arguments in lower case, as JSON schema has them."""
+    if isinstance(declared, Mapping):
+        return {
+            key: value.lower() if key == "type" and isinstance(value, str) else _in_json_schema(value)
+            for key, value in declared.items()
+        }
+    return [_in_json_schema(item) for item in declared] if isinstance(declared, list) else declared
 
 
 def names_one_of(choice: Any, tools: Iterable[dict[str, Any]]) -> bool:

@@ -241,6 +241,11 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         # An assignment would validate the model again, and come back here.
         vars(self).update(implied, ignored_params=ignored)
 
+    def __langplug_reads_run__(self) -> bool:
+        """Whether a template looks up what the caller says of the call."""
+        looked_up = {name.partition(".")[0] for name in self._used}
+        return super().__langplug_reads_run__() or bool(looked_up & {"metadata", "configurable", "tags", "run_name"})
+
     def _section(self, kind: Kind) -> dict[str, Any]:
         """The description for streams, or for answers that are one JSON value."""
         return {**{name: getattr(self, name) for name in SECTION}, **getattr(self, kind)}

@@ -62,6 +62,9 @@ def tools(request: Request) -> list[dict[str, Any]] | None:
     """The tools, with their schemas as `input_schema`."""
     described = []
     for tool in request.tools:
+        if "function" not in tool:  # it runs at the provider, in whose own words it is
+            described.append(dict(tool))
+            continue
         function = tool["function"]
         description = {"description": text} if (text := function.get("description")) else {}
         schema = function.get("parameters") or {"type": "object", "properties": {}}  # it is required

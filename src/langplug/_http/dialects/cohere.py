@@ -48,4 +48,4 @@ def tools(request: Request) -> list[dict[str, Any]] | None:
     """The tools; where one must be called by name, that one alone."""
     choice = request.tool_choice
     wanted = choice["function"]["name"] if isinstance(choice, Mapping) else None
-    return [dict(tool) for tool in request.tools if wanted in (None, tool["function"]["name"])] or None
+    return [dict(tool) for tool in request.tools if wanted in (None, tool.get("function", {}).get("name"))] or None
