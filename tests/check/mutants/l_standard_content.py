@@ -76,3 +76,47 @@ class TwoTongues(Reference):
             for generation in result.generations:
                 generation.message.content = [{"type": "text", "text": "something else"}]
         return result
+
+
+@mutant("L05", "says its refusals as text")
+class DeclinesAsText(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        for generation in result.generations:
+            generation.message.content = _refusals_as_text(generation.message.content)
+        return result
+
+
+@mutant("L05", "says nothing as it declines in a stream")
+class DeclinesInSilence(Reference):
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in super()._astream(*args, **kwargs):
+            if not isinstance(chunk.message.content, list):
+                yield chunk
+
+
+@mutant("L05", "gives each piece of a refusal a block of its own")
+class ShatteredRefusal(Reference):
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for number, chunk in enumerate(super()._stream(*args, **kwargs)):
+            for block in chunk.message.content if isinstance(chunk.message.content, list) else ():
+                if isinstance(block, dict):
+                    block["index"] = number
+            yield chunk
+
+
+@mutant("L05", "repeats its refusal as text")
+class DeclinesTwice(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        for generation in result.generations:
+            content = generation.message.content
+            if isinstance(content, list):
+                generation.message.content = [*content, *_refusals_as_text(content)]
+        return result
+
+
+def _refusals_as_text(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [{"type": "text", "text": one["refusal"]} if one["type"] == "refusal" else one for one in content]

@@ -5,7 +5,7 @@ from typing import Any
 from langplug_backend import Reply, Tokens
 from langplug_check.subject import Subject
 
-USED = Tokens(input=11, output=7)
+USED = Tokens(input=11, output=7, cached=4, reasoning=2)
 """The usage that is reported, where it can be chosen."""
 
 SPOKEN = "Hello world, how are you today?"
