@@ -4,6 +4,7 @@ Source: https://docs.anthropic.com/en/api/messages, https://docs.anthropic.com/e
 and https://docs.anthropic.com/en/api/errors.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -58,8 +59,13 @@ def list_models(names: Sequence[str], *_: Any) -> Event:
 
 
 def count_tokens(_names: Sequence[str], _context: int, body: Any) -> Event:
-    """How many tokens a request has."""
-    return Event(data={"input_tokens": input_tokens(_read_history(body if isinstance(body, dict) else {}))})
+    """How many tokens a request has: as in an answer's usage its words, and beside them those of calls and tools."""
+    body = body if isinstance(body, dict) else {}
+    contents = [message.get("content") for message in body.get("messages") or () if isinstance(message, dict)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    calls = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"]
+    described = json.dumps([*calls, *(body.get("tools") or ())]) if calls or body.get("tools") else ""
+    return Event(data={"input_tokens": input_tokens(_read_history(body)) + len(described.split())})
 
 
 class Anthropic(Dialect):
