@@ -1,6 +1,6 @@
 """Mutants of group C: the parameters of one call, and `generate`."""
 
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.outputs import ChatResult, LLMResult
 from tests.check.bench import Reference, mutant
@@ -79,6 +79,16 @@ class NoTotal(Reference):
     def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
         result = super().generate(*args, **kwargs)
         result.llm_output = {}
+        return result
+
+
+@mutant("C18", "cannot add usage up that has details")
+class NoDetails(Reference):
+    def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        result = super().generate(*args, **kwargs)
+        first, second = (cast("Any", generations[0]).message.usage_metadata for generations in result.generations)
+        # As ChatMistralAI does it: every entry is taken for a number.
+        result.llm_output = {"token_usage": {name: first[name] + second[name] for name in first}}
         return result
 
 
