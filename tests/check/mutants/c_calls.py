@@ -86,9 +86,12 @@ class NoTotal(Reference):
 class NoDetails(Reference):
     def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
         result = super().generate(*args, **kwargs)
-        first, second = (cast("Any", generations[0]).message.usage_metadata for generations in result.generations)
         # As ChatMistralAI does it: every entry is taken for a number.
-        result.llm_output = {"token_usage": {name: first[name] + second[name] for name in first}}
+        total: dict[str, Any] = {}
+        for generation in (cast("Any", generations[0]) for generations in result.generations):
+            for name, used in (generation.message.usage_metadata or {}).items():
+                total[name] = total[name] + used if name in total else used
+        result.llm_output = {"token_usage": total}
         return result
 
 

@@ -181,7 +181,8 @@ class ParsesRefusals(Reference):
     def _generate(self, *args: Any, **kwargs: Any) -> Any:
         result = super()._generate(*args, **kwargs)
         for generation in result.generations:
-            generation.message.content = ""
+            if any(block["type"] == "refusal" for block in generation.message.content_blocks):
+                generation.message.content = ""
         return result
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from tests.check.bench import Reference, mutant
 
 
@@ -82,8 +82,18 @@ class TwoTongues(Reference):
 class DeclinesAsText(Reference):
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         result = super()._generate(*args, **kwargs)
-        for generation in result.generations:
-            generation.message.content = _refusals_as_text(generation.message.content)
+        for block in _refusals(result.generations[0]):
+            block.update(type="text", text=block.pop("refusal"))
+        return result
+
+
+@mutant("L05", "repeats its refusals as text")
+class DeclinesTwice(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        content: Any = result.generations[0].message.content
+        for block in _refusals(result.generations[0]):
+            content.append({"type": "text", "text": block["refusal"]})
         return result
 
 
@@ -91,7 +101,7 @@ class DeclinesAsText(Reference):
 class DeclinesInSilence(Reference):
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         async for chunk in super()._astream(*args, **kwargs):
-            if not isinstance(chunk.message.content, list):
+            if not _refusals(chunk):
                 yield chunk
 
 
@@ -99,24 +109,13 @@ class DeclinesInSilence(Reference):
 class ShatteredRefusal(Reference):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for number, chunk in enumerate(super()._stream(*args, **kwargs)):
-            for block in chunk.message.content if isinstance(chunk.message.content, list) else ():
-                if isinstance(block, dict):
-                    block["index"] = number
+            for block in _refusals(chunk):
+                block["index"] = number
             yield chunk
 
 
-@mutant("L05", "repeats its refusal as text")
-class DeclinesTwice(Reference):
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        result = super()._generate(*args, **kwargs)
-        for generation in result.generations:
-            content = generation.message.content
-            if isinstance(content, list):
-                generation.message.content = [*content, *_refusals_as_text(content)]
-        return result
-
-
-def _refusals_as_text(content: Any) -> Any:
-    if not isinstance(content, list):
-        return content
-    return [{"type": "text", "text": one["refusal"]} if one["type"] == "refusal" else one for one in content]
+def _refusals(generation: ChatGeneration) -> list[dict[str, Any]]:
+    """The blocks of a message that are refusals."""
+    content = generation.message.content
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return [block for block in blocks if block.get("type") == "refusal"]
