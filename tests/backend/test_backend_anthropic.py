@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.backend.raw_client import HEADERS, Raw, ask, body_of, get, payload, send
 
-from langplug_backend import Backend, Call, Reply, Tokens
+from langplug_backend import Backend, Call, Refusal, Reply, Tokens
 
 THOUGHT_AND_CALL = Reply(thinking="hm hm", text="I add", calls=(Call(name="add", args={"a": 1}, id="toolu_1", cut=4),))
 
@@ -149,6 +149,35 @@ def test_reads_the_request(backend: Backend) -> None:
     assert {"temperature": 0.5} == asked.params
     ask(backend, "anthropic", "x", tool_choice={"type": "tool", "name": "add"})
     assert "add" == (backend.last.request and backend.last.request.tool_choice)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_refusal(streaming: bool, backend: Backend) -> None:
+    """A model that declines says so where a message ends, with its words and the category, and in no block."""
+    backend.reply = Reply(pieces=("Well, ", Refusal("I will", category="cyber"), Refusal(" not.", category="cyber")))
+    raw = ask(backend, "anthropic", "x", stream=streaming)
+    end = raw.events[-2]["delta"] if streaming else raw.json
+    assert ("refusal", None) == (end["stop_reason"], end["stop_sequence"])
+    assert {"type": "refusal", "category": "cyber", "explanation": "I will not."} == end["stop_details"]
+    if streaming:
+        assert ["Well, "] == [event["delta"]["text"] for event in raw.events if event["type"] == "content_block_delta"]
+    else:
+        assert [{"type": "text", "text": "Well, "}] == end["content"]
+
+
+def test_calls_and_tools_are_counted(backend: Backend) -> None:
+    """A count of tokens grows with each call of the history and with each tool that is offered."""
+    call = {"type": "tool_use", "id": "1", "name": "add", "input": {"a": 1}}
+    asked = {"messages": [{"role": "assistant", "content": [call]}]}
+    twice = {"messages": [{"role": "assistant", "content": [call, call]}]}
+
+    def count(body: dict[str, Any]) -> int:
+        headers = {"connection": "close", **HEADERS["anthropic"]}
+        counted: int = send(backend, payload("POST", "/v1/messages/count_tokens", body, headers)).json["input_tokens"]
+        return counted
+
+    assert 0 < count(asked) < count(twice)
+    assert count(asked) < count({**asked, "tools": [{"name": "add", "input_schema": {"type": "object"}}]})
 
 
 def test_models_and_tokens(backend: Backend) -> None:

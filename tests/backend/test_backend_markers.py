@@ -38,6 +38,12 @@ def test_what_is_said(backend: Backend) -> None:
     assert ("add", {"a": [[1]], "b": "]]"}) == (function["name"], json.loads(function["arguments"]))
 
 
+def test_what_is_refused(backend: Backend) -> None:
+    """A marker has the model decline."""
+    found = message(backend, "Hi [[refuse I will not.]] there")
+    assert (None, "I will not.") == (found["content"], found["refusal"])
+
+
 def test_a_call_with_odd_arguments(backend: Backend) -> None:
     """A call may have none, and they may be broken."""
     found = message(backend, '[[call one]] [[call two {"a": ]]')

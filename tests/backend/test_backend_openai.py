@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.backend.raw_client import Raw, ask, get, payload, send
 
-from langplug_backend import Backend, Call, Reply, Thought, Tokens
+from langplug_backend import Backend, Call, Refusal, Reply, Thought, Tokens
 
 ID = "chatcmpl-0000000000000000"
 
@@ -178,6 +178,23 @@ def test_reasoning_in_tags(backend: Backend) -> None:
     assert "<think>hm hm</think>yes" == streamed_text(ask(backend, "openai", "x"))
     message = ask(backend, "openai", "x", stream=False).json["choices"][0]["message"]
     assert "<think>hm hm</think>yes" == message["content"]
+
+
+def test_a_refusal(backend: Backend) -> None:
+    """A model that declines says so in a field of its own, streamed and whole, beside what it said before."""
+    backend.reply = Reply(refusal="I will not.")
+    raw = ask(backend, "openai", "x")
+    assert ["I", " will", " not."] == [delta["refusal"] for delta in deltas(raw) if "refusal" in delta]
+    assert ("", "stop") == (streamed_text(raw), raw.events[-1]["choices"][0]["finish_reason"])
+    choice = ask(backend, "openai", "x", stream=False).json["choices"][0]
+    assert (None, "I will not.", "stop") == (
+        choice["message"]["content"],
+        choice["message"]["refusal"],
+        choice["finish_reason"],
+    )
+    backend.reply = Reply(pieces=("Well, ", Refusal("no.")))
+    message = ask(backend, "openai", "x", stream=False).json["choices"][0]["message"]
+    assert ("Well, ", "no.") == (message["content"], message["refusal"])
 
 
 @pytest.mark.parametrize(

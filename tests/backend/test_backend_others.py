@@ -37,6 +37,17 @@ def events(text: str) -> list[Any]:
 COHERE = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v2/chat", COHERE), ("/api/chat", {**COHERE, "stream": False}), ("/generate", {"inputs": "hi"})],
+    ids=["cohere", "ollama", "tgi"],
+)
+def test_others_decline_in_text(path: str, body: dict[str, Any], backend: Backend) -> None:
+    """Dialects that have no field for a refusal send its words as text."""
+    backend.reply = Reply(refusal="I will not.")
+    assert "I will not." in post(backend, path, body)
+
+
 def test_cohere_streams_typed_events(backend: Backend) -> None:
     """Blocks start, grow and end; calls grow by pieces of JSON; the end has reason and usage."""
     backend.reply = Reply(

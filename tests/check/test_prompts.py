@@ -12,6 +12,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Request, ToolFormat
+from langplug.models import ChatEndpoint
 from langplug_check import NotObserved, Result, Subject, all_checks
 from langplug_check.prompts import find_choice, find_schema, find_tools
 from langplug_check.runner import run_check
@@ -108,6 +109,18 @@ def test_no_check_depends_on_the_words_of_a_prompt(
     assert {name: result for name, result in expected.items() if result.verdict == "fail"} == {}
     assert [expected[name].verdict for name in ("I02", "I12", "I13", "J01", "J02")] == ["pass"] * 5
     assert [expected[name].observed for name in ("I02", "I12")] == ["", ""]  # no choice was "refused"
+
+
+def test_schemas_in_a_prompt_are_seen_over_a_wire() -> None:
+    """A model that speaks to a server without schemas asks for objects in words, by each method, and says no other."""
+
+    class OverAWire(ChatEndpoint):
+        """Its server knows tools, and no schemas."""
+
+        structured_output = "derived"
+
+    with Subject(OverAWire) as subject:
+        assert "pass" == run_check(all_checks()["J02"], subject).verdict
 
 
 def test_the_words_are_other_ones(reworded: None) -> None:

@@ -21,7 +21,7 @@ from langplug_backend.faults.table import FAULTS
 from langplug_backend.log import Exchange
 from langplug_backend.markers import MARKERS, Marker
 from langplug_backend.process import BackendProcess
-from langplug_backend.reply import Call, Reply, Thought, Tokens
+from langplug_backend.reply import Call, Refusal, Reply, Thought, Tokens
 from langplug_backend.request import ChatRequest, RequestMessage
 from langplug_backend.server import Backend
 
@@ -36,6 +36,7 @@ __all__ = [
     "Fault",
     "Kind",
     "Marker",
+    "Refusal",
     "Reply",
     "RequestMessage",
     "Thought",

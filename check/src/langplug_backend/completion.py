@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from langplug_backend.reply import Call, Piece, Reply, StopMode, Tokens
+from langplug_backend.reply import Call, ContentPiece, Piece, Refusal, Reply, StopMode, Tokens
 from langplug_backend.request import ChatRequest, RequestMessage
 
 
@@ -30,13 +30,19 @@ class Completion:
         return "".join(piece for piece in self.pieces if isinstance(piece, str))
 
     @property
+    def refusals(self) -> list[Refusal]:
+        """The pieces with which the model declines."""
+        return [piece for piece in self.pieces if isinstance(piece, Refusal)]
+
+    @property
     def calls(self) -> list[Call]:
         """The tool calls."""
         return [piece for piece in self.pieces if isinstance(piece, Call)]
 
-    def blocks(self) -> Iterator[list[Piece]]:
-        """The pieces in blocks: texts in a row are one, and so are thoughts; each call is one."""
-        for kind, run in groupby(self.pieces, type):
+    def blocks(self) -> Iterator[list[ContentPiece]]:
+        """The content in blocks: texts in a row are one, and so are thoughts; each call is one."""
+        content = [piece for piece in self.pieces if not isinstance(piece, Refusal)]
+        for kind, run in groupby(content, type):
             if kind is Call:
                 yield from ([call] for call in run)
             else:
@@ -47,12 +53,12 @@ def complete(reply: Reply, request: ChatRequest) -> list[Completion]:
     """The answers to a request, as many as its `n` says."""
     completions = []
     for text in [None, *reply.others, *[None] * request.n][: request.n]:
-        one = reply if text is None else replace(reply, text=text, thinking="", calls=(), pieces=())
+        one = reply if text is None else replace(reply, text=text, thinking="", refusal="", calls=(), pieces=())
         pieces = one.in_pieces()
         if request.tool_choice == "none":
             pieces = tuple(piece for piece in pieces if not isinstance(piece, Call))
         pieces, stopped_by = _cut_at_stop(pieces, reply.stop, request)
-        # Only texts and thoughts count against the limit, so that a test can say "two words"; a call that follows the
+        # All but calls count against the limit, so that a test can say "two words"; a call that follows the
         # cut is never begun.
         spoken = [number for number, piece in enumerate(pieces) if not isinstance(piece, Call)]
         limit = len(spoken) if request.max_tokens is None else request.max_tokens

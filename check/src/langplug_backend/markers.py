@@ -13,7 +13,7 @@ from typing import Any
 
 from langplug_backend.faults.fault import Fault
 from langplug_backend.faults.table import FAULTS
-from langplug_backend.reply import Call, Piece, Reply, Thought, Tokens, split_words
+from langplug_backend.reply import Call, Piece, Refusal, Reply, Thought, Tokens, split_words
 from langplug_backend.request import RequestMessage
 
 
@@ -50,6 +50,11 @@ MARKERS: Mapping[str, Marker] = {
         usage="[[think some words]]",
         does="Thinks the words.",
         pieces=lambda text: [*map(Thought, split_words(text))],
+    ),
+    "refuse": Marker(
+        usage="[[refuse some words]]",
+        does="Declines with the words.",
+        pieces=lambda text: [*map(Refusal, split_words(text))],
     ),
     "call": Marker(
         usage='[[call add {"a": 1}]]',
@@ -135,7 +140,7 @@ def apply_markers(
     if results:
         # The tool has answered. An agent asks with the same prompt again, and would call it forever.
         pieces = [piece for piece in pieces if not isinstance(piece, Call)] or [*split_words(" ".join(results))]
-    return replace(reply, text="", thinking="", calls=(), pieces=tuple(pieces), **fields), faults
+    return replace(reply, text="", thinking="", refusal="", calls=(), pieces=tuple(pieces), **fields), faults
 
 
 def trailing_results(messages: tuple[RequestMessage, ...]) -> list[str]:

@@ -61,6 +61,20 @@ class Thought:
     signature: str = "c2lnbmF0dXJl"
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A piece of what a model says as it declines. Dialects that know no refusals send it as text.
+
+    Attributes:
+        text: The piece.
+        category: Why it declines, in Anthropic's dialect, such as `cyber`; None: it does not say.
+    """
+
+    text: str
+    _: KW_ONLY
+    category: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A tool call.
@@ -106,8 +120,11 @@ class Call:
         return [*fragments, text] if text else fragments
 
 
-Piece: TypeAlias = str | Thought | Call
-"""A piece of an answer. A text or thought counts as one token; a call as one for each of its fragments."""
+ContentPiece: TypeAlias = str | Thought | Call
+"""A piece of an answer that is part of its content."""
+
+Piece: TypeAlias = ContentPiece | Refusal
+"""A piece of an answer. A call counts as one token for each of its fragments, any other piece as one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +156,13 @@ class Tokens:
 class Reply:
     """One answer, and how it is sent.
 
-    Give either `pieces`, exactly as they are to come, or any of `thinking`, `text` and `calls`, which come in this
-    order; texts are cut before each word, so that a space belongs to the word after it.
+    Give either `pieces`, exactly as they are to come, or any of `thinking`, `text`, `refusal` and `calls`, which come
+    in this order; texts are cut before each word, so that a space belongs to the word after it.
 
     Attributes:
         text: The text.
         thinking: The reasoning before it.
+        refusal: With what words the model declines.
         calls: The tool calls.
         pieces: The pieces, in order.
         others: Texts of further answers, for requests with `n`; missing ones repeat the first answer.
@@ -164,11 +182,12 @@ class Reply:
         faults: What goes wrong with this answer.
 
     Raises:
-        ValueError: If `pieces` is given beside `text`, `thinking` or `calls`.
+        ValueError: If `pieces` is given beside `text`, `thinking`, `refusal` or `calls`.
     """
 
     text: str = ""
     thinking: str = ""
+    refusal: str = ""
     calls: tuple[Call, ...] = ()
     pieces: tuple[Piece, ...] = ()
     others: tuple[str, ...] = ()
@@ -187,12 +206,17 @@ class Reply:
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.pieces and (self.text or self.thinking or self.calls):
-            raise ValueError("Reply() got pieces beside text, thinking or calls. Put everything into pieces.")
+        if self.pieces and (self.text or self.thinking or self.refusal or self.calls):
+            raise ValueError("Reply() got pieces beside text, thinking, refusal or calls. Put everything into pieces.")
 
     def in_pieces(self) -> tuple[Piece, ...]:
         """The whole answer, in the order in which it is sent."""
-        return self.pieces or (*map(Thought, split_words(self.thinking)), *split_words(self.text), *self.calls)
+        return self.pieces or (
+            *map(Thought, split_words(self.thinking)),
+            *split_words(self.text),
+            *map(Refusal, split_words(self.refusal)),
+            *self.calls,
+        )
 
 
 def split_words(text: str) -> list[str]:

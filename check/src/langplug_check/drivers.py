@@ -99,12 +99,13 @@ class WireDriver:
     """A model that speaks to a server: the backend says what it is to say."""
 
     name: DriverName = "wire"
-    offers: frozenset[Need] = frozenset({"answer", "text", "replies", "pace", "faults", "requests", "backend"})
     prompt = ASKED
     error = ""
 
     def __init__(self, make_factory: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
         self.recipe = recipe
+        offers: set[Need] = {"answer", "text", "replies", "pace", "faults", "requests", "backend"}
+        self.offers: frozenset[Need] = frozenset({*offers, "refusals"} if recipe.tells_refusals else offers)
         # Without markers: the backend would take commands out of prompts, and checks send any text.
         self.backend = Backend(markers=False)
         self.backend.start()
@@ -161,7 +162,7 @@ class ScriptedDriver:
     """A model of langplug's that answers in this process: a script says what it is to say."""
 
     name: DriverName = "scripted"
-    offers: frozenset[Need] = frozenset({"answer", "text", "replies", "pace", "faults", "requests"})
+    offers: frozenset[Need] = frozenset({"answer", "text", "replies", "refusals", "pace", "faults", "requests"})
     prompt = ASKED
     error = ""
 
@@ -235,7 +236,7 @@ def _reply_in_text(model: ChatModel, reply: AnyReply, asked: ChatRequest) -> Any
             pieces.extend(write_call(model, piece, turn.finish, keeps_schema=keeps_schema))
         else:
             pieces.append(piece)
-    return replace(reply, text="", thinking="", calls=(), pieces=tuple(pieces))
+    return replace(reply, text="", thinking="", refusal="", calls=(), pieces=tuple(pieces))
 
 
 class PlainDriver:

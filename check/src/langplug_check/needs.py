@@ -7,13 +7,25 @@ from typing import Literal, TypeAlias
 from langplug_check.verdicts import NotApplicable, NotObserved, VerdictException
 
 Need: TypeAlias = Literal[
-    "answer", "text", "replies", "pace", "faults", "requests", "backend", "streaming", "async", "tools", "structured"
+    "answer",
+    "text",
+    "replies",
+    "refusals",
+    "pace",
+    "faults",
+    "requests",
+    "backend",
+    "streaming",
+    "async",
+    "tools",
+    "structured",
 ]
 """What a check may need:
 
 * `"answer"`: the model answers at all, here and now;
 * `"text"`: it can be made to say a given text;
 * `"replies"`: it can be made to give any reply: calls, reasoning, usage, finish reasons;
+* `"refusals"`: it can be made to decline, which its API tells from an answer;
 * `"pace"`: it can be made to answer slowly;
 * `"faults"`: it can be made to meet a fault;
 * `"requests"`: the requests that reach its backend can be seen;
@@ -40,6 +52,7 @@ UNMET: Mapping[Need, UnmetNeed] = {
     "replies": UnmetNeed(
         NotObserved, "the model's replies cannot be chosen: it is not one of langplug's, and no recipe knows it"
     ),
+    "refusals": UnmetNeed(NotApplicable, "its API does not tell a refusal from an answer"),
     "pace": UnmetNeed(NotObserved, "the model cannot be made to answer slowly"),
     "faults": UnmetNeed(
         NotObserved, "the model cannot be made to meet a fault: it is not one of langplug's, and no recipe knows it"

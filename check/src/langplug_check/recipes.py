@@ -23,6 +23,8 @@ class Recipe:
         fills: Arguments of the same kind, used if the user gave no others.
         reply: Fields for each `Reply` that leaves them at their defaults, for clients whose own service reports
             things in another way than the dialect does.
+        refusals: Whether the service says in a field of its own that the model declines, as the dialects of OpenAI and
+            Anthropic do.
         package: What to install for the class.
     """
 
@@ -30,7 +32,13 @@ class Recipe:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     fills: Mapping[str, Any] = field(default_factory=dict)
     reply: Mapping[str, Any] = field(default_factory=dict)
+    refusals: bool = True
     package: str = ""
+
+    @property
+    def tells_refusals(self) -> bool:
+        """Whether clients can tell a refusal from an answer."""
+        return self.refusals and self.dialect in ("openai", "anthropic")
 
     def point_at(self, backend: Backend) -> dict[str, Any]:
         """The arguments that point a model at `backend`."""
@@ -70,7 +78,10 @@ RECIPES: Mapping[str, Recipe] = {
         package="langchain-openai",
     ),
     "langchain_deepseek.chat_models.ChatDeepSeek": Recipe(
-        arguments={"api_base": "{url}"}, fills={"model": "stub", **_OPENAI_LIKE}, package="langchain-deepseek"
+        arguments={"api_base": "{url}"},
+        fills={"model": "stub", **_OPENAI_LIKE},
+        refusals=False,
+        package="langchain-deepseek",
     ),
     "langchain_xai.chat_models.ChatXAI": Recipe(
         arguments={"xai_api_base": "{url}"}, fills={"model": "stub", **_OPENAI_LIKE}, package="langchain-xai"
@@ -79,12 +90,14 @@ RECIPES: Mapping[str, Recipe] = {
         arguments={"base_url": "{root}"},
         fills={"model": "stub", **_OPENAI_LIKE},
         reply={"usage_mode": "groq"},  # Groq reports usage under `x_groq`
+        refusals=False,
         package="langchain-groq",
     ),
     "langchain_mistralai.chat_models.ChatMistralAI": Recipe(
         arguments={"base_url": "{url}"},
         fills={"model": "stub", "api_key": "{key}"},
         reply={"usage_mode": "finish"},  # Mistral reports usage on the chunk with the finish reason
+        refusals=False,
         package="langchain-mistralai",
     ),
     "langchain_anthropic.chat_models.ChatAnthropic": Recipe(
@@ -108,7 +121,9 @@ RECIPES: Mapping[str, Recipe] = {
         package="langchain-openrouter",
     ),
     "langchain_huggingface.chat_models.huggingface.ChatHuggingFace": Recipe(
-        arguments={"llm": _huggingface_endpoint, "model_id": "stub"}, package="langchain-huggingface huggingface-hub"
+        arguments={"llm": _huggingface_endpoint, "model_id": "stub"},
+        refusals=False,
+        package="langchain-huggingface huggingface-hub",
     ),
 }
 """By the full name of the class. A subclass is built as its base class is."""

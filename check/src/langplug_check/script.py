@@ -15,8 +15,9 @@ from typing import Any, TypeAlias, cast
 from langchain_core.messages import ChatMessage
 
 from langplug import TOOL_FORMATS, ChatModel, Finish, Part, Reasoning, Request, ToolCall, ToolFormat, Usage
-from langplug_backend import Call, Exchange, Fault, Reply, Thought
+from langplug_backend import Call, Exchange, Fault, Refusal, Reply, Thought, Tokens
 from langplug_backend.completion import Completion, complete
+from langplug_backend.dialects.openai import usage_fields
 from langplug_backend.log import Log
 from langplug_backend.request import ChatRequest, RequestMessage, last_text
 from langplug_check.prompts import find_choice, find_tools
@@ -244,6 +245,8 @@ def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[
             yield piece
         elif isinstance(piece, Thought):
             yield Reasoning(piece.text)
+        elif isinstance(piece, Refusal):
+            yield {"type": "refusal", "refusal": piece.text}
         elif model.tool_calling == "prompted":
             yield from write_call(model, piece, turn.finish, keeps_schema=request.schema is not None)
         else:
@@ -347,14 +350,13 @@ def _to_completion(parts: Iterable[Part]) -> dict[str, Any]:
                 call["id"] = part.id or call["id"]
                 call["function"] |= {"name": part.name} if part.name else {}
                 call["function"]["arguments"] += part.args or ""
+            case {"type": "refusal", "refusal": said}:
+                message["refusal"] = message.get("refusal", "") + said
             case Usage(input_tokens=read, output_tokens=wrote):
-                usage: dict[str, Any] = {"prompt_tokens": read or 0, "completion_tokens": wrote or 0}
-                usage["total_tokens"] = (read or 0) + (wrote or 0)
-                if part.input_token_details:
-                    usage["prompt_tokens_details"] = {"cached_tokens": part.input_token_details["cache_read"]}
-                if part.output_token_details:
-                    usage["completion_tokens_details"] = {"reasoning_tokens": part.output_token_details["reasoning"]}
-                body["usage"] = usage
+                cached = (part.input_token_details or {}).get("cache_read")
+                reasoned = (part.output_token_details or {}).get("reasoning")
+                used = Tokens(input=read or 0, output=wrote or 0, cached=cached or 0, reasoning=reasoned or 0)
+                body["usage"] = usage_fields(used)
             case Finish():
                 body["choices"][0]["finish_reason"] = part.reason
                 body |= {"model": part.metadata["model_name"]} if "model_name" in part.metadata else {}

@@ -1,6 +1,6 @@
 """Mutants of group C: the parameters of one call, and `generate`."""
 
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.outputs import ChatResult, LLMResult
 from tests.check.bench import Reference, mutant
@@ -79,6 +79,19 @@ class NoTotal(Reference):
     def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
         result = super().generate(*args, **kwargs)
         result.llm_output = {}
+        return result
+
+
+@mutant("C18", "cannot add usage up that has details")
+class NoDetails(Reference):
+    def generate(self, *args: Any, **kwargs: Any) -> LLMResult:
+        result = super().generate(*args, **kwargs)
+        # As ChatMistralAI does it: every entry is taken for a number.
+        total: dict[str, Any] = {}
+        for generation in (cast("Any", generations[0]) for generations in result.generations):
+            for name, used in (generation.message.usage_metadata or {}).items():
+                total[name] = total[name] + used if name in total else used
+        result.llm_output = {"token_usage": total}
         return result
 
 

@@ -98,7 +98,9 @@ class OtherModel(Reference):
 class NoReason(Reference):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         for chunk in super()._stream(*args, **kwargs):
-            chunk.message.response_metadata.pop("finish_reason", None)
+            # langchain-core adds `generation_info` to the metadata.
+            for said in (chunk.message.response_metadata, chunk.generation_info or {}):
+                said.pop("finish_reason", None)
             yield chunk
 
 

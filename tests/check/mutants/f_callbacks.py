@@ -218,7 +218,10 @@ class PaidTwice(Streamer):
 class NobodysUsage(Reference):
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         result = super()._generate(*args, **kwargs)
-        result.generations[0].message.response_metadata.pop("model_name")
+        generation: Any = result.generations[0]
+        # langchain-core adds `generation_info` to the metadata.
+        for said in (generation.message.response_metadata, generation.generation_info):
+            said.pop("model_name", None)
         return result
 
 

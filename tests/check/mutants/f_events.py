@@ -117,7 +117,9 @@ class OtherName(InEvents):
 @mutant("F14", "says in version 3 not why the answer ended")
 class NoReasonInEvents(InEvents):
     def in_events(self, chunk: ChatGenerationChunk) -> Iterator[ChatGenerationChunk]:
-        chunk.message.response_metadata.pop("finish_reason", None)
+        # langchain-core adds `generation_info` to the metadata.
+        for said in (chunk.message.response_metadata, chunk.generation_info or {}):
+            said.pop("finish_reason", None)
         yield chunk
 
 

@@ -1,7 +1,9 @@
 """Mutants of group I: binding, telling and choosing tools."""
 
+from collections.abc import Iterator
 from typing import Any
 
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 from tests.check.bench import Reference, mutant
 from typing_extensions import is_typeddict
@@ -162,3 +164,31 @@ class AllRequired(Reference):
 class NotStrict(Reference):
     def bind_tools(self, tools: Any, *, strict: Any = None, **kwargs: Any) -> Any:
         return super().bind_tools(tools, **kwargs)
+
+
+# --- I15 ---
+
+
+@mutant("I15", "asks again where a forced call is declined")
+class ForcesAgain(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        return super()._generate(*args, **kwargs) if "tool_choice" in kwargs else result
+
+
+@mutant("I15", "raises where a forced call is declined in a stream")
+class RaisesForRefusal(Reference):
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for chunk in super()._stream(*args, **kwargs):
+            if "tool_choice" in kwargs and "refusal" in str(chunk.message.content):
+                raise ValueError("the model must call a tool")
+            yield chunk
+
+
+@mutant("I15", "loses the refusal of a forced call")
+class DeclinesInSilence(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        if "tool_choice" in kwargs:
+            result.generations[0].message.content = ""
+        return result

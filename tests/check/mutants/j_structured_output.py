@@ -2,8 +2,10 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+from langchain_core.exceptions import ModelRefusalError
 from langchain_core.runnables import RunnableLambda
 from tests.check.bench import Reference, mutant
 
@@ -169,3 +171,49 @@ class LostInVersion3(Reference):
             if run_manager is not None:
                 chunk.message.content = chunk.text.replace("Bo", "Al")
             yield chunk
+
+
+# --- J07 ---
+
+
+@mutant("J07", "takes a refusal for an answer that does not parse")
+class ParsesRefusals(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._generate(*args, **kwargs)
+        for generation in result.generations:
+            if any(block["type"] == "refusal" for block in generation.message.content_blocks):
+                generation.message.content = ""
+        return result
+
+
+@mutant("J07", "asks again as the model declines")
+class AsksAgain(Reference):
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
+        chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return chain if include_raw else chain.with_retry(stop_after_attempt=2, wait_exponential_jitter=False)
+
+
+@mutant("J07", "gives None as the model declines in a stream")
+class NoneForRefusal(Reference):
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
+        chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return chain if include_raw else _Yielding(chain)
+
+
+class _Yielding(RunnableLambda[Any, Any]):
+    """A chain whose stream ends where it would raise a refusal."""
+
+    def __init__(self, chain: Any) -> None:
+        super().__init__(chain.invoke)
+        self.chain = chain
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        with suppress(ModelRefusalError):
+            yield from self.chain.stream(*args, **kwargs)
+
+
+@mutant("J07", "raises a refusal in spite of include_raw")
+class RaisesRefusals(Reference):
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Any:
+        chain = super().with_structured_output(schema, include_raw=include_raw, **kwargs)
+        return chain | _raising if include_raw else chain

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from tests.check.bench import Reference, mutant
 
 
@@ -76,3 +76,46 @@ class TwoTongues(Reference):
             for generation in result.generations:
                 generation.message.content = [{"type": "text", "text": "something else"}]
         return result
+
+
+@mutant("L05", "says its refusals as text")
+class DeclinesAsText(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        for block in _refusals(result.generations[0]):
+            block.update(type="text", text=block.pop("refusal"))
+        return result
+
+
+@mutant("L05", "repeats its refusals as text")
+class DeclinesTwice(Reference):
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        content: Any = result.generations[0].message.content
+        for block in _refusals(result.generations[0]):
+            content.append({"type": "text", "text": block["refusal"]})
+        return result
+
+
+@mutant("L05", "says nothing as it declines in a stream")
+class DeclinesInSilence(Reference):
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in super()._astream(*args, **kwargs):
+            if not _refusals(chunk):
+                yield chunk
+
+
+@mutant("L05", "gives each piece of a refusal a block of its own")
+class ShatteredRefusal(Reference):
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for number, chunk in enumerate(super()._stream(*args, **kwargs)):
+            for block in _refusals(chunk):
+                block["index"] = number
+            yield chunk
+
+
+def _refusals(generation: ChatGeneration) -> list[dict[str, Any]]:
+    """The blocks of a message that are refusals."""
+    content = generation.message.content
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    return [block for block in blocks if block.get("type") == "refusal"]

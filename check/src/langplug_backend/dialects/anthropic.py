@@ -4,12 +4,13 @@ Source: https://docs.anthropic.com/en/api/messages, https://docs.anthropic.com/e
 and https://docs.anthropic.com/en/api/errors.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion, input_tokens
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal, RefusedRequest, Route
-from langplug_backend.reply import Call, Piece, Reply, Thought
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
+from langplug_backend.reply import Call, ContentPiece, Reply, Thought
 from langplug_backend.request import ChatRequest, RequestMessage, last_text, strings, text_of, whole_number
 from langplug_backend.response import ID_PLACEHOLDER, Event
 
@@ -17,7 +18,7 @@ KNOWN = {"model", "messages", "system", "stream", "tools", "tool_choice", "stop_
 
 INVALID = "invalid_request_error"
 
-ERRORS: Mapping[Refusal, ErrorObject] = {
+ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(status=401, type="authentication_error", message="invalid x-api-key"),
     "content_policy": ErrorObject(status=400, type=INVALID, message="Output blocked by content filtering policy"),
     "context_overflow": ErrorObject(
@@ -58,8 +59,13 @@ def list_models(names: Sequence[str], *_: Any) -> Event:
 
 
 def count_tokens(_names: Sequence[str], _context: int, body: Any) -> Event:
-    """How many tokens a request has."""
-    return Event(data={"input_tokens": input_tokens(_read_history(body if isinstance(body, dict) else {}))})
+    """How many tokens a request has: as in an answer's usage its words, and beside them those of calls and tools."""
+    body = body if isinstance(body, dict) else {}
+    contents = [message.get("content") for message in body.get("messages") or () if isinstance(message, dict)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    calls = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"]
+    described = json.dumps([*calls, *(body.get("tools") or ())]) if calls or body.get("tools") else ""
+    return Event(data={"input_tokens": input_tokens(_read_history(body)) + len(described.split())})
 
 
 class Anthropic(Dialect):
@@ -76,6 +82,7 @@ class Anthropic(Dialect):
     ping = Event(data={"type": "ping"}, name="ping")
     finish_fields: ClassVar[Mapping[str, Any]] = {"stop_reason": None}
     has_end_marker = True
+    knows_refusals = True
     stream_error = "overloaded"  # the example in the documentation of streaming
     unknown_field = "{field}: Extra inputs are not permitted"
     header = "anthropic-version"
@@ -126,8 +133,7 @@ class Anthropic(Dialect):
         return {
             **_frame(request, reply),
             "content": content,
-            "stop_reason": _stop_reason(completion),
-            "stop_sequence": completion.stopped_by,
+            **_end(completion),
             "usage": _usage(completion, reply, output=completion.usage.output),
         }
 
@@ -143,13 +149,12 @@ class Anthropic(Dialect):
                 for delta, piece in _block_deltas(block)
             ]
             events.append(_event("content_block_stop", index=number))
-        delta = {"stop_reason": _stop_reason(completion), "stop_sequence": completion.stopped_by}
         usage = _usage(completion, reply, output=completion.usage.output)
         if reply.usage_mode == "final":
             # The API repeats the input's figures here; some servers leave them out.
             usage = {"output_tokens": usage["output_tokens"]}
         finish = Event(
-            name="message_delta", data={"type": "message_delta", "delta": delta, "usage": usage}, finish=True
+            name="message_delta", data={"type": "message_delta", "delta": _end(completion), "usage": usage}, finish=True
         )
         return [*events, finish, Event(name="message_stop", data={"type": "message_stop"}, end_marker=True)]
 
@@ -181,10 +186,19 @@ def _read_history(body: Mapping[str, Any]) -> tuple[RequestMessage, ...]:
     return tuple(messages)
 
 
-def _stop_reason(completion: Completion) -> str:
-    if completion.finish == "stop":
-        return "stop_sequence" if completion.stopped_by else "end_turn"
-    return REASONS.get(completion.finish, completion.finish)
+def _end(completion: Completion) -> dict[str, Any]:
+    """Why a message ends. A model that declines says so here alone: there is no block for it."""
+    if said := completion.refusals:
+        details = {
+            "type": "refusal",
+            "category": said[0].category,
+            "explanation": "".join(piece.text for piece in said),
+        }
+        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
+    reason = REASONS.get(completion.finish, completion.finish)
+    if reason == "stop":
+        reason = "stop_sequence" if completion.stopped_by else "end_turn"
+    return {"stop_reason": reason, "stop_sequence": completion.stopped_by}
 
 
 def _usage(completion: Completion, reply: Reply, *, output: int) -> dict[str, int]:
@@ -213,7 +227,7 @@ def _frame(request: ChatRequest, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _open_block(piece: Piece, number: int) -> dict[str, Any]:
+def _open_block(piece: ContentPiece, number: int) -> dict[str, Any]:
     """A block before anything is in it."""
     if isinstance(piece, Call):
         name = piece.id or f"toolu_{ID_PLACEHOLDER}{number}"
@@ -227,7 +241,7 @@ def _event(name: str, *, piece: bool = False, **data: Any) -> Event:
     return Event(name=name, data={"type": name, **data}, piece=piece)
 
 
-def _block_deltas(block: list[Piece]) -> Iterator[tuple[dict[str, Any], bool]]:
+def _block_deltas(block: list[ContentPiece]) -> Iterator[tuple[dict[str, Any], bool]]:
     """What is added to a block, and whether it is a piece of the answer."""
     for piece in block:
         if isinstance(piece, Call):

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal, RefusedRequest, Route
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
 from langplug_backend.reply import Call, Reply, Thought
 from langplug_backend.request import ChatRequest, last_text, read_message, strings, whole_number
 from langplug_backend.response import ID_PLACEHOLDER, Event
 
 KNOWN = {"model", "messages", "stream", "tools", "tool_choice", "stop_sequences", "max_tokens"}
 
-ERRORS: Mapping[Refusal, ErrorObject] = {
+ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(status=401, message="invalid api token"),
     "content_policy": ErrorObject(status=400, message="blocked input: please adjust your prompt and try again"),
     "context_overflow": ErrorObject(

@@ -2,15 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from langplug_backend.completion import Completion
-from langplug_backend.reply import Reply
+from langplug_backend.reply import Refusal, Reply
 from langplug_backend.request import ChatRequest, DialectName
 from langplug_backend.response import Event, FakeResponse
 
-Refusal = Literal[
+Rejection = Literal[
     "auth",
     "content_policy",
     "context_overflow",
@@ -87,6 +87,7 @@ class Dialect(ABC):
         ping: An event without content, which keeps a connection open.
         finish_fields: The fields of a whole answer that say why it ended, with what they are while it has not.
         has_end_marker: Whether a stream ends with an event that says nothing else.
+        knows_refusals: Whether an answer can say that the model declines; if not, it says so as text.
         stream_error: The refusal that is told in the middle of a stream.
         unknown_field: The message of `invalid_request` for an unknown `{field}`.
         path_hint: What in a path shows that a client meant this dialect, if nothing is there.
@@ -95,13 +96,14 @@ class Dialect(ABC):
 
     name: ClassVar[DialectName]
     routes: ClassVar[tuple[Route, ...]]
-    errors: ClassVar[Mapping[Refusal, ErrorObject]]
+    errors: ClassVar[Mapping[Rejection, ErrorObject]]
     framing: ClassVar[Literal["sse", "ndjson"]] = "sse"
     content_type: ClassVar[str] = "text/event-stream"
     ping: ClassVar[Event]
     finish_fields: ClassVar[Mapping[str, Any]]
     has_end_marker: ClassVar[bool] = False
-    stream_error: ClassVar[Refusal] = "server_error"
+    knows_refusals: ClassVar[bool] = False
+    stream_error: ClassVar[Rejection] = "server_error"
     unknown_field: ClassVar[str] = "Unrecognized request argument supplied: {field}"
     path_hint: ClassVar[str] = ""
     header: ClassVar[str] = ""
@@ -143,6 +145,11 @@ class Dialect(ABC):
         self, request: ChatRequest, completions: Sequence[Completion], reply: Reply, *, streaming: bool
     ) -> FakeResponse:
         """The response as it should be."""
+        if not self.knows_refusals:
+            completions = [
+                replace(one, pieces=tuple(piece.text if isinstance(piece, Refusal) else piece for piece in one.pieces))
+                for one in completions
+            ]
         if not streaming:
             return FakeResponse(
                 events=(Event(data=self.whole_answer(request, completions, reply), piece=True),),

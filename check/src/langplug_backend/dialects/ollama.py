@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal, RefusedRequest, Route
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
 from langplug_backend.reply import Call, Reply, Thought
 from langplug_backend.request import ChatRequest, last_text, read_message, strings, whole_number
 from langplug_backend.response import Event
@@ -19,7 +19,7 @@ KNOWN = {"model", "messages", "stream", "tools"}
 
 DIGEST = "42182419e9508c30c4b1fe55015f06b65f4ca4b9e28a744be55008d21998a093"
 
-ERRORS: Mapping[Refusal, ErrorObject] = {
+ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(status=401, message="unauthorized"),
     "content_policy": ErrorObject(status=400, message="the prompt was refused by the content policy"),
     "context_overflow": ErrorObject(status=400, message="the input length exceeds the context length"),

@@ -10,8 +10,8 @@ from itertools import chain, zip_longest
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal, RefusedRequest, Route
-from langplug_backend.reply import Call, Piece, Reply, Thought, Tokens
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
+from langplug_backend.reply import Call, Piece, Refusal, Reply, Thought, Tokens
 from langplug_backend.request import ChatRequest, last_text, read_message, strings, whole_number
 from langplug_backend.response import ID_PLACEHOLDER, Event
 
@@ -22,7 +22,7 @@ KNOWN = {"model", "messages", "stream", "tools", "tool_choice", "stop", "max_tok
 
 INVALID = "invalid_request_error"
 
-ERRORS: Mapping[Refusal, ErrorObject] = {
+ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(
         status=401,
         message="Incorrect API key provided. You can find your API key at https://platform.openai.com/account/api-keys.",
@@ -106,6 +106,7 @@ class OpenAI(Dialect):
     ping = Event(raw=b'{"id":"","object":"chat.completion.chunk","created":0,"model":"","choices":[]}')
     finish_fields: ClassVar[Mapping[str, Any]] = {"finish_reason": None, "stop_reason": None}
     has_end_marker = True
+    knows_refusals = True
 
     def read_request(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> ChatRequest:
         """A request in neutral terms."""
@@ -208,8 +209,8 @@ def _choice(request: ChatRequest, completion: Completion, number: int, reply: Re
             message[field] = (message.get(field) or "") + (piece if isinstance(piece, str) else piece.text)
     if reply.thoughts == "tags" and (thought := message.pop("<think>", None)):
         message["content"] = f"<think>{thought}</think>{message['content'] or ''}"
-    if message["content"] is None and not calls:
-        message["content"] = ""  # null is for messages that only call
+    if message["content"] is None and not calls and message["refusal"] is None:
+        message["content"] = ""  # null is for messages that only call, or decline
     if calls:
         message["tool_calls"] = calls
     choice: dict[str, Any] = {"index": number, "message": message, "logprobs": None, "finish_reason": completion.finish}
@@ -218,9 +219,11 @@ def _choice(request: ChatRequest, completion: Completion, number: int, reply: Re
     return {**choice, **_stop_reason(completion, reply)}
 
 
-def _field(piece: str | Thought, reply: Reply) -> str:
+def _field(piece: str | Thought | Refusal, reply: Reply) -> str:
     if isinstance(piece, str):
         return "content"
+    if isinstance(piece, Refusal):
+        return "refusal"
     return "<think>" if reply.thoughts == "tags" else reply.thoughts
 
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal, RefusedRequest, Route
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
 from langplug_backend.reply import Reply
 from langplug_backend.request import ChatRequest, RequestMessage, strings, whole_number
 from langplug_backend.response import Event
 
 OVERFLOW = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens"
 
-ERRORS: Mapping[Refusal, ErrorObject] = {
+ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(status=401, type="unauthorized", message="Authorization header is wrong or missing"),
     "content_policy": ErrorObject(status=422, type="validation", message="refused by content_filter"),
     "context_overflow": ErrorObject(status=422, type="validation", message=OVERFLOW),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langplug_backend.dialects.dialect import Dialect, ErrorObject, Refusal
+from langplug_backend.dialects.dialect import Dialect, ErrorObject, Rejection
 from langplug_backend.request import ChatRequest
 from langplug_backend.response import FakeResponse
 
@@ -29,7 +29,7 @@ class Context:
     build: Callable[[bool], FakeResponse]
     memory: dict[str, Any]
 
-    def error(self, refusal: Refusal, message: str | None = None) -> ErrorObject:
+    def error(self, refusal: Rejection, message: str | None = None) -> ErrorObject:
         """The dialect's error for a refusal, with a message in place of the dialect's own unless that is None."""
         error = self.dialect.errors[refusal]
         own = error.message.replace("{model}", self.request.model)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from langplug_backend.dialects.dialect import ErrorObject, Refusal
+from langplug_backend.dialects.dialect import ErrorObject, Rejection
 from langplug_backend.faults.context import Context
 from langplug_backend.faults.fault import Argument, Fault
 from langplug_backend.faults.kind import STATUS_CODE, Handler, fault_kind
@@ -12,7 +12,7 @@ from langplug_backend.response import Event, FakeResponse, HeaderLine
 
 refusal_kind = partial(fault_kind, error=True, at="request")
 
-BY_STATUS: Mapping[int, Refusal] = {
+BY_STATUS: Mapping[int, Rejection] = {
     400: "invalid_request",
     401: "auth",
     403: "permission",
@@ -23,7 +23,7 @@ BY_STATUS: Mapping[int, Refusal] = {
 }
 """The refusal whose error fits a status; `server_error` fits every other."""
 
-NAMED: Mapping[Refusal, str] = {
+NAMED: Mapping[Rejection, str] = {
     "auth": "The key is wrong.",
     "content_policy": "The prompt violates the content policy.",
     "context_overflow": "The prompt is too long.",
@@ -38,7 +38,7 @@ NAMED: Mapping[Refusal, str] = {
 """The refusals that every dialect has an error for: each is a fault of the same name."""
 
 
-def _refuse_as(refusal: Refusal) -> Handler:
+def _refuse_as(refusal: Rejection) -> Handler:
     # Bound here, and not read from `fault.kind`: that is any string, and `Dialect.errors` has these ten keys.
     return lambda _, fault, context: _refuse(fault, context, context.error(refusal, fault.message))
 

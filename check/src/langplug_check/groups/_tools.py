@@ -17,6 +17,9 @@ BIND_TOOLS = (
 NO_CALL = "No tool is needed."
 """The answer of a model that calls no tool."""
 
+DECLINED = "I cannot help with that."
+"""With what words a model declines."""
+
 
 @tool
 def add(a: int, b: int) -> int:

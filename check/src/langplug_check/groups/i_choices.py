@@ -6,9 +6,11 @@ from typing import Any
 
 from langchain_core.exceptions import ModelError
 
-from langplug_backend import Exchange
+from langplug_backend import Exchange, Reply
+from langplug_check.groups._runs import FOUR
 from langplug_check.groups._tools import (
     BIND_TOOLS,
+    DECLINED,
     OFFERED,
     call_if_allowed,
     call_if_forced,
@@ -191,3 +193,32 @@ def _check_effect(subject: Subject, choice: str, path: PathName) -> str:
             raise Failed("tool_choice='none' is sent as the forced call of a tool named 'none'", "no call")
         return ""
     return refusal
+
+
+@statement(
+    "I15",
+    "A model that declines a forced call is not asked again: its refusal is the answer, whole and streamed.",
+    why="It would decline as often as it is asked, and each time costs money; an error hides what it said.",
+    hint="""
+    # where you check that a forced call came, let an answer with a refusal through
+    if not message.tool_calls and not any(block["type"] == "refusal" for block in message.content_blocks):
+        raise ...
+    """,
+    link=BIND_TOOLS,
+    needs=("tools", "refusals", "requests"),
+)
+def declined_calls(subject: Subject) -> None:
+    """Force a call of a model that declines, by each path, and count the requests."""
+    for path in FOUR:
+        model: Any = subject.says(Reply(refusal=DECLINED))
+        try:
+            bound = model.bind_tools(list(OFFERED), tool_choice="any")
+        except BUGS:
+            raise
+        except Exception as error:
+            raise NotApplicable(f"tool_choice='any' is refused: {error_text(error)}") from error
+        message = subject.ask(bound, None, path).answer
+        if message.tool_calls or not any(block["type"] == "refusal" for block in message.content_blocks):
+            raise Failed(f"{path}: a forced call that is declined gave {message.content_blocks!r:.250}", "the refusal")
+        if (times := len(subject.exchanges)) != 1:
+            raise Failed(f"{path}: a model that declines a forced call was asked {times} times", "once")

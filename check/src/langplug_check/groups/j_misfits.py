@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_core.exceptions import ModelRefusalError
 from langchain_core.messages import AIMessage
 
 from langplug_backend import ChatRequest, Reply
 from langplug_check.groups._schemas import BO, METHODS, PROMPT, WITH_STRUCTURED_OUTPUT, Person, Target, target_of
-from langplug_check.groups._tools import function_of, whole_call
+from langplug_check.groups._tools import DECLINED, function_of, whole_call
 from langplug_check.paths import error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -52,7 +53,7 @@ def _misfits(target: Target) -> Sequence[_Misfit]:
     return (wrong_type, broken) if target.schema is Person else (broken,)
 
 
-def _chains(subject: Subject, target: Target, misfit: _Misfit, **kwargs: Any) -> Iterator[tuple[str, Any]]:
+def _chains(subject: Subject, target: Target, misfit: _Misfit | Reply, **kwargs: Any) -> Iterator[tuple[str, Any]]:
     """The chain with the default method, and those with the others that are not refused."""
     yield "by default", target.chain(subject.says(misfit), **kwargs)
     for method in METHODS:
@@ -148,3 +149,42 @@ def never_none(subject: Subject) -> None:
                 problems.setdefault(f"{misfit.name} gives {value!r}", []).append(which)
     if problems:
         raise Failed("; ".join(f"{', '.join(which)}, {problem}" for problem, which in problems.items()), "an error")
+
+
+@statement(
+    "J07",
+    "`with_structured_output` of a model that declines raises `ModelRefusalError` after one request, and with "
+    "`include_raw=True` that is the `parsing_error`.",
+    why="An application catches it to ask another model; as an error of parsing it is asked again, and declines again.",
+    hint="""
+    # langchain-core's parsers raise it where the message has a refusal block, see L05. In a parser of your own:
+    for block in message.content_blocks:
+        if block["type"] == "refusal":
+            raise ModelRefusalError.from_refusal(block, raw_message=message)
+    """,
+    link="https://reference.langchain.com/python/langchain-core/exceptions/ModelRefusalError",
+    needs=("structured", "refusals", "requests"),
+)
+def refusals_raise(subject: Subject) -> None:
+    """Have it decline with each method, by `invoke` and by `stream`, and with `include_raw`; count the requests."""
+    target, declines = target_of(subject), Reply(refusal=DECLINED)
+
+    def check(given: Any, which: str) -> None:
+        if not isinstance(given, ModelRefusalError):
+            said = error_text(given) if isinstance(given, BaseException) else repr(given)
+            raise Failed(f"{which}, a refusal gives {said}", "ModelRefusalError")
+        if (times := len(subject.exchanges)) != 1:
+            raise Failed(f"{which}, a model that declines was asked {times} times", "once")
+
+    for path in ("invoke", "stream"):
+        for which, chain in _chains(subject, target, declines):
+            try:
+                given = chain.invoke(PROMPT) if path == "invoke" else list(chain.stream(PROMPT))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+                given = error
+            check(given, f"{path} {which}")
+    for which, chain in _chains(subject, target, declines, include_raw=True):
+        raw = _raw(chain, f"{which}, a refusal")
+        check(raw["parsing_error"], f"{which} with include_raw=True")
+        if raw["parsed"] is not None:
+            raise Failed(f"{which} with include_raw=True, a refusal gives parsed={raw['parsed']!r}", "None")

@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import TypedDict
 
+from langplug import ChatModel
 from langplug_check.groups._schemas import (
     BO,
     JSON_SCHEMA,
@@ -171,7 +172,9 @@ def _method_problem(subject: Subject, chain: Any, method: str) -> str:
         request = request_in(subject.exchanges[0])
         params = json.dumps(dict(request.params), default=str)
         # A model in this process may ask in the prompt, in its own words: only the schema in it is looked for.
-        prompt = " ".join(said.text for said in request.messages) if subject.lacks("backend") else ""
+        # langplug's do so over a wire too, where the API knows no schemas, and check the answer.
+        asks_in_prompt = subject.lacks("backend") or issubclass(subject.cls, ChatModel)
+        prompt = " ".join(said.text for said in request.messages) if asks_in_prompt else ""
         used: set[Method] = {"function_calling"} if request.tools else set()
         if MARK in params or (MARK in prompt and not request.tools):
             used.add("json_schema")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -9,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langplug_backend import Call, Reply
 from langplug_check.groups._environment import environment
 from langplug_check.groups._runs import CHUNKED, FOUR
-from langplug_check.groups._tools import add
+from langplug_check.groups._tools import DECLINED, add
 from langplug_check.paths import Outcome, error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
@@ -173,3 +174,35 @@ def _without_ids(blocks: Sequence[Any] | str) -> list[Any]:
         else block
         for block in blocks
     ]
+
+
+@statement(
+    "L05",
+    "A model that declines says so in one `refusal` block of `content_blocks`, with all of its words, whole and "
+    "streamed; the text is what it said besides.",
+    why="Middleware and parsers look for that block; a refusal that is text, or nothing, is taken for an answer.",
+    hint="""
+    # OpenAI's `message.refusal`, and the pieces of `delta.refusal`, which `add_ai_message_chunks` joins
+    AIMessage("", additional_kwargs={"refusal": text}, response_metadata={"model_provider": "openai"})
+    # Anthropic's: `response_metadata` with stop_reason="refusal", its stop_details and model_provider="anthropic".
+    # Any other: a content block, with the same `index` in each chunk of a stream
+    AIMessageChunk([{"type": "refusal", "refusal": piece, "index": 0}])
+    """,
+    link="https://reference.langchain.com/python/langchain-core/messages/content/RefusalContentBlock",
+    needs=("refusals",),
+)
+def refusal_blocks(subject: Subject) -> None:
+    """Have it decline by each path, at once and after a text, and read the blocks."""
+    # Not by version 3 of the events: langchain-core's bridge from chunks drops a refusal that stands alone.
+    for text in ("", _TEXT):
+        reply = Reply(text=text, refusal=DECLINED)
+        for outcome in subject.each_path(partial(subject.says, reply), paths=FOUR):
+            which = f"{outcome.path}{' after a text' if text else ''}"
+            blocks: list[Any] = list(outcome.answer.content_blocks)
+            if [block["refusal"] for block in blocks if block["type"] == "refusal"] != [DECLINED]:
+                raise Failed(
+                    f"{which}, a refusal gave the content_blocks {blocks!r:.250}",
+                    f"one refusal block that says {DECLINED!r}",
+                )
+            if outcome.answer.text.strip() != text.strip():
+                raise Failed(f"{which}, a refusal gave the text {outcome.answer.text!r}", repr(text))

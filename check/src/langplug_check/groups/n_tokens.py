@@ -7,8 +7,9 @@ from typing import Any
 from unittest.mock import patch
 
 from langchain_core.language_models import ModelProfile
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, trim_messages
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
 
+from langplug_check.groups._tools import OFFERED, add, look
 from langplug_check.paths import error_text
 from langplug_check.process.offline import Attempts, block_network
 from langplug_check.statement import statement
@@ -55,6 +56,27 @@ _MESSAGES: list[BaseMessage] = [
 ]
 
 
+def _looking(*things: str) -> AIMessage:
+    """An answer without text that calls a tool for each of these."""
+    calls = [{"name": look.name, "args": {"what": what}, "id": f"call{what:.5}"} for what in things]
+    return AIMessage("", tool_calls=calls)
+
+
+_AGENT: list[BaseMessage] = [
+    SystemMessage("Be brief."),
+    HumanMessage("Look the first thing up."),
+    _looking("first"),
+    ToolMessage("It is alpha.", tool_call_id="callfirst", name=look.name),
+    AIMessage("It is alpha."),
+    AIMessage("I could look up more."),
+    HumanMessage("Then look up two others."),
+    _looking("other", "third"),
+    ToolMessage("It is gamma.", tool_call_id="callthird", name=look.name),
+    ToolMessage("There is no other.", tool_call_id="callother", name=look.name, status="error"),
+]
+"""A conversation of an agent. What is cut from it to be counted is often nothing that a model would be asked."""
+
+
 @statement(
     "N01",
     "`get_num_tokens` and `get_num_tokens_from_messages` work offline, without `transformers` and downloads.",
@@ -79,25 +101,70 @@ def counts_offline(subject: Subject) -> str:
 
 @statement(
     "N02",
-    "`trim_messages(token_counter=model)` works offline.",
-    why="It keeps a conversation within the context window.",
+    "`trim_messages(token_counter=model)` works offline, also on the conversation of an agent.",
+    why="It keeps a conversation within the context window, and agents have the longest ones.",
     hint=_COUNT_HINT,
     link="https://docs.langchain.com/oss/python/langchain/short-term-memory#trim-messages",
 )
 def trims_offline(subject: Subject) -> None:
-    """Trim a conversation to the tokens of its last message, without a network and without `transformers`."""
+    """Trim a conversation to the tokens of its last message, and an agent's to several lengths, from both ends."""
     model = subject.model()
     with _nothing_to_load():
         try:
             last = model.get_num_tokens_from_messages(_MESSAGES[-1:])
             kept = trim_messages(_MESSAGES, max_tokens=last, strategy="last", token_counter=model)
             whole = trim_messages(_MESSAGES, max_tokens=10**6, strategy="last", token_counter=model)
+            in_all = model.get_num_tokens_from_messages(_AGENT)
+            for share in range(5):
+                most: dict[str, Any] = {"max_tokens": in_all * share // 4, "token_counter": model}
+                trim_messages(_AGENT, strategy="first", **most)
+                trim_messages(_AGENT, strategy="last", include_system=True, start_on="human", **most)
         except Exception as error:  # noqa: BLE001 - any error is a failure
             raise Failed(f"trim_messages raised {error_text(error)}", "the last messages") from None
     if [message.content for message in kept] != [_MESSAGES[-1].content]:
         raise Failed(f"trimmed to {last} tokens, which the last message has, {len(kept)} messages are kept", "one")
     if len(whole) != len(_MESSAGES):
         raise Failed(f"trimmed to a million tokens, {len(whole)} of {len(_MESSAGES)} messages are kept", "all")
+
+
+@statement(
+    "N04",
+    "`get_num_tokens_from_messages` counts every part of an agent's conversation, whatever it begins and ends with: "
+    "calls count, and `tools` never make it less.",
+    why="trim_messages and SummarizationMiddleware count parts that no model would be asked to go on with.",
+    hint="""
+    def get_num_tokens_from_messages(self, messages, tools=None):
+        # count what is sent, without the rules of a template or an API for what may follow what
+        sent = [*map(to_wire, messages), *map(convert_to_openai_tool, tools or ())]
+        return sum(self.get_num_tokens(json.dumps(one)) for one in sent)
+    """,
+)
+def counts_every_part(subject: Subject) -> str:
+    """Count each beginning and each end of a conversation with calls, alone and with tools; then a longer call."""
+    model = subject.model()
+    parts = [part for at in range(1, len(_AGENT)) for part in (_AGENT[:at], _AGENT[at:])]
+
+    def count(part: list[BaseMessage], **tools: Any) -> int:
+        which = f"{' '.join(message.type for message in part)}{' with tools' if tools else ''}"
+        try:
+            counted = model.get_num_tokens_from_messages(part, **tools)
+        except Exception as error:
+            raise Failed(f"counting [{which}] raised {error_text(error)}", "a number") from error
+        if not isinstance(counted, int) or counted <= 0:
+            raise Failed(f"[{which}] has {counted!r} tokens", "a number above 0")
+        return counted
+
+    with _nothing_to_load():
+        for part in (_AGENT, *parts):
+            # Of langchain-core's own, the count ignores tools, with a warning: then it is the same.
+            alone = count(part)
+            for tools in ([add, look], OFFERED):
+                if (more := count(part, tools=tools)) < alone:
+                    raise Failed(f"{alone} tokens become {more} with tools", f"at least {alone}")
+        short, long = count([_looking("first")]), count([_looking("first " * 50)])
+    if long <= short:
+        raise Failed(f"a call has {short} tokens, and one with fifty times its arguments {long}", "more")
+    return f"{len(parts)} parts"
 
 
 @contextmanager
