@@ -151,7 +151,8 @@ class CallConfig(NamedTuple):
 
 def passes_on_tokens(handler: BaseCallbackHandler) -> bool:
     """Whether `handler` streams what models say, as `astream_events` and LangGraph's `stream_mode="messages"` do."""
-    return isinstance(handler, _StreamingCallbackHandler)
+    # A protocol looks its names up by slow ways, and each listener of each call is asked.
+    return hasattr(handler, "tap_output_iter") and isinstance(handler, _StreamingCallbackHandler)
 
 
 def handler_variables() -> Iterator[ContextVar[Any]]:
