@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -19,7 +20,7 @@ from langplug._model.choices import Choices
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import hash_of, stable_text
-from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
+from langplug._model.identity import SCALARS, is_harmless, is_secret, to_plain, to_repr, type_name
 from langplug._model.langchain import (
     CALL,
     OPENED,
@@ -192,14 +193,20 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     def __declared_params(self) -> dict[str, Any]:
         fields, declared = self.__dict__, parameters_of(type(self))
-        is_template = self.__langplug_is_template__
-        return {
-            name: MASK
-            if name in declared.masked and not is_harmless(fields[name])
-            else to_plain(fields[name], is_template=is_template)
-            for name in declared.identity
-            if name in fields
-        }
+        defaults, is_template = _fixed_defaults(type(self)), self.__langplug_is_template__
+        shown: dict[str, Any] = {}
+        for name in declared.identity:
+            if name not in fields:
+                continue
+            value = fields[name]
+            if name in defaults and value is defaults[name][0]:
+                plain = defaults[name][1]
+                shown[name] = plain.copy() if type(plain) is list else plain
+            elif name in declared.masked and not is_harmless(value):
+                shown[name] = MASK
+            else:
+                shown[name] = to_plain(value, is_template=is_template)
+        return shown
 
     def __own_params(self) -> dict[str, Any]:
         """`_identifying_params`, whatever an author has made of it: it does not raise, and shows what it may."""
@@ -556,3 +563,19 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
 
 class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
+
+
+@cache
+def _fixed_defaults(cls: type[ChatModel]) -> dict[str, tuple[Any, Any]]:
+    """Those defaults of a class that nobody can change, and what is shown of each. Most fields of most models are such.
+
+    All fields are shown to whoever hears of a call, which cost an eighth of a short one.
+    """
+    declared = parameters_of(cls)
+    defaults = {name: cls.model_fields[name].default for name in declared.identity if name not in declared.masked}
+    shown = partial(to_plain, is_template=cls.__langplug_is_template__)
+    return {name: (value, shown(value)) for name, value in defaults.items() if _is_fixed(value)}
+
+
+def _is_fixed(value: Any) -> bool:
+    return type(value) in SCALARS or (type(value) in (tuple, frozenset) and all(type(one) in SCALARS for one in value))

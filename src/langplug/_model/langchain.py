@@ -110,6 +110,12 @@ def _are_langplugs(cls: type, methods: tuple[str, ...]) -> bool:
     return all(getattr(cls, name) is getattr(opener, name) for name in methods)
 
 
+@cache
+def _lc_id(cls: type[BaseChatModel]) -> list[str]:
+    """Where langchain-core's serialization finds a class."""
+    return cls.lc_id()
+
+
 def with_signature(method: F) -> F:
     """Keep `method`'s signature ready: core reads that of `_generate` at each call, a tenth of an `invoke`."""
     setattr(method, "__signature__", inspect.signature(method))  # noqa: B010 - type checkers know no such attribute
@@ -217,7 +223,7 @@ def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> Call
         call = CallConfig.of(None)
         if manager is not None:
             call.config["tags"], call.config["metadata"] = manager.tags, manager.metadata
-    return call if manager is None else call._replace(run_id=manager.run_id, manager=manager)
+    return call if manager is None else CallConfig(call.config, call.given, manager.run_id, manager)
 
 
 def message_id(call: CallConfig) -> str:
@@ -612,7 +618,7 @@ class PatchedChatModel(BaseChatModel):
         return {
             "lc": 1,
             "type": "not_implemented",
-            "id": self.lc_id(),
+            "id": _lc_id(type(self)).copy(),
             "repr": repr(self),
             "name": self.get_name(),
             # Where OpenTelemetry's instrumentation looks for the model that was asked for, as in official integrations.
