@@ -1,8 +1,8 @@
 """The ordinary chunk and message, built without pydantic's constructor: a quarter of its cost, the same in every field.
 
 A stream makes one message and, for whoever listens, one `ChatGenerationChunk` a token: most of a token's time went
-there, and a tenth of a short `invoke` into its message. What is built here is compared with what the constructors make when this module is imported; with a
-langchain-core that has one more field, the constructors are used.
+there, and a tenth of a short `invoke` into its message. What is built here is compared with what the constructors make
+when this module is imported; with a langchain-core that has one more field, the constructors are used.
 """
 
 from typing import Any, TypeVar

@@ -89,6 +89,9 @@ TO_A_STREAM = ("_stream",)
 TO_A_STREAM_ASYNC = ("_astream",)
 """The methods through which langchain-core comes to a call. A model with one of its own takes no fast path."""
 
+STREAMS_OR_NOT = ("_should_stream", "_should_use_protocol_streaming")
+"""The methods by which langchain-core decides whether a run that is heard is read as a stream."""
+
 
 def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Those keywords of a call that say something about the answer itself."""
@@ -114,6 +117,12 @@ def _are_langplugs(cls: type, methods: tuple[str, ...]) -> bool:
 def _lc_id(cls: type[BaseChatModel]) -> list[str]:
     """Where langchain-core's serialization finds a class."""
     return cls.lc_id()
+
+
+@cache
+def _class_name(cls: type[BaseChatModel]) -> str:
+    """What a class is called; `Model[int]` as `Model`."""
+    return (cls.__pydantic_generic_metadata__["origin"] or cls).__name__
 
 
 def with_signature(method: F) -> F:
@@ -280,9 +289,9 @@ def _complete(stream: Any, event: dict[str, Any]) -> None:
 
 def with_ids(result: ChatResult, call: CallConfig) -> ChatResult:
     """`result`, its messages with the ids that langchain-core gives to those without one."""
-    for number, generation in enumerate(result.generations):
-        if generation.message.id is None:
-            generation.message.id = f"{message_id(call)}-{number}"
+    for number, one in enumerate(result.generations):
+        if one.message.id is None:
+            one.message.id = f"{message_id(call)}-{number}"
     return result
 
 
@@ -402,7 +411,7 @@ class PatchedChatModel(BaseChatModel):
         What it does besides costs a tenth of a short call: it reads the signature of `method`, asks each handler by
         ways that are slow whether it streams, and adds metadata that our messages have already.
         """
-        if run is None or not _are_langplugs(type(self), (method,)):
+        if run is None or not _are_langplugs(type(self), (method, *STREAMS_OR_NOT)):
             return False
         streams = any(passes_on_tokens(one) or isinstance(one, _V2StreamingCallbackHandler) for one in run.handlers)
         return not streams and self.__answers_itself(kwargs, async_api=async_api)
@@ -607,6 +616,10 @@ class PatchedChatModel(BaseChatModel):
         return messages
 
     # --- identity ---
+
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        """As langchain-core's, which looks a class's name up anew at each call."""
+        return super().get_name(suffix, name=name or getattr(self, "name", None) or _class_name(type(self)))
 
     @property
     def _serialized(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]

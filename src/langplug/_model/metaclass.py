@@ -48,8 +48,6 @@ class _Unbound:
         return self._method.__get__(model, owner)  # where somebody puts it into another class
 
 
-_attribute_of = type.__getattribute__
-
 if TYPE_CHECKING:
     # Type checkers have no need of ours: to them a plain assignment that overrides a field is right as it is.
     from pydantic._internal._model_construction import ModelMetaclass
@@ -78,5 +76,5 @@ else:
 
         def __getattribute__(cls, name: str) -> Any:
             """As any class's, and a method that only a model has says so: `shout.invoke("hi")` forgot to make one."""
-            found = _attribute_of(cls, name)  # not by `super()`: each attribute of a class is read through this
+            found = super().__getattribute__(name)
             return _Unbound(found, cls) if name in _OF_A_MODEL and isfunction(found) else found

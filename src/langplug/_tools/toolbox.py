@@ -52,7 +52,10 @@ class ToolDict(dict[str, Any]):
 
     @cached_property
     def shown(self) -> dict[Callable[[str], bool], Any]:
-        """What traces show of it; by the function that finds the texts that only stand for a secret."""
+        """What traces show of it, by the function that finds the texts that only stand for a secret.
+
+        All traces share it, as with other models they share the tools themselves.
+        """
         return {}
 
     @cached_property
