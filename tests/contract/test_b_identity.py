@@ -88,7 +88,7 @@ def test_b03_what_is_written_into_one_trace_is_in_no_other() -> None:
     assert "meddled" not in str([meddler.params, meddler.serialized, ChatLimited().cache_key()])
 
 
-SECRETIVE = {
+SECRETIVE: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "login",
