@@ -11,13 +11,19 @@ from hypothesis import strategies as st
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from pydantic import BaseModel
 
 from langplug import Reasoning
 from langplug._answer import fast_chunks
 from langplug._answer.chunks import Closing, MessageBuilder, join_pieces
-from langplug._answer.fast_chunks import generation_chunk, plain_chunk, plain_message
+from langplug._answer.fast_chunks import (
+    generation_chunk,
+    generation_info,
+    plain_chunk,
+    plain_message,
+    whole_generation,
+)
 from langplug._answer.tool_calls import WholeCall
 
 TEXTS = ["", "text", "a\nb", "ação 漢字 \x00", "\ud800"]
@@ -57,7 +63,15 @@ def message_pair(text: str, _: str | None) -> tuple[BaseModel, BaseModel]:
     return plain_message(text, usage, METADATA), joined(text, usage)
 
 
-@pytest.fixture(params=[chunk_pair, generation_pair, message_pair], ids=["chunk", "generation", "message"])
+def whole_pair(text: str, _: str | None) -> tuple[BaseModel, BaseModel]:
+    message = joined(text, None)
+    return whole_generation(message), ChatGeneration(message=message, generation_info=generation_info(message))
+
+
+PAIRS = {"chunk": chunk_pair, "generation": generation_pair, "message": message_pair, "whole": whole_pair}
+
+
+@pytest.fixture(params=PAIRS.values(), ids=list(PAIRS))
 def pair(request: pytest.FixtureRequest) -> Any:
     """A chunk or message as it is built here, and the same by pydantic's constructor."""
     return request.param
@@ -82,6 +96,7 @@ def state(made: BaseModel) -> list[Any]:
             "tool_call_chunks chunk_position",
         ),
         (ChatGenerationChunk, "text generation_info type message"),
+        (ChatGeneration, "text generation_info type message"),
         (
             AIMessage,
             "content additional_kwargs response_metadata type name id tool_calls invalid_tool_calls usage_metadata",
@@ -94,6 +109,7 @@ def test_langchain_cores_chunks_have_the_fields_that_are_known(cls: type[BaseMod
     assert fast_chunks._CHUNKS_ARE_AS_KNOWN
     assert fast_chunks._GENERATIONS_ARE_AS_KNOWN
     assert fast_chunks._MESSAGES_ARE_AS_KNOWN
+    assert fast_chunks._WHOLES_ARE_AS_KNOWN
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -162,14 +178,20 @@ def test_messages_report_what_was_used(usage: UsageMetadata | None) -> None:
     assert usage is None or message.usage_metadata is not usage
 
 
-BUILDERS = {"_CHUNKS": "_build_chunk", "_GENERATIONS": "_build_generation", "_MESSAGES": "_build_message"}
+BUILDERS = {
+    "_CHUNKS": "_build_chunk",
+    "_GENERATIONS": "_build_generation",
+    "_MESSAGES": "_build_message",
+    "_WHOLES": "_build_whole",
+}
+"""The function that builds each, by the beginning of the name under which it is noted that it may."""
 
 
-@pytest.mark.parametrize("name", ["_CHUNKS_ARE_AS_KNOWN", "_GENERATIONS_ARE_AS_KNOWN", "_MESSAGES_ARE_AS_KNOWN"])
+@pytest.mark.parametrize("name", BUILDERS)
 def test_with_other_fields_the_constructor_is_used(monkeypatch: pytest.MonkeyPatch, pair: Pair, name: str) -> None:
     """If langchain-core's chunks are not as they are known, its own constructors build them."""
-    monkeypatch.setattr(fast_chunks, name, False)
-    monkeypatch.setattr(fast_chunks, BUILDERS[name.removesuffix("_ARE_AS_KNOWN")], None)
+    monkeypatch.setattr(fast_chunks, f"{name}_ARE_AS_KNOWN", False)
+    monkeypatch.setattr(fast_chunks, BUILDERS[name], None)
     ours, pydantics = pair("text", "id")
     assert state(pydantics) == state(ours)
 

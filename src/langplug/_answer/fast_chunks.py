@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from pydantic import BaseModel
 
 T = TypeVar("T", bound=BaseModel)
@@ -78,6 +78,11 @@ def _build_generation(message: AIMessageChunk) -> ChatGenerationChunk:
     return _build(ChatGenerationChunk, fields, {"message", "text"}, None)
 
 
+def _build_whole(message: AIMessage, info: dict[str, Any] | None) -> ChatGeneration:
+    fields = {"text": message.text, "generation_info": info, "type": "ChatGeneration", "message": message}
+    return _build(ChatGeneration, fields, {"message", "generation_info", "text"}, None)
+
+
 def _are_alike(one: BaseModel, other: BaseModel) -> bool:
     """Whether two objects of pydantic are the same to the last field, the order of their fields included."""
     of_one, of_other = (
@@ -95,6 +100,10 @@ _USAGE = UsageMetadata(input_tokens=1, output_tokens=2, total_tokens=3)
 _MESSAGES_ARE_AS_KNOWN = _are_alike(_message("a", _USAGE, {"b": 1}), _build_message("a", _USAGE, {"b": 1}))
 
 _GENERATIONS_ARE_AS_KNOWN = _are_alike(ChatGenerationChunk(message=_EXAMPLE), _build_generation(_EXAMPLE))
+
+_WHOLES_ARE_AS_KNOWN = _are_alike(
+    ChatGeneration(message=_EXAMPLE, generation_info={"b": 1}), _build_whole(_EXAMPLE, {"b": 1})
+)
 
 
 def plain_chunk(text: str, message_id: str | None = None) -> AIMessageChunk:
@@ -126,3 +135,11 @@ def generation_chunk(message: AIMessageChunk) -> ChatGenerationChunk:
     if _GENERATIONS_ARE_AS_KNOWN and type(message.content) is str:  # around blocks, core has its own idea of the text
         return _build_generation(message)
     return ChatGenerationChunk(message=message)
+
+
+def whole_generation(message: AIMessage) -> ChatGeneration:
+    """`message` as a whole answer, with what official integrations say of it in `generation_info`."""
+    info = generation_info(message)
+    if _WHOLES_ARE_AS_KNOWN and type(message.content) is str:
+        return _build_whole(message, info)
+    return ChatGeneration(message=message, generation_info=info)

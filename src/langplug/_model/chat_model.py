@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from langplug._answer.fast_chunks import whole_generation
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
@@ -25,7 +26,6 @@ from langplug._model.langchain import (
     CALL,
     OPENED,
     CallConfig,
-    generation,
     held_for_a_parser,
     parameters_in,
     with_signature,
@@ -291,8 +291,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[generation(one) for one in Choices(plan).messages()])
-        return ChatResult(generations=[generation(ModelRun(plan).message())])
+            return ChatResult(generations=[whole_generation(one) for one in Choices(plan).messages()])
+        return ChatResult(generations=[whole_generation(ModelRun(plan).message())])
 
     @with_signature
     async def _agenerate(
@@ -301,8 +301,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[generation(one) for one in await Choices(plan).amessages()])
-        return ChatResult(generations=[generation(await ModelRun(plan).amessage())])
+            return ChatResult(generations=[whole_generation(one) for one in await Choices(plan).amessages()])
+        return ChatResult(generations=[whole_generation(await ModelRun(plan).amessage())])
 
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any

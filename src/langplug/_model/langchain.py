@@ -244,11 +244,6 @@ def _has_handlers(callbacks: Callbacks) -> bool:
     return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
 
 
-def generation(message: AIMessage) -> ChatGeneration:
-    """`message` as a whole answer, with what official integrations say of it in `generation_info`."""
-    return ChatGeneration(message=message, generation_info=generation_info(message))
-
-
 def with_llm_output(result: ChatResult) -> ChatResult:
     """`result` with the model's name and the tokens used, under OpenAI's names, where tracing tools look for them.
 
@@ -591,8 +586,12 @@ class PatchedChatModel(BaseChatModel):
 
     def __answers_itself(self, kwargs: dict[str, Any], *, async_api: bool) -> bool:
         """Whether `invoke` would neither look into a cache nor read a stream."""
-        uncached = self.cache is False or (self.cache is None and get_llm_cache() is None)
-        return uncached and not self._should_stream(async_api=async_api, **kwargs)
+        if self.cache is not False and (self.cache is not None or get_llm_cache() is not None):
+            return False
+        may_stream = getattr(self, "streaming", False) or "stream" in kwargs
+        if not may_stream and _are_langplugs(type(self), STREAMS_OR_NOT):
+            return True  # what langchain-core comes to by longer ways
+        return not self._should_stream(async_api=async_api, **kwargs)
 
     def __admitted(self, input: LanguageModelInput) -> list[BaseMessage]:
         """What langchain-core would hand to the model, once the rate limiter has let the call through."""
