@@ -332,8 +332,9 @@ def rows(rounds: int) -> Iterator[Row]:
     yield row("astream, a generator", "µs/chunk", partial(astream, generator), "core's executor",
               partial(astream, core_sync), rounds)  # fmt: skip
     for name, tooled in (("50 bound tools", PlugNative()), ("50 bound tools, in the prompt", function)):
-        yield row(name, "µs/call", partial(invoke, tooled.bind_tools(TOOLS)), "core alone",
-                  partial(invoke, core.bind(tools=TOOLS)), rounds)  # fmt: skip
+        for handler, config in (("", WITHOUT_CALLBACKS), (", with callbacks", WITH_CALLBACKS)):
+            yield row(f"{name}{handler}", "µs/call", partial(invoke, tooled.bind_tools(TOOLS), config), "core alone",
+                      partial(invoke, core.bind(tools=TOOLS), config), rounds)  # fmt: skip
     yield row("import, a ChatModel", "ms", lambda: import_ms("langplug._model.chat_model"), "core's BaseChatModel",
               lambda: import_ms("langchain_core.language_models.chat_models"), min(rounds, 5))  # fmt: skip
 

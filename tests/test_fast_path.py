@@ -1,14 +1,15 @@
-"""The fast path of a call without callbacks gives what langchain-core's own way gives.
+"""The fast paths of calls without and with callbacks give what langchain-core's own way gives.
 
-Each case runs twice on a model made anew: unheard, and with a callback handler that does nothing, which sends it
-through langchain-core. What comes out is compared to the last field; ids that differ from run to run are numbered in
-the order in which they appear, so that their form, and which of them are the same, is compared too.
+Each case runs three times on a model made anew: unheard, with a callback handler that does nothing, and with that
+handler all the way through langchain-core. What comes out is compared to the last field; ids that differ from run to
+run are numbered in the order in which they appear, so that their form, and which of them are the same, is compared too.
 """
 
 import asyncio
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from tests.stub_models import STUB_MODELS
 from tests.test_choices import ChatSeveral, completion
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Reasoning, Request, ToolCall, Usage
+from langplug._model.langchain import PatchedChatModel
 from langplug.models import ChatScripted
 from langplug.models.scripted import Cut
 
@@ -41,7 +43,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Deaf(BaseCallbackHandler):
-    """Hears everything and does nothing, but while it is there langchain-core's own way is taken."""
+    """Hears everything and does nothing, but while it is there langchain-core reports the run."""
 
     run_inline = True
 
@@ -82,6 +84,12 @@ def way(request: pytest.FixtureRequest) -> Way:
     return WAYS[request.param]
 
 
+@pytest.fixture(params=["invoke", "ainvoke"])
+def whole(request: pytest.FixtureRequest) -> Way:
+    """Each way to a whole answer in turn."""
+    return WAYS[request.param]
+
+
 @pytest.fixture(params=[None, "v1"], ids=["v0", "v1"])
 def version(request: pytest.FixtureRequest) -> Any:
     """Plain content, and standard content."""
@@ -110,11 +118,22 @@ def numbered(text: str) -> str:
     return re.sub(pattern, lambda found: known.setdefault(found[0], f"{found[1]}#{len(known)}"), text)
 
 
+@contextmanager
+def through_core() -> Iterator[None]:
+    """Calls with callbacks leave nothing out of langchain-core's way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchedChatModel, "_PatchedChatModel__only_reports", lambda *_, **__: False)
+        yield
+
+
 def both(way: Way, make: Callable[[], Any], given: Any, config: Any = None, **kwargs: Any) -> str:
-    """What the fast path gives, having seen to it that langchain-core's gives the same."""
+    """What the fast paths give, having seen to it that langchain-core's gives the same."""
     unheard = outcome(way, make(), given, config, **kwargs)
     heard = outcome(way, make(), given, {**(config or {}), "callbacks": [Deaf()]}, **kwargs)
-    assert heard == unheard
+    with through_core():
+        by_core = outcome(way, make(), given, {**(config or {}), "callbacks": [Deaf()]}, **kwargs)
+    assert by_core == unheard
+    assert by_core == heard
     return unheard
 
 
@@ -177,6 +196,66 @@ REPLIES: dict[str, Any] = {
 def test_every_part_comes_out_the_same(way: Way, version: Any, reply: str) -> None:
     """Whatever a model yields: the same chunks, block numbers, calls and metadata, or the same error and `partial`."""
     both(way, lambda: ChatScripted(replies=[REPLIES[reply]], output_version=version), "x")
+
+
+class Reporter(BaseCallbackHandler):
+    """Writes down all that it is told of a run."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def on_chat_model_start(self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **told: Any) -> None:
+        self.heard += ["start", serialized, messages, told]
+
+    def on_llm_end(self, response: Any, **told: Any) -> None:
+        self.heard += ["end", response, response.llm_output, described(response.generations[0][0].message), told]
+
+    def on_llm_error(self, error: BaseException, **told: Any) -> None:
+        self.heard += ["error", type(error), str(error), told]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"streaming": True}, {"cache": InMemoryCache()}, {"streaming": False}], ids=str
+)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_whoever_listens_hears_the_same(whole: Way, version: Any, reply: str, settings: dict[str, Any]) -> None:
+    """How a run began and how it ended is reported as langchain-core reports it, `llm_output` and ids included."""
+    run_id = uuid.uuid4()
+
+    def reported() -> str:
+        reporter = Reporter()
+        config = {"callbacks": [reporter], "run_id": run_id, "tags": ["t"], "metadata": {"m": 1}}
+        model = ChatScripted(replies=[REPLIES[reply]], output_version=version, **settings)
+        outcome(whole, model, "x", config)
+        return numbered(repr(reporter.heard))
+
+    heard = reported()
+    if isinstance(settings.get("cache"), InMemoryCache):
+        settings["cache"].clear()
+    with through_core():
+        assert reported() == heard
+    assert heard.startswith("['start'")
+
+
+class ChatUnhurried(ChatScripted):
+    """Decides for itself whether it streams, by who listens."""
+
+    def _should_stream(self, *, run_manager: Any = None, **kwargs: Any) -> bool:
+        return run_manager is not None or super()._should_stream(**kwargs)
+
+
+def test_a_model_that_decides_for_itself_whether_it_streams_does(whole: Way) -> None:
+    """An override of langchain-core's `_should_stream` is asked with the run, as ever."""
+    tokens: list[str] = []
+
+    class Counter(Deaf):
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            tokens.append(token)
+
+    whole([], ChatUnhurried(replies=[["a", "b"]]), "x", {"callbacks": [Counter()]})
+    assert ["a", "b"] == [token for token in tokens if token]
 
 
 def test_what_breaks_off_holds_what_had_come(way: Way) -> None:

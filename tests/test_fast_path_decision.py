@@ -215,7 +215,7 @@ class OwnAnswer(ChatScripted):
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
         await super()._agenerate(*args, **kwargs)
-        return self._generate(*args, **kwargs)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("own answer"))])
 
 
 class OwnGenerate(ChatScripted):

@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from pydantic import BaseModel
 
 from langplug import Reasoning
 from langplug._answer import fast_chunks
 from langplug._answer.chunks import Closing, MessageBuilder, join_pieces
-from langplug._answer.fast_chunks import generation_chunk, plain_chunk
+from langplug._answer.fast_chunks import (
+    generation_chunk,
+    generation_info,
+    plain_chunk,
+    plain_message,
+    whole_generation,
+)
 from langplug._answer.tool_calls import WholeCall
 
 TEXTS = ["", "text", "a\nb", "ação 漢字 \x00", "\ud800"]
@@ -42,9 +49,31 @@ def generation_pair(text: str, message_id: str | None) -> tuple[BaseModel, BaseM
     return generation_chunk(built(text, message_id)), wrapped(text, message_id)
 
 
-@pytest.fixture(params=[chunk_pair, generation_pair], ids=["message", "generation"])
+METADATA = {"model_name": "m", "finish_reason": "stop"}
+
+
+def joined(text: str, usage: UsageMetadata | None) -> AIMessage:
+    builder = MessageBuilder()
+    builder.add(text)
+    return builder.message(Closing(usage, METADATA))
+
+
+def message_pair(text: str, _: str | None) -> tuple[BaseModel, BaseModel]:
+    usage = UsageMetadata(input_tokens=1, output_tokens=2, total_tokens=3)
+    return plain_message(text, usage, METADATA), joined(text, usage)
+
+
+def whole_pair(text: str, _: str | None) -> tuple[BaseModel, BaseModel]:
+    message = joined(text, None)
+    return whole_generation(message), ChatGeneration(message=message, generation_info=generation_info(message))
+
+
+PAIRS = {"chunk": chunk_pair, "generation": generation_pair, "message": message_pair, "whole": whole_pair}
+
+
+@pytest.fixture(params=PAIRS.values(), ids=list(PAIRS))
 def pair(request: pytest.FixtureRequest) -> Any:
-    """A chunk as it is built here, and the same by pydantic's constructor."""
+    """A chunk or message as it is built here, and the same by pydantic's constructor."""
     return request.param
 
 
@@ -67,6 +96,11 @@ def state(made: BaseModel) -> list[Any]:
             "tool_call_chunks chunk_position",
         ),
         (ChatGenerationChunk, "text generation_info type message"),
+        (ChatGeneration, "text generation_info type message"),
+        (
+            AIMessage,
+            "content additional_kwargs response_metadata type name id tool_calls invalid_tool_calls usage_metadata",
+        ),
     ],
 )
 def test_langchain_cores_chunks_have_the_fields_that_are_known(cls: type[BaseModel], fields: str) -> None:
@@ -74,6 +108,8 @@ def test_langchain_cores_chunks_have_the_fields_that_are_known(cls: type[BaseMod
     assert fields.split() == list(cls.model_fields)
     assert fast_chunks._CHUNKS_ARE_AS_KNOWN
     assert fast_chunks._GENERATIONS_ARE_AS_KNOWN
+    assert fast_chunks._MESSAGES_ARE_AS_KNOWN
+    assert fast_chunks._WHOLES_ARE_AS_KNOWN
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -124,11 +160,38 @@ def test_no_two_share_a_list() -> None:
     assert state(built("a", None)) == state(second)
 
 
-@pytest.mark.parametrize("name", ["_CHUNKS_ARE_AS_KNOWN", "_GENERATIONS_ARE_AS_KNOWN"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        UsageMetadata(input_tokens=1, output_tokens=2, total_tokens=3),
+        UsageMetadata(input_tokens=1, output_tokens=2, total_tokens=3, input_token_details={"cache_read": 1}),
+        UsageMetadata(input_tokens=1.0, output_tokens=True, total_tokens=2),  # type: ignore[typeddict-item] # numpy's
+    ],
+    ids=str,
+)
+def test_messages_report_what_was_used(usage: UsageMetadata | None) -> None:
+    """Usage stands in a message as pydantic reads it, and neither it nor the metadata is shared."""
+    message = plain_message("a", usage, METADATA)
+    assert state(joined("a", usage)) == state(message)
+    assert message.response_metadata is not METADATA
+    assert usage is None or message.usage_metadata is not usage
+
+
+BUILDERS = {
+    "_CHUNKS": "_build_chunk",
+    "_GENERATIONS": "_build_generation",
+    "_MESSAGES": "_build_message",
+    "_WHOLES": "_build_whole",
+}
+"""The function that builds each, by the beginning of the name under which it is noted that it may."""
+
+
+@pytest.mark.parametrize("name", BUILDERS)
 def test_with_other_fields_the_constructor_is_used(monkeypatch: pytest.MonkeyPatch, pair: Pair, name: str) -> None:
     """If langchain-core's chunks are not as they are known, its own constructors build them."""
-    monkeypatch.setattr(fast_chunks, name, False)
-    monkeypatch.setattr(fast_chunks, "_build_chunk" if "CHUNKS" in name else "_build_generation", None)
+    monkeypatch.setattr(fast_chunks, f"{name}_ARE_AS_KNOWN", False)
+    monkeypatch.setattr(fast_chunks, BUILDERS[name], None)
     ours, pydantics = pair("text", "id")
     assert state(pydantics) == state(ours)
 

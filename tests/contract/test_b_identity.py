@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,59 @@ def test_b02_the_model_of_a_call_is_named_in_every_way(call: Path) -> None:
     assert "acme-2" == answered.message.response_metadata["model_name"]
 
 
+class Meddler(Starts):
+    """Writes into all that it is told."""
+
+    def on_chat_model_start(self, serialized: dict[str, Any], messages: Any, **kwargs: Any) -> None:
+        super().on_chat_model_start(deepcopy(serialized), messages, **deepcopy(kwargs))
+        for told in (serialized, kwargs["invocation_params"]):
+            for value in [*told.values(), told]:
+                if isinstance(value, list):
+                    value.append("meddled")
+                elif isinstance(value, dict):
+                    value["meddled"] = True
+
+
+def test_b03_what_is_written_into_one_trace_is_in_no_other() -> None:
+    """What is remembered of a class for its traces is not given out itself."""
+    meddler = Meddler()
+    for _ in range(3):
+        ChatLimited().invoke("hi", {"callbacks": [meddler]})
+    assert meddler.params[0] == meddler.params[1] == meddler.params[2]
+    assert meddler.serialized[0] == meddler.serialized[1] == meddler.serialized[2]
+    assert "meddled" not in str([meddler.params, meddler.serialized, ChatLimited().cache_key()])
+
+
+SECRETIVE: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "login",
+        "description": "Logs in at https://me:hunter2@host/.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "password": {"type": "string", "default": "hunter2"},
+                "headers": {"type": "object", "default": {"X-Api-Key": "hunter2", "Accept": "*/*"}},
+            },
+        },
+    },
+}
+
+
+def test_b03_bound_tools_are_traced_as_they_are_without_their_secrets() -> None:
+    """Tools are shown whole but for secrets, the same however they were bound; no two are mixed up."""
+    starts = Starts()
+    other = {"type": "function", "function": {**SECRETIVE["function"], "name": "logout"}}
+    bound = ChatLimited().bind_tools([SECRETIVE, other])
+    for asked in (bound, bound, ChatLimited().bind(tools=[SECRETIVE, other])):
+        asked.invoke("hi", {"callbacks": [starts]})
+    first, second, unbound = (params["tools"] for params in starts.params)
+    assert first == second == unbound
+    assert "hunter2" not in json.dumps(first)
+    assert ["login", "logout"] == [tool["function"]["name"] for tool in first]
+    assert "*/*" in json.dumps(first)
+
+
 # --- cache key ---
 
 VARIANTS: dict[str, Any] = {
@@ -115,6 +169,18 @@ def test_b04_every_field_is_accounted_for(make_model: MakeModel) -> None:
 def test_b04_the_cache_key_follows_every_field(make_model: MakeModel, field: str) -> None:
     """Two models that differ in a field that may change an answer have different keys."""
     assert make_model()._get_llm_string() != make_model(**{field: VARIANTS[field]})._get_llm_string()
+
+
+@pytest.mark.parametrize("field", VARIANTS)
+def test_b04_traces_follow_every_change(make_model: MakeModel, field: str) -> None:
+    """A field that is set after a call is shown as it is now; set back, as it was."""
+    model, given = make_model(), make_model(**{field: VARIANTS[field]})
+    before = model.call_parameters(None, {})
+    old = getattr(model, field)
+    setattr(model, field, VARIANTS[field])
+    assert given.call_parameters(None, {}) == model.call_parameters(None, {}) != before
+    setattr(model, field, old)
+    assert before == model.call_parameters(None, {})
 
 
 def test_b04_classes_do_not_share_answers() -> None:

@@ -1,6 +1,7 @@
 """Reasoning that a model writes into its answer between tags, such as `<think>` and `</think>`."""
 
 import re
+from functools import cache
 from typing import Literal, TypeAlias
 
 from langplug._answer.stop import partial_start
@@ -40,7 +41,7 @@ class ReasoningSplitter:
         ValueError: If a tag is empty, holds a newline, or begins or ends with a blank.
     """
 
-    __slots__ = ("_blanks", "_closer", "_fresh", "_held", "_line_opener", "_opened", "_opener", "_place")
+    __slots__ = ("_blanks", "_closer", "_fresh", "_held", "_opened", "_opener", "_place")
 
     def __init__(self, opener: str = "<think>", closer: str = "</think>", *, opened: bool = False) -> None:
         for which, tag in (("opener", opener), ("closer", closer)):
@@ -52,7 +53,6 @@ class ReasoningSplitter:
         self._opener = opener
         self._closer = closer
         self._opened = opened
-        self._line_opener = re.compile(rf"^[ \t]*{re.escape(opener)}", re.MULTILINE)
         self._place: Literal["start", "text", "after opener", "inside", "after closer"] = "start"
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag
@@ -130,7 +130,7 @@ class ReasoningSplitter:
             body = _run_end(_INDENT_RUN, text, at)
             end = body + len(self._opener) if self._fresh and text.startswith(self._opener, body) else -1
             # From `at + 1`, as `^` matches at the beginning of `text` even where that is the middle of a line.
-            if end < 0 and (found := self._line_opener.search(text, at + 1)):
+            if end < 0 and (found := _opener_of_a_line(self._opener).search(text, at + 1)):
                 end = found.end()
             if end >= 0:
                 if before := text[at : end - len(self._opener)]:
@@ -162,6 +162,11 @@ class ReasoningSplitter:
         blanks = "".join(self._blanks)
         self._blanks.clear()
         return blanks
+
+
+@cache
+def _opener_of_a_line(opener: str) -> re.Pattern[str]:
+    return re.compile(rf"^[ \t]*{re.escape(opener)}", re.MULTILINE)
 
 
 def _run_end(run: re.Pattern[str], text: str, at: int) -> int:

@@ -62,4 +62,4 @@ def needs_thread(answer: Any) -> bool:
 
 def needs_loop(answer: Any) -> bool:
     """Whether `answer` is an awaitable or an async iterator, which only an event loop can read."""
-    return isinstance(answer, AsyncIterable | Awaitable)
+    return type(answer) is not str and isinstance(answer, AsyncIterable | Awaitable)

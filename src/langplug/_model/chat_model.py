@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
@@ -11,6 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from langplug._answer.fast_chunks import whole_generation
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
 from langplug._model import class_checks, tokens
@@ -19,12 +21,11 @@ from langplug._model.choices import Choices
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import follow, hash_of, stable_text
-from langplug._model.identity import is_harmless, is_secret, to_plain, to_repr, type_name
+from langplug._model.identity import SCALARS, is_harmless, is_secret, to_plain, to_repr, type_name
 from langplug._model.langchain import (
     CALL,
     OPENED,
     CallConfig,
-    generation,
     held_for_a_parser,
     parameters_in,
     with_signature,
@@ -192,14 +193,20 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     def __declared_params(self) -> dict[str, Any]:
         fields, declared = self.__dict__, parameters_of(type(self))
-        is_template = self.__langplug_is_template__
-        return {
-            name: MASK
-            if name in declared.masked and not is_harmless(fields[name])
-            else to_plain(fields[name], is_template=is_template)
-            for name in declared.identity
-            if name in fields
-        }
+        defaults, is_template = _fixed_defaults(type(self)), self.__langplug_is_template__
+        shown: dict[str, Any] = {}
+        for name in declared.identity:
+            if name not in fields:
+                continue
+            value = fields[name]
+            if name in defaults and value is defaults[name][0]:
+                plain = defaults[name][1]
+                shown[name] = plain.copy() if type(plain) is list else plain
+            elif name in declared.masked and not is_harmless(value):
+                shown[name] = MASK
+            else:
+                shown[name] = to_plain(value, is_template=is_template)
+        return shown
 
     def __own_params(self) -> dict[str, Any]:
         """`_identifying_params`, whatever an author has made of it: it does not raise, and shows what it may."""
@@ -292,8 +299,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[generation(one) for one in Choices(plan).messages()])
-        return ChatResult(generations=[generation(ModelRun(plan).message())])
+            return ChatResult(generations=[whole_generation(one) for one in Choices(plan).messages()])
+        return ChatResult(generations=[whole_generation(ModelRun(plan).message())])
 
     @with_signature
     async def _agenerate(
@@ -302,8 +309,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
-            return ChatResult(generations=[generation(one) for one in await Choices(plan).amessages()])
-        return ChatResult(generations=[generation(await ModelRun(plan).amessage())])
+            return ChatResult(generations=[whole_generation(one) for one in await Choices(plan).amessages()])
+        return ChatResult(generations=[whole_generation(await ModelRun(plan).amessage())])
 
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -564,3 +571,19 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
 
 class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
+
+
+@cache
+def _fixed_defaults(cls: type[ChatModel]) -> dict[str, tuple[Any, Any]]:
+    """Those defaults of a class that nobody can change, and what is shown of each. Most fields of most models are such.
+
+    All fields are shown to whoever hears of a call, which cost an eighth of a short one.
+    """
+    declared = parameters_of(cls)
+    defaults = {name: cls.model_fields[name].default for name in declared.identity if name not in declared.masked}
+    shown = partial(to_plain, is_template=cls.__langplug_is_template__)
+    return {name: (value, shown(value)) for name, value in defaults.items() if _is_fixed(value)}
+
+
+def _is_fixed(value: Any) -> bool:
+    return type(value) in SCALARS or (type(value) in (tuple, frozenset) and all(type(one) in SCALARS for one in value))

@@ -47,7 +47,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMRe
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tracers import context as tracers_context
-from langchain_core.tracers._streaming import _StreamingCallbackHandler  # pyright: ignore[reportPrivateUsage]
+from langchain_core.tracers._streaming import (
+    _StreamingCallbackHandler,  # pyright: ignore[reportPrivateUsage]
+    _V2StreamingCallbackHandler,  # pyright: ignore[reportPrivateUsage]
+)
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
@@ -86,6 +89,9 @@ TO_A_STREAM = ("_stream",)
 TO_A_STREAM_ASYNC = ("_astream",)
 """The methods through which langchain-core comes to a call. A model with one of its own takes no fast path."""
 
+STREAMS_OR_NOT = ("_should_stream", "_should_use_protocol_streaming")
+"""The methods by which langchain-core decides whether a run that is heard is read as a stream."""
+
 
 def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Those keywords of a call that say something about the answer itself."""
@@ -105,6 +111,18 @@ def _are_langplugs(cls: type, methods: tuple[str, ...]) -> bool:
     """Whether a class has these methods from langplug, and none of its author's own."""
     opener = next(base for base in cls.__mro__ if "__langplug_open__" in vars(base))
     return all(getattr(cls, name) is getattr(opener, name) for name in methods)
+
+
+@cache
+def _lc_id(cls: type[BaseChatModel]) -> list[str]:
+    """Where langchain-core's serialization finds a class."""
+    return cls.lc_id()
+
+
+@cache
+def _class_name(cls: type[BaseChatModel]) -> str:
+    """What a class is called; `Model[int]` as `Model`."""
+    return (cls.__pydantic_generic_metadata__["origin"] or cls).__name__
 
 
 def with_signature(method: F) -> F:
@@ -151,7 +169,8 @@ class CallConfig(NamedTuple):
 
 def passes_on_tokens(handler: BaseCallbackHandler) -> bool:
     """Whether `handler` streams what models say, as `astream_events` and LangGraph's `stream_mode="messages"` do."""
-    return isinstance(handler, _StreamingCallbackHandler)
+    # A protocol looks its names up by slow ways, and each listener of each call is asked.
+    return hasattr(handler, "tap_output_iter") and isinstance(handler, _StreamingCallbackHandler)
 
 
 def handler_variables() -> Iterator[ContextVar[Any]]:
@@ -194,12 +213,16 @@ def on_fast_path(
     Raises:
         RuntimeError: As langchain-core does, if the environment asks for the tracer that it has no more.
     """
-    callbacks = call.config.get("callbacks")
-    if _has_handlers(callbacks) or _has_handlers(model.callbacks):  # what else there is need not be looked up
+    if is_heard(model, call):  # what else there is need not be looked up
         return None
-    if manager.configure(callbacks, model.callbacks, model.verbose).handlers:
+    if manager.configure(call.config.get("callbacks"), model.callbacks, model.verbose).handlers:
         return None
     return call if call.run_id is not None else call._replace(run_id=uuid7())
+
+
+def is_heard(model: BaseChatModel, call: CallConfig) -> bool:
+    """Whether the call or the model names callback handlers; if not, there may be some all the same."""
+    return _has_handlers(call.config.get("callbacks")) or _has_handlers(model.callbacks)
 
 
 def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> CallConfig:
@@ -209,7 +232,7 @@ def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> Call
         call = CallConfig.of(None)
         if manager is not None:
             call.config["tags"], call.config["metadata"] = manager.tags, manager.metadata
-    return call if manager is None else call._replace(run_id=manager.run_id, manager=manager)
+    return call if manager is None else CallConfig(call.config, call.given, manager.run_id, manager)
 
 
 def message_id(call: CallConfig) -> str:
@@ -219,11 +242,6 @@ def message_id(call: CallConfig) -> str:
 
 def _has_handlers(callbacks: Callbacks) -> bool:
     return bool(callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks)
-
-
-def generation(message: AIMessage) -> ChatGeneration:
-    """`message` as a whole answer, with what official integrations say of it in `generation_info`."""
-    return ChatGeneration(message=message, generation_info=generation_info(message))
 
 
 def with_llm_output(result: ChatResult) -> ChatResult:
@@ -264,12 +282,17 @@ def _complete(stream: Any, event: dict[str, Any]) -> None:
         stream._generation_info.update(generation_info(ended) or {})  # noqa: SLF001
 
 
+def with_ids(result: ChatResult, call: CallConfig) -> ChatResult:
+    """`result`, its messages with the ids that langchain-core gives to those without one."""
+    for number, one in enumerate(result.generations):
+        if one.message.id is None:
+            one.message.id = f"{message_id(call)}-{number}"
+    return result
+
+
 def as_generated(result: ChatResult, call: CallConfig) -> AIMessage:
     """The first answer of `result`, with the id that langchain-core gives it unless it has one."""
-    message = cast("AIMessage", result.generations[0].message)
-    if message.id is None:
-        message.id = f"{message_id(call)}-0"
-    return message
+    return cast("AIMessage", with_ids(result, call).generations[0].message)
 
 
 class PatchedChatModel(BaseChatModel):
@@ -288,7 +311,8 @@ class PatchedChatModel(BaseChatModel):
         """As langchain-core's, and by the fast path without callback handlers."""
         call = CallConfig.of(config)
         kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
-        plain = self.__is_plain(TO_AN_ANSWER, kwargs) and self.__answers_itself(kwargs, async_api=False)
+        plain = not is_heard(self, call) and self.__is_plain(TO_AN_ANSWER, kwargs)
+        plain = plain and self.__answers_itself(kwargs, async_api=False)
         if not plain or (unheard := on_fast_path(self, call, CallbackManager)) is None:
             return super().invoke(input, config, stop=stop, **{**kwargs, CALL: call})
         asked: dict[str, Any] = {**kwargs, CALL: unheard}
@@ -305,7 +329,8 @@ class PatchedChatModel(BaseChatModel):
         """As langchain-core's, and by the fast path without callback handlers."""
         call = CallConfig.of(config)
         kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
-        plain = self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs) and self.__answers_itself(kwargs, async_api=True)
+        plain = not is_heard(self, call) and self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs)
+        plain = plain and self.__answers_itself(kwargs, async_api=True)
         if not plain or (unheard := on_fast_path(self, call, AsyncCallbackManager)) is None:
             return await super().ainvoke(input, config, stop=stop, **{**kwargs, CALL: call})
         asked: dict[str, Any] = {**kwargs, CALL: unheard}
@@ -346,8 +371,12 @@ class PatchedChatModel(BaseChatModel):
     def _generate_with_cache(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        kwargs[CALL] = _reported_to(run_manager, kwargs)
-        return with_llm_output(super()._generate_with_cache(messages, stop, run_manager, **kwargs))
+        kwargs[CALL] = call = _reported_to(run_manager, kwargs)
+        if not self.__only_reports(run_manager, kwargs, "_generate", async_api=False):
+            return with_llm_output(super()._generate_with_cache(messages, stop, run_manager, **kwargs))
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        return with_llm_output(with_ids(self._generate(messages, stop, run_manager, **kwargs), call))
 
     def _agenerate_with_cache(  # pyright: ignore[reportIncompatibleMethodOverride] - a coroutine by its wider name
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
@@ -360,9 +389,27 @@ class PatchedChatModel(BaseChatModel):
     async def __answer_of_run(
         self, runs: dict[Any, bool], messages: list[BaseMessage], stop: list[str] | None, run: Any, **kwargs: Any
     ) -> ChatResult:
-        result = with_llm_output(await super()._agenerate_with_cache(messages, stop, run, **kwargs))
+        if not self.__only_reports(run, kwargs, "_agenerate", async_api=True):
+            result = await super()._agenerate_with_cache(messages, stop, run, **kwargs)
+        else:
+            if self.rate_limiter:
+                await self.rate_limiter.aacquire(blocking=True)
+            result = with_ids(await self._agenerate(messages, stop, run, **kwargs), kwargs[CALL])
         runs[run] = True
-        return result
+        return with_llm_output(result)
+
+    def __only_reports(
+        self, run: BaseRunManager | None, kwargs: dict[str, Any], method: str, *, async_api: bool
+    ) -> bool:
+        """Whether langchain-core would hand a run to `method` as it is, without a cache and without reading a stream.
+
+        What it does besides costs a tenth of a short call: it reads the signature of `method`, asks each handler by
+        ways that are slow whether it streams, and adds metadata that our messages have already.
+        """
+        if run is None or not _are_langplugs(type(self), (method, *STREAMS_OR_NOT)):
+            return False
+        streams = any(passes_on_tokens(one) or isinstance(one, _V2StreamingCallbackHandler) for one in run.handlers)
+        return not streams and self.__answers_itself(kwargs, async_api=async_api)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         """What `generate` says of all its prompts: the first one's model, and the tokens of all of them."""
@@ -539,8 +586,12 @@ class PatchedChatModel(BaseChatModel):
 
     def __answers_itself(self, kwargs: dict[str, Any], *, async_api: bool) -> bool:
         """Whether `invoke` would neither look into a cache nor read a stream."""
-        uncached = self.cache is False or (self.cache is None and get_llm_cache() is None)
-        return uncached and not self._should_stream(async_api=async_api, **kwargs)
+        if self.cache is not False and (self.cache is not None or get_llm_cache() is not None):
+            return False
+        may_stream = getattr(self, "streaming", False) or "stream" in kwargs
+        if not may_stream and _are_langplugs(type(self), STREAMS_OR_NOT):
+            return True  # what langchain-core comes to by longer ways
+        return not self._should_stream(async_api=async_api, **kwargs)
 
     def __admitted(self, input: LanguageModelInput) -> list[BaseMessage]:
         """What langchain-core would hand to the model, once the rate limiter has let the call through."""
@@ -565,6 +616,10 @@ class PatchedChatModel(BaseChatModel):
 
     # --- identity ---
 
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        """As langchain-core's, which looks a class's name up anew at each call."""
+        return super().get_name(suffix, name=name or getattr(self, "name", None) or _class_name(type(self)))
+
     @property
     def _serialized(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """What traces say of this model: which class, and how it is set up now, without secrets."""
@@ -575,7 +630,7 @@ class PatchedChatModel(BaseChatModel):
         return {
             "lc": 1,
             "type": "not_implemented",
-            "id": self.lc_id(),
+            "id": _lc_id(type(self)).copy(),
             "repr": repr(self),
             "name": self.get_name(),
             # Where OpenTelemetry's instrumentation looks for the model that was asked for, as in official integrations.

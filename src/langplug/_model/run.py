@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, join_pieces
 from langplug._answer.events import Event, EventBuilder
-from langplug._answer.fast_chunks import generation_chunk
+from langplug._answer.fast_chunks import generation_chunk, plain_message
 from langplug._answer.parser import AnswerParser, Piece, is_refusal
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import Deadline, aparts, parts
@@ -294,7 +294,12 @@ class ModelRun:
         return self._parser.runs_on or not self._model.ends_at_stop
 
     def _message(self, closing: Closing) -> AIMessage:
-        builder = MessageBuilder(v1=self._model.output_version == "v1")
+        v1 = self._model.output_version == "v1"
+        is_given_more = bool(closing.additional_kwargs or closing.id)
+        if not (v1 or is_given_more) and all(type(piece) is str for piece in self._seen):  # most answers
+            text = "".join(cast("list[str]", self._seen))
+            return plain_message(text, closing.usage, closing.response_metadata)
+        builder = MessageBuilder(v1=v1)
         for piece in self._seen:
             builder.add(piece)
         return builder.message(closing)

@@ -59,11 +59,18 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
     """The configuration of what is called within a run, without the listeners that are to hear the run alone."""
     within: dict[str, Any] = {name: value for name, value in config.items() if name not in ("run_name", "run_id")}
     if listeners is not None:
-        # As langchain-core's `get_child` makes it.
-        within["callbacks"] = children = CallbackManager([], parent_run_id=run_id)
-        children.set_handlers([_heard_within(handler) for handler in listeners.inheritable_handlers])
-        children.add_tags(listeners.inheritable_tags)
-        children.add_metadata(listeners.inheritable_metadata)
+        # What langchain-core's `get_child` makes in several steps.
+        heard = [_heard_within(handler) for handler in listeners.inheritable_handlers]
+        tags, metadata = listeners.inheritable_tags, listeners.inheritable_metadata
+        within["callbacks"] = CallbackManager(
+            heard,
+            heard.copy(),
+            run_id,
+            tags=tags.copy(),
+            inheritable_tags=tags.copy(),
+            metadata=metadata.copy(),
+            inheritable_metadata=metadata.copy(),
+        )
     return cast("RunnableConfig", within)
 
 

@@ -51,6 +51,14 @@ class ToolDict(dict[str, Any]):
         return lambda arguments: problem_with(arguments, parameters)
 
     @cached_property
+    def shown(self) -> dict[Callable[[str], bool], Any]:
+        """What traces show of it, by the function that finds the texts that only stand for a secret.
+
+        All traces share it, as with other models they share the tools themselves.
+        """
+        return {}
+
+    @cached_property
     def signature(self) -> str:
         """What a model is told of it, as one line of JSON."""
         return _dump_signature(self)
