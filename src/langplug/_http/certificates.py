@@ -10,6 +10,10 @@ class CertificateFileError(ModelInvalidRequestError, OSError):
     """A file of certificates is not there, or is not what it should be. The error names the setting and the file."""
 
 
+class MissingCertificateFileError(CertificateFileError, FileNotFoundError):
+    """A file of certificates is not there."""
+
+
 def tls_context(verify: bool | str, client_cert: str | tuple[str, str] | None = None) -> ssl.SSLContext:
     """The settings of TLS. It reads files, which an event loop must not wait for.
 
@@ -33,7 +37,8 @@ def _file_error(setting: str, value: Any, error: Exception, expected: str) -> Ce
     # OpenSSL's errors name no file, and are as short as "[SSL] PEM lib".
     why = getattr(error, "strerror", None) or str(error)
     files = "a file" if isinstance(value, str) else "two files"
-    return CertificateFileError(
+    kind = MissingCertificateFileError if isinstance(error, FileNotFoundError) else CertificateFileError
+    return kind(
         f"{setting}={value!r} cannot be used: {why}. It must be {files} in PEM format (-----BEGIN CERTIFICATE-----) "
         f"with {expected}."
     )
