@@ -107,7 +107,7 @@ class Plan:
     # --- what the call asks for ---
 
     def _read_tooling(self, tooling: Mapping[str, Any]) -> None:
-        """Decide by which way tools and a schema are given to the model: by itself, or in the prompt."""
+        """Decide how the model is given tools and a schema: natively, or in the prompt."""
         model = self.model
         self._box = toolbox_of(tooling, self._owner, model.accepts) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":
