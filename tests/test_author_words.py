@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 import langplug.models
 from langplug import ChatModel, IgnoredParameterWarning, Request, chat_model
@@ -85,9 +87,63 @@ def test_a_method_left_over_is_refused_when_the_class_is_made(name: str) -> None
         new_model({name: leftover})
 
 
+def test_the_model_of_langchains_own_page_is_told_all_that_has_to_move() -> None:
+    """Its `ChatParrotLink`, with the base changed: one error names both hooks, and nothing that may stay."""
+
+    def generate(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        text = messages[-1].content[: self.parrot_buffer_length]
+        message = AIMessage(content=text, additional_kwargs={}, response_metadata={"time_in_seconds": 3})
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def stream(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        for token in messages[-1].content[: self.parrot_buffer_length]:
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=token))
+            if run_manager:
+                run_manager.on_llm_new_token(token, chunk=chunk)
+            yield chunk
+
+    body: dict[str, Any] = {
+        "__annotations__": {
+            "model_name": str,
+            "parrot_buffer_length": int,
+            "temperature": float | None,
+            "max_tokens": int | None,
+            "timeout": int | None,
+            "stop": list[str] | None,
+            "max_retries": int,
+        },
+        **dict.fromkeys(("temperature", "max_tokens", "timeout", "stop")),
+        "max_retries": 2,
+        "_llm_type": property(lambda _: "echoing-chat-model-advanced"),
+        "_identifying_params": property(lambda self: {"model_name": self.model_name}),
+    }
+    with pytest.raises(TypeError) as error:
+        types.new_class(
+            "Parrot", (ChatModel,), exec_body=lambda empty: empty.update(body, _generate=generate, _stream=stream)
+        )
+    assert "`_generate` and `_stream` would answer in the place of `respond`. Move their bodies to" in str(error.value)
+    assert "yield the messages that the chunks held" in str(error.value)
+    assert "_llm_type" not in str(error.value)
+    assert "_identifying_params" not in str(error.value)
+    moved: Any = types.new_class("Parrot", (ChatModel,), exec_body=lambda empty: empty.update(body, respond=answer))
+    assert 3 == moved(model_name="parrot", parrot_buffer_length=3, timeout=3).timeout
+
+
+def test_all_that_is_left_over_is_named_at_once() -> None:
+    """Also what calls another left-over, a `_call`, and a `bind_tools` that binds nothing."""
+
+    async def agenerate(self: Any, messages: Any, **kwargs: Any) -> Any:
+        return self._generate(messages, **kwargs)
+
+    with pytest.raises(TypeError) as error:
+        new_model({"_generate": leftover, "_agenerate": agenerate, "_call": leftover, "bind_tools": stores_tools})
+    for told in ("`_generate` and `_agenerate` would answer", "`_call` is never called", "`bind_tools` binds nothing"):
+        assert told in str(error.value)
+
+
 def test_bind_tools_that_binds_nothing_is_refused() -> None:
     """One that stores the tools and returns `self`."""
-    with pytest.raises(TypeError, match=r"bind_tools binds nothing.*Delete it"):
+    with pytest.raises(TypeError, match=r"bind_tools. binds nothing.*Delete it"):
         new_model({"bind_tools": stores_tools})
 
 

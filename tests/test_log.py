@@ -94,6 +94,7 @@ def test_a_re_ask_is_told(told: pytest.LogCaptureFixture) -> None:
     assert line.startswith("slow_to_learn: asked again (2 of 3): You called no tool.")
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_an_ignored_parameter_is_told_once(told: pytest.LogCaptureFixture) -> None:
     """A standard parameter without use is a warning for each class and name, once in a process."""
 

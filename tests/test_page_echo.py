@@ -238,6 +238,7 @@ def test_checklist_stop_tokens_are_honoured_and_included(include: bool, expected
     assert expected == asyncio.run(model.ainvoke("hello world", stop=["w"])).content
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_checklist_keys_are_secrets() -> None:
     """A key that is given is kept as a `SecretStr` and not shown."""
     model = CustomChatModelAdvanced(n=3, api_key="sk-MARKER")  # type: ignore[call-arg]

@@ -19,6 +19,9 @@ log.addHandler(logging.NullHandler())  # a library prints nothing by itself
 wire = logging.getLogger("langplug.wire")
 wire.setLevel(logging.CRITICAL + 1)
 
+WARNED = {"langplug_warned": True}
+"""The `extra` of a record that Python's `warnings` show as well. `LANGPLUG_LOG` would print it a second time."""
+
 _LEVELS = {"wire": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -29,22 +32,13 @@ def set_up_log(setting: str) -> None:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: not WARNED.keys() <= vars(record).keys())
     log.addHandler(handler)
     log.setLevel(_LEVELS.get(chosen, logging.INFO))
     if chosen == "wire":
         wire.setLevel(logging.DEBUG)
     if chosen not in _LEVELS:
         log.warning("LANGPLUG_LOG=%s is unknown; it may be %s. Taken as info.", setting, ", ".join(_LEVELS))
-
-
-_warned: set[object] = set()
-
-
-def warn_once(about: object, message: str, *values: object) -> None:
-    """Log a warning the first time that it is `about` this thing; a process never says it twice."""
-    if about not in _warned:
-        _warned.add(about)
-        log.warning(message, *values)
 
 
 # --- without secrets ---

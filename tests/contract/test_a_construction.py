@@ -55,6 +55,7 @@ def test_a02_parameters_reach_the_author(make_model: MakeModel, call: Path) -> N
     assert call(model, "?").text.startswith("echo-1 0.25 ! ")
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_a02_a_parameter_without_use_is_reported(make_model: MakeModel, call: Path) -> None:
     """A standard parameter that the model has no use for is listed in the metadata of each answer."""
     notes = call(make_model(seed=3), "hi").message.response_metadata["adaptations"]
@@ -152,6 +153,7 @@ def test_a07_a_secret_that_was_given_shows_nowhere(make_model: MakeModel, monkey
     assert [] == [name for name, text in renderings(model) if "MARKER" in text]
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_a07_a_key_without_use_is_hidden_too() -> None:
     """An `api_key` given to a model that has none is kept as a secret."""
     model = keyless(api_key="sk-MARKER")  # type: ignore[call-arg]

@@ -60,6 +60,7 @@ def test_c15_a_misspelt_parameter_of_a_call_is_refused(make_model: MakeModel, ca
     assert ["start", "TypeError"] == seen.seen
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_c15_a_parameter_without_use_is_reported(make_model: MakeModel, call: Path) -> None:
     """A standard parameter that the model has no use for does not fail a call, and its metadata say so."""
     notes = call(make_model(), "hi", max_tokens=3).message.response_metadata["adaptations"]

@@ -242,16 +242,37 @@ def test_a_secret_placeholder_is_shown_to_the_program_alone(place: str) -> None:
 
 
 def test_a_pickle_looks_its_secrets_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is loaded from a pickle has its secret from the environment, by the variable's own name; a copy keeps it."""
-    model = ChatCommand(command=["env"], environment={"MY_KEY": SECRET, "PLAIN": "p"})
+    """What `env` names is looked up in the environment of whoever loads the pickle; a copy keeps it."""
+    model = ChatCommand(command=["env"], environment={"MY_KEY": env("KEY_OF_MINE"), "PLAIN": "p"})
     loaded = pickle.loads(pickle.dumps(model))
-    monkeypatch.delenv("MY_KEY", raising=False)
-    with pytest.raises(MissingSecretError, match="MY_KEY"):
+    monkeypatch.delenv("KEY_OF_MINE", raising=False)
+    with pytest.raises(MissingSecretError, match="KEY_OF_MINE"):
         said(loaded)
-    monkeypatch.setenv("MY_KEY", "another")
+    monkeypatch.setenv("KEY_OF_MINE", "another")
     assert {"MY_KEY=another", "PLAIN=p"} <= set(said(loaded).splitlines())
-    assert f"MY_KEY={SECRET}" in said(deepcopy(model))
+    assert "MY_KEY=another" in said(deepcopy(model))
     assert model == deepcopy(model)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"MY_KEY": SECRET}, {"MY_KEY": SecretStr(SECRET)}, {"X": SecretStr(SECRET)}, {"A": "1", "X": SecretStr(SECRET)}],
+)
+def test_a_given_secret_of_a_pickle_is_never_another_one(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    """A secret that was given stays behind, and loading says so, whatever this environment has under its name."""
+    name = [*given][-1]
+    monkeypatch.setenv(name, "another")
+    model = ChatCommand(command=["env"], environment=given)
+    pickled = pickle.dumps(model)
+    assert SECRET.encode() not in pickled
+    with pytest.raises(
+        MissingSecretError, match=rf"environment\['{name}'\].*environment={{'{name}': env\('{name}'\)}}"
+    ):
+        pickle.loads(pickled)
+    assert f"{name}={SECRET}" in said(deepcopy(model))
+    assert f"{name}={SECRET}" in said(model.model_copy())
 
 
 @given(st.text(alphabet="abc", min_size=8, max_size=12), st.text(alphabet="abc-", max_size=30), st.integers(0, 30))

@@ -6,12 +6,14 @@ import gc
 import http.client
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,21 @@ def test_each_request_has_its_own_context(weights: Path) -> None:
     answers = model.batch(["word " * 150] * 2)
     model.close()
     assert all(answer.usage_metadata and answer.usage_metadata["input_tokens"] > 150 for answer in answers)
+
+
+def test_a_context_that_was_rounded_up_says_so(weights: Path) -> None:
+    """`n_ctx=64` holds 256 tokens: the error says why."""
+    model = ChatGGUF(n_ctx=64, parallel=1)
+    with closing(model), pytest.raises(ContextOverflowError, match=r"holds 256, .*rounds up to a multiple of 256"):
+        model.invoke("word " * 400)
+
+
+@pytest.mark.parametrize("file", ["x.gguf", "X.GGUF", "models/x", "/models/x.gguf", "C:\\models\\x", Path("x.gguf")])
+def test_a_file_as_model_is_refused(file: Any) -> None:
+    """It would be ignored, and the default weights would answer: the error says where the file goes."""
+    told = f"ChatGGUF has no `model`. The file is its `path`: ChatGGUF(path={str(file)!r})."
+    with pytest.raises(TypeError, match=re.escape(told)):
+        ChatGGUF(model=file)
 
 
 def test_a_shared_context_can_be_filled(weights: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from tests.tools.answers import read, tool
 import langplug
 from langplug._parts import ToolCall
 from langplug._tools import TOOL_FORMATS, ToolChoice, format_for
+from langplug._tools.markup import Grammar
 
 ADD = tool(
     "add",
@@ -23,6 +25,17 @@ ADD = tool(
 )
 NOW = tool("now", {})
 EVERY_FORMAT = pytest.mark.parametrize("name", TOOL_FORMATS)
+
+
+@EVERY_FORMAT
+def test_what_a_format_looks_like_is_made_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser is made for each answer, and its grammar, with the patterns in it, once for all of them."""
+    made: list[object] = []
+    monkeypatch.setattr(Grammar, "__init__", lambda self, *_: made.append(self))
+    monkeypatch.setattr(re, "compile", lambda *pattern: made.append(pattern))
+    parsers = [TOOL_FORMATS[name].parser([ADD, NOW]) for _ in range(3)]
+    assert 3 == len({id(parser) for parser in parsers})
+    assert [] == made
 
 
 @EVERY_FORMAT

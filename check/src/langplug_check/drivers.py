@@ -2,7 +2,7 @@
 
 * `WireDriver`: it speaks to a server, which is the backend of the test kit.
 * `ScriptedDriver`: it is one of langplug's and answers in this process; its `respond` plays a script.
-* `EchoDriver`: it repeats what it is told, so it can be told what to say.
+* `EchoDriver`: it repeats its prompt, so it can be told what to say.
 * `PlainDriver`: any other, which says what it says.
 """
 
@@ -276,7 +276,7 @@ class PlainDriver:
 
 
 class EchoDriver(PlainDriver):
-    """A model that repeats what it is told: it says a text if it is asked for it."""
+    """A model that repeats its prompt: it says a text if it is asked for it."""
 
     name: DriverName = "echo"
 
@@ -290,7 +290,7 @@ class EchoDriver(PlainDriver):
         texts = [reply.text if isinstance(reply, Reply) else reply for reply in replies]
         # A `Reply` with anything but a text, such as a pace, cannot be told.
         if len(texts) != 1 or not isinstance(texts[0], str) or replies[0] not in (texts[0], Reply(text=texts[0])):
-            raise NotObserved("the model repeats what it is told, and can be told nothing but one text")
+            raise NotObserved("the model repeats its prompt, and can be told nothing but one text")
         self.prompt = texts[0]
         return self.factory(overrides)
 

@@ -292,7 +292,7 @@ def streamed_args(call: WholeCall) -> str:
 
 
 _COSTLY = 1_000
-"""Characters: core's mending of broken JSON may take the square of them, and 32 KB of it 13 seconds."""
+"""Characters: core's repair of broken JSON may take the square of them, and 32 KB of it 13 seconds."""
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"|\\?\Z)|[{}\[\]]', re.DOTALL)
 

@@ -7,7 +7,6 @@ comes by `Response.read`. Whether all of it is tried again is the model's `max_r
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from typing import Any, Literal
 
 from langchain_core.exceptions import (
     ModelAuthenticationError,
-    ModelConnectionError,
     ModelError,
     ModelInvalidRequestError,
     ModelTimeoutError,
@@ -25,7 +23,9 @@ from pydantic import SecretStr
 from langplug._answer.server_errors import error_of_response
 from langplug._errors import IncompleteAnswerError
 from langplug._http import extra
+from langplug._http.connection_errors import connection_error, proxy_refusal
 from langplug._http.idle_timer import IdleTimer
+from langplug._http.proxy import Proxy
 from langplug._http.wire_log import WireLog
 from langplug._log import log, wire
 from langplug._parts import Finish, Part, Usage
@@ -251,14 +251,15 @@ class Client:
 
     Args:
         session: aiohttp's session.
-        options: More for each request. A secret among them is given to aiohttp as it is.
-        secrets: What no error may show besides what is known of each request, such as a proxy's password.
+        options: More for each request, such as its settings of TLS.
+        proxy: What requests go through. No error shows its password.
     """
 
-    def __init__(self, session: Any, options: Mapping[str, Any], secrets: Sequence[AnySecret] = ()) -> None:
+    def __init__(self, session: Any, options: Mapping[str, Any], proxy: Proxy | None = None) -> None:
         self._session = session
-        self._options = options
-        self._secrets = secrets
+        self._options = {**options, "proxy": proxy.url} if proxy else options
+        self._proxy = proxy
+        self._secrets = proxy.secrets() if proxy else []
 
     async def open(
         self,
@@ -331,6 +332,8 @@ class Client:
                     f"{request.url} redirects to {opened.headers.get('Location', 'nowhere')!r}, which is not followed; "
                     "set `base_url`."
                 )
+            if opened.status == 407 and self._proxy:
+                raise proxy_refusal(407, "Proxy Authentication Required", request.url, self._proxy)
             raise await _error_in(opened, shown)
         finally:
             opened.let_go()
@@ -363,7 +366,10 @@ class Client:
                         current_sending.reset(token)
                     sending = Sending(needs_new=True)  # and so at most once more
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _connection_error(error, request.url, options.first_token_timeout if limit.expired() else None)
+            if limit.expired():
+                failure: ModelError = _silence("first_token_timeout", options.first_token_timeout or 0)
+            else:
+                failure = connection_error(error, request.url, self._proxy)
             cause = drop_library_frames(error)
             said = f"{error!r} {error} {vars(error)}"
             # aiohttp's errors hold what was sent, and how the proxy was asked.
@@ -387,26 +393,6 @@ async def _error_in(opened: OpenedResponse, shown: WireLog | None) -> ModelError
     if shown is not None:
         shown.body(body)
     return error_of_response(opened.status, body, opened.headers)
-
-
-def _connection_error(error: Exception, url: str, waited_s: float | None) -> ModelError:
-    """The error of a request without a response; `waited_s` is how long it was waited for, if that was too long."""
-    if waited_s is not None:
-        return _silence("first_token_timeout", waited_s)
-    if isinstance(error, TimeoutError):  # aiohttp's are, too
-        return ModelTimeoutError(
-            f"{url} could not be connected to in time. Is the server up? If so, raise `connect_timeout`."
-        )
-    if isinstance(error, ssl.CertificateError | extra.aiohttp.ClientSSLError):
-        failure = ModelConnectionError(
-            f"No answer from {url}: {error}. If its certificate is to be trusted, `verify` takes its authority's file."
-        )
-        failure.is_retryable = False
-        return failure
-    if isinstance(error, ValueError):  # aiohttp's InvalidURL, too
-        return ModelInvalidRequestError(f"The request cannot be sent to {url!r}: {error}")
-    why = getattr(error, "message", None) or error or type(error).__name__  # not the address, which may be a proxy's
-    return ModelConnectionError(f"No answer from {url}: {why}. Is the server up, `base_url` right?")
 
 
 def _silence(setting: Literal["first_token_timeout", "token_timeout"], seconds: float) -> ModelTimeoutError:

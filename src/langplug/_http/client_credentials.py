@@ -5,7 +5,6 @@ import base64
 import copy
 import logging
 import os
-import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,16 @@ from concurrent.futures import Future
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote_plus, urlencode
 
-from langchain_core.exceptions import ModelAuthenticationError, ModelConnectionError, ModelError
+from langchain_core.exceptions import ModelAuthenticationError, ModelError, ModelTimeoutError
 from pydantic import SecretStr
 
-from langplug._answer.client_errors import model_error_of
 from langplug._answer.server_errors import error_of_response, parse_body
 from langplug._bridge.futures import settle_from_thread
 from langplug._bridge.threads import spawn
 from langplug._http import extra
-from langplug._http.request import environment_proxy
+from langplug._http.certificates import tls_context
+from langplug._http.connection_errors import connection_error
+from langplug._http.proxy import proxy_for
 from langplug._http.wire_log import WireLog
 from langplug._log import log, strike_out, wire
 from langplug._redaction import reveal
@@ -161,11 +161,10 @@ class ClientCredentials:
     async def _fetch(self) -> tuple[SecretStr, float | None]:
         """A token, and how many seconds it lives, if the server says."""
         aiohttp = extra.aiohttp
-        options: dict[str, Any] = {}
-        if proxy := environment_proxy(self._token_url):
-            options["proxy"] = proxy
+        proxy = proxy_for(self._token_url)
+        options: dict[str, Any] = {"proxy": proxy.url} if proxy else {}
         if isinstance(self._verify, str):
-            options["ssl"] = ssl.create_default_context(cafile=self._verify)
+            options["ssl"] = tls_context(self._verify)
         elif not self._verify:
             options["ssl"] = False
         try:
@@ -178,8 +177,13 @@ class ClientCredentials:
                     if status == 200:
                         self._client_auth = "post"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            meant = model_error_of(error) or ModelConnectionError(str(error))
-            failure = type(meant)(f"No token from {self._token_url}: {strike_out(str(meant), [self._client_secret])}")
+            if isinstance(error, TimeoutError):
+                lasted = f"nothing came for timeout={self._timeout:g} seconds"
+                failure: ModelError = ModelTimeoutError(f"No token from {self._token_url}: {lasted}. Raise `timeout`.")
+            else:
+                failure = connection_error(error, self._token_url, proxy, lead="No token from", setting="token_url")
+            secrets = [self._client_secret, *(proxy.secrets() if proxy else [])]
+            failure.args = (strike_out(str(failure), secrets),)
             # aiohttp's frames, and its errors about responses, hold what was sent.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else drop_library_frames(error)
         else:

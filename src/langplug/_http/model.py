@@ -1,28 +1,29 @@
 """`HTTPModel`: the settings that every model behind HTTP has, and how it sends its requests."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from langchain_core.exceptions import ModelInvalidRequestError
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 import langplug
 from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
+from langplug._http.certificates import tls_context
 from langplug._http.client import Client, HTTPRequest, NewReader, Response, SendOptions
 from langplug._http.client_credentials import ClientCredentials
 from langplug._http.credentials import Credentials, KeySource
 from langplug._http.headers import hide_secrets
-from langplug._http.request import environment_proxy, join_address, show_address
+from langplug._http.proxy import proxy_for
+from langplug._http.request import join_address, show_address
 from langplug._model.parameters import MaxRetries
 from langplug._model.pickles import LOST, is_picklable
-from langplug._redaction import AnySecret, hide, reveal, secrets_in
+from langplug._redaction import hide, reveal, secrets_in
 from langplug._secrets import is_secret_name
 
 _SETTINGS = ("base_url", "proxy", "verify", "client_cert", "max_connections", "connect_timeout", "session")
@@ -80,7 +81,7 @@ class HTTPModel(ChatModel):
 
     @field_validator("base_url", "proxy")
     @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
+    def _check_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
             return None
         parts = urlsplit(url)
@@ -89,7 +90,8 @@ class HTTPModel(ChatModel):
                 "A SOCKS proxy is not supported. Give an HTTP proxy, or a `session` with a connector for SOCKS."
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not an address; expected one like 'http://localhost:8000/v1'.")
+            like = "http://127.0.0.1:7890" if info.field_name == "proxy" else "http://localhost:8000/v1"
+            raise ValueError(f"{url!r} is not an address; expected one like {like!r}.")
         if parts.username or parts.password:
             raise TypeError(  # a ValueError would be shown with the address
                 "An address must not hold a user name or a password, which traces would show. Pass `api_key` or "
@@ -208,9 +210,10 @@ class HTTPModel(ChatModel):
                 )
             yield Client(session, {})  # and leave it open: who made it closes it
             return
+        proxy = proxy_for(self.base_url, self.proxy) if session is None else None
         session, options = (session(), {}) if session is not None else await self._open_session()
         try:
-            yield Client(session, options, secrets=_passwords(options.get("proxy")))
+            yield Client(session, options, proxy)
         finally:
             await session.close()
 
@@ -222,27 +225,15 @@ class HTTPModel(ChatModel):
         return self.auth if isinstance(self.auth, ClientCredentials) else Credentials(self.auth)
 
     async def _open_session(self) -> tuple[Any, dict[str, Any]]:
-        """A session of aiohttp's, and what goes to it with each request: it takes proxies and TLS there."""
+        """A session of aiohttp's, and what goes to it with each request: it takes TLS there."""
         aiohttp = extra.aiohttp
         from langplug._http.connections import Connector  # after the line above, which says what to install
 
-        def tls_context() -> ssl.SSLContext:
-            try:
-                context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
-            except OSError as error:  # ssl names no file
-                raise type(error)(f"verify={self.verify!r} cannot be read as a file of certificates: {error}") from None
-            if self.client_cert is not None:
-                files = (self.client_cert,) if isinstance(self.client_cert, str) else self.client_cert
-                context.load_cert_chain(*files)
-            return context
-
         options: dict[str, Any] = {}
-        if proxy := self.proxy or environment_proxy(self.base_url):
-            options["proxy"] = proxy
         if self.verify is False:
             options["ssl"] = False
         elif self.verify is not True or self.client_cert is not None:
-            options["ssl"] = await in_thread(tls_context)  # it reads files, which an event loop must not wait for
+            options["ssl"] = await in_thread(partial(tls_context, self.verify, self.client_cert))
         session = aiohttp.ClientSession(
             connector=Connector(limit=self.max_connections),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_timeout),
@@ -291,13 +282,3 @@ def refuse_key_in_query(url: str) -> None:
                 f"An address must not hold a key, as the parameter {name!r} of this one does: traces would show it. "
                 "Pass `api_key` or `headers`; with ChatHTTP, query={'" + name + "': SecretStr(...)}."
             )
-
-
-def _passwords(proxy: str | SecretStr | None) -> list[AnySecret]:
-    """What no error may show of a proxy's URL, however malformed it is."""
-    url = proxy.get_secret_value() if isinstance(proxy, SecretStr) else proxy or ""
-    user, at, _ = url.partition("://")[2].rpartition("@") if "://" in url else url.rpartition("@")
-    if not at:
-        return []
-    password = user.partition(":")[2]
-    return [SecretStr(one) for one in (user, password, unquote(password)) if one]

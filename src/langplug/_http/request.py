@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import SecretStr
@@ -39,16 +38,6 @@ def show_address(base: str, url: str, query: Mapping[str, Any]) -> str:
     """The same with stars in place of secrets."""
     shown = {name: "***" if any(secrets_in(value)) else value for name, value in query.items()}
     return join_address(base, url, shown).replace(quote_plus("***"), "***")
-
-
-def environment_proxy(url: str) -> SecretStr | None:
-    """The proxy for `url` by the environment (`HTTPS_PROXY`, `NO_PROXY`, ...). Its URL often holds a password."""
-    address = urlsplit(url)
-    if proxy_bypass(address.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(address.scheme) or proxies.get("all")
-    return SecretStr(proxy) if proxy else None
 
 
 def merge(value: Any, more: Any) -> Any:

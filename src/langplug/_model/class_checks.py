@@ -52,40 +52,53 @@ def check_leftovers(cls: type) -> None:
     Raises:
         TypeError: If one would answer in the place of `respond`, or never be called; what to write is said.
     """
-    body = vars(cls)
-    codes = {name: value.__code__ for name, value in body.items() if inspect.isfunction(value)}
-    where = f"{cls.__module__}.{cls.__qualname__}"
-    hooks = ("_generate", "_agenerate", "_stream", "_astream")
-    for name in hooks:
-        code = codes.get(name)
-        if code is not None and {"__class__", *hooks}.isdisjoint((*code.co_freevars, *code.co_names)):
-            raise TypeError(
-                f"{where}.{name} would answer in the place of `respond`. {_MOVE.format(part=_PARTS[name[-6:]])}"
-            )
+    codes = {name: value.__code__ for name, value in vars(cls).items() if inspect.isfunction(value)}
+    hooks = [name for name in _PARTS if name in codes and name != "_call"]
+    names = {name: {*codes[name].co_freevars, *codes[name].co_names} for name in hooks}
+    moved = [name for name in hooks if names[name].isdisjoint({"__class__", *_PARTS} - {"_call"})]
+    # What calls another hook extends it, unless that is left over itself: then it is so, too.
+    moved = [name for name in hooks if name in moved or ("__class__" not in names[name] and names[name] & {*moved})]
+    problems = [f"{_list(moved)} would answer in the place of `respond`"] if moved else []
     # `_call` is a `SimpleChatModel`'s or an `LLM`'s by its parameters, unless `respond` makes use of it.
     call = codes.get("_call")
-    uses = any("_call" in code.co_names for name, code in codes.items() if name != "_call")
+    uses = any("_call" in code.co_names for name, code in codes.items() if name not in ("_call", *moved))
     if call is not None and not uses and {"stop", "run_manager"} <= {*call.co_varnames}:
-        raise TypeError(
-            f"{where}._call is never called. {_MOVE.format(part='return the text, or yield it piece by piece')}"
+        moved.append("_call")
+        problems.append("`_call` is never called")
+    told: list[str] = []
+    if moved:
+        what = "its body" if len(moved) == 1 else "their bodies"
+        # Who streams needs no other way: langplug adds the pieces up for `invoke`.
+        part = _PARTS[next((name for name in moved if "stream" in name), moved[0])]
+        told.append(
+            f"{' and '.join(problems)}. Move {what} to `def respond(self, request: Request)`: read `request.messages` "
+            f"and `request.stop`, and {part}. Then delete {'it' if len(moved) == 1 else 'them'}."
         )
     tools = codes.get("bind_tools")
     if tools is not None and "__class__" not in tools.co_freevars and not {"bind", "bind_tools"} & {*tools.co_names}:
-        raise TypeError(
-            f"{where}.bind_tools binds nothing: the tools would never reach `respond`. Delete it: every model has "
-            'one, and `request.tools` holds the tools (with `tool_calling = "native"`), or the prompt tells of them.'
+        told.append(
+            "`bind_tools` binds nothing: the tools would never reach `respond`. Delete it: every model has one, and "
+            '`request.tools` holds the tools (with `tool_calling = "native"`), or the prompt tells of them.'
         )
+    if told:
+        raise TypeError(f"{cls.__module__}.{cls.__qualname__}: {' '.join(told)}")
 
 
+_RETURN = "return the message that the ChatResult held, or its text"
+_YIELD = "yield the messages that the chunks held, or their text"
 _PARTS = {
-    "nerate": "return the message that the ChatResult held, or its text",
-    "stream": "yield the messages that the chunks held, or their text",
+    "_generate": _RETURN,
+    "_agenerate": _RETURN,
+    "_stream": _YIELD,
+    "_astream": _YIELD,
+    "_call": "return the text, or yield it piece by piece",
 }
+"""The methods of a `BaseChatModel`, `SimpleChatModel` or `LLM`, and what `respond` does in their place."""
 
-_MOVE = (
-    "Move its body to `def respond(self, request: Request)`: read `request.messages` and `request.stop`, and {part}. "
-    "Then delete it."
-)
+
+def _list(names: Sequence[str]) -> str:
+    *first, last = [f"`{name}`" for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def check_fields(cls: Any) -> None:
@@ -102,8 +115,10 @@ def check_fields(cls: Any) -> None:
             # An author's `max_retries` is their own, of whatever type: langplug's is then not used.
             if setting is None or name == "max_retries" or Any in (annotation, setting.annotation):
                 continue
-            # Each alternative of the declared type is one of the setting's, their parameters aside.
-            if not _alternatives(annotation) <= _alternatives(setting.annotation):
+            # Each alternative of the declared type is one of the setting's, their parameters aside. An int is a float:
+            # LangChain's own page on custom models declares `timeout: int | None`.
+            allowed = _alternatives(setting.annotation)
+            if not _alternatives(annotation) <= (allowed | {int} if float in allowed else allowed):
                 raise TypeError(
                     f"{where} is declared as {_type_name(annotation)}, but every chat model has a setting {name!r}: "
                     f"{_type_name(setting.annotation)}. Keep that type, or choose another name."

@@ -1,7 +1,7 @@
 """`BaseChatModel`, healed: the only module that touches langchain-core's private names.
 
 Written against langchain-core 1.8.0 to 1.8.3; `tests/test_langchain.py` fails when a name used here changes, and when
-core mends one of the faults. What is healed:
+core fixes one of the faults. What is fixed:
 
 * a cancelled `ainvoke` never ended its run in the callbacks;
 * in `generate` of several prompts, one that failed left the runs of the others open;
@@ -296,7 +296,7 @@ def as_generated(result: ChatResult, call: CallConfig) -> AIMessage:
 
 
 class PatchedChatModel(BaseChatModel):
-    """`BaseChatModel` without the faults that a subclass can mend."""
+    """`BaseChatModel` without the faults that a subclass can fix."""
 
     # --- whole answers ---
 

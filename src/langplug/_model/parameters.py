@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from langplug._env import EnvironmentValue
 from langplug._errors import IgnoredParameterWarning
+from langplug._log import WARNED, log
 from langplug._model.annotations import annotations_of
 from langplug._secrets import is_public, is_secret_name
 from langplug._suggest import did_you_mean
@@ -116,6 +117,9 @@ _NO_CALLER = frozenset(
     | {"asyncio", "concurrent", "threading", "contextlib", "contextvars"}
 )
 """Packages whose code hands on what somebody else gave."""
+
+_STANDARD_TESTS = "langchain_tests"
+"""They give every model the standard parameters, which no author asked for and none can leave out."""
 
 _warned: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
@@ -324,25 +328,32 @@ def _better_place(name: str, known: Collection[str]) -> str:
     return ""
 
 
-def warn_of_ignored(cls: type[BaseChatModel], names: Iterable[str]) -> None:
-    """Warn that `cls` has no use for these standard parameters, of each once, at the line that gave them."""
+def warn_of_ignored(cls: type[BaseChatModel], names: Iterable[str], why: str = "it has no such parameter") -> None:
+    """Warn that `cls` has no use for these standard parameters, of each once, at the line that gave them.
+
+    The log has it too: a warning is for whoever writes the call, and a log for whoever runs it.
+    """
     warned = _warned.setdefault(cls, set())
     for name in names:
         if name in warned:
             continue
-        hint = _better_place(name, parameters_of(cls).fields)
+        level, package = _caller()
+        if package == _STANDARD_TESTS:
+            continue
+        told = f"{cls.__name__} ignores {name!r}: {why}.{_better_place(name, parameters_of(cls).fields)}"
         warnings.warn(
-            f"{cls.__name__} ignores {name!r}: it has no such parameter.{hint} "
-            "`adaptations='silent'` turns this warning off.",
-            IgnoredParameterWarning,
-            stacklevel=_frames_to_caller(),
+            f"{told} `adaptations='silent'` turns this warning off.", IgnoredParameterWarning, stacklevel=level
         )
         warned.add(name)  # only now: where warnings are errors, each try is one
+        log.warning(told, extra=WARNED)
 
 
-def _frames_to_caller() -> int:
-    """How many frames above whoever calls this the code begins that is neither langplug's nor LangChain's."""
+def _caller() -> tuple[int, str]:
+    """Where the code begins that is not ours nor LangChain's: frames above whoever calls this, and its package."""
     level, frame = 0, inspect.currentframe()  # `skip_file_prefixes` of `warnings.warn` needs Python 3.12
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NO_CALLER:
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in _NO_CALLER:
+            return level, package
         level, frame = level + 1, frame.f_back
-    return level if frame is not None else 2  # a thread that does not say who began it
+    return 2, ""  # a thread that does not say who began it

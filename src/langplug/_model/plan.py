@@ -10,11 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Hum
 from langplug._answer.parser import AnswerParser
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._errors import UnsupportedError
-from langplug._log import warn_once
 from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
-from langplug._model.identity import type_name
 from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments, warn_of_ignored
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
@@ -80,9 +78,6 @@ class Plan:
         if ignored and model.adaptations == "note":
             warn_of_ignored(type(model), ignored)
         ignored += model.ignored_params
-        if ignored and model.adaptations != "silent":
-            for name in ignored:
-                warn_once((type_name(type(model)), name), "%s has no parameter %r: it is ignored", owner, name)
         self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
         given_messages, left_out = check_messages(messages, model.accepts, owner)
         if left_out:
@@ -112,7 +107,7 @@ class Plan:
     # --- what the call asks for ---
 
     def _read_tooling(self, tooling: Mapping[str, Any]) -> None:
-        """Decide by which way tools and a schema are given to the model: by itself, or in the prompt."""
+        """Decide how the model is given tools and a schema: natively, or in the prompt."""
         model = self.model
         self._box = toolbox_of(tooling, self._owner, model.accepts) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":

@@ -77,14 +77,10 @@ class CompletionReader(BodyReader):
             ) from None
 
     def _read_chunk(self, chunk: dict[str, Any]) -> Sequence[Part]:
-        if "choices" not in chunk and "usage" not in chunk:
-            if chunk.get("error") or chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")):
-                raise error_in(chunk)
-            if "code" in chunk and ("msg" in chunk or "message" in chunk):  # as many Chinese gateways say it
-                raise error_in(chunk)
-            return ()  # of another kind, such as llama.cpp's progress
-        if chunk.get("error"):
+        if _is_error(chunk):
             raise error_in(chunk)
+        if "choices" not in chunk and "usage" not in chunk:
+            return ()  # of another kind, such as llama.cpp's progress
         choices = chunk.get("choices") or ()
         self._note_end(chunk, choices)
         if isinstance(usage := chunk.get("usage"), Mapping):
@@ -130,6 +126,21 @@ class CompletionReader(BodyReader):
             f"The server's answer ended {'with [DONE], but ' if self.finished else ''}without a finish reason, so it "
             "is not complete. What had come is this error's `partial`; asking again may help."
         )
+
+
+_FINE = (0, "0", 200, "200", "", None, "ok", "OK", "success", "Success")
+"""Codes with which iFlytek and others say in each chunk that all is well."""
+
+
+def _is_error(chunk: dict[str, Any]) -> bool:
+    """Whether a chunk says what went wrong, in one of the places where servers say it."""
+    if chunk.get("error"):
+        return True
+    is_answer = "choices" in chunk or "usage" in chunk
+    # As many Chinese gateways say it: `{"code": 1001, "msg": "..."}`.
+    if "code" in chunk and ("msg" in chunk or "message" in chunk) and not chunk.get("choices"):
+        return not is_answer or chunk["code"] not in _FINE
+    return not is_answer and bool(chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")))
 
 
 def _text_of_plain_chunk(chunk: Mapping[str, Any]) -> str | None:

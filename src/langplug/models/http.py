@@ -27,7 +27,7 @@ from langplug._http.templates import (
     names_in,
     placeholders,
 )
-from langplug._model.parameters import parameters_of
+from langplug._model.parameters import parameters_of, warn_of_ignored
 from langplug._model.sampling import SamplingFields
 from langplug._redaction import hide, reveal, secrets_in
 from langplug._stream.described_reader import DescribedReader
@@ -237,7 +237,10 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         sampling = (*SamplingFields.model_fields, "top_k")
         unused = {name: getattr(self, name) for name in sampling if name not in self._used}
         others = {name: value for name, value in self.ignored_params.items() if name not in sampling}
-        ignored = {**others, **{name: value for name, value in unused.items() if value is not None}}
+        unused = {name: value for name, value in unused.items() if value is not None}
+        if self.adaptations != "silent":
+            warn_of_ignored(type(self), unused, "no template of this model uses it")
+        ignored = {**others, **unused}
         # An assignment would validate the model again, and come back here.
         vars(self).update(implied, ignored_params=ignored)
 

@@ -1,10 +1,13 @@
 """One misbehaving server on loopback for each file of tests, and models that ask it."""
 
+import shutil
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path as File
 from typing import Any
 
 import pytest
+from tests.models.endpoint.certificates import make_certificates
 from tests.paths import PATHS, Path
 
 from langplug.models import ChatEndpoint
@@ -66,3 +69,13 @@ def closed_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> File:
+    """An authority, and what it has signed: for the server, and for a client."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificates, is not here")
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder

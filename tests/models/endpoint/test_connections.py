@@ -1,9 +1,6 @@
 """Proxies, TLS, redirects, sessions of one's own, and the connections that are kept."""
 
 import asyncio
-import shutil
-import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path as File
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from langchain_core.exceptions import ModelConnectionError, ModelInvalidRequestError
+from tests.models.endpoint.certificates import server_context
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.models.endpoint.relays import Proxy, Relay, To
 from tests.models.endpoint.test_credentials import KEY, everything_of
@@ -77,36 +75,6 @@ def test_a_proxy_that_is_not_there(make: MakeEndpoint, call: Path, closed_port: 
 
 
 # --- TLS ---
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> File:
-    """An authority, and what it has signed: for the server, and for a client."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificates, is not here")
-    folder = tmp_path_factory.mktemp("certificates")
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-x509"]
-    # Python 3.13 checks certificates to the letter (VERIFY_X509_STRICT): an authority must say what its key is for.
-    usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    openssl(folder, *new, *usage, "-subj", "/CN=Tests", "-keyout", "ca.key", "-out", "ca.pem")
-    for name in ("server", "client"):
-        signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-subj", f"/CN={name}"]
-        more = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
-        openssl(folder, *new, *signed, *more, "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    both = (folder / "client.pem").read_text() + (folder / "client.key").read_text()
-    (folder / "both.pem").write_text(both)
-    return folder
-
-
-def openssl(folder: File, *arguments: str) -> None:
-    subprocess.run(["openssl", "req", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
-
-
-def server_context(certificates: File, *, wants_client: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates / "ca.pem"))
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    context.verify_mode = ssl.CERT_REQUIRED if wants_client else ssl.CERT_NONE
-    return context
 
 
 def test_a_certificate_is_checked(backend: Backend, make: MakeEndpoint, call: Path, certificates: File) -> None:

@@ -345,6 +345,7 @@ def test_a_near_name_of_a_description_is_suggested() -> None:
 # --- parameters, identity, secrets ---
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 def test_parameters_that_the_description_has_no_place_for_are_noted(server: CannedServer, described: Make) -> None:
     """As with any model: they are accepted, ignored, and listed as that, be they of the model or of a call."""
     server.answer = said({"t": "Hi"})

@@ -154,6 +154,7 @@ SENT: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
 @pytest.mark.parametrize("wire", WIRES)
 def test_what_is_sent_is_what_the_wire_s_documentation_says(wire: str, backend: Backend, wired: Make) -> None:
     """Path, fields and their names; what has no value is not sent."""

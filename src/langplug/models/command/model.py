@@ -9,12 +9,13 @@ from typing import Any, Literal, Self
 
 from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.messages import BaseMessage
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from langplug import ChatModel, Part, Request, UnsupportedError, resource
+from langplug import ChatModel, MissingSecretError, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
 from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
+from langplug._model.pickles import LOST
 from langplug._redaction import AnySecret, drop_secrets, reveal, secrets_in
 from langplug._stream.paths import Paths
 from langplug.models.command.ansi import AnsiStripper
@@ -29,7 +30,6 @@ from langplug.models.command.errors import (
 )
 from langplug.models.command.input import (
     Argument,
-    FromEnvironment,
     InvalidInputError,
     build_environment,
     encode,
@@ -357,13 +357,16 @@ class ChatCommand(ChatModel):
 
     # --- pickles ---
 
-    def __langplug_pickled_fields__(self) -> dict[str, Any]:
-        """With the names of secret variables: they are looked up in the environment of whoever loads it."""
-        kept = {
-            name: FromEnvironment(name) if isinstance(value, SecretStr) else value
-            for name, value in self.environment.items()
-        }
-        return {**super().__langplug_pickled_fields__(), "environment": kept}
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """As of every model, with what to write for a variable whose secret was left behind."""
+        for name, value in state["__dict__"].get("environment", {}).items():
+            if (place := f"environment[{name!r}]") in state.get(LOST, ()) and value is None:
+                raise MissingSecretError(
+                    f"`{place}` of this {type(self).__name__} is secret, so it is not in the pickle. Write "
+                    f"environment={{{name!r}: env({name!r})}}, which is looked up in the environment of whoever loads "
+                    "the model; or make the model where it is used."
+                )
+        super().__setstate__(state)
 
 
 def _is_system(message: BaseMessage) -> bool:

@@ -281,7 +281,8 @@ def to_model_error(error: Mapping[str, Any]) -> Exception:
     if "n_prompt_tokens" in error:
         return ContextOverflowError(
             f"The prompt has {error['n_prompt_tokens']} tokens, but a request holds {error['n_ctx']}, prompt and "
-            "answer together (`n_ctx`, in whole steps of 256). Shorten it, or make the model with a larger `n_ctx`."
+            "answer together (`n_ctx`, which llama.cpp rounds up to a multiple of 256). Shorten it, or make the model "
+            "with a larger `n_ctx`."
         )
     if "Context size has been exceeded" in str(error.get("message")):
         return ContextOverflowError(

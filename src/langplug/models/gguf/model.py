@@ -124,7 +124,7 @@ class ChatGGUF(SamplingFields, ChatModel):
     def _refuse_a_file_as_model(cls, given: Any) -> Any:
         """`model="x.gguf"` would be ignored as a standard parameter, and the default weights would answer."""
         named = given.get("model") if isinstance(given, dict) else None
-        if isinstance(named, os.PathLike) or (isinstance(named, str) and re.search(r"[/\\]|\.gguf$", named)):
+        if isinstance(named, os.PathLike) or (isinstance(named, str) and re.search(r"(?i)[/\\]|\.gguf$", named)):
             raise TypeError(
                 f"{cls.__name__} has no `model`. The file is its `path`: {cls.__name__}(path={str(named)!r})."
             )
