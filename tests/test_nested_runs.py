@@ -19,6 +19,7 @@ from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import tool
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run as TracedRun
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -259,6 +260,67 @@ async def test_an_author_s_own_events_are_heard_async() -> None:
     assert events.seen == [("half", {"way": 1})]
     seen = [event async for event in model().astream_events("x", version="v2")]
     assert [event["data"] for event in seen if event["event"] == "on_custom_event"] == [{"way": 1}]
+
+
+class Plainly(BaseCallbackHandler):
+    """Notes the names of all that starts."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def on_chat_model_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append("model")
+
+    def on_tool_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append(f"tool {name}")
+
+    def on_chain_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append(f"chain {name}")
+
+
+class PlainlyAsync(AsyncCallbackHandler):
+    """The same, async."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    async def on_chat_model_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append("model")
+
+    async def on_tool_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append(f"tool {name}")
+
+    async def on_chain_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+        self.started.append(f"chain {name}")
+
+
+@tool
+def lookup(word: str) -> str:
+    """Looks a word up."""
+    return word
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("listener", [Plainly, PlainlyAsync])
+def test_tools_and_chains_within_are_heard_by_all(path: str, listener: Any) -> None:
+    """Handlers that are no tracers hear what a model calls, but for other models, whose answer is its own."""
+    if listener is PlainlyAsync and path in ("invoke", "stream", "v3"):
+        return  # langchain-core runs async handlers of sync calls on a loop of their own, in its own time
+    inner = ours()
+
+    @chat_model
+    def outer(request: Request) -> Any:
+        lookup.invoke({"word": "x"})
+        chain: Any = RunnableLambda(lambda text: [("user", text)], name="ask") | inner
+        return chain.invoke(request.text)
+
+    heard = listener()
+    PATHS[path](outer().with_config(callbacks=[heard]), "x")
+    assert [name for name in heard.started if name != "chain RunnableSequence"] == [
+        "model",
+        "tool lookup",
+        "chain ask",
+    ]
 
 
 # --- the context of the author's function ---

@@ -199,3 +199,20 @@ def test_a_template_that_names_the_user_is_not_shared() -> None:
                 model.invoke("x", {"metadata": {"user": user}})
             assert len(server.received) - before == calls
             model.close()
+
+
+def test_the_caller_s_own_words_alone() -> None:
+    """What LangChain keeps for itself in metadata and configuration is not the caller's, and is not shown."""
+    model = Told()
+    config: RunnableConfig = {
+        "metadata": {"ls_tenant": "t"},
+        "configurable": {"__pregel_runtime": object(), "thread_id": "1"},
+    }
+    for more in ({}, {"callbacks": [Listener()]}):
+        model.invoke("x", {**config, **more})  # type: ignore[typeddict-item]
+        run = model._runs[-1]
+        assert dict(run.metadata) == {"ls_tenant": "t", "thread_id": "1"} or dict(run.metadata) == {"ls_tenant": "t"}
+        assert dict(run.configurable) == {"thread_id": "1"}
+        assert "__pregel_runtime" in run.config["configurable"]  # what is called within needs it
+    model.generate([[HumanMessage("x")]], callbacks=[Listener()], metadata={"user": "bo"})
+    assert dict(model._runs[-1].metadata) == {"user": "bo"}

@@ -261,8 +261,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         followed = follow_model(self, {names.get(name, name): value for name, value in given.items()})
         if self.__langplug_reads_run__():  # who asks may then be answered by name
             run = run_of(self, kwargs.get(CALL) or CallConfig.of(None), None)
-            told = (run.name, run.tags, {**run.metadata, "lc_versions": None}, run.configurable)
-            followed |= {"run": follow(told)}
+            followed |= {"run": follow((run.name, run.tags, dict(run.metadata), dict(run.configurable)))}
         exact = hash_of({name: one.fingerprint for name, one in followed.items()})
         return stable_text({**shown, "class": type_name(type(self)), "exact": exact})
 

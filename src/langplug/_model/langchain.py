@@ -68,6 +68,9 @@ RUNS = "langplug_runs"
 CALL = "langplug_call"
 """The keyword under which langchain-core's hooks learn the call's configuration, of which it hands them but a part."""
 
+VERSIONS = "lc_versions"
+"""The entry of a model's metadata in which langchain-core collects the versions of packages, for traces."""
+
 FOR_A_PARSER = "langplug_for_a_parser"
 """The keyword by which `with_structured_output` says that it judges the answer itself, however bad it is."""
 
@@ -231,7 +234,9 @@ def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> Call
     if call is None:  # of `generate`, which is given tags and metadata, and no configuration
         call = CallConfig.of(None)
         if manager is not None:
-            call.config["tags"], call.config["metadata"] = manager.tags, manager.metadata
+            # Without what langchain-core tells LangSmith of the model, which a call of `invoke` knows nothing of.
+            own = {name: value for name, value in manager.metadata.items() if not name.startswith("ls_")}
+            call.config["tags"], call.config["metadata"] = manager.tags, own
     return call if manager is None else CallConfig(call.config, call.given, manager.run_id, manager)
 
 

@@ -1,22 +1,23 @@
 """The `Run` of a call: what an author is told of it, and what models that are called within it do to it.
 
 A model that passes on another model is one model to its callers. Whoever streams it or counts its tokens must hear it
-once, so while `respond` runs, such listeners are out of reach of what it calls. Tracers still see the runs within, as
-children of this one.
+once, so while `respond` runs, the models that it calls are heard by tracers alone, as children of its run. Tools and
+chains are heard by all, but for those who pass on tokens.
 """
 
 import contextvars
+from collections.abc import Iterable
 from typing import Any, cast
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, CallbackManager
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
-from langplug._model.langchain import CallConfig, handler_variables, passes_on_tokens
+from langplug._model.langchain import VERSIONS, CallConfig, handler_variables, passes_on_tokens
 from langplug._request import Run
 
 
@@ -37,9 +38,9 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
         id=run_id,
         name=config.get("run_name") or model.get_name(),
         tags=tuple(dict.fromkeys([*(config.get("tags") or ()), *(model.tags or ())])),
-        # Without what langchain-core tells LangSmith of the model, as it is there only while somebody listens.
-        metadata={name: value for name, value in metadata.items() if not name.startswith("ls_")},
-        configurable=config.get("configurable") or {},
+        metadata={name: value for name, value in metadata.items() if name != VERSIONS},
+        # Without what LangGraph keeps there for itself, which no gateway could be sent.
+        configurable={key: value for key, value in (config.get("configurable") or {}).items() if key[:2] != "__"},
         config=child,
         context=_context_within(child) if _is_news(child, listeners) else None,
     )
@@ -88,7 +89,7 @@ def _context_within(config: RunnableConfig) -> contextvars.Context:
 def _heard_within(handler: BaseCallbackHandler) -> BaseCallbackHandler:
     if _is_tracer(handler):
         return handler
-    return _AsyncOwnEvents(handler) if isinstance(handler, AsyncCallbackHandler) else _OwnEvents(handler)
+    return _WithoutModels(handler, ("on_custom_event",) if passes_on_tokens(handler) else _OTHER_EVENTS)
 
 
 def _is_tracer(handler: BaseCallbackHandler) -> bool:
@@ -96,33 +97,45 @@ def _is_tracer(handler: BaseCallbackHandler) -> bool:
     return isinstance(handler, BaseTracer | AsyncBaseTracer) and not passes_on_tokens(handler)
 
 
-class _OwnEvents(BaseCallbackHandler):
-    """Passes on the author's own events (`dispatch_custom_event`) alone: they are the model's, not a nested run's."""
+_OTHER_EVENTS = (
+    *("on_chain_start", "on_chain_end", "on_chain_error", "on_agent_action", "on_agent_finish"),
+    *("on_tool_start", "on_tool_end", "on_tool_error", "on_text", "on_retry", "on_custom_event"),
+    *("on_retriever_start", "on_retriever_end", "on_retriever_error"),
+)
 
-    def __init__(self, handler: BaseCallbackHandler) -> None:
+
+class _WithoutModels(BaseCallbackHandler):
+    """Hears for `handler` what happens within a model's run, but for the models in it: their answer is its own.
+
+    Whoever passes on tokens hears no more than the author's own events: a graph within a model shows messages, too.
+    """
+
+    ignore_llm = ignore_chat_model = True
+
+    def __init__(self, handler: BaseCallbackHandler, heard: Iterable[str]) -> None:
         self._handler = handler
         self.raise_error = handler.raise_error
         self.run_inline = handler.run_inline
+        for name in heard:
+            # The handler's own method, which may be a coroutine function: langchain-core looks which it is.
+            setattr(self, name, getattr(handler, name))
+
+    @property
+    def ignore_chain(self) -> bool:
+        return self._handler.ignore_chain
+
+    @property
+    def ignore_agent(self) -> bool:
+        return self._handler.ignore_agent
+
+    @property
+    def ignore_retriever(self) -> bool:
+        return self._handler.ignore_retriever
+
+    @property
+    def ignore_retry(self) -> bool:
+        return self._handler.ignore_retry
 
     @property
     def ignore_custom_event(self) -> bool:
         return self._handler.ignore_custom_event
-
-    def on_custom_event(self, *args: Any, **kwargs: Any) -> Any:
-        return self._handler.on_custom_event(*args, **kwargs)
-
-
-class _AsyncOwnEvents(AsyncCallbackHandler):
-    """As `_OwnEvents`, for a handler whose methods are coroutines."""
-
-    def __init__(self, handler: AsyncCallbackHandler) -> None:
-        self._handler = handler
-        self.raise_error = handler.raise_error
-        self.run_inline = handler.run_inline
-
-    @property
-    def ignore_custom_event(self) -> bool:
-        return self._handler.ignore_custom_event
-
-    async def on_custom_event(self, *args: Any, **kwargs: Any) -> None:
-        await self._handler.on_custom_event(*args, **kwargs)
