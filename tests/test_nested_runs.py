@@ -268,11 +268,11 @@ class Plainly(BaseCallbackHandler):
     def __init__(self) -> None:
         self.started: list[str] = []
 
-    def on_chat_model_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
         self.started.append("model")
 
-    def on_tool_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
-        self.started.append(f"tool {name}")
+    def on_tool_start(self, *_: Any, **__: Any) -> None:
+        self.started.append("tool")
 
     def on_chain_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
         self.started.append(f"chain {name}")
@@ -288,7 +288,7 @@ class PlainlyAsync(AsyncCallbackHandler):
         self.started.append("model")
 
     async def on_tool_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
-        self.started.append(f"tool {name}")
+        self.started.append("tool")
 
     async def on_chain_start(self, *_: Any, name: str | None = None, **__: Any) -> None:
         self.started.append(f"chain {name}")
@@ -318,7 +318,7 @@ def test_tools_and_chains_within_are_heard_by_all(path: str, listener: Any) -> N
     PATHS[path](outer().with_config(callbacks=[heard]), "x")
     assert [name for name in heard.started if name != "chain RunnableSequence"] == [
         "model",
-        "tool lookup",
+        "tool",
         "chain ask",
     ]
 
