@@ -73,6 +73,8 @@ def test_core_still_notes_versions_by() -> None:
     ("function", "calls"),
     [
         (BaseChatModel.stream, "self._stream(input_messages, stop=stop, **kwargs)"),
+        (BaseChatModel.invoke, 'run_id=config.pop("run_id", None)'),
+        (BaseChatModel.ainvoke, "self.agenerate_prompt("),
         (BaseChatModel.stream, "options = {"),
         (BaseChatModel.stream, "if key in params"),
         (BaseChatModel.astream, "self._astream("),

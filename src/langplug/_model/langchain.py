@@ -240,6 +240,16 @@ def _reported_to(manager: BaseRunManager | None, kwargs: dict[str, Any]) -> Call
     return call if manager is None else CallConfig(call.config, call.given, manager.run_id, manager)
 
 
+def _reporting(call: CallConfig) -> dict[str, Any]:
+    """What `generate` is told of a call's configuration."""
+    told = {name: call.config.get(name) for name in ("callbacks", "tags", "metadata", "run_name")}
+    return {**told, "run_id": call.run_id}
+
+
+def _first_of(result: LLMResult) -> AIMessage:
+    return cast("AIMessage", cast("ChatGeneration", result.generations[0][0]).message)
+
+
 def message_id(call: CallConfig) -> str:
     """The id that langchain-core gives to the messages of a run."""
     return f"{LC_ID_PREFIX}-{call.run_id}"
@@ -319,8 +329,11 @@ class PatchedChatModel(BaseChatModel):
         plain = not is_heard(self, call) and self.__is_plain(TO_AN_ANSWER, kwargs)
         plain = plain and self.__answers_itself(kwargs, async_api=False)
         if not plain or (unheard := on_fast_path(self, call, CallbackManager)) is None:
-            return super().invoke(input, config, stop=stop, **{**kwargs, CALL: call})
-        asked: dict[str, Any] = {**kwargs, CALL: unheard}
+            # As langchain-core does it, but for a configuration that is ready.
+            prompts = [self._convert_input(input)]
+            asked: dict[str, Any] = {**kwargs, CALL: call}
+            return _first_of(self.generate_prompt(prompts, stop=stop, **_reporting(call), **asked))
+        asked = {**kwargs, CALL: unheard}
         return as_generated(self._generate(self.__admitted(input), stop, **asked), unheard)
 
     async def ainvoke(
@@ -337,8 +350,10 @@ class PatchedChatModel(BaseChatModel):
         plain = not is_heard(self, call) and self.__is_plain(TO_AN_ANSWER_ASYNC, kwargs)
         plain = plain and self.__answers_itself(kwargs, async_api=True)
         if not plain or (unheard := on_fast_path(self, call, AsyncCallbackManager)) is None:
-            return await super().ainvoke(input, config, stop=stop, **{**kwargs, CALL: call})
-        asked: dict[str, Any] = {**kwargs, CALL: unheard}
+            prompts = [self._convert_input(input)]
+            asked: dict[str, Any] = {**kwargs, CALL: call}
+            return _first_of(await self.agenerate_prompt(prompts, stop=stop, **_reporting(call), **asked))
+        asked = {**kwargs, CALL: unheard}
         return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **asked), unheard)
 
     # --- runs ---
