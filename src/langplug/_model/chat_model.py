@@ -240,7 +240,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         shown = {
             declared.per_call.get(name, name): self.__shown(name, value)
             for name, value in given.items()
-            if name not in declared.hidden
+            if name not in declared.hidden and declared.per_call.get(name) not in declared.excluded
         }
         in_force = self.stop if stop is None else stop
         # `_type` after the fields, `stop` last: langchain-core's own tracers look for these two names.
