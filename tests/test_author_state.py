@@ -11,9 +11,19 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRequest, ModelResponse, wrap_model_call
 from langchain_core.runnables import ConfigurableField
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, PrivateAttr, computed_field, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    computed_field,
+    model_validator,
+)
 
-from langplug import ChatModel, Request, resource
+from langplug import ChatModel, Request, env, resource
 from langplug.models import ChatEndpoint
 
 T = TypeVar("T")
@@ -504,6 +514,44 @@ def test_a_repr_compares_nothing() -> None:
             return "x"
 
     assert "Elementwise" in repr(ChatArray(weights=Elementwise()))
+
+
+class ChatKeyed(ChatEarly):
+    """Needs a key, and has slots."""
+
+    __slots__ = ("_slot",)
+
+    key: SecretStr = env("LANGPLUG_TEST_NO_SUCH_KEY")
+    fallback: Any = None
+
+    def model_post_init(self, context: Any, /) -> None:
+        if self.fallback is not None:
+            raise RuntimeError("set up half")
+
+
+FAILING: dict[str, Callable[[], Any]] = {
+    "a missing secret": lambda: ChatKeyed("loud"),
+    "a wrong value": lambda: ChatKeyed("loud", key="k-1", temperature="hot"),
+    "a misspelt parameter": lambda: ChatKeyed("loud", key="k-1", temprature=1),
+    "an error after the fields are set": lambda: ChatKeyed("loud", key="k-1", temperature=0.7, fallback=1),
+    "an endpoint": lambda: ChatEndpoint(model="m", base_url="ftp://nowhere"),
+}
+
+
+@pytest.mark.parametrize("how", FAILING)
+def test_half_a_model_can_be_shown_and_copied(how: str) -> None:
+    """Error trackers show and copy the model whose constructor has failed, which holds little or nothing yet."""
+    with pytest.raises((ValueError, TypeError, RuntimeError)) as caught:
+        FAILING[how]()
+    models = [frame.locals["self"] for frame in caught.traceback if isinstance(frame.locals.get("self"), ChatModel)]
+    assert models
+    for model in [*models, type(models[0]).__new__(type(models[0]))]:
+        for half in (model, copy.copy(model), copy.deepcopy(model), model.model_copy()):
+            assert repr(half).startswith(f"{type(model).__name__}(")
+            assert f"{half}" == str(half) == " ".join(f"{name}={value!r}" for name, value in half.__repr_args__())
+            assert "k-1" not in repr(half) + repr(list(half.__rich_repr__())) + str(half._identifying_params)
+            assert getattr(half, "_early", None) == getattr(model, "_early", None)
+            assert half == half.model_copy()
 
 
 def test_a_misspelt_parameter_is_still_an_error() -> None:

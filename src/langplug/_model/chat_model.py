@@ -51,6 +51,7 @@ from langplug._model.state import (
     forget_cached,
     have_same_state,
     is_cached,
+    is_set_up,
     new_parametrized,
     set_slots,
     slots_of,
@@ -451,7 +452,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __repr_args__(self) -> Any:
         """The fields that were set to something, without what LangChain itself adds to every model."""
         declared = parameters_of(type(self))
-        shown = declared.shown & self.__pydantic_fields_set__
+        shown = declared.shown & (self.__pydantic_fields_set__ if is_set_up(self) else self.__dict__.keys())
         hidden = declared.masked | declared.secrets.keys()
         return [
             (name, to_repr(value, hidden=name in hidden, is_template=self.__langplug_is_template__))
@@ -490,14 +491,20 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return copied.__deepcopy__({id(value): value for value in given.values()}) if deep else copied
 
     def __copy__(self) -> Self:
-        copied = super().__copy__()
+        if is_set_up(self):
+            copied = super().__copy__()
+        else:
+            copied = type(self).__new__(type(self))
+            copied.__dict__.update(self.__dict__)
         set_slots(copied, slots_of(self))
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         # A cache that was copied would be another cache, and two rate limiters let twice as much through.
-        memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
+        memo |= {
+            id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name, None)) is not None
+        }
         memo[id(self)] = copied = self.__copy__()
         forget_cached(copied)  # often a client, which cannot be copied
         deepen(copied, memo)

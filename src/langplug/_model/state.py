@@ -20,6 +20,11 @@ SLOTS = "__langplug_slots__"
 _PLAIN = (str, bytes, int, float, complex, tuple, frozenset, type(None))
 
 
+def is_set_up(model: BaseModel) -> bool:
+    """Whether its constructor has run. One that failed leaves half a model, which error trackers show and copy."""
+    return hasattr(model, "__pydantic_fields_set__")
+
+
 def forget_cached(model: BaseModel) -> None:
     """Drop what cached properties have made, as from a copy with other settings, so that each is made anew."""
     for name in [name for name in model.__dict__ if is_cached(type(model), name)]:
@@ -59,7 +64,7 @@ def set_slots(model: BaseModel, values: Mapping[str, Any]) -> None:
 
 def deepen(copied: BaseModel, memo: dict[int, Any]) -> None:
     """Make a deep copy of a shallow one."""
-    for part in ("__dict__", "__pydantic_extra__", "__pydantic_private__"):
+    for part in ("__dict__", "__pydantic_extra__", "__pydantic_private__") if is_set_up(copied) else ("__dict__",):
         object.__setattr__(copied, part, deepcopy(getattr(copied, part), memo))
     set_slots(copied, deepcopy(slots_of(copied), memo))
 
@@ -80,7 +85,7 @@ def have_same_state(one: BaseModel, other: BaseModel) -> bool:
 
 
 def _plain_state(model: BaseModel) -> dict[str, Any]:
-    fields, private = type(model).model_fields, model.__pydantic_private__ or {}
+    fields, private = type(model).model_fields, getattr(model, "__pydantic_private__", None) or {}
     own = {name: value for name, value in model.__dict__.items() if name not in fields}
     held = {**own, **private, **slots_of(model)}
     return {k: value for k, value in held.items() if isinstance(value, _PLAIN) and not is_cached(type(model), k)}
@@ -96,7 +101,7 @@ def check_assignment(model: BaseModel, name: str) -> None:
     if name.startswith("_"):
         return
     if name in cls.model_fields:
-        if not hasattr(model, "__pydantic_fields_set__"):
+        if not is_set_up(model):
             raise ValueError(
                 f"{cls.__name__}: `self.{name} = ...` comes before the model is set up. Call `super().__init__(...)` "
                 f"first, or pass it on: `super().__init__({name}=...)`."
