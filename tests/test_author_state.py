@@ -1,9 +1,11 @@
 """What an author's class keeps besides its fields: cached properties, private attributes, mixins, an `__init__`."""
 
 import copy
+import enum
 import functools
 import pickle
 import threading
+import types
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -436,6 +438,66 @@ class ChatWeightsResource(ChatWeights):
         raise AssertionError("loaded")
 
 
+class Word(str, enum.Enum):  # noqa: UP042 - `str(Word.SMALL)` is "Word.SMALL", as in most people's code
+    """Names that are texts."""
+
+    SMALL = "acme-1"
+    LARGE = "acme-2"
+
+
+class Names(enum.Enum):
+    """Names."""
+
+    SMALL = "acme-1"
+    LARGE = "acme-2"
+
+
+class Text(str):
+    """A text of its own kind."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+def chat_named(name: Any, how: str) -> type[ChatModel]:
+    """A class that keeps `name` in a field, with an alias or without, in a property or in a constant."""
+    body: dict[str, Any] = {"respond": lambda self, request: "x", "provider": name}
+    if how == "a property":
+        body["model"] = property(lambda self: name)
+        body["model"].fget.__annotations__["return"] = type(name)
+    elif how == "an alias":
+        body |= {"__annotations__": {"deployment": type(name)}, "deployment": Field(name, alias="model_name")}
+    else:
+        body |= {"__annotations__": {"model": ClassVar[Any] if how == "a constant" else Any}, "model": name}
+    return types.new_class("ChatNamed", (ChatModel,), exec_body=lambda namespace: namespace.update(body))
+
+
+@pytest.mark.parametrize("how", ["a field", "an alias", "a property", "a constant"])
+@pytest.mark.parametrize("name", [Word.SMALL, Names.SMALL, Text("acme-1")], ids=["text", "enum", "subclass"])
+def test_a_model_s_name_is_plain_text(name: Any, how: str) -> None:
+    """A name that is a member of an enumeration, or of a subclass of `str`, is reported as its text."""
+    if how == "an alias" and isinstance(name, Text):
+        name = Word.SMALL  # pydantic has no schema for it
+    model = chat_named(name, how)()
+    [told] = [*model.stream("x")][-1:]
+    traced: Any = model._get_ls_params()
+    reported = [model.reported_name, model.reported_provider, traced["ls_model_name"], traced["ls_provider"]]
+    reported += [(model.profile or {}).get("name"), model._serialized["kwargs"]["model"]]  # type: ignore[call-overload]
+    for message in (model.invoke("x"), told):
+        reported += [message.response_metadata["model_name"], message.response_metadata["model_provider"]]
+    assert {"acme-1"} == set(reported)
+    assert {str} == set(map(type, reported))
+    if how == "a field":
+        other: Any = Names.LARGE if isinstance(name, Names) else Word.LARGE
+        assert "acme-2" == model._get_ls_params(model=other)["ls_model_name"]
+        assert "acme-1" == model._identifying_params["model"]
+        assert "acme-2" == model.call_parameters(None, {"model": other})["model"]
+        assert "acme-2" == model.invoke("x", model=other).response_metadata["model_name"]
+        assert len({model.cache_key(), model.cache_key(model=other)}) == 2
+
+
 @pytest.mark.parametrize("cls", [ChatProperty, ChatAlias, ChatConstant, ChatWeights, ChatWeightsResource])
 def test_a_model_s_name_is_found_wherever_its_author_keeps_it(cls: type[ChatModel]) -> None:
     """The reported name is that of a field, its alias, a property or a constant."""
@@ -545,7 +607,7 @@ def test_half_a_model_can_be_shown_and_copied(how: str) -> None:
         FAILING[how]()
     models = [frame.locals["self"] for frame in caught.traceback if isinstance(frame.locals.get("self"), ChatModel)]
     assert models
-    for model in [*models, type(models[0]).__new__(type(models[0]))]:
+    for model in [*models, object.__new__(type(models[0]))]:
         for half in (model, copy.copy(model), copy.deepcopy(model), model.model_copy()):
             assert repr(half).startswith(f"{type(model).__name__}(")
             assert f"{half}" == str(half) == " ".join(f"{name}={value!r}" for name, value in half.__repr_args__())

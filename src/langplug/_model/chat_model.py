@@ -35,6 +35,7 @@ from langplug._model.parameters import (
     STANDARD,
     TRACED,
     check_aliases,
+    name_text,
     parameters_of,
     read_attribute,
     unknown_parameter,
@@ -194,10 +195,11 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __declared_params(self) -> dict[str, Any]:
         fields, declared = self.__dict__, parameters_of(type(self))
         is_template = self.__langplug_is_template__
+        names = {name: name_text(fields.get(name)) for name in declared.named_by}  # of an `Enum` its text
         return {
             name: MASK
             if name in declared.masked and not is_harmless(fields[name])
-            else to_plain(fields[name], is_template=is_template)
+            else to_plain(names.get(name) or fields[name], is_template=is_template)
             for name in declared.identity
             if name in fields
         }
@@ -222,6 +224,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if name not in declared.fields:
             return to_plain(value, name)
         is_masked = declared.fields[name] in declared.masked and not is_harmless(value)
+        if declared.fields[name] in declared.named_by:
+            value = name_text(value) or value
         return MASK if is_masked else to_plain(value, is_template=self.__langplug_is_template__)
 
     def asdict(self) -> dict[str, Any]:
@@ -265,7 +269,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         given = {declared.per_call.get(name, name): value for name, value in kwargs.items()}
         named = (given.get(attribute) for attribute in (*declared.named_by, *NAME_FIELDS))
         params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
-        params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
+        params["ls_model_name"] = next(filter(None, map(name_text, named)), self.reported_name)
         known = {name: read_attribute(self, attribute) for name, attribute in declared.traced.items()}
         known |= {name: given[at] for name in TRACED if (at := declared.traced.get(name, name)) in given}
         if isinstance(temperature := known.get("temperature"), int | float):

@@ -229,9 +229,20 @@ def _attribute(cls: type, fields: Mapping[str, str], name: str) -> str | None:
     if isinstance(known, property | cached_property):
         getter = known.fget if isinstance(known, property) else known.func
         # `model` may as well be the weights, which a mere look at the name must not load.
-        says_text = getattr(getter, "__annotations__", {}).get("return") in (str, "str")
+        says = getattr(getter, "__annotations__", {}).get("return")
+        says_text = says == "str" or (isinstance(says, type) and issubclass(says, str | enum.Enum))
         return name if name != "model" or says_text else None
-    return name if isinstance(known, str | int | float) else None
+    return name if isinstance(known, str | int | float | enum.Enum) else None
+
+
+def name_text(value: Any) -> str | None:
+    """A model's name as plain text, of an enumeration's member its value; None if there is none in it.
+
+    Checkpointers and tracing tools write it down, and would write `<Model.SMALL: 'acme-1'>`.
+    """
+    if issubclass(type(value), enum.Enum):
+        value = value._value_
+    return str.__str__(value) if isinstance(value, str) and value else None
 
 
 def read_attribute(model: BaseChatModel, name: str) -> Any:
