@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
 
 import langplug.models
 from langplug import ChatModel, IgnoredParameterWarning, Request, chat_model
@@ -53,6 +55,34 @@ def test_a_call_on_the_class_says_to_make_a_model_first(method: str) -> None:
     """`shout.invoke("hi")`, where `shout().invoke("hi")` was meant."""
     with pytest.raises(TypeError, match=rf"Make a model first: `shout\(\)\.{method}\("):
         CALLS[method](shout_class())
+
+
+MISTAKES: dict[str, Callable[[Any], Any]] = {
+    "called with the input": lambda shout: shout("hi"),
+    "called with messages": lambda shout: shout([("human", "hi")], temperature=0),
+    "chained": lambda shout: shout | StrOutputParser(),
+    "chained with a model": lambda shout: shout | shout(),
+    "chained after a function": lambda shout: (lambda text: text) | shout,
+    "chained after a dict": lambda shout: {"x": str} | shout,
+    "chained after a runnable": lambda shout: (RunnableLambda(str) | shout).invoke("hi"),
+    "called as a function": lambda shout: shout()("hi"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_class_or_a_model_taken_for_a_function_says_how_to_ask(mistake: str) -> None:
+    """`shout("hi")`, `shout()("hi")` and `shout | parser`."""
+    with pytest.raises(TypeError, match=r"`(shout\(\)|model)\.invoke\(\.\.\.\)`|Make a model first: `.*shout\(\)"):
+        MISTAKES[mistake](shout_class())
+
+
+def test_a_class_is_still_part_of_annotations() -> None:
+    """`shout | None` and `int | shout` are types, as with every class."""
+    shout = shout_class()
+    assert (shout | None).__args__ == (shout, type(None))
+    assert (int | shout).__args__ == (int, shout)
+    assert isinstance(shout(), shout | str)
+    assert (shout() | StrOutputParser()).invoke("hi") == "HI"
 
 
 def test_a_method_of_the_class_is_the_method() -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
@@ -121,13 +121,19 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     # --- construction ---
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args:
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}(...) makes a model, and takes its settings by name: `{name}(temperature=0)`. To ask the model "
+                f"something, make it first: `{name}().invoke(...)`."
+            )
         # here too: pydantic would wrap the error, a ValueError, in one of its own
         self.__langplug_check_secrets__(kwargs)
         cls = type(self)
         # What an author's `__init__` has set before it calls this one, which pydantic would drop without a word.
         early = {**self.__dict__, **(getattr(self, "__pydantic_private__", None) or {})}
         with injecting(cls, {name: kwargs.pop(name) for name in resources_of(cls) if name in kwargs}):
-            super().__init__(*args, **kwargs)
+            super().__init__(**kwargs)
         for name, value in early.items():
             setattr(self, name, value)
 
@@ -345,6 +351,12 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
             return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
 
+    if not TYPE_CHECKING:  # type checkers say by themselves that a model is not a function
+
+        def __call__(self, *_: Any, **__: Any) -> NoReturn:
+            """Not how a model is asked, as it was in early versions of LangChain."""
+            raise TypeError("A model is not called like a function. Ask it: `model.invoke(...)`.")
+
     # --- tools and structured output ---
 
     def bind_tools(
@@ -499,7 +511,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             copied = super().__copy__()
         else:
             copied = type(self).__new__(type(self))
-            copied.__dict__.update(self.__dict__)
+            object.__setattr__(copied, "__dict__", dict(self.__dict__))
         set_slots(copied, slots_of(self))
         return copied
 
