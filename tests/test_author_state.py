@@ -363,6 +363,32 @@ def test_what_cannot_be_kept_later_says_so_too() -> None:
     assert 2.0 == model.temperature
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("url", "u", '`url: str = ""`'),
+        ("depth", 3, "`depth: int = 0`"),
+        ("share", 0.5, "`share: float = 0.0`"),
+        ("loud", True, "`loud: bool = False`"),
+        ("opts", {"a": 1}, "`opts: dict = {}`"),
+        ("words", ["a"], "`words: list = []`"),
+        ("conn", threading.Lock(), "`conn: Any = None`"),
+        ("nothing", None, "`nothing: Any = None`"),
+        ("hf_token", "hf-1", '`hf_token: SecretStr = env("HF_TOKEN")`'),
+        ("temprature", 1, "Did you mean 'temperature'?"),
+        ("steaming", True, "Did you mean 'streaming'?"),
+    ],
+)
+def test_the_field_to_declare_is_of_the_value_s_type(name: str, value: Any, sentence: str) -> None:
+    """What is assigned under an unknown name is declared by its type, a secret as one, and a slip is asked about."""
+    model = ChatCached()
+    with pytest.raises(ValueError, match=f"declares no '{name}'") as caught:
+        setattr(model, name, value)
+    assert sentence in str(caught.value)
+    assert "hf-1" not in str(caught.value)
+    assert ("Did you mean" in str(caught.value)) == sentence.startswith("Did you mean")
+
+
 def test_a_field_set_too_early_says_what_to_do() -> None:
     """A field that `__init__` sets before `super().__init__` names what to call first."""
 

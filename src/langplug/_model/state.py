@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from langplug._resources import Resource
+from langplug._secrets import is_secret_name
+from langplug._suggest import did_you_mean
 
 SLOTS = "__langplug_slots__"
 """The place in a pickled state for what an author's slots hold."""
@@ -91,7 +93,11 @@ def _plain_state(model: BaseModel) -> dict[str, Any]:
     return {k: value for k, value in held.items() if isinstance(value, _PLAIN) and not is_cached(type(model), k)}
 
 
-def check_assignment(model: BaseModel, name: str) -> None:
+_DEFAULTS = {str: '""', int: "0", float: "0.0", bool: "False", bytes: 'b""', list: "[]", dict: "{}", tuple: "()"}
+"""What a field of this type is declared with, for errors."""
+
+
+def check_assignment(model: BaseModel, name: str, value: Any) -> None:
     """Say what to write in place of `self.name = ...`, where that can't be kept.
 
     Raises:
@@ -119,9 +125,13 @@ def check_assignment(model: BaseModel, name: str) -> None:
             f"class: `monkeypatch.setattr({cls.__name__}, {name!r}, ...)`."
         )
     if not hasattr(cls, name) and cls.model_config.get("extra") != "allow":
+        kind: type = type(value)
+        field = f"{name}: {kind.__name__} = {_DEFAULTS[kind]}" if kind in _DEFAULTS else f"{name}: Any = None"
+        if kind is str and is_secret_name(name):
+            field = f'{name}: SecretStr = env("{name.upper()}")'
         raise ValueError(
-            f"{cls.__name__} declares no {name!r}, so `self.{name} = ...` has nowhere to go. Declare a setting as a "
-            f"field of the class: `{name}: int = 0`. Keep what is private under another name: `self._{name} = ...`. "
-            f"A client, or what else has a lifetime, is best made by a method under `@resource`: "
-            f"`def {name}(self): return ...`."
+            f"{cls.__name__} declares no {name!r}, so `self.{name} = ...` has nowhere to go."
+            f"{did_you_mean(name, cls.model_fields)} Declare a setting as a field of the class: `{field}`. Keep what "
+            f"is private under another name: `self._{name} = ...`. A client, or what else has a lifetime, is best made "
+            f"by a method under `@resource`: `def {name}(self): return ...`."
         )
