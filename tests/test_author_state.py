@@ -1,9 +1,11 @@
 """What an author's class keeps besides its fields: cached properties, private attributes, mixins, an `__init__`."""
 
 import copy
+import enum
 import functools
 import pickle
 import threading
+import types
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,9 +13,19 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRequest, ModelResponse, wrap_model_call
 from langchain_core.runnables import ConfigurableField
-from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, PrivateAttr, computed_field, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    computed_field,
+    model_validator,
+)
 
-from langplug import ChatModel, Request, resource
+from langplug import ChatModel, Request, env, resource
 from langplug.models import ChatEndpoint
 
 T = TypeVar("T")
@@ -351,6 +363,32 @@ def test_what_cannot_be_kept_later_says_so_too() -> None:
     assert 2.0 == model.temperature
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("url", "u", '`url: str = ""`'),
+        ("depth", 3, "`depth: int = 0`"),
+        ("share", 0.5, "`share: float = 0.0`"),
+        ("loud", True, "`loud: bool = False`"),
+        ("opts", {"a": 1}, "`opts: dict = {}`"),
+        ("words", ["a"], "`words: list = []`"),
+        ("conn", threading.Lock(), "`conn: Any = None`"),
+        ("nothing", None, "`nothing: Any = None`"),
+        ("hf_token", "hf-1", '`hf_token: SecretStr = env("HF_TOKEN")`'),
+        ("temprature", 1, "Did you mean 'temperature'?"),
+        ("steaming", True, "Did you mean 'streaming'?"),
+    ],
+)
+def test_the_field_to_declare_is_of_the_value_s_type(name: str, value: Any, sentence: str) -> None:
+    """What is assigned under an unknown name is declared by its type, a secret as one, and a slip is asked about."""
+    model = ChatCached()
+    with pytest.raises(ValueError, match=f"declares no '{name}'") as caught:
+        setattr(model, name, value)
+    assert sentence in str(caught.value)
+    assert "hf-1" not in str(caught.value)
+    assert ("Did you mean" in str(caught.value)) == sentence.startswith("Did you mean")
+
+
 def test_a_field_set_too_early_says_what_to_do() -> None:
     """A field that `__init__` sets before `super().__init__` names what to call first."""
 
@@ -424,6 +462,66 @@ class ChatWeightsResource(ChatWeights):
     def model(self) -> Any:  # type: ignore[override]
         """Weights."""
         raise AssertionError("loaded")
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - `str(Word.SMALL)` is "Word.SMALL", as in most people's code
+    """Names that are texts."""
+
+    SMALL = "acme-1"
+    LARGE = "acme-2"
+
+
+class Names(enum.Enum):
+    """Names."""
+
+    SMALL = "acme-1"
+    LARGE = "acme-2"
+
+
+class Text(str):
+    """A text of its own kind."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+def chat_named(name: Any, how: str) -> type[ChatModel]:
+    """A class that keeps `name` in a field, with an alias or without, in a property or in a constant."""
+    body: dict[str, Any] = {"respond": lambda self, request: "x", "provider": name}
+    if how == "a property":
+        body["model"] = property(lambda self: name)
+        body["model"].fget.__annotations__["return"] = type(name)
+    elif how == "an alias":
+        body |= {"__annotations__": {"deployment": type(name)}, "deployment": Field(name, alias="model_name")}
+    else:
+        body |= {"__annotations__": {"model": ClassVar[Any] if how == "a constant" else Any}, "model": name}
+    return types.new_class("ChatNamed", (ChatModel,), exec_body=lambda namespace: namespace.update(body))
+
+
+@pytest.mark.parametrize("how", ["a field", "an alias", "a property", "a constant"])
+@pytest.mark.parametrize("name", [Word.SMALL, Names.SMALL, Text("acme-1")], ids=["text", "enum", "subclass"])
+def test_a_model_s_name_is_plain_text(name: Any, how: str) -> None:
+    """A name that is a member of an enumeration, or of a subclass of `str`, is reported as its text."""
+    if how == "an alias" and isinstance(name, Text):
+        name = Word.SMALL  # pydantic has no schema for it
+    model = chat_named(name, how)()
+    [told] = [*model.stream("x")][-1:]
+    traced: Any = model._get_ls_params()
+    reported = [model.reported_name, model.reported_provider, traced["ls_model_name"], traced["ls_provider"]]
+    reported += [(model.profile or {}).get("name"), model._serialized["kwargs"]["model"]]  # type: ignore[call-overload]
+    for message in (model.invoke("x"), told):
+        reported += [message.response_metadata["model_name"], message.response_metadata["model_provider"]]
+    assert {"acme-1"} == set(reported)
+    assert {str} == set(map(type, reported))
+    if how == "a field":
+        other: Any = Names.LARGE if isinstance(name, Names) else Word.LARGE
+        assert "acme-2" == model._get_ls_params(model=other)["ls_model_name"]
+        assert "acme-1" == model._identifying_params["model"]
+        assert "acme-2" == model.call_parameters(None, {"model": other})["model"]
+        assert "acme-2" == model.invoke("x", model=other).response_metadata["model_name"]
+        assert len({model.cache_key(), model.cache_key(model=other)}) == 2
 
 
 @pytest.mark.parametrize("cls", [ChatProperty, ChatAlias, ChatConstant, ChatWeights, ChatWeightsResource])
@@ -504,6 +602,44 @@ def test_a_repr_compares_nothing() -> None:
             return "x"
 
     assert "Elementwise" in repr(ChatArray(weights=Elementwise()))
+
+
+class ChatKeyed(ChatEarly):
+    """Needs a key, and has slots."""
+
+    __slots__ = ("_slot",)
+
+    key: SecretStr = env("LANGPLUG_TEST_NO_SUCH_KEY")
+    fallback: Any = None
+
+    def model_post_init(self, context: Any, /) -> None:
+        if self.fallback is not None:
+            raise RuntimeError("set up half")
+
+
+FAILING: dict[str, Callable[[], Any]] = {
+    "a missing secret": lambda: ChatKeyed("loud"),
+    "a wrong value": lambda: ChatKeyed("loud", key="k-1", temperature="hot"),
+    "a misspelt parameter": lambda: ChatKeyed("loud", key="k-1", temprature=1),
+    "an error after the fields are set": lambda: ChatKeyed("loud", key="k-1", temperature=0.7, fallback=1),
+    "an endpoint": lambda: ChatEndpoint(model="m", base_url="ftp://nowhere"),
+}
+
+
+@pytest.mark.parametrize("how", FAILING)
+def test_half_a_model_can_be_shown_and_copied(how: str) -> None:
+    """Error trackers show and copy the model whose constructor has failed, which holds little or nothing yet."""
+    with pytest.raises((ValueError, TypeError, RuntimeError)) as caught:
+        FAILING[how]()
+    models = [frame.locals["self"] for frame in caught.traceback if isinstance(frame.locals.get("self"), ChatModel)]
+    assert models
+    for model in [*models, object.__new__(type(models[0]))]:
+        for half in (model, copy.copy(model), copy.deepcopy(model), model.model_copy()):
+            assert repr(half).startswith(f"{type(model).__name__}(")
+            assert f"{half}" == str(half) == " ".join(f"{name}={value!r}" for name, value in half.__repr_args__())
+            assert "k-1" not in repr(half) + repr(list(half.__rich_repr__())) + str(half._identifying_params)
+            assert getattr(half, "_early", None) == getattr(model, "_early", None)
+            assert half == half.model_copy()
 
 
 def test_a_misspelt_parameter_is_still_an_error() -> None:

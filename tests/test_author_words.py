@@ -1,6 +1,8 @@
 """What is said to an author, and to a caller, who got something wrong: what it is, and what to write instead."""
 
 import asyncio
+import json
+import operator
 import pydoc
 import re
 import types
@@ -10,7 +12,9 @@ from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableLambda
 
 import langplug.models
 from langplug import ChatModel, IgnoredParameterWarning, Request, chat_model
@@ -55,6 +59,34 @@ def test_a_call_on_the_class_says_to_make_a_model_first(method: str) -> None:
     """`shout.invoke("hi")`, where `shout().invoke("hi")` was meant."""
     with pytest.raises(TypeError, match=rf"Make a model first: `shout\(\)\.{method}\("):
         CALLS[method](shout_class())
+
+
+MISTAKES: dict[str, Callable[[Any], Any]] = {
+    "called with the input": lambda shout: shout("hi"),
+    "called with messages": lambda shout: shout([("human", "hi")], temperature=0),
+    "chained": lambda shout: shout | StrOutputParser(),
+    "chained with a model": lambda shout: shout | shout(),
+    "chained after a function": lambda shout: (lambda text: text) | shout,
+    "chained after a dict": lambda shout: {"x": str} | shout,
+    "chained after a runnable": lambda shout: (RunnableLambda(str) | shout).invoke("hi"),
+    "called as a function": lambda shout: shout()("hi"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_class_or_a_model_taken_for_a_function_says_how_to_ask(mistake: str) -> None:
+    """`shout("hi")`, `shout()("hi")` and `shout | parser`."""
+    with pytest.raises(TypeError, match=r"`(shout\(\)|model)\.invoke\(\.\.\.\)`|Make a model first: `.*shout\(\)"):
+        MISTAKES[mistake](shout_class())
+
+
+def test_a_class_is_still_part_of_annotations() -> None:
+    """`shout | None` and `int | shout` are types, as with every class."""
+    shout = shout_class()
+    assert (shout | None).__args__ == (shout, type(None))
+    assert (int | shout).__args__ == (int, shout)
+    assert isinstance(shout(), shout | str)
+    assert (shout() | StrOutputParser()).invoke("hi") == "HI"
 
 
 def test_a_method_of_the_class_is_the_method() -> None:
@@ -186,12 +218,51 @@ def test_a_parameter_declared_as_something_else_is_refused(function: Callable[..
         chat_model(function)
 
 
-@pytest.mark.parametrize("use", [lambda it: it[-1], list, lambda it: it.upper(), lambda it: it.content])
-def test_a_request_taken_for_something_else_says_what_to_read(use: Callable[[Any], Any]) -> None:
+TAKEN_FOR: dict[str, Callable[[Any], Any]] = {
+    "a list": lambda it: it[-1],
+    "an iterable": list,
+    "a container": lambda it: "a" in it,
+    "a list with a length": len,
+    "a list to add to": lambda it: operator.add(["a"], it),
+    "a list that is added to": lambda it: operator.add(it, ["a"]),
+    "a text": lambda it: it.upper(),
+    "a text to add to": lambda it: "Human: " + it,
+    "a text that is added to": lambda it: it + "!",
+    "a message": lambda it: it.content,
+    "a function": lambda it: it("hi"),
+}
+
+TAKEN_BY_OTHERS: dict[str, Callable[[Any], Any]] = {
+    "json": json.dumps,
+    "nested in json": lambda it: json.dumps({"messages": [it]}),
+    "join": lambda it: "\n".join(["Human: hi", *[it]]),
+    "a regular expression": lambda it: re.sub("a", "b", it),
+    "an iterator": next,
+}
+
+
+@pytest.mark.parametrize("what", TAKEN_FOR)
+def test_a_request_taken_for_something_else_says_what_to_read(what: str) -> None:
     """Its `messages`, `text` or `prompt()`."""
-    model = new_model({"respond": lambda self, messages: use(messages)})()
+    model = new_model({"respond": lambda self, messages: TAKEN_FOR[what](messages)})()
     with pytest.raises((TypeError, AttributeError), match=r"A Request.*`request\.text`"):
         model.invoke("hi")
+
+
+@pytest.mark.parametrize("what", TAKEN_BY_OTHERS)
+def test_a_request_that_others_take_for_something_else_says_so_in_a_note(what: str) -> None:
+    """Python's own functions know its type alone; the error gets a note, once."""
+    model = new_model({"respond": lambda self, messages: TAKEN_BY_OTHERS[what](messages), "max_retries": 1})()
+    with pytest.raises(TypeError, match="Request") as caught:
+        model.invoke("hi")
+    [note] = getattr(caught.value, "__notes__", [])
+    assert "`request.text`" in note
+
+
+def test_a_request_is_true() -> None:
+    """Although it has no length."""
+    model = new_model({"respond": lambda self, request: "yes" if request else "no"})()
+    assert model.invoke("hi").text == "yes"
 
 
 # --- parameters ---

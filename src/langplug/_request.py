@@ -6,7 +6,7 @@ import contextvars
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -143,13 +143,26 @@ class Request:
     # --- what authors try who take it for the messages, or for a text; no `__iter__`: it would be an iterable ---
 
     def __getitem__(self, index: object) -> NoReturn:
-        raise TypeError(f"A Request is neither a list nor a text. {_READ_IT}")
+        raise TypeError(f"A Request is neither a list nor a text. {READ_IT}")
+
+    def __len__(self) -> NoReturn:
+        raise TypeError(f"A Request has no length: it is neither a list nor a text. {READ_IT}")
+
+    def __bool__(self) -> bool:
+        return True  # not by its length
+
+    if not TYPE_CHECKING:  # type checkers say by themselves that there is no such operator
+
+        def __add__(self, other: object) -> NoReturn:
+            raise TypeError(f"A Request is neither a list nor a text, to which something is added. {READ_IT}")
+
+        __radd__ = __mul__ = __rmul__ = __call__ = __add__
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"A Request has no {name!r}. {_READ_IT}", name=name, obj=self)
+        raise AttributeError(f"A Request has no {name!r}. {READ_IT}", name=name, obj=self)
 
 
-_READ_IT = (
+READ_IT = (
     "`request.messages` is the conversation, `request.text` the last message's text, and `request.prompt()` all of it "
     "as one text."
 )

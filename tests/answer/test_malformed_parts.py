@@ -1,5 +1,6 @@
 """Parts that are not as they should be: each is read, or refused with one and the same sentence."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ def outcome(part: Any, *, streamed: bool, version: str = "v0") -> AIMessage | Ex
         assert f"({'an' if name[0] in 'AEIOaeio' else 'a'} {name})." in str(error)
         assert f"What it may return or yield: {ALLOWED}." in str(error)
         assert len(str(error)) < 1500
+        assert not re.search(r"not iterable|has no attribute|not subscriptable|has no len|unhashable", str(error))
         assert error.partial.text.startswith("before ")  # type: ignore[attr-defined] # every error has it
     else:
         assert "error" in part or isinstance(error, IncompleteAnswerError)  # a chunk owes its end
@@ -183,3 +185,22 @@ def test_a_mapping_of_ones_own_is_a_dict() -> None:
     message = outcome(Own(choices=[Own(message=Own(content="after"))]), streamed=False)
     assert isinstance(message, AIMessage)
     assert "before after" == message.text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [
+        ({"choices": 5}, "`choices` is 5 (an int), and not a list"),
+        ({"choices": True}, "`choices` is True (a bool), and not a list"),
+        ({"choices": [{"message": {"tool_calls": 5}}]}, "`tool_calls` is 5 (an int), and not a list"),
+        ({"choices": [{"delta": {"reasoning_details": 1.5}}]}, "`reasoning_details` is 1.5 (a float), and not a list"),
+        ({"message": {"tool_calls": 5}}, "`tool_calls` is 5 (an int), and not a list"),
+        ({"role": "assistant", "content": "", "tool_calls": 5}, "`tool_calls` is 5 (an int), and not a list"),
+        ({"choices": [{"message": {"content": [5]}}]}, "5 (an int) stands where a content block should"),
+        ({"choices": [{"message": {"content": [["x"]]}}]}, "['x'] (a list) stands where a content block should"),
+    ],
+)
+def test_what_is_no_list_is_named(part: Any, problem: str, streamed: bool) -> None:
+    """The error names the place in a completion, in words and not in those of Python."""
+    assert f"It is malformed: {problem}." in str(outcome(part, streamed=streamed))

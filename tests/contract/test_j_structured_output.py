@@ -360,6 +360,22 @@ def test_j04_a_broken_call_is_an_error(include_raw: bool, get: Get) -> None:
                 get(chain, "?")
 
 
+@pytest.mark.parametrize("before", ["", "I call it."])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("pydantic", "Person"), ("TypedDict", "PersonDict"), ("OpenAI tool", "person")]
+)
+def test_j04_the_error_shows_the_arguments(kind: str, name: str, before: str) -> None:
+    """What a native model wrote for its call is in the error, as the text of any other answer is, broken or not."""
+    for args in ('{"nome": "Bo", "age": "three"}', '{"nome": "Bo"', '["nome"]'):
+        reply = [*filter(None, [before]), ToolCall(name=name, args=args)]
+        chain = ChatScripted(replies=[reply], when_exhausted="repeat").with_structured_output(
+            SCHEMAS[kind][0], method="function_calling"
+        )
+        with pytest.raises(OutputParserException, match=rf"It said: '{before}.*nome") as caught:
+            chain.invoke("?")
+        assert "nome" in str(caught.value.llm_output)
+
+
 def test_j_an_answer_that_was_cut_off_says_so(get: Get) -> None:
     """Where the tokens ran out, the error says so, and the model is not asked again for what would be cut again."""
     model = ChatScripted(replies=[['{"name": "Bo", "a', Finish(reason="length")]], when_exhausted="repeat")

@@ -13,9 +13,10 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.load import dumps
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from langplug import ChatModel, Request, chat_model
+from langplug.models import ChatEndpoint
 
 
 class ChatStyled(ChatModel):
@@ -223,6 +224,100 @@ def test_models_of_others_count_by_all_their_settings() -> None:
         return ""
 
     keys = [wrapping(inner=FakeListChatModel(responses=["x"], sleep=sleep)).cache_key() for sleep in (1, 2, 1)]
+    assert keys[0] == keys[2] != keys[1]
+
+
+# --- fields that are hidden from dumps ---
+
+
+class Client:
+    """Anything that answers."""
+
+    def __init__(self, says: str) -> None:
+        self.says = says
+
+
+class HiddenMixin(BaseModel):
+    """A mixin of pydantic's own."""
+
+    prefix: str = Field("", exclude=True)
+
+
+class ChatHidden(HiddenMixin, ChatModel):
+    """Keeps what answers out of dumps, as most people keep clients."""
+
+    client: Any = Field(default=None, exclude=True, repr=False)
+    voice: str = Field("A", exclude=True, alias="as_voice")
+    session: Any = Field(default=None, exclude=True)
+
+    def respond(self, request: Request) -> str:
+        return f"{self.prefix}{self.client and self.client.says}{self.voice}{self.session}"
+
+
+HIDDEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"client": Client("A")}, {"client": Client("B")}),
+    ({"client": None}, {"client": Client("B")}),
+    ({"voice": "A"}, {"voice": "B"}),
+    ({"as_voice": "A"}, {"as_voice": "B"}),
+    ({"prefix": "A"}, {"prefix": "B"}),
+    ({"session": {"a": [1]}}, {"session": {"a": [2]}}),
+]
+
+
+@pytest.mark.parametrize("how", ["constructor", "assignment", "call", "binding", "copy"])
+@pytest.mark.parametrize(("one", "other"), HIDDEN)
+def test_hidden_fields_count(one: dict[str, Any], other: dict[str, Any], how: str) -> None:
+    """A field with `exclude=True` is part of the key as any other, however it is set, and no trace shows it."""
+    cache = InMemoryCache()
+
+    def ask(given: dict[str, Any]) -> str:
+        if how == "constructor":
+            return ChatHidden(**given, cache=cache).invoke("x").text
+        model = ChatHidden(cache=cache)
+        if how in ("call", "binding"):
+            return model.invoke("x", **given).text if how == "call" else str(model.bind(**given).invoke("x").text)
+        fields = {name.removeprefix("as_"): value for name, value in given.items()}
+        if how == "copy":
+            return model.model_copy(update=fields).invoke("x").text
+        for name, value in fields.items():
+            setattr(model, name, value)
+        return model.invoke("x").text
+
+    first = ask(one)
+    assert first == ask(one) != ask(other)
+    shown = ChatHidden(**other).call_parameters(None, other)
+    assert not shown.keys() & {"client", "voice", "as_voice", "prefix", "session"}
+
+
+def test_hidden_objects_are_named_as_what_stands_alone() -> None:
+    """A hidden client is among what keeps a model from sharing its cache entries."""
+    assert {"client": f"{__name__}.Client"} == ChatHidden(client=Client("A")).__langplug_unshared__()
+
+
+def test_how_a_server_is_reached_does_not_count() -> None:
+    """langplug's own hidden fields, the source of a key and a session, change no answer."""
+    keys = [
+        ChatEndpoint(model="m", base_url="http://127.0.0.1:9/v1", **given).cache_key()  # type: ignore[arg-type]
+        for given in ({}, {"auth": lambda: "k"}, {"session": object()}, {"token_counter": len})
+    ]
+    assert 1 == len(set(keys))
+
+
+class OthersHidden(FakeListChatModel):
+    """A model of another library, with a client that it makes of its settings."""
+
+    voice: str = Field("A", exclude=True)
+    client: Any = Field(default_factory=object, exclude=True)
+
+
+def test_models_of_others_count_by_their_hidden_plain_settings() -> None:
+    """Of a LangChain model in a field, hidden plain settings count; the hidden clients that it makes do not."""
+
+    @chat_model
+    def wrapping(request: Request, *, inner: Any = None) -> str:
+        return ""
+
+    keys = [wrapping(inner=OthersHidden(responses=["x"], voice=voice)).cache_key() for voice in ("A", "B", "A")]
     assert keys[0] == keys[2] != keys[1]
 
 

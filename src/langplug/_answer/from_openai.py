@@ -90,6 +90,21 @@ def fields_of(value: Any) -> Mapping[str, Any]:
     raise TypeError(f"{value!r} ({a(value)}) stands where an object should")
 
 
+def misplaced_in(value: Any) -> str:
+    """Which list of a completion is something else, in words; empty if none is. Looked for once reading has failed."""
+    places = [value]
+    for inner in ("choices", "delta", "message"):
+        for place in [one for one in places if isinstance(one, Mapping) or _names_of(one)]:
+            found = fields_of(place).get(inner)
+            places += found if isinstance(found, list | tuple) else [found]
+    for place in places:
+        fields = fields_of(place) if isinstance(place, Mapping) or _names_of(place) else {}
+        for name in ("choices", "tool_calls", "reasoning_details"):
+            if (found := fields.get(name)) and not isinstance(found, list | tuple):
+                return f"`{name}` is {found!r} ({a(found)}), and not a list"
+    return ""
+
+
 def _data_of(value: Any) -> Any:
     """`value` with dicts for its objects."""
     if value is None or isinstance(value, dict | str | int | float):
@@ -234,6 +249,8 @@ def _parts_of_blocks(content: Any) -> Iterator[Part]:
             continue
         if isinstance(block, BaseModel):
             block = {**block.__dict__, **(block.__pydantic_extra__ or {})}  # noqa: PLW2901 - the same, readable
+        if not isinstance(block, Mapping):
+            raise TypeError(f"{block!r} ({a(block)}) stands where a content block should")
         if block.get("type") == "text":
             yield str(block.get("text") or "")
         else:

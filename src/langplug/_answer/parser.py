@@ -350,7 +350,8 @@ class AnswerParser:
         # The readers index as if all were well-formed. Checking every level would cost each chunk of a stream as much
         # as reading it does.
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise self._refusal(part, None, f"It is malformed: {error}.") from error
+            problem = "not iterable" in str(error) and from_openai.misplaced_in(from_openai.completion_of(part))
+            raise self._refusal(part, None, f"It is malformed: {str(problem or error).rstrip('.')}.") from error
         raise self._refusal(part)
 
     def _note_message(self, message: AIMessage) -> None:

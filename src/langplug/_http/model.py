@@ -245,7 +245,9 @@ class HTTPModel(ChatModel):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
-        memo |= {id(shared): shared for shared in (self.session, self.auth) if shared is not None}
+        memo |= {
+            id(shared): shared for name in ("session", "auth") if (shared := getattr(self, name, None)) is not None
+        }
         return super().__deepcopy__(memo)
 
     def __langplug_pickled_fields__(self) -> dict[str, Any]:

@@ -21,7 +21,9 @@ def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followe
     cls = type(model)
     declared = parameters_of(cls)
     # Exactly what the fields hold, whatever an author's `_identifying_params` makes of them.
-    fields = {name: model.__dict__[name] for name in declared.identity if name in model.__dict__} | given
+    # Hidden ones as well: what `exclude=True` keeps out of dumps is often the client that answers.
+    names = (*declared.identity, *declared.excluded)
+    fields = {name: model.__dict__[name] for name in names if name in model.__dict__} | given
     followed = {name: follow(value) for name, value in fields.items() if name not in declared.hidden}
     # The methods of the author's classes and their constants; of a `respond` that is ours its name.
     authors = _authors(cls)

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
@@ -36,6 +36,7 @@ from langplug._model.parameters import (
     STANDARD,
     TRACED,
     check_aliases,
+    name_text,
     parameters_of,
     read_attribute,
     unknown_parameter,
@@ -52,6 +53,7 @@ from langplug._model.state import (
     forget_cached,
     have_same_state,
     is_cached,
+    is_set_up,
     new_parametrized,
     set_slots,
     slots_of,
@@ -120,13 +122,19 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     # --- construction ---
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args:
+            name = type(self).__name__
+            raise TypeError(
+                f"{name}(...) makes a model, and takes its settings by name: `{name}(temperature=0)`. To ask the model "
+                f"something, make it first: `{name}().invoke(...)`."
+            )
         # here too: pydantic would wrap the error, a ValueError, in one of its own
         self.__langplug_check_secrets__(kwargs)
         cls = type(self)
         # What an author's `__init__` has set before it calls this one, which pydantic would drop without a word.
         early = {**self.__dict__, **(getattr(self, "__pydantic_private__", None) or {})}
         with injecting(cls, {name: kwargs.pop(name) for name in resources_of(cls) if name in kwargs}):
-            super().__init__(*args, **kwargs)
+            super().__init__(**kwargs)
         for name, value in early.items():
             setattr(self, name, value)
 
@@ -199,6 +207,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             if name not in fields:
                 continue
             value = fields[name]
+            if name in declared.named_by and type(value) is not str:
+                value = name_text(value) or value  # of an `Enum` its text
             if name in defaults and value is defaults[name][0]:
                 plain = defaults[name][1]
                 shown[name] = plain.copy() if type(plain) is list else plain
@@ -228,6 +238,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if name not in declared.fields:
             return to_plain(value, name)
         field = declared.fields[name]
+        if field in declared.named_by:
+            value = name_text(value) or value
         is_hidden = (field in declared.masked or field in declared.secrets) and not is_harmless(value)
         return MASK if is_hidden else to_plain(value, is_template=self.__langplug_is_template__)
 
@@ -248,7 +260,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         shown = {
             declared.per_call.get(name, name): self.__shown(name, value)
             for name, value in given.items()
-            if name not in declared.hidden
+            if name not in declared.hidden and declared.per_call.get(name) not in declared.excluded
         }
         in_force = self.stop if stop is None else stop
         # `_type` after the fields, `stop` last: langchain-core's own tracers look for these two names.
@@ -279,7 +291,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         given = {declared.per_call.get(name, name): value for name, value in kwargs.items()}
         named = (given.get(attribute) for attribute in (*declared.named_by, *NAME_FIELDS))
         params = LangSmithParams(ls_provider=self.reported_provider, ls_model_type="chat")
-        params["ls_model_name"] = next((name for name in named if isinstance(name, str)), self.reported_name)
+        params["ls_model_name"] = next(filter(None, map(name_text, named)), self.reported_name)
         known = {name: read_attribute(self, attribute) for name, attribute in declared.traced.items()}
         known |= {name: given[at] for name in TRACED if (at := declared.traced.get(name, name)) in given}
         if isinstance(temperature := known.get("temperature"), int | float):
@@ -354,6 +366,12 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         def bind(self, **kwargs: Any) -> Any:
             """This model with parameters for each call. Secrets among them show in no repr and are in no pickle."""
             return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
+
+    if not TYPE_CHECKING:  # type checkers say by themselves that a model is not a function
+
+        def __call__(self, *_: Any, **__: Any) -> NoReturn:
+            """Not how a model is asked, as it was in early versions of LangChain."""
+            raise TypeError("A model is not called like a function. Ask it: `model.invoke(...)`.")
 
     # --- tools and structured output ---
 
@@ -466,7 +484,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __repr_args__(self) -> Any:
         """The fields that were set to something, without what LangChain itself adds to every model."""
         declared = parameters_of(type(self))
-        shown = declared.shown & self.__pydantic_fields_set__
+        shown = declared.shown & (self.__pydantic_fields_set__ if is_set_up(self) else self.__dict__.keys())
         hidden = declared.masked | declared.secrets.keys()
         return [
             (name, to_repr(value, hidden=name in hidden, is_template=self.__langplug_is_template__))
@@ -505,14 +523,20 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return copied.__deepcopy__({id(value): value for value in given.values()}) if deep else copied
 
     def __copy__(self) -> Self:
-        copied = super().__copy__()
+        if is_set_up(self):
+            copied = super().__copy__()
+        else:
+            copied = type(self).__new__(type(self))
+            object.__setattr__(copied, "__dict__", dict(self.__dict__))
         set_slots(copied, slots_of(self))
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
         # A cache that was copied would be another cache, and two rate limiters let twice as much through.
-        memo |= {id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name)) is not None}
+        memo |= {
+            id(companion): companion for name in _COMPANIONS if (companion := getattr(self, name, None)) is not None
+        }
         memo[id(self)] = copied = self.__copy__()
         forget_cached(copied)  # often a client, which cannot be copied
         deepen(copied, memo)

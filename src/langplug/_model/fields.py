@@ -17,7 +17,7 @@ from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import MaxRetries, parameters_of, read_attribute, retries_itself
+from langplug._model.parameters import MaxRetries, name_text, parameters_of, read_attribute, retries_itself
 from langplug._model.state import check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
@@ -147,14 +147,14 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def reported_name(self) -> str:
         """The model's name, for metadata and traces: its `model`, `model_name` or `model_id`, else its type."""
         for attribute in parameters_of(type(self)).named_by:
-            if isinstance(name := read_attribute(self, attribute), str) and name:
+            if name := name_text(read_attribute(self, attribute)):
                 return name
         return self._llm_type
 
     @property
     def reported_provider(self) -> str:
         """Who runs the model, for metadata and traces."""
-        return self.provider or provider_name(type(self).__name__)
+        return name_text(self.provider) or provider_name(type(self).__name__)
 
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     if not TYPE_CHECKING:  # type checkers then know which attributes there are, as pydantic has it
 
         def __setattr__(self, name: str, value: Any) -> None:
-            check_assignment(self, name)
+            check_assignment(self, name, value)
             super().__setattr__(name, value)
 
     # --- resources; the names that `resource` looks for are no words that an author would use ---

@@ -206,12 +206,15 @@ class _Follower:
             self.opaque += model.__langplug_unshared__().values()  # type: ignore[attr-defined]
             return [type_name(kind), own]
         values = object.__getattribute__(model, "__dict__")
-        settings = {
-            name: values.get(name)
-            for name, field in kind.__pydantic_fields__.items()  # type: ignore[attr-defined]
-            if name not in BaseChatModel.__pydantic_fields__ and not field.exclude  # clients are excluded
-        }
-        return [type_name(kind), own, self.follow(settings)]
+        fields: dict[str, FieldInfo] = kind.__pydantic_fields__  # type: ignore[attr-defined]
+        settings: dict[str, Any] = {}
+        for name in fields.keys() - BaseChatModel.__pydantic_fields__:
+            before, self.opaque = self.opaque, []
+            followed = self.follow(values.get(name))
+            # Its clients, which are hidden, it has mostly made of its settings: each model would stand apart by them.
+            settings[name] = None if fields[name].exclude and self.opaque else followed
+            self.opaque = before if fields[name].exclude else before + self.opaque
+        return [type_name(kind), own, settings]
 
     def _function(self, function: types.FunctionType) -> Any:
         """A function, and what it reads of its module, as that is now: in a notebook, cells are run again."""

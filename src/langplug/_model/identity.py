@@ -160,6 +160,8 @@ class _Showing:
             finally:
                 self._inside.discard(id(value))
         if issubclass(kind, enum.Enum):
+            if issubclass(kind, str) and not self._as_repr:
+                return self._show(str.__str__(value))  # as JSON has it
             return self._text(f"{type_name(kind)}.{value._name_}")
         if issubclass(kind, str):
             return self._show(str.__str__(value))

@@ -6,6 +6,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
@@ -16,6 +17,10 @@ _OF_A_MODEL = frozenset(
     | {"with_structured_output", "with_config", "with_fallbacks", "configurable_fields", "configurable_alternatives"}
 )
 """What people call on the class itself, as `@chat_model` looks as if it made a model of a function."""
+
+
+def _no_model(cls: type) -> str:
+    return f"{cls.__name__} is a class of models. Make a model first"
 
 
 class _Unbound:
@@ -34,9 +39,7 @@ class _Unbound:
         """
         if args and isinstance(args[0], BaseChatModel):
             return self._method(*args, **kwargs)
-        name = self._class.__name__
-        call = f"{name}().{self._method.__name__}(...)"
-        raise TypeError(f"{name} is a class of models. Make a model first: `{call}`.")
+        raise TypeError(f"{_no_model(self._class)}: `{self._class.__name__}().{self._method.__name__}(...)`.")
 
     def __eq__(self, other: object) -> bool:
         return self._method == (other._method if isinstance(other, _Unbound) else other)
@@ -78,3 +81,19 @@ else:
             """As any class's, and a method that only a model has says so: `shout.invoke("hi")` forgot to make one."""
             found = super().__getattribute__(name)
             return _Unbound(found, cls) if name in _OF_A_MODEL and isfunction(found) else found
+
+        def __or__(cls, other: Any) -> Any:
+            """As any class's (`Chat | None` in an annotation); `shout | parser` forgot to make a model.
+
+            Raises:
+                TypeError: If `other` is something that models are chained with.
+            """
+            if isinstance(other, Runnable):  # which would take the class for a function, and call it with the input
+                raise TypeError(f"{_no_model(cls)}: `{cls.__name__}() | ...`.")
+            return super().__or__(other)
+
+        def __ror__(cls, other: Any) -> Any:
+            """As `__or__`, for `prompt | shout` where the prompt is a dict or a function."""
+            if isinstance(other, dict) or isfunction(other):
+                raise TypeError(f"{_no_model(cls)}: `... | {cls.__name__}()`.")
+            return super().__ror__(other)

@@ -132,7 +132,8 @@ class Parameters:
     """What a class of models declares.
 
     Attributes:
-        identity: The fields that change what it answers; secrets, and those declared with `exclude=True`, left out.
+        identity: The fields that change what it answers, and that traces show; no secrets.
+        excluded: The fields that its author declares with `exclude=True`: part of the key, and shown in no trace.
         secrets: Its secret fields, and the environment variable of each.
         environment: The fields that come from the environment.
         fields: The field of each name that the constructor knows.
@@ -145,6 +146,7 @@ class Parameters:
     """
 
     identity: tuple[str, ...]
+    excluded: tuple[str, ...]
     secrets: dict[str, str]
     environment: dict[str, EnvironmentValue]
     fields: dict[str, str]
@@ -167,11 +169,12 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     }
     # By the annotation, not by the value: a field of `SecretStr | None` is secret while it is None, too.
     secret = {name for name, field in fields.items() if holds_secret(field.annotation)}
-    # What authors declare, such as a `name` of their own, and not langplug or langchain-core alone.
-    authors = [
-        base for base in cls.__mro__ if issubclass(base, BaseChatModel) and not base.__module__.startswith(_OURS)
-    ]
+    # What authors declare, mixins included, such as a `name` of their own, and not langplug or langchain-core alone.
+    authors = [base for base in cls.__mro__ if not base.__module__.startswith(_OURS)]
     redeclared = {name for base in authors for name in annotations_of(base)}
+    telling = [name for name in fields if name not in _NOT_IDENTITY - redeclared and name not in secret]
+    # Of those that are hidden, ours say how to reach the model: `auth` and `session`.
+    ours = {name for base in cls.__mro__ if base not in authors for name in annotations_of(base)} - redeclared
     # A field may be set under its own name as well as under its alias (`populate_by_name`).
     names = {name: name for name in fields} | {
         alias: name for name, field in fields.items() for alias in _aliases(field)
@@ -179,11 +182,8 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     if "model" not in names and (named := [name for name in NAME_FIELDS if name in fields]):
         names["model"] = named[0]  # as LangChain's other models let themselves be named
     return Parameters(
-        identity=tuple(
-            name
-            for name, field in fields.items()
-            if name not in _NOT_IDENTITY - redeclared and name not in secret and not field.exclude
-        ),
+        identity=tuple(name for name in telling if not fields[name].exclude),
+        excluded=tuple(name for name in telling if fields[name].exclude and name not in ours),
         secrets={name: environment[name].name if name in environment else "" for name in secret},
         environment=environment,
         fields=names,
@@ -233,9 +233,20 @@ def _attribute(cls: type, fields: Mapping[str, str], name: str) -> str | None:
     if isinstance(known, property | cached_property):
         getter = known.fget if isinstance(known, property) else known.func
         # `model` may as well be the weights, which a mere look at the name must not load.
-        says_text = getattr(getter, "__annotations__", {}).get("return") in (str, "str")
+        says = getattr(getter, "__annotations__", {}).get("return")
+        says_text = says == "str" or (isinstance(says, type) and issubclass(says, str | enum.Enum))
         return name if name != "model" or says_text else None
-    return name if isinstance(known, str | int | float) else None
+    return name if isinstance(known, str | int | float | enum.Enum) else None
+
+
+def name_text(value: Any) -> str | None:
+    """A model's name as plain text, of an enumeration's member its value; None if there is none in it.
+
+    Checkpointers and tracing tools write it down, and would write `<Model.SMALL: 'acme-1'>`.
+    """
+    if issubclass(type(value), enum.Enum):
+        value = value._value_
+    return str.__str__(value) if isinstance(value, str) and value else None
 
 
 def read_attribute(model: BaseChatModel, name: str) -> Any:

@@ -15,6 +15,7 @@ from langplug._errors import remember_partial
 from langplug._log import log, strike_out
 from langplug._model.fields import ModelFields
 from langplug._redaction import secrets_in
+from langplug._request import READ_IT
 
 
 class Tries:
@@ -67,6 +68,8 @@ class Tries:
                 for note in getattr(error, "__notes__", ()):  # such as that it comes from the function given as `auth`
                     typed.add_note(note)
                 raised = typed
+            if isinstance(error, TypeError) and re.search(r"\bRequest\b", words := str(error)) and READ_IT not in words:
+                error.add_note(READ_IT)  # `json.dumps`, `join` and others that take it for text know its type alone
             self._failures += 1
             if partial is None and isinstance(raised, ModelError) and raised.is_retryable and self._plan_retry(raised):
                 return True

@@ -13,11 +13,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from langplug._resources import Resource
+from langplug._secrets import is_secret_name
+from langplug._suggest import did_you_mean
 
 SLOTS = "__langplug_slots__"
 """The place in a pickled state for what an author's slots hold."""
 
 _PLAIN = (str, bytes, int, float, complex, tuple, frozenset, type(None))
+
+
+def is_set_up(model: BaseModel) -> bool:
+    """Whether its constructor has run. One that failed leaves half a model, which error trackers show and copy."""
+    return hasattr(model, "__pydantic_fields_set__")
 
 
 def forget_cached(model: BaseModel) -> None:
@@ -59,7 +66,7 @@ def set_slots(model: BaseModel, values: Mapping[str, Any]) -> None:
 
 def deepen(copied: BaseModel, memo: dict[int, Any]) -> None:
     """Make a deep copy of a shallow one."""
-    for part in ("__dict__", "__pydantic_extra__", "__pydantic_private__"):
+    for part in ("__dict__", "__pydantic_extra__", "__pydantic_private__") if is_set_up(copied) else ("__dict__",):
         object.__setattr__(copied, part, deepcopy(getattr(copied, part), memo))
     set_slots(copied, deepcopy(slots_of(copied), memo))
 
@@ -80,13 +87,17 @@ def have_same_state(one: BaseModel, other: BaseModel) -> bool:
 
 
 def _plain_state(model: BaseModel) -> dict[str, Any]:
-    fields, private = type(model).model_fields, model.__pydantic_private__ or {}
+    fields, private = type(model).model_fields, getattr(model, "__pydantic_private__", None) or {}
     own = {name: value for name, value in model.__dict__.items() if name not in fields}
     held = {**own, **private, **slots_of(model)}
     return {k: value for k, value in held.items() if isinstance(value, _PLAIN) and not is_cached(type(model), k)}
 
 
-def check_assignment(model: BaseModel, name: str) -> None:
+_DEFAULTS = {str: '""', int: "0", float: "0.0", bool: "False", bytes: 'b""', list: "[]", dict: "{}", tuple: "()"}
+"""What a field of this type is declared with, for errors."""
+
+
+def check_assignment(model: BaseModel, name: str, value: Any) -> None:
     """Say what to write in place of `self.name = ...`, where that can't be kept.
 
     Raises:
@@ -96,7 +107,7 @@ def check_assignment(model: BaseModel, name: str) -> None:
     if name.startswith("_"):
         return
     if name in cls.model_fields:
-        if not hasattr(model, "__pydantic_fields_set__"):
+        if not is_set_up(model):
             raise ValueError(
                 f"{cls.__name__}: `self.{name} = ...` comes before the model is set up. Call `super().__init__(...)` "
                 f"first, or pass it on: `super().__init__({name}=...)`."
@@ -114,9 +125,13 @@ def check_assignment(model: BaseModel, name: str) -> None:
             f"class: `monkeypatch.setattr({cls.__name__}, {name!r}, ...)`."
         )
     if not hasattr(cls, name) and cls.model_config.get("extra") != "allow":
+        kind: type = type(value)
+        field = f"{name}: {kind.__name__} = {_DEFAULTS[kind]}" if kind in _DEFAULTS else f"{name}: Any = None"
+        if kind is str and is_secret_name(name):
+            field = f'{name}: SecretStr = env("{name.upper()}")'
         raise ValueError(
-            f"{cls.__name__} declares no {name!r}, so `self.{name} = ...` has nowhere to go. Declare a setting as a "
-            f"field of the class: `{name}: int = 0`. Keep what is private under another name: `self._{name} = ...`. "
-            f"A client, or what else has a lifetime, is best made by a method under `@resource`: "
-            f"`def {name}(self): return ...`."
+            f"{cls.__name__} declares no {name!r}, so `self.{name} = ...` has nowhere to go."
+            f"{did_you_mean(name, cls.model_fields)} Declare a setting as a field of the class: `{field}`. Keep what "
+            f"is private under another name: `self._{name} = ...`. A client, or what else has a lifetime, is best made "
+            f"by a method under `@resource`: `def {name}(self): return ...`."
         )

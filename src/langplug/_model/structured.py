@@ -1,5 +1,6 @@
 """`with_structured_output`: answers that fit a schema, as objects, or an error. Never None."""
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, cast, get_args
 
@@ -163,7 +164,10 @@ class StructuredOutputReader(Runnable[AIMessage, Any]):
             return ModelRefusalError(said, raw_message=message)
         cut = reason == "length"
         why = " It was cut off at the token limit: allow more tokens." if cut else ""
-        said = str(message.text)
+        # A forced call says what it says in its arguments, and mostly nothing beside them.
+        calls = [call["args"] for call in (*message.tool_calls, *message.invalid_tool_calls)]
+        written = [args if isinstance(args, str) else json.dumps(args, ensure_ascii=False) for args in calls]
+        said = "\n".join(filter(None, [str(message.text), *written]))
         return OutputParserException(f"The model's answer {problem}.{why} It said: {said[:500]!r}", llm_output=said)
 
 
