@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langplug._secrets import is_secret_name
+from langplug._secrets import MASK, hide_in_text, is_secret_name
 
 CERTAIN = [
     "api_key", "apikey", "api_keys", "access_key", "secret_key", "private_key", "signing_key", "subscription_key",
@@ -16,6 +16,7 @@ CERTAIN = [
     "session_token", "x_csrf_token", "access_tokens", "authtoken", "hftoken", "authorization", "secret", "secrets",
     "app_secret", "client_secret", "clientsecret", "password", "dbpassword", "passwd", "db_pwd", "passphrase",
     "passcode", "credential", "credentials", "creds", "ocp_apim_subscription_key", "x_goog_api_key", "x_api_key",
+    "github_pat", "appkey", "app_key", "apptoken", "passw", "userpwd", "api_key_v2", "api_secret_v2", "password_v10",
     "proxy_authorization", "x_amz_security_token", "api_key_openai", "secret_value", "auth_token_header", "accesskey",
 ]  # fmt: skip
 
@@ -23,6 +24,8 @@ LIKELY = [
     "token", "key", "keys", "ak", "sk", "aksk", "volc_ak", "bearer", "cookie", "cookies", "set_cookie", "auth",
     "basic_auth", "x_auth", "signature", "x_signature", "x_hub_signature_256", "jwt", "otp", "dsn", "acme_token",
     "acme_key", "connection_string", "x_session", "auth_header", "token_value",
+    "user_token", "tokenkey", "token_key", "key_v2", "token2", "pat", "psk", "wifi_psk", "sessionid", "secret_id",
+    "x_session_id", "csrf", "xsrf", "x_sign", "api_sign", "auth_ticket",
 ]  # fmt: skip
 
 SECRET = [*CERTAIN, *LIKELY]
@@ -33,11 +36,13 @@ PLAIN = [
     "eos_token", "eos_token_id", "cost_per_token", "stop_token", "image_token", "assistant_token", "id_tokens",
     "key_points", "key_value", "keyboard", "monkey", "turkey", "hockey", "keyword", "keywords", "key_file",
     "public_key", "cache_key", "sort_key", "input_key", "memory_key", "num_keys", "primary_key", "author", "authors",
-    "authority", "auth_type", "auth_url", "oldpwd_", "secret_name", "secret_id", "password_file", "credentials_path",
+    "authority", "auth_type", "auth_url", "oldpwd_", "secret_name", "password_file", "credentials_path",
     "cookie_policy", "cookie_jar", "thought_signature", "function_signature", "session_id", "client_id", "session",
     "temperature", "model", "content_type", "user_agent", "ask", "task", "risk", "mask", "break", "speak", "pinned",
     "secretary", "secretariat", "passwordless", "accessories", "api_keyword", "string", "value", "header", "raw",
     "", "_", "-", "1",
+    "sign", "ticket", "ticket_id", "design", "assign", "path", "pattern", "pats", "spat", "v2", "version", "mapkeys",
+    "csrf_header_name", "chat_session_id", "thread_id", "patient", "pass", "bypass", "signal",
 ]  # fmt: skip
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -112,3 +117,53 @@ def test_any_text_may_be_asked_about(name: str) -> None:
     """No name is an error, and upper case makes none of it less a secret."""
     if is_secret_name(name.lower()) and name.lower() != "pwd":
         assert is_secret_name(name.lower().upper()) or not name.isascii()
+
+
+WITH_SECRETS = [
+    "https://{}@github.com/x",
+    "https://me:{}@github.com/x",
+    "postgres://me:{}@h:5432/db",
+    "see https://{}@h/x, and https://you:{}@h/y",
+    "https://h/x?a=b&key={}",
+    "https://h/?X-Amz-Signature={}",
+    "https://h/x#access_token={}&token_type=bearer",
+    "Authorization: Bearer {}",
+    "authorization:{}",
+    "X-Api-Key: {}",
+    "Cookie: a=b; c={}",
+    "Proxy-Authorization: Basic {}\r\n",
+    "--api-key={}",
+    "--password='{}'",
+    "/api_key={}",
+    "API_KEY={}",
+    "DefaultEndpointsProtocol=https;AccountName=n;AccountKey={}==;EndpointSuffix=core.windows.net",
+    "Server=s;User Id=u;Password={};",
+    "host=h user=u password={} dbname=d",
+    "OPENAI_API_KEY={} python x.py",
+]
+WITHOUT = [
+    "", "a", "=", "==", "a=b", "https://h/x", "https://h/x?a=b#part", "ssh://git@github.com/x", "git@github.com:x",
+    "the key: C major", "key: C major", "Note: the password is secret", "Content-Type: application/json", "x = 1",
+    "token=<eos>", "max_tokens=5", "--max-tokens=5", "a@b.example", "12:30", "https://h/@me", "User: hello\nAI: hi",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WITH_SECRETS)
+def test_what_a_text_calls_a_secret_is_hidden_in_it(text: str) -> None:
+    """In addresses, headers, options and connection strings; what stands around it stays."""
+    hidden = hide_in_text(text.format("Xy-0123456789", "Xy-9876543210"))
+    assert "Xy-" not in hidden
+    assert MASK in hidden
+    assert hidden.startswith(re.split("[{=:]", text)[0])
+
+
+@pytest.mark.parametrize("text", WITHOUT)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    """Prompts and addresses hold such signs as well."""
+    assert text == hide_in_text(text)
+
+
+@given(st.text("ab=:/@?&;#-' \n", max_size=40))
+def test_hiding_in_a_text_hides_all_at_once(text: str) -> None:
+    """Whatever it is, no text fails, and there is nothing more to hide in what was hidden."""
+    assert hide_in_text(hide_in_text(text)) == hide_in_text(text)

@@ -27,19 +27,21 @@ Public: TypeAlias = Annotated[T, PublicMarker()]
 
 
 _CERTAIN = frozenset(
-    {"apikey", "apikeys", "authorization", "creds", "credential", "credentials", "passphrase", "passcode", "passwd"}
-    | {"passwds", "password", "passwords", "passwort", "secret", "secrets"}
+    {"apikey", "apikeys", "authorization", "creds", "credential", "credentials", "passphrase", "passcode", "passw"}
+    | {"passwd", "passwds", "password", "passwords", "passwort", "secret", "secrets"}
 )
 """Words that are a secret's name by themselves, and the last word of one: `client_secret`, not `secret_name`."""
 
 _LIKELY = frozenset(
-    {"ak", "sk", "aksk", "auth", "bearer", "cookie", "cookies", "dsn", "hmac", "jwt", "otp", "pin", "pwd", "sig"}
+    {"ak", "sk", "aksk", "auth", "bearer", "cookie", "cookies", "csrf", "dsn", "hmac", "jwt", "otp", "pat", "pin"}
+    | {"psk", "pwd", "sessionid", "sig", "tokenkey", "xsrf"}
 )
 """The same, where the word may mean something else."""
 
 _JOINED = re.compile(
-    r"\w*(access|account|api|auth|encryption|license|master|private|secret|shared|signing|storage|subscription)keys?"
-    r"|\w*(access|api|auth|bearer|hf|id|refresh|session)tokens?|\w*(password|passwd|passphrase|secret|credentials?)"
+    r"\w*(access|account|api|app|auth|encryption|license|master|private|secret|shared|signing|storage|subscription)keys?"
+    r"|\w*(access|api|app|auth|bearer|bot|client|hf|id|refresh|session)tokens?"
+    r"|\w*(password|passwd|passphrase|secret|credentials?)|\w*(admin|db|login|my|root|user)pwd"
 )
 """Certain words that are written as one: `Authtoken`, `accesskey`, `myapikey`, `dbpassword`."""
 
@@ -80,7 +82,7 @@ _OTHER_TOKENS = frozenset(
     {"bos", "eos", "pad", "unk", "mask", "sep", "cls", "eot", "eom", "special", "added", "begin", "start", "end"}
     | {"stop", "first", "last", "next", "prev", "previous", "per", "each", "input", "output", "prompt", "completion"}
     | {"cached", "reasoning", "think", "thinking", "image", "audio", "video", "text", "tool", "decoder", "encoder"}
-    | {"max", "min", "assistant", "user", "system", "boi", "eoi", "prefix", "suffix", "middle", "newline", "separator"}
+    | {"max", "min", "assistant", "system", "boi", "eoi", "prefix", "suffix", "middle", "newline", "separator"}
     | {"trigger", "draft", "new", "total", "num", "word", "response", "vision", "placeholder", "extra"}
 )
 """What stands before `token` where it is a piece of text."""
@@ -90,9 +92,9 @@ _OTHER_SIGNATURES = frozenset({"thought", "thinking", "reasoning", "function", "
 
 _SUFFIXES = frozenset(
     {"prod", "production", "staging", "dev", "test", "live", "old", "new", "default", "backup", "primary", "secondary"}
-    | {"value", "header", "json", "pem", "base64", "b64", "str", "raw", "plaintext"}
+    | {"value", "header", "json", "pem", "base64", "b64", "str", "raw", "plaintext", "v"}
 )
-"""Words that may follow: `OPENAI_API_KEY_PROD`."""
+"""Words that may follow: `OPENAI_API_KEY_PROD`, and `api_key_v2`, whose number is taken off before."""
 
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
 
@@ -137,8 +139,16 @@ def _degree(name: str) -> Literal["certain", "likely"] | None:  # noqa: C901, PL
             return "certain" if qualifier in _TOKENS_TO_DOORS else "likely"
         case "tokens":  # else pieces of text, as in `max_tokens`
             return "certain" if qualifier in _TOKENS_TO_DOORS - {"id"} else None
-        case "id":  # AWS's, by which a key is known
-            return "certain" if words[-3:] == ["access", "key", "id"] else None
+        case "id" if words[-3:] == ["access", "key", "id"]:  # AWS's, by which a key is known
+            return "certain"
+        case "id":
+            # Vault's `secret_id` opens a door, AWS's `SecretId` is a name. `session_id` names a conversation in
+            # LangChain and LangSmith, and opens one as a header.
+            return "likely" if qualifier == "secret" or (qualifier == "session" and "x" in before) else None
+        case "pat" if qualifier in _VENDORS:
+            return "certain"
+        case "sign" | "ticket":  # by themselves a plus, or what a customer has written
+            return "likely" if qualifier in {"x", "api", "access", "auth", "login"} else None
         case "pwd" if before:
             return "certain"
         case "signature" | "signatures":
@@ -160,10 +170,38 @@ def is_public(metadata: list[Any]) -> bool:
 
 
 _USER_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
-_QUERY_OF_URL = re.compile(r"(?<=[?&])([\w.~-]+)=([^&#\s]+)")
+_TOKEN_IN_URL = re.compile(r"(?<=://)(?!git@)[^/\s:@]+(?=@)")
+_QUERY_OF_URL = re.compile(r"(?<=[?&#])([\w.~-]+)=([^&#\s]+)")
+_IN_QUERIES = frozenset({"key", "sig", "sign", "signature", "ticket"})
+
+_HEADER = re.compile(r"\s*([\w-]{1,64}):[ \t]*(\S[^\r\n]*)\s*")
+# The look-behind makes long words cheap: the base64 of an image is looked at once, and not from each of its letters.
+_ASSIGNED = re.compile(r"""(?<![\w.~-])([\w.~-]{1,64})=("[^"]*"|'[^']*'|[^;&\s"']+)""")
 
 
-def hide_in_urls(text: str) -> str:
-    """`text` with the passwords in its URLs hidden: `https://me:secret@host/?api_key=secret`."""
-    text = _USER_IN_URL.sub(lambda found: f"{found[1]}:{MASK}", text)
-    return _QUERY_OF_URL.sub(lambda found: f"{found[1]}={MASK}" if is_secret_name(found[1]) else found[0], text)
+def hide_in_text(text: str) -> str:
+    """`text` with what in it is named like a secret hidden.
+
+    That is in URLs `https://me:secret@host/?api_key=secret`, a header on a line of its own (`Authorization: Bearer x`),
+    options of programs (`--api-key=x`), and connection strings (`AccountKey=x;`, `host=h password=x`). Outside of URLs
+    only unmistakable names count, as other texts hold such signs, too.
+    """
+    if "://" in text:
+        text = _USER_IN_URL.sub(lambda found: f"{found[1]}:{MASK}", text)
+        text = _TOKEN_IN_URL.sub(MASK, text)
+        text = _QUERY_OF_URL.sub(
+            lambda found: f"{found[1]}={MASK}" if found[1] in _IN_QUERIES or is_secret_name(found[1]) else found[0],
+            text,
+        )
+    if "=" in text:
+        text = _ASSIGNED.sub(
+            lambda found: f"{found[1]}={MASK}" if is_secret_name(found[1], certain=True) else found[0], text
+        )
+    if ":" in text and (header := _HEADER.fullmatch(text)) and _is_secret_header(header[1]):
+        return f"{header[1]}: {MASK}"
+    return text
+
+
+def _is_secret_header(name: str) -> bool:
+    """Whether a header of this name holds a secret; `key: C major` is no header, and `Cookie: a=b` is one."""
+    return is_secret_name(name, certain=True) or (is_secret_name(name) and ("-" in name or name.lower() == "cookie"))

@@ -21,7 +21,7 @@ from langchain_core.messages import BaseMessage, message_to_dict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from langplug._secrets import MASK, hide_in_urls, is_secret_name
+from langplug._secrets import MASK, hide_in_text, is_secret_name
 from langplug._tools.toolbox import ToolDict
 
 _SECRETS = (SecretStr, SecretBytes, Secret)
@@ -41,6 +41,9 @@ _TEXT_LIKE_MODULES = frozenset({"pathlib", "pathlib._local", "zoneinfo", "ipaddr
 
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 """Where the keys of a JSON schema are names that it describes, and not names of values."""
+
+_VALUES = frozenset({"value", "values", "val", "content", "data", "text"})
+"""What records call the value of what they name: `{"name": "X-Api-Key", "value": ...}`."""
 
 _SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
 _SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
@@ -82,8 +85,10 @@ def to_plain(value: Any, name: str = "", *, is_template: Callable[[str], bool] =
     """
     try:
         kind = type(value)
-        if (kind in SCALARS and kind is not str) or (kind is str and "://" not in value):  # most: no object for each
-            return MASK if name and not is_harmless(value) and is_secret_name(name) else value
+        if kind in SCALARS:  # most: no object for each
+            if name and not is_harmless(value) and is_secret_name(name) and not (kind is str and is_template(value)):
+                return MASK
+            return hide_in_text(value) if kind is str else value
         if kind in (tuple, frozenset) and not value:
             return []
     except Exception:  # noqa: BLE001 - a class may have a class of its own that fails at `==`
@@ -137,7 +142,7 @@ class _Showing:
     def _show(self, value: Any, *, named: bool = False) -> Any:  # noqa: C901 - a table of kinds, read from the top
         kind = type(value)
         if kind in SCALARS:
-            return hide_in_urls(value) if kind is str and "://" in value else value
+            return hide_in_text(value) if kind is str else value
         if kind in DICTS or kind in LISTS or kind in (set, frozenset) or is_namedtuple(kind):
             if id(value) in self._inside:
                 return self._text("...")
@@ -173,8 +178,10 @@ class _Showing:
         if kind in DICTS:
             entries = {self._key(key): item for key, item in dict(value).items()}
             # As in lists of headers or of environment variables: {"name": "X-Api-Key", "value": ...}
-            names = [item for key, item in entries.items() if key in ("name", "key", "header") and type(item) is str]
-            hidden = {"value"} if any(is_secret_name(name) for name in names) else set[str]()
+            names = [
+                item for key, item in entries.items() if key in ("name", "key", "header", "field") and type(item) is str
+            ]
+            hidden = _VALUES if any(is_secret_name(name) for name in names) else frozenset[str]()
             return {
                 key: MASK if key in hidden else self.entry(key, item, described=named) for key, item in entries.items()
             }
