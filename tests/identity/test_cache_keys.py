@@ -12,7 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from pydantic import PrivateAttr
+from langchain_core.load import dumps
+from pydantic import Field, PrivateAttr, SecretStr
 
 from langplug import ChatModel, Request, chat_model
 
@@ -268,6 +269,33 @@ def test_identifying_params_add_and_never_narrow(how: str) -> None:
     if how not in ("one that raises", "one that gives nothing"):
         assert '"only": "this"' in cls().cache_key()
     assert "1" == cls(cache=InMemoryCache()).invoke("x").text
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "ApiKey", "token", "x-api-key", "client_secret", "headers", "url", "pairs"]
+)
+def test_identifying_params_of_an_author_show_no_secret(name: str) -> None:
+    """Whether or not a field is called so too, what an author tells under a secret's name shows nowhere."""
+    key = "k-0123456789"
+    values: dict[str, Any] = {
+        "headers": {"Authorization": key}, "url": f"https://me:{key}@h/", "pairs": [("Cookie", key)]
+    }  # fmt: skip
+
+    class ChatTelling(ChatModel):
+        api_key: SecretStr = Field(default=SecretStr(key), alias="ApiKey")
+        token: str = key
+
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"shown": "yes", name: values.get(name, key)}
+
+        def respond(self, request: Request, /) -> str:
+            return "x"
+
+    model = ChatTelling()
+    shown = f"{model._get_invocation_params()} {model.asdict()} {model.cache_key()} {dumps(model)}"
+    assert key not in shown
+    assert "'shown': 'yes'" in shown
 
 
 def make_nested(depth: int) -> Callable[[str], str]:

@@ -220,8 +220,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         declared = parameters_of(type(self))
         if name not in declared.fields:
             return to_plain(value, name)
-        is_masked = declared.fields[name] in declared.masked and not is_harmless(value)
-        return MASK if is_masked else to_plain(value, is_template=self.__langplug_is_template__)
+        field = declared.fields[name]
+        is_hidden = (field in declared.masked or field in declared.secrets) and not is_harmless(value)
+        return MASK if is_hidden else to_plain(value, is_template=self.__langplug_is_template__)
 
     def asdict(self) -> dict[str, Any]:
         """The model's parameters, as langchain-core's tools write them down."""
