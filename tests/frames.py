@@ -40,18 +40,26 @@ def chain(error: BaseException) -> list[BaseException]:
     return found
 
 
+def shown(value: Any) -> str:
+    """The repr of anything, as debuggers show it: half-made objects have none."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return f"<{error}>"
+
+
 def _variables_of(frame: FrameType) -> Iterator[tuple[str, str]]:
     for name, value in frame.f_locals.items():
         where = f"{name} in {frame.f_code.co_name} ({frame.f_globals.get('__name__')}:{frame.f_lineno})"
-        yield where, repr(value)
+        yield where, shown(value)
         if isinstance(value, str | bytes):  # as `rich` cuts what is long, which takes it out of what hides it
-            yield where, repr(value[:80])
+            yield where, shown(value[:80])
         if isinstance(value, Mapping):
-            yield where, repr(dict(value))
+            yield where, shown(dict(value))
         if isinstance(value, list | tuple | set):
-            yield where, repr([repr(item) for item in value])
+            yield where, repr([shown(item) for item in value])
         for attribute, held in _attributes_of(value) if name == "self" else ():
-            yield f"self.{attribute} in {where}", repr(held)
+            yield f"self.{attribute} in {where}", shown(held)
             if isinstance(held, dict | list | tuple | set):
                 yield f"self.{attribute} in {where}", repr([*(held.items() if isinstance(held, dict) else held)])
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import Secret, SecretBytes, SecretStr
 
-from langplug._secrets import is_secret_name
+from langplug._secrets import MASK, NAMED_SCHEMAS, hide_in_text, is_secret_name, secret_entries, secret_items
 
 AnySecret: TypeAlias = SecretStr | SecretBytes | Secret[Any]
 
@@ -79,6 +79,129 @@ def drop_secrets(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [drop_secrets(item) for item in value if not isinstance(item, SECRET_TYPES)]
     return value
+
+
+# --- on their way to where they are used ---
+
+
+class HiddenStr(str):
+    """A text that is as any other, and whose repr does not show it: debuggers and error trackers show variables so."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+    def __getitem__(self, index: Any) -> "HiddenStr":
+        return HiddenStr(super().__getitem__(index))  # `rich` cuts long texts before it takes their repr
+
+    def __reduce__(self) -> Any:
+        return str, (str.__str__(self),)
+
+
+class HiddenBytes(bytes):
+    """As `HiddenStr`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK.encode())
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return HiddenBytes(found) if isinstance(found, bytes) else found
+
+    def __reduce__(self) -> Any:
+        return bytes, (bytes.__getitem__(self, slice(None)),)
+
+
+_DEEPEST = 50
+
+
+def conceal(value: Any, *, secret: bool = False, is_plain: Callable[[str], bool] = lambda _: False) -> Any:
+    """`value` with the secrets in its dicts, lists and tuples as texts that hide themselves; itself if it has none.
+
+    Secret is what a name says is one: of an entry, of a header as a pair or a record, of an option, in a URL.
+
+    Args:
+        value: Anything. Of other types, only the repr shows what they hold, which is theirs.
+        secret: Whether the name of the value itself is a secret's.
+        is_plain: Tells which texts hold no secret whatever their name is, such as the expressions of a template.
+    """
+    return _conceal(value, secret, is_plain, set())
+
+
+def _conceal(
+    value: Any, secret: bool, is_plain: Callable[[str], bool], inside: set[int], *, named: bool = False
+) -> Any:
+    kind = type(value)
+    if kind is str:
+        is_hidden = value and ((secret and not is_plain(value)) or hide_in_text(value) != value)
+        return HiddenStr(value) if is_hidden else value
+    if kind is bytes:
+        return HiddenBytes(value) if secret and value else value
+    if kind not in (dict, list, tuple) or id(value) in inside or len(inside) == _DEEPEST:
+        return value
+    inside.add(id(value))  # what holds itself is walked once
+    changed: Any = None
+    if kind is dict:
+        hidden = secret_entries(value)
+        items = {
+            name: _conceal(
+                item,
+                secret or name in hidden or (not named and type(name) is str and is_secret_name(name)),
+                is_plain,
+                inside,
+                named=name in NAMED_SCHEMAS,
+            )
+            for name, item in value.items()
+        }
+        if any(items[name] is not item for name, item in value.items()):
+            changed = items
+    else:
+        places = secret_items(value)
+        held = [_conceal(one, secret or at in places, is_plain, inside) for at, one in enumerate(value)]
+        if any(one is not other for one, other in zip(held, value, strict=True)):
+            changed = kind(held)
+    inside.discard(id(value))
+    return value if changed is None else changed
+
+
+def unconceal(value: Any) -> Any:
+    """`value` with plain texts again. To be called where no variable keeps what it returns."""
+    return replace_items(value, _to_plain_text)
+
+
+def _to_plain_text(value: Any) -> Any:
+    if isinstance(value, HiddenStr):
+        return str.__str__(value)
+    return bytes(memoryview(value)) if isinstance(value, HiddenBytes) else value
+
+
+def as_secrets(value: Any) -> Any:
+    """`value` with the texts that hide themselves as `SecretStr`s, which also hide from what writes them down."""
+    return replace_items(value, _to_secret)
+
+
+def _to_secret(value: Any) -> Any:
+    if isinstance(value, HiddenStr):
+        return SecretStr(_to_plain_text(value))
+    return SecretBytes(_to_plain_text(value)) if isinstance(value, HiddenBytes) else value
+
+
+def replace_items(value: Any, change: Callable[[Any], Any], _inside: frozenset[int] = frozenset()) -> Any:
+    """`value` with `change` of each item in its dicts, lists and tuples; itself if that changes none."""
+    kind = type(value)
+    if kind not in (dict, list, tuple):
+        return change(value)
+    if id(value) in _inside or len(_inside) == _DEEPEST:  # what holds itself
+        return value
+    inside = _inside | {id(value)}
+    if kind is dict:
+        items = {name: replace_items(item, change, inside) for name, item in value.items()}
+        return items if any(items[name] is not item for name, item in value.items()) else value
+    held = [replace_items(one, change, inside) for one in value]
+    return kind(held) if any(one is not other for one, other in zip(held, value, strict=True)) else value
 
 
 # --- in texts ---

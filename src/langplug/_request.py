@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from langchain_core.runnables import RunnableConfig
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
+from langplug._redaction import conceal
+from langplug._secrets import MASK, is_secret_name
 
 # two threads that begin to wait at the same moment must wait for the same event
 _making_events = threading.Lock()
@@ -109,6 +111,17 @@ class Request:
     run: Run = field(default_factory=Run, repr=False, compare=False)
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        """As of any dataclass; keys among the parameters and in tools are hidden."""
+        shown = {name: getattr(self, name) for name in _SHOWN}
+        # As in traces: what merely says that there is none may be seen.
+        given = {
+            name: MASK if is_secret_name(name) and value not in (None, True, False) else conceal(value)
+            for name, value in self.params.items()
+        }
+        shown |= {"params": given, "tools": conceal(self.tools)}
+        return f"Request({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     @property
     def text(self) -> str:
         """The text of the last message."""
@@ -161,6 +174,8 @@ class Request:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"A Request has no {name!r}. {READ_IT}", name=name, obj=self)
 
+
+_SHOWN = tuple(one.name for one in fields(Request) if one.repr)
 
 READ_IT = (
     "`request.messages` is the conversation, `request.text` the last message's text, and `request.prompt()` all of it "

@@ -6,6 +6,7 @@ refused. `token`, `key` and `auth` are ambiguous: a value under such a name is h
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
@@ -164,6 +165,28 @@ def _degree(name: str) -> Literal["certain", "likely"] | None:  # noqa: C901, PL
     return "likely" if last in _LIKELY else None
 
 
+NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+"""Where the keys of a JSON schema are names that it describes, and not names of values."""
+
+_NAMES_IN_RECORDS = ("name", "key", "header", "field")
+_VALUES_IN_RECORDS = frozenset({"value", "values", "val", "content", "data", "text"})
+
+
+def secret_entries(record: Mapping[str, Any]) -> frozenset[str]:
+    """The keys under which a record may hold a secret, such as `{"name": "X-Api-Key", "value": ...}`."""
+    names = (record.get(key) for key in _NAMES_IN_RECORDS)
+    return _VALUES_IN_RECORDS if any(type(name) is str and is_secret_name(name) for name in names) else frozenset()
+
+
+def secret_items(items: Sequence[Any]) -> set[int]:
+    """Where in a list the values of secrets stand: of a header as a pair, after an option such as `--api-key`."""
+    found = {at + 1 for at, one in enumerate(items) if type(one) is str and one[:1] == "-" and is_secret_name(one)}
+    # Two words in a list need not be a pair, so its name must be unmistakable.
+    if len(items) == 2 and type(items[0]) is str and is_secret_name(items[0], certain=type(items) is not tuple):
+        found.add(1)
+    return found
+
+
 def is_public(metadata: list[Any]) -> bool:
     """Whether `Public` is among what an annotation adds to its type."""
     return any(isinstance(one, PublicMarker) or one is PublicMarker for one in metadata)
@@ -197,11 +220,8 @@ def hide_in_text(text: str) -> str:
         text = _ASSIGNED.sub(
             lambda found: f"{found[1]}={MASK}" if is_secret_name(found[1], certain=True) else found[0], text
         )
-    if ":" in text and (header := _HEADER.fullmatch(text)) and _is_secret_header(header[1]):
-        return f"{header[1]}: {MASK}"
+    if ":" in text and (header := _HEADER.fullmatch(text)):
+        name = header[1]
+        may_be = "-" in name or name.lower() == "cookie"  # `key: C major` is not a header
+        return f"{name}: {MASK}" if is_secret_name(name, certain=not may_be) else text
     return text
-
-
-def _is_secret_header(name: str) -> bool:
-    """Whether a header of this name holds a secret; `key: C major` is no header, and `Cookie: a=b` is one."""
-    return is_secret_name(name, certain=True) or (is_secret_name(name) and ("-" in name or name.lower() == "cookie"))

@@ -36,6 +36,7 @@ from langplug._model.parameters import (
     STANDARD,
     TRACED,
     check_aliases,
+    conceal_arguments,
     name_text,
     parameters_of,
     read_attribute,
@@ -59,7 +60,7 @@ from langplug._model.state import (
     slots_of,
 )
 from langplug._model.structured import Method, structured_output
-from langplug._redaction import drop_secrets
+from langplug._redaction import drop_secrets, unconceal
 from langplug._resources import check_resources, injecting, resources_of
 from langplug._secrets import MASK
 from langplug._tools.provider_tools import names_one_of, split_tools
@@ -153,7 +154,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         ignored: dict[str, Any] = {}
         for name, value in given.items():
             # hidden at once, or pydantic's errors would show it
-            safe = SecretStr(value) if name in declared.hidden and isinstance(value, str) else value
+            safe = SecretStr(unconceal(value)) if name in declared.hidden and isinstance(value, str) else value
             if name in declared.fields:
                 field = declared.fields[name]
                 # A plain field with the name of a secret hides itself, and so takes one in as it gives it out.
@@ -171,7 +172,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
                 warn_of_ignored(cls, ignored)
             arguments["ignored_params"] = {**arguments.get("ignored_params", {}), **ignored}
         cls.__langplug_check_secrets__(arguments)
-        return arguments
+        return arguments if is_instance else unconceal(arguments)
 
     @classmethod
     def __langplug_check_secrets__(cls, arguments: Iterable[str]) -> None:
@@ -268,7 +269,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Equal for equal models and calls, in every process; different wherever the answer may differ."""
-        given = parameters_in(kwargs)
+        given: dict[str, Any] = unconceal(parameters_in(kwargs))
         shown = self.call_parameters(stop, given)
         names = parameters_of(type(self)).per_call
         followed = follow_model(self, {names.get(name, name): value for name, value in given.items()})
@@ -356,9 +357,10 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
         """What is given for a call, with keys as secrets: error trackers show the variables that hold it."""
         hidden = parameters_of(type(self)).hidden
+        concealed = conceal_arguments(type(self), given, is_plain=self.__langplug_is_template__)
         return {
-            name: SecretStr(value) if name in hidden and isinstance(value, str) else value
-            for name, value in given.items()
+            name: SecretStr(unconceal(value)) if name in hidden and isinstance(value, str) else value
+            for name, value in concealed.items()
         }
 
     if not TYPE_CHECKING:  # to type checkers it is langchain-core's, whose return type is private

@@ -9,8 +9,8 @@ the order of the operations free:
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any, Self, cast
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core import runnables as core
 from langchain_core.language_models import BaseChatModel
@@ -31,14 +31,39 @@ from langplug._model.fields import ModelFields
 from langplug._model.langchain import FOR_A_PARSER
 from langplug._model.pickles import bound_secrets
 from langplug._model.plan import with_overrides
+from langplug._redaction import as_secrets, conceal
+from langplug._secrets import is_secret_name
 from langplug._tools.toolbox import name_of
 
 Change = Callable[[Any], Any]
 Fields = Mapping[str, AnyConfigurableField]
 
 
+def _hiding(name: str) -> Any:
+    """langchain-core's method of this name, which hides secrets among its keywords before core holds them."""
+
+    @wraps(getattr(core.RunnableBinding, name))
+    def method(self: "Wrapper[Any, Any]", *args: Any, **kwargs: Any) -> Any:
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
+        return getattr(super(Wrapper, self), name)(*args, **kwargs)
+
+    return method
+
+
 class Wrapper(Composable[Input, Output]):
     """A wrapper of models, each of which takes part in what is done to it."""
+
+    if not TYPE_CHECKING:  # type checkers know langchain-core's signatures
+        invoke = _hiding("invoke")
+        ainvoke = _hiding("ainvoke")
+        stream = _hiding("stream")
+        astream = _hiding("astream")
+        batch = _hiding("batch")
+        abatch = _hiding("abatch")
+        batch_as_completed = _hiding("batch_as_completed")
+        abatch_as_completed = _hiding("abatch_as_completed")
+        stream_events = _hiding("stream_events")
+        astream_events = _hiding("astream_events")
 
     def __langplug_keep__(self, made: Any) -> Any:
         return keep(made)
@@ -49,10 +74,22 @@ class Wrapper(Composable[Input, Output]):
 
     def bind(self, **kwargs: Any) -> Any:
         """This with parameters for each call; secrets among them show nowhere, as where a model binds them."""
-        for model in _models_in(self):
-            if isinstance(model, ModelFields):
-                kwargs = model.__langplug_hide__(kwargs)
-        return super().bind(**bound_secrets(kwargs))
+        return super().bind(**bound_secrets(self.__langplug_hide__(kwargs)))
+
+    def __langplug_hide__(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is given for a call, with secrets hidden as each model inside hides them, else by their names."""
+        models = [model for model in _models_in(self) if isinstance(model, ModelFields)]
+        for model in models:
+            given = model.__langplug_hide__(given)
+        return given if models else {name: conceal(value, secret=is_secret_name(name)) for name, value in given.items()}
+
+    def to_json(self) -> Any:
+        """As langchain-core's `dumps` writes it down: what is bound shows no secret, and is not loaded without it."""
+        written: Any = super().to_json()
+        for name in ("kwargs", "config") if "kwargs" in written else ():
+            if name in written["kwargs"]:
+                written["kwargs"][name] = as_secrets(written["kwargs"][name])
+        return written
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Runnable[Any, Any]:
         """This with tools that the model may call, in the place of those that were bound before."""
@@ -265,7 +302,8 @@ def keep(made: Any) -> Any:
         return made
     for base in type(made).__mro__:  # `BaseChatModel.bind` returns a subclass of `RunnableBinding`
         if ours := _OURS.get(base):
-            return ours(**{name: getattr(made, name) for name in ours.model_fields})
+            held = {name: getattr(made, name) for name in ours.model_fields}
+            return ours(**{name: _hide_config(value) if name == "config" else value for name, value in held.items()})
     return made
 
 
@@ -326,6 +364,15 @@ def _change_made(change: Change, make: Callable[[], Any]) -> Any:
     return change(make())
 
 
+def _hide_config(config: Any) -> Any:
+    """A configuration that is bound, with the secrets among what it sets hidden like those that are bound."""
+    given = (config or {}).get("configurable")
+    if not given:
+        return config
+    hidden = {name: conceal(value, secret=is_secret_name(name)) for name, value in given.items()}
+    return {**config, "configurable": bound_secrets(hidden)}
+
+
 def _add_config(*configs: Mapping[str, Any] | None) -> RunnableConfig:
     """The configurations in one, with no more in it than they say; langchain-core's `merge_configs` adds defaults."""
     both: dict[str, Any] = {}
@@ -336,6 +383,8 @@ def _add_config(*configs: Mapping[str, Any] | None) -> RunnableConfig:
                 both[key] = [*dict.fromkeys([*(before or ()), *(value or ())])]
             elif key in ("metadata", "configurable"):
                 both[key] = {**(before or {}), **(value or {})}
+                if key == "configurable":
+                    both = _hide_config(both)
             elif key == "callbacks" and before and value:
                 both[key] = merge_configs({"callbacks": before}, {"callbacks": value}).get("callbacks")
             elif value is not None:

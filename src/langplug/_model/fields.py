@@ -186,7 +186,11 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     if not TYPE_CHECKING:  # type checkers then know which attributes there are, as pydantic has it
 
         def __setattr__(self, name: str, value: Any) -> None:
-            check_assignment(self, name, value)
+            try:
+                check_assignment(self, name, value)
+            except ValueError:
+                del value  # it may be a key, and debuggers show variables
+                raise
             super().__setattr__(name, value)
 
     # --- resources; the names that `resource` looks for are no words that an author would use ---

@@ -36,6 +36,7 @@ from langplug._model.identity import (
     type_name,
 )
 from langplug._model.langchain import llm_string
+from langplug._redaction import HiddenBytes, HiddenStr, unconceal
 from langplug._resources import Resource
 
 _LRU_CACHE = type(functools.lru_cache(len))
@@ -138,6 +139,8 @@ class _Follower:
     def _compound(self, value: Any, kind: type) -> Any:  # noqa: C901, PLR0912 - a table of kinds, read from the top
         if kind is bytes or kind is bytearray or is_text_like(kind):
             return [type_name(kind), repr(value)]
+        if issubclass(kind, HiddenStr | HiddenBytes):
+            return self.follow(unconceal(value))
         if kind in DICTS:
             return [kind.__name__, sorted((self._all(pair) for pair in dict(value).items()), key=repr)]
         if kind in LISTS:

@@ -21,7 +21,7 @@ from langchain_core.messages import BaseMessage, message_to_dict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from langplug._secrets import MASK, hide_in_text, is_secret_name
+from langplug._secrets import MASK, NAMED_SCHEMAS, hide_in_text, is_secret_name, secret_entries, secret_items
 from langplug._tools.toolbox import ToolDict
 
 _SECRETS = (SecretStr, SecretBytes, Secret)
@@ -38,12 +38,6 @@ _TEXT_LIKE = (
 )  # fmt: skip
 _TEXT_LIKE_MODULES = frozenset({"pathlib", "pathlib._local", "zoneinfo", "ipaddress"})
 """Values of the standard library whose repr is short, says all and is the same in every process."""
-
-_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-"""Where the keys of a JSON schema are names that it describes, and not names of values."""
-
-_VALUES = frozenset({"value", "values", "val", "content", "data", "text"})
-"""What records call the value of what they name: `{"name": "X-Api-Key", "value": ...}`."""
 
 _SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
 _SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
@@ -134,7 +128,7 @@ class _Showing:
             if is_secret(value):
                 return MASK
             if is_harmless(value) or not is_secret_name(name) or (type(value) is str and self._is_template(value)):
-                return self._show(value, named=name in _NAMED_SCHEMAS)
+                return self._show(value, named=name in NAMED_SCHEMAS)
             if described and type(value) is dict and not _SCHEMA_KEYWORDS.isdisjoint(value):
                 return self._show({key: item for key, item in value.items() if key not in _SCHEMA_VALUES})
         except Exception:  # noqa: BLE001 - nested thousands deep, or a type whose metaclass fails: showing never raises
@@ -187,19 +181,12 @@ class _Showing:
             return {name: self.entry(name, item) for name, item in zip(fields, tuple.__iter__(value), strict=False)}
         if kind in DICTS:
             entries = {self._key(key): item for key, item in dict(value).items()}
-            # As in lists of headers or of environment variables: {"name": "X-Api-Key", "value": ...}
-            names = [
-                item for key, item in entries.items() if key in ("name", "key", "header", "field") and type(item) is str
-            ]
-            hidden = _VALUES if any(is_secret_name(name) for name in names) else frozenset[str]()
+            hidden = secret_entries(entries)
             return {
                 key: MASK if key in hidden else self.entry(key, item, described=named) for key, item in entries.items()
             }
-        items = list(value)
-        if len(items) == 2 and type(items[0]) is str and is_secret_name(items[0], certain=kind is not tuple):
-            shown = [items[0], self.entry(items[0], items[1])]  # a header as a pair
-        else:
-            shown = [self.entry("", item) for item in items]
+        hidden_items = secret_items(value) if kind is list or kind is tuple else ()
+        shown = [MASK if at in hidden_items else self.entry("", item) for at, item in enumerate(value)]
         if kind in (set, frozenset):
             shown.sort(key=repr)
             inner = ", ".join(map(repr, shown))  # a set of them could not hold the dicts

@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable
 
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
-from langplug._model.parameters import MaxRetries
+from langplug._model.parameters import MaxRetries, conceal_arguments
 
 _OF_A_MODEL = frozenset(
     {"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "bind", "bind_tools", "with_retry"}
@@ -76,6 +76,16 @@ else:
             if "max_retries" in body and "max_retries" not in body.get("__annotations__", {}):
                 body["__annotations__"] = {**body.get("__annotations__", {}), "max_retries": MaxRetries}
             return super().__new__(mcs, name, bases, body, **kwargs)
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            """Make a model; from here on, no variable shows a key that is among the arguments."""
+            if args and isfunction(init := cls.__init__):  # an author's own, as pydantic's takes none
+                args = tuple(cls.__conceal(dict(zip(init.__code__.co_varnames[1:], args, strict=False))).values())
+            kwargs = cls.__conceal(kwargs)
+            return super().__call__(*args, **kwargs)
+
+        def __conceal(cls, given: dict[str, Any]) -> dict[str, Any]:
+            return conceal_arguments(cls, given, is_plain=cls.__langplug_is_template__)
 
         def __getattribute__(cls, name: str) -> Any:
             """As any class's, and a method that only a model has says so: `shout.invoke("hi")` forgot to make one."""

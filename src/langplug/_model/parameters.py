@@ -3,9 +3,10 @@
 import enum
 import inspect
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import is_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
@@ -18,6 +19,7 @@ from langplug._env import EnvironmentValue
 from langplug._errors import IgnoredParameterWarning
 from langplug._log import WARNED, log
 from langplug._model.annotations import annotations_of
+from langplug._redaction import conceal
 from langplug._secrets import is_public, is_secret_name
 from langplug._suggest import did_you_mean
 
@@ -317,6 +319,39 @@ def sort_call_arguments(
         else:
             raise unknown_parameter(cls, name, "a call", {*known, *TOOL_KEYWORDS})
     return overrides, ignored, tooling
+
+
+def conceal_arguments(
+    cls: type[BaseChatModel], given: Mapping[str, Any], *, is_plain: Callable[[str], bool]
+) -> dict[str, Any]:
+    """What is given to a constructor or a call, with secrets as texts that no repr shows.
+
+    It is done in the first frame of ours, as error trackers show what variables hold. Of what a class declares, the
+    declaration counts (`Public`, `SecretStr`), of all else the name.
+
+    Args:
+        cls: The class of models.
+        given: The arguments, by name.
+        is_plain: Tells which texts are no secrets although their names say so.
+    """
+    declared = parameters_of(cls)
+    concealed: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "tools" and type(value) is list:
+            # Functions are described by schemas, full of names; what runs at a provider has URLs and headers.
+            runs_there = [type(tool) is dict and tool.get("type") != "function" for tool in value]
+            kept = [
+                conceal(tool, is_plain=is_plain) if there else tool
+                for tool, there in zip(value, runs_there, strict=True)
+            ]
+            concealed[name] = value if all(map(is_, kept, value)) else kept
+        elif name in TOOL_KEYWORDS:
+            concealed[name] = value
+        else:
+            field = declared.fields.get(name)
+            secret = is_secret_name(name) if field is None else field in declared.masked or field in declared.secrets
+            concealed[name] = conceal(value, secret=secret, is_plain=is_plain)
+    return concealed
 
 
 def unknown_parameter(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:

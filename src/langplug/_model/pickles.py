@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from langplug._errors import MissingSecretError
 from langplug._model.parameters import parameters_of
-from langplug._redaction import SECRET_TYPES, reveal
+from langplug._redaction import SECRET_TYPES, HiddenBytes, HiddenStr, replace_items, reveal
 from langplug._secrets import is_secret_name
 
 LOST = "__langplug_lost__"
@@ -121,6 +121,36 @@ class BoundSecret(SecretStr):
         return _refuse_to_load, ()
 
 
+class BoundStr(HiddenStr):
+    """A text in langchain-core's bindings that is secret by its name: it is treated as a `BoundSecret`."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _refuse_to_load, ()
+
+
+class BoundBytes(HiddenBytes):
+    """As `BoundStr`."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _refuse_to_load, ()
+
+
 def _refuse_to_load() -> None:
     raise MissingSecretError(
         "A secret that was given to `bind` is not in the pickle of the bound model. Bind it where the model is used."
@@ -129,11 +159,15 @@ def _refuse_to_load() -> None:
 
 def bound_secrets(value: Any) -> Any:
     """`value` with the secrets in its dicts and lists as such that a pickle leaves behind."""
+    return replace_items(value, _to_bound)
+
+
+def _to_bound(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return BoundSecret(value.get_secret_value())
-    if type(value) is dict:
-        return {name: bound_secrets(item) for name, item in value.items()}
-    return [bound_secrets(item) for item in value] if type(value) is list else value
+    if isinstance(value, HiddenStr):
+        return BoundStr(value)
+    return BoundBytes(value) if isinstance(value, HiddenBytes) else value
 
 
 def is_picklable(function: Callable[..., Any]) -> bool:

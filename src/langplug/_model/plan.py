@@ -17,6 +17,7 @@ from langplug._model.langchain import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments, warn_of_ignored
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
 from langplug._model.state import forget_cached
+from langplug._redaction import unconceal
 from langplug._request import Cancellation, Request, Run
 from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
@@ -87,7 +88,7 @@ class Plan:
             messages=given_messages,
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
-            params={name: getattr(model, name) for name in overrides} if overrides else {},
+            params=model.__langplug_hide__({name: getattr(model, name) for name in overrides}) if overrides else {},
             keep_reasoning=model.keep_reasoning,
             run=run,
         )
@@ -234,7 +235,7 @@ def with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFie
     copied = model.model_copy()  # validated field by field below, as the constructor would
     forget_cached(copied)
     for name, value in overrides.items():
-        type(model).__pydantic_validator__.validate_assignment(copied, name, value)
+        type(model).__pydantic_validator__.validate_assignment(copied, name, unconceal(value))
     return copied
 
 
