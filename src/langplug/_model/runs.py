@@ -110,8 +110,6 @@ class _WithoutModels(BaseCallbackHandler):
     Whoever passes on tokens hears no more than the author's own events: a graph within a model shows messages, too.
     """
 
-    ignore_llm = ignore_chat_model = True
-
     def __init__(self, handler: BaseCallbackHandler, heard: Iterable[str]) -> None:
         self._handler = handler
         self.raise_error = handler.raise_error
@@ -119,6 +117,14 @@ class _WithoutModels(BaseCallbackHandler):
         for name in heard:
             # The handler's own method, which may be a coroutine function: langchain-core looks which it is.
             setattr(self, name, getattr(handler, name))
+
+    @property
+    def ignore_llm(self) -> bool:
+        return True
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        return True
 
     @property
     def ignore_chain(self) -> bool:

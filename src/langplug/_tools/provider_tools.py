@@ -41,13 +41,15 @@ def split_tools(tools: Any) -> tuple[list[Any], list[dict[str, Any]]]:
         raise ValueError(f"The tools are {tools!r}; expected a list of tools. Put brackets around it: [...].")
     functions: list[Any] = []
     others: list[dict[str, Any]] = []
-    for given in tools:
-        tool = given
-        for name in _DECLARATIONS if isinstance(tool, Mapping) else ():
-            functions += [_in_json_schema(declared) for declared in tool.get(name) or ()]
-            tool = {key: value for key, value in tool.items() if key != name} if name in tool else tool
-        if tool or not isinstance(tool, Mapping):
-            (others if provider_kind(tool) else functions).append(tool)
+    for tool in tools:
+        if isinstance(tool, Mapping) and (declared := [one for name in _DECLARATIONS for one in tool.get(name) or ()]):
+            functions += map(_in_json_schema, declared)
+            if rest := {key: settings for key, settings in tool.items() if key not in _DECLARATIONS}:
+                others.append(rest)
+        elif provider_kind(tool):
+            others.append(tool)
+        else:
+            functions.append(tool)
     return functions, others
 
 
