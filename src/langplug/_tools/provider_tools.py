@@ -31,7 +31,7 @@ def provider_kind(tool: Any) -> str | None:
     return None if is_described else ", ".join(map(str, tool))
 
 
-def split_tools(tools: Any) -> tuple[list[Any], list[dict[str, Any]]]:
+def split_tools(tools: Iterable[Any]) -> tuple[list[Any], list[dict[str, Any]]]:
     """Functions, and tools that run at a provider.
 
     Raises:
@@ -47,7 +47,7 @@ def split_tools(tools: Any) -> tuple[list[Any], list[dict[str, Any]]]:
             if rest := {key: settings for key, settings in tool.items() if key not in _DECLARATIONS}:
                 others.append(rest)
         elif provider_kind(tool):
-            others.append(tool)
+            others.append(dict(tool))
         else:
             functions.append(tool)
     return functions, others
