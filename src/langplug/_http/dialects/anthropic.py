@@ -68,7 +68,8 @@ def tools(request: Request) -> list[dict[str, Any]] | None:
         function = tool["function"]
         description = {"description": text} if (text := function.get("description")) else {}
         schema = function.get("parameters") or {"type": "object", "properties": {}}  # it is required
-        described.append({"name": function["name"], **description, "input_schema": schema})
+        strict = {"strict": True} if function.get("strict") else {}
+        described.append({"name": function["name"], **description, "input_schema": schema, **strict})
     return described or None
 
 
