@@ -10,6 +10,7 @@ import pickle
 import sqlite3
 import tempfile
 import threading
+import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -387,6 +388,28 @@ def test_what_cannot_be_a_resource_says_so_when_its_class_is_made(declare: Calla
     """A declaration that can never give a value is an error at once."""
     with pytest.raises(TypeError, match=sentence):
         declare()
+
+
+def log_calls(made: Any) -> Any:
+    """A decorator that uses `functools.wraps`."""
+
+    @functools.wraps(made)
+    def wrapper(self: Any) -> Any:
+        return made(self)
+
+    return wrapper
+
+
+ABOVE: list[Any] = [contextlib.contextmanager, contextlib.asynccontextmanager, log_calls, property, staticmethod]
+ABOVE += [classmethod, functools.cached_property, lambda made: contextlib.contextmanager(log_calls(made))]
+
+
+@pytest.mark.parametrize("decorator", ABOVE)
+def test_a_decorator_above_resource_is_refused_when_the_class_is_made(decorator: Any) -> None:
+    """`@contextmanager` above `@resource`, in the wrong order, would hide the resource."""
+    body = {"client": decorator(resource(generator)), "respond": lambda self, request: "x"}
+    with pytest.raises(TypeError, match=r"client: another decorator stands above `@resource`.*comes first"):
+        types.new_class("ChatHides", (ChatModel,), exec_body=lambda namespace: namespace.update(body))
 
 
 def test_uses_names_fields() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import contextlib
 import ctypes
+import functools
 import inspect
 import itertools
 import os
@@ -14,7 +15,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from concurrent.futures import Future, wait
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from pydantic import SecretBytes, SecretStr
@@ -239,7 +239,7 @@ def injecting(cls: type, values: dict[str, Any]) -> Generator[None]:
         _injecting.reset(token)
 
 
-@cache
+@functools.cache
 def resources_of(cls: type) -> Mapping[str, Resource[Any]]:
     """The resources that the authors of `cls` have declared, by name; those of langplug's own models are internal."""
     known = {name: inspect.getattr_static(cls, name) for name in dir(cls)}
@@ -252,13 +252,32 @@ def resources_of(cls: type) -> Mapping[str, Resource[Any]]:
 
 _OURS = "langplug."
 
+_DECORATORS: Mapping[type, str] = {
+    types.FunctionType: "__wrapped__",  # contextlib's, and all that use `functools.wraps`
+    property: "fget",
+    functools.cached_property: "func",
+    staticmethod: "__func__",
+    classmethod: "__func__",
+}
+"""Where decorators keep what they stand above."""
+
 
 def check_resources(cls: Any) -> None:
     """Check what a class of models says of its resources.
 
     Raises:
-        TypeError: If one depends on what the class does not have, or is annotated, which makes it a field.
+        TypeError: If one depends on what the class does not have, is annotated, which makes it a field, or stands under
+            another decorator.
     """
+    for name, member in vars(cls).items():
+        inner = member
+        while (attribute := _DECORATORS.get(type(inner))) is not None:
+            inner = getattr(inner, attribute, None)
+        if isinstance(inner, Resource) and inner is not member:
+            raise TypeError(
+                f"{cls.__qualname__}.{name}: another decorator stands above `@resource`, and hides it. `@resource` "
+                "comes first, above all others."
+            )
     for name, field in cls.model_fields.items():
         if isinstance(field.default, Resource):
             raise TypeError(
