@@ -290,6 +290,8 @@ STANDARD: dict[str, Callable[[], Any]] = {
     "a cyclic list": cyclic_list,
     "a cyclic dict": cyclic_dict,
     "20,000 lists": deep_list,
+    "a number without end": lambda: 16**4000,
+    "numbers without end": lambda: {"n": [-(16**4000)], 16**4000: Number(16**4000), "s": {16**4000}},
     "a default dict": lambda: collections.defaultdict(Sdk, token=KEY),
     "a deque": lambda: collections.deque([Sdk(), {"api_key": KEY}]),
     "a chain map": lambda: collections.ChainMap({"api_key": KEY}),

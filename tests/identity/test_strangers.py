@@ -122,6 +122,14 @@ def test_what_cannot_be_told_apart_is_not_shared(name: str, place: str) -> None:
     assert PLACES[place](one).__langplug_unshared__()
 
 
+def test_numbers_that_cannot_be_written_down_are_told_apart() -> None:
+    """An integer of thousands of digits is shown by its size, and still counts exactly."""
+    one, same, other = (ChatHolder(items=[number]) for number in (16**4000, 16**4000, 16**4000 + 1))
+    assert one.cache_key() == same.cache_key() != other.cache_key()
+    assert ["<int of 16001 bits>"] == one._identifying_params["items"]
+    assert "<int of 16001 bits>" in repr(one)
+
+
 @pytest.mark.parametrize("name", ["a lock", "an rlock", "a condition", "an event"])
 def test_a_lock_makes_no_difference(name: str) -> None:
     """What changes no answer does not keep two models from sharing theirs."""

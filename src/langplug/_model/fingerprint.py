@@ -30,6 +30,7 @@ from langplug._model.identity import (
     LISTS,
     SCALARS,
     describe_class,
+    is_huge,
     is_namedtuple,
     is_secret,
     is_text_like,
@@ -119,6 +120,8 @@ class _Follower:
         kind = type(value)
         try:
             if kind in SCALARS:
+                if kind is int and is_huge(value):
+                    return ["int", hex(value)]
                 return value if kind is not float else ["float", repr(value)]  # 1.0 is not 1 to a model that prints it
             if is_secret(value):
                 return "(secret)"  # who asks does not change what is answered

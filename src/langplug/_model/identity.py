@@ -32,6 +32,9 @@ SCALARS = (str, int, float, bool, types.NoneType)
 DICTS = (dict, ToolDict, OrderedDict, defaultdict, Counter)
 LISTS = (list, tuple, deque)
 
+_MOST_BITS = 2_000
+"""About 600 digits; the least limit that Python can be set to is 640."""
+
 _TEXT_LIKE = (
     dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, fractions.Fraction, complex,
     uuid.UUID, re.Pattern, range,
@@ -51,6 +54,11 @@ def is_secret(value: object) -> bool:
 def is_harmless(value: object) -> bool:
     """Whether `value` says nothing, whatever it is called: `{"token": None}`, `{"auth": True}`."""
     return value is None or value is True or value is False
+
+
+def is_huge(number: int) -> bool:
+    """Whether Python refuses to write `number` down: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits."""
+    return number.bit_length() > _MOST_BITS
 
 
 def is_text_like(kind: type) -> bool:
@@ -79,7 +87,7 @@ def to_plain(value: Any, name: str = "", *, is_template: Callable[[str], bool] =
     """
     try:
         kind = type(value)
-        if kind in SCALARS:  # most: no object for each
+        if kind in SCALARS and not (kind is int and is_huge(value)):  # most: no object for each
             if name and not is_harmless(value) and is_secret_name(name) and not (kind is str and is_template(value)):
                 return MASK
             return hide_in_text(value) if kind is str else value
@@ -141,9 +149,11 @@ class _Showing:
             tool.shown[self._is_template] = self._show(dict(tool))
         return tool.shown[self._is_template]
 
-    def _show(self, value: Any, *, named: bool = False) -> Any:  # noqa: C901 - a table of kinds, read from the top
+    def _show(self, value: Any, *, named: bool = False) -> Any:  # noqa: C901, PLR0912 - a table of kinds, read from the top
         kind = type(value)
         if kind in SCALARS:
+            if kind is int and is_huge(value):
+                return self._text(f"<int of {value.bit_length()} bits>")
             return hide_in_text(value) if kind is str else value
         if kind in DICTS or kind in LISTS or kind in (set, frozenset) or is_namedtuple(kind):
             if id(value) in self._inside:
@@ -160,7 +170,7 @@ class _Showing:
         if issubclass(kind, str):
             return self._show(str.__str__(value))
         if issubclass(kind, int):
-            return int.__int__(value)
+            return self._show(int.__int__(value))
         if issubclass(kind, float):
             return float.__float__(value)
         if is_text_like(kind):
