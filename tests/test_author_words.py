@@ -278,6 +278,12 @@ def test_a_request_is_true() -> None:
         ("repetition_penalty", "`extra_body={'repetition_penalty': ...}`"),
         ("min_p", "`extra_body={'min_p': ...}`"),
         ("temprature", "'temperature'"),
+        ("deployment_name", "`model`"),
+        ("default_headers", "`headers`"),
+        ("stream_usage", "Usage is always asked for"),
+        ("organization", "`headers={'OpenAI-Organization': ...}`"),
+        ("default_query", "not supported: send `headers`"),
+        ("use_responses_api", "chat-completions API alone"),
     ],
 )
 def test_a_parameter_of_another_library_is_named_as_here(name: str, hint: str) -> None:
@@ -289,6 +295,25 @@ def test_a_parameter_of_another_library_is_named_as_here(name: str, hint: str) -
     with pytest.raises(TypeError) as error:
         ChatEndpoint(**arguments).invoke("hi", **{name: 1})
     assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("http_client", "`session`"),
+        ("http_async_client", "`session`"),
+        ("openai_proxy", "`proxy`"),
+        ("tiktoken_model_name", "`token_counter=...`"),
+        ("azure_ad_token_provider", "`auth=...`"),
+    ],
+)
+def test_a_setting_of_another_library_is_named_as_here(name: str, hint: str) -> None:
+    """In the constructor, where alone it may be set; a model that has nothing like it names what it takes."""
+    with pytest.raises(TypeError) as error:
+        ChatEndpoint(model="m", base_url="http://localhost:1/v1", **{name: 1})  # type: ignore[arg-type]
+    assert hint in str(error.value)
+    with pytest.raises(TypeError, match=r"What it takes|Did you mean"):
+        ChatScripted(replies=["x"], **{name: 1})  # type: ignore[arg-type]
 
 
 def test_an_ignored_parameter_is_warned_of_once_at_the_callers_line() -> None:

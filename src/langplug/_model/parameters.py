@@ -83,8 +83,33 @@ _NAMED_HERE = {
     "context_length": "context_window",
     "repetition_penalty": "repeat_penalty",
     "model_path": "path",
+    "deployment_name": "model",
+    "azure_deployment": "model",
+    "engine": "model",
+    "openai_proxy": "proxy",
+    "http_client": "session",
+    "http_async_client": "session",
+    "default_headers": "headers",
+    "extra_headers": "headers",
+    "max_concurrency": "max_connections",
 }
 """What other libraries call a parameter, and what the models here that have it call it."""
+
+_SAID_ELSEWHERE = {
+    "stream_usage": "Usage is always asked for, and reported where the server knows it.",
+    "stream_options": "Usage is always asked for, and reported where the server knows it.",
+    "organization": "Send it as a header: `headers={'OpenAI-Organization': ...}`.",
+    "openai_organization": "Send it as a header: `headers={'OpenAI-Organization': ...}`.",
+    "project": "Send it as a header: `headers={'OpenAI-Project': ...}`.",
+    "openai_api_version": "Give the address that is versioned, as in `base_url='https://host/openai/v1'`.",
+    "api_version": "Give the address that is versioned, as in `base_url='https://host/openai/v1'`.",
+    "default_query": "Parameters in the URL are not supported: send `headers`, or fields of `extra_body`.",
+    "use_responses_api": "It speaks the chat-completions API alone: leave it out.",
+    "azure_ad_token": "Give a function that returns it, which may expire: `auth=...`.",
+    "azure_ad_token_provider": "Give it as `auth=...`.",
+    "tiktoken_model_name": "Give a function that counts: `token_counter=...`.",
+}
+"""What `ChatOpenAI` and its kin take, and what to do instead with a model of the same wire."""
 
 _SERVERS_OWN = frozenset(
     {
@@ -369,6 +394,8 @@ def _better_place(name: str, known: Collection[str]) -> str:
     better = _NAMED_HERE.get(name)
     if better in known:
         return f" It is called `{better}` here."
+    if "extra_body" in known and name in _SAID_ELSEWHERE:
+        return f" {_SAID_ELSEWHERE[name]}"
     if "extra_body" in known and name in _SERVERS_OWN:
         return f" If the server knows it, send it along: `extra_body={{{name!r}: ...}}`."
     return ""
