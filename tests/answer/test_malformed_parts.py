@@ -191,12 +191,12 @@ def test_a_mapping_of_ones_own_is_a_dict() -> None:
 @pytest.mark.parametrize(
     ("part", "problem"),
     [
-        ({"choices": 5}, "`choices` is 5 (an int), and not a list"),
-        ({"choices": True}, "`choices` is True (a bool), and not a list"),
-        ({"choices": [{"message": {"tool_calls": 5}}]}, "`tool_calls` is 5 (an int), and not a list"),
-        ({"choices": [{"delta": {"reasoning_details": 1.5}}]}, "`reasoning_details` is 1.5 (a float), and not a list"),
-        ({"message": {"tool_calls": 5}}, "`tool_calls` is 5 (an int), and not a list"),
-        ({"role": "assistant", "content": "", "tool_calls": 5}, "`tool_calls` is 5 (an int), and not a list"),
+        ({"choices": 5}, "`choices` is an int, and not a list"),
+        ({"choices": True}, "`choices` is a bool, and not a list"),
+        ({"choices": [{"message": {"tool_calls": 5}}]}, "`tool_calls` is an int, and not a list"),
+        ({"choices": [{"delta": {"reasoning_details": 1.5}}]}, "`reasoning_details` is a float, and not a list"),
+        ({"message": {"tool_calls": 5}}, "`tool_calls` is an int, and not a list"),
+        ({"role": "assistant", "content": "", "tool_calls": 5}, "`tool_calls` is an int, and not a list"),
         ({"choices": [{"message": {"content": [5]}}]}, "5 (an int) stands where a content block should"),
         ({"choices": [{"message": {"content": [["x"]]}}]}, "['x'] (a list) stands where a content block should"),
     ],

@@ -101,7 +101,7 @@ def misplaced_in(value: Any) -> str:
         fields = fields_of(place) if isinstance(place, Mapping) or _names_of(place) else {}
         for name in ("choices", "tool_calls", "reasoning_details"):
             if (found := fields.get(name)) and not isinstance(found, list | tuple):
-                return f"`{name}` is {found!r} ({a(found)}), and not a list"
+                return f"`{name}` is {a(found)}, and not a list"
     return ""
 
 
@@ -133,7 +133,7 @@ def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[st
     """The choices of `value`, each with the number of the answer that it belongs to."""
     choices = value.get("choices") or ()
     if not isinstance(choices, Sequence) or isinstance(choices, str):  # a mock's can be iterated, and hold nothing
-        raise TypeError(f"its choices are {a(choices)}, and not a list")
+        raise TypeError(f"`choices` is {a(choices)}, and not a list")
     for choice in choices:
         if type(choice) is not dict:
             choice = fields_of(choice)  # noqa: PLW2901 - the same, readable
