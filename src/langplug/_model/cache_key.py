@@ -35,6 +35,18 @@ def follow_model(model: ModelFields, given: dict[str, Any]) -> dict[str, Followe
     return followed | _follow_private_state(model, authors, changed)
 
 
+_HOLDERS: tuple[tuple[type, str], ...] = (
+    (functools.partial, "func"),
+    (functools.partialmethod, "func"),
+    (types.MethodType, "__func__"),
+    (staticmethod, "__func__"),
+    (classmethod, "__func__"),
+    (property, "fget"),
+    (functools.cached_property, "func"),
+)
+"""What holds a function, and where."""
+
+
 @functools.cache
 def reads_run(cls: type[ModelFields]) -> bool:
     """Whether code of the author's reads `request.run`, so that what a caller says of a call may be in the answer."""
@@ -43,7 +55,8 @@ def reads_run(cls: type[ModelFields]) -> bool:
     seen: set[int] = set()
     while waiting:
         function = waiting.pop()
-        function = getattr(function, "func", None) or getattr(function, "__func__", function)  # partials, methods
+        # By its very type, which is not hashed either: a foreign object that a closure holds is not to be touched.
+        waiting += [getattr(function, place) for kind, place in _HOLDERS if type(function) is kind]
         if type(function) is not types.FunctionType or id(function) in seen:
             continue
         seen.add(id(function))
