@@ -140,7 +140,9 @@ def _conceal(
         return HiddenStr(value) if is_hidden else value
     if kind is bytes:
         return HiddenBytes(value) if secret and value else value
-    if kind not in (dict, list, tuple) or id(value) in inside or len(inside) == _DEEPEST:
+    # Not `in`, which compares: a foreign class may have a class of its own that fails at it.
+    is_walked = kind is dict or kind is list or kind is tuple
+    if not is_walked or id(value) in inside or len(inside) == _DEEPEST:
         return value
     inside.add(id(value))  # what holds itself is walked once
     changed: Any = None
@@ -173,9 +175,9 @@ def unconceal(value: Any) -> Any:
 
 
 def _to_plain_text(value: Any) -> Any:
-    if isinstance(value, HiddenStr):
+    if issubclass(type(value), HiddenStr):
         return str.__str__(value)
-    return bytes(memoryview(value)) if isinstance(value, HiddenBytes) else value
+    return bytes(memoryview(value)) if issubclass(type(value), HiddenBytes) else value
 
 
 def as_secrets(value: Any) -> Any:
@@ -184,15 +186,15 @@ def as_secrets(value: Any) -> Any:
 
 
 def _to_secret(value: Any) -> Any:
-    if isinstance(value, HiddenStr):
+    if issubclass(type(value), HiddenStr):
         return SecretStr(_to_plain_text(value))
-    return SecretBytes(_to_plain_text(value)) if isinstance(value, HiddenBytes) else value
+    return SecretBytes(_to_plain_text(value)) if issubclass(type(value), HiddenBytes) else value
 
 
 def replace_items(value: Any, change: Callable[[Any], Any], _inside: frozenset[int] = frozenset()) -> Any:
     """`value` with `change` of each item in its dicts, lists and tuples; itself if that changes none."""
     kind = type(value)
-    if kind not in (dict, list, tuple):
+    if kind is not dict and kind is not list and kind is not tuple:
         return change(value)
     if id(value) in _inside or len(_inside) == _DEEPEST:  # what holds itself
         return value
