@@ -174,7 +174,7 @@ def test_anthropic_s_tools_and_choice(choice: Any, parallel: bool | None, sent: 
         {"name": "add", "description": "Adds.", "input_schema": {"type": "object"}},
         {"name": "now", "input_schema": {"type": "object", "properties": {}}},
     ]
-    strict = {**ADD, "function": {**ADD["function"], "strict": True}}
+    strict: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict": True}}
     assert said("anthropic", "tools", HISTORY, tools=[strict])[0]["strict"] is True
     assert said("anthropic", "tools", HISTORY) is None
 
