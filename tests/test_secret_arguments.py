@@ -188,9 +188,10 @@ def test_what_holds_itself_is_walked_once() -> None:
     loop: list[Any] = []
     loop += [loop, loop, {"token": KEY, "loop": loop}]
     assert 3 == len(ChatFailing(options=loop).options)
-    for model, given in ((ChatFailing().bind(options=loop), {}), (ChatFailing(), {"options": loop})):
-        with pytest.raises(RuntimeError, match="no"):
-            model.invoke("x", **given)
+    with pytest.raises(RuntimeError, match="no"):
+        ChatFailing().bind(options=loop).invoke("x")
+    with pytest.raises(RuntimeError, match="no"):
+        ChatFailing().invoke("x", options=loop)
 
 
 def test_validators_of_an_author_get_texts() -> None:

@@ -229,16 +229,22 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, call: ways.Path) ->
         assert SECRET not in one
 
 
-@pytest.mark.parametrize("place", ["field", "params"])
+@pytest.mark.parametrize("place", ["field", "params", "plain params"])
 def test_a_secret_placeholder_is_shown_to_the_program_alone(place: str) -> None:
     """A secret that fills a placeholder, a field's or one of `params`, reaches the program and shows in no error."""
     command = ["sh", "-c", f'test "$0" = {SECRET} && echo "$0" >&2; exit 1', "{api_key}"]
-    given: dict[str, Any] = {"api_key": SecretStr(SECRET)}
+    given: dict[str, Any] = {"api_key": SECRET if place == "plain params" else SecretStr(SECRET)}
     settings = given if place == "field" else {"params": given}
     with pytest.raises(CommandFailedError) as caught:
         said(Native(command=command, input="text", **settings))
     assert "*****" == caught.value.stderr
     assert SECRET not in str(caught.value)
+
+
+def test_a_plain_parameter_with_a_secrets_name_is_given_as_any_other() -> None:
+    """The program reads it in the JSON of a request; a `SecretStr` it gets by an argument alone."""
+    model = ChatCommand(command=["cat"], input="request", params={"token": "<eos>", "key": SecretStr(SECRET)})
+    assert {"token": "<eos>"} == json.loads(said(model))["params"]
 
 
 def test_a_pickle_looks_its_secrets_up_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,10 +306,14 @@ def test_no_frame_of_an_authors_model_shows_a_key(call: Path) -> None:
         {"environment": {"PLAIN": SecretStr(KEY)}},
         {"params": {"a": SecretStr(KEY)}},
         {"params": {"deep": {"a": SecretStr(KEY)}}, "input": "request"},
+        {"params": {"a": "b", "api_key": KEY}},
+        {"params": {"a": "b", "token": KEY}, "input": "request"},
+        {"params": {"a": "b", "deep": {"token": KEY}}, "input": "request"},
     ],
 )
 def test_no_frame_of_a_command_shows_a_key(program: str, given: dict[str, Any], call: Path) -> None:
     """Neither a program that fails, and repeats what it was given, nor one that cannot be started."""
-    script = 'echo "$0 $MY_KEY $PLAIN" >&2; exit 1'
-    command = [program, "-c", script, *(["{a}"] if "a" in given.get("params", {}) else [])]
+    script = 'cat >&2; echo "$0 $MY_KEY $PLAIN" >&2; exit 1'
+    params = given.get("params", {})
+    command = [program, "-c", script, *(f"{{{name}}}" for name in ("api_key", "token", "a") if name in params)]
     check(failure_of(lambda: call(ChatCommand(command=command, **given), "x")))

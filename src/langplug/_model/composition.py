@@ -58,12 +58,6 @@ class Wrapper(Composable[Input, Output]):
         ainvoke = _hiding("ainvoke")
         stream = _hiding("stream")
         astream = _hiding("astream")
-        batch = _hiding("batch")
-        abatch = _hiding("abatch")
-        batch_as_completed = _hiding("batch_as_completed")
-        abatch_as_completed = _hiding("abatch_as_completed")
-        stream_events = _hiding("stream_events")
-        astream_events = _hiding("astream_events")
 
     def __langplug_keep__(self, made: Any) -> Any:
         return keep(made)

@@ -187,9 +187,9 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
 
         def __setattr__(self, name: str, value: Any) -> None:
             try:
-                check_assignment(self, name, value)
+                check_assignment(self, name, type(value))
             except ValueError:
-                del value  # it may be a key, and debuggers show variables
+                del value  # it may be a key
                 raise
             super().__setattr__(name, value)
 

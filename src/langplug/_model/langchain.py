@@ -22,7 +22,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
-from functools import cache, reduce, wraps
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import (
@@ -310,17 +310,6 @@ def as_generated(result: ChatResult, call: CallConfig) -> AIMessage:
     return cast("AIMessage", with_ids(result, call).generations[0].message)
 
 
-def _hiding(name: str) -> Any:
-    """langchain-core's method of this name, which hides secrets among its keywords before core holds them."""
-
-    @wraps(getattr(BaseChatModel, name))
-    def method(self: "PatchedChatModel", *args: Any, **kwargs: Any) -> Any:
-        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
-        return getattr(super(PatchedChatModel, self), name)(*args, **kwargs)
-
-    return method
-
-
 class PatchedChatModel(BaseChatModel):
     """`BaseChatModel` without the faults that a subclass can fix."""
 
@@ -366,12 +355,6 @@ class PatchedChatModel(BaseChatModel):
             return _first_of(await self.agenerate_prompt(prompts, stop=stop, **_reporting(call), **asked))
         asked = {**kwargs, CALL: unheard}
         return as_generated(await self._agenerate(await self.__aadmitted(input), stop, **asked), unheard)
-
-    if not TYPE_CHECKING:  # type checkers know langchain-core's signatures
-        batch = _hiding("batch")
-        abatch = _hiding("abatch")
-        batch_as_completed = _hiding("batch_as_completed")
-        abatch_as_completed = _hiding("abatch_as_completed")
 
     # --- runs ---
 
@@ -531,14 +514,12 @@ class PatchedChatModel(BaseChatModel):
 
         def stream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
             """As langchain-core's, and the run knows its configuration."""
-            kwargs = self.__langplug_hide__(kwargs)
             if kwargs.get("version") == "v3":  # the others come by `stream`
                 kwargs[CALL] = CallConfig.of(config)
             return super().stream_events(input, config, **kwargs)
 
         def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
             """As `stream_events`, for an event loop."""
-            kwargs = self.__langplug_hide__(kwargs)
             if kwargs.get("version") == "v3":
                 kwargs[CALL] = CallConfig.of(config)
             return super().astream_events(input, config, **kwargs)

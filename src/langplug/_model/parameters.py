@@ -347,7 +347,7 @@ def sort_call_arguments(
 
 
 def conceal_arguments(
-    cls: type[BaseChatModel], given: Mapping[str, Any], *, is_plain: Callable[[str], bool]
+    cls: type[BaseChatModel], given: Mapping[str, Any], *, is_plain: Callable[[str], bool] = lambda _: False
 ) -> dict[str, Any]:
     """What is given to a constructor or a call, with secrets as texts that no repr shows.
 

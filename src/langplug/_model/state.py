@@ -97,8 +97,13 @@ _DEFAULTS = {str: '""', int: "0", float: "0.0", bool: "False", bytes: 'b""', lis
 """What a field of this type is declared with, for errors."""
 
 
-def check_assignment(model: BaseModel, name: str, value: Any) -> None:
+def check_assignment(model: BaseModel, name: str, kind: type) -> None:
     """Say what to write in place of `self.name = ...`, where that can't be kept.
+
+    Args:
+        model: The model.
+        name: What the attribute is called.
+        kind: The type of its value; the value itself may be a key, and debuggers show variables.
 
     Raises:
         ValueError: If the class declares no such attribute, or the model is not set up yet.
@@ -125,7 +130,7 @@ def check_assignment(model: BaseModel, name: str, value: Any) -> None:
             f"class: `monkeypatch.setattr({cls.__name__}, {name!r}, ...)`."
         )
     if not hasattr(cls, name) and cls.model_config.get("extra") != "allow":
-        kind: type = type(value)
+        kind = str if issubclass(kind, str) else kind  # a text from a constructor is of a type that hides it
         field = f"{name}: {kind.__name__} = {_DEFAULTS[kind]}" if kind in _DEFAULTS else f"{name}: Any = None"
         if kind is str and is_secret_name(name):
             field = f'{name}: SecretStr = env("{name.upper()}")'

@@ -94,7 +94,8 @@ class ShowsKey(Reference):
 class KeyInParams(Reference):
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**super()._identifying_params, "api_key": self.api_key.get_secret_value()}
+        # Under a name that says nothing: under a secret's, langplug hides it.
+        return {**super()._identifying_params, "door": self.api_key.get_secret_value()}
 
 
 @mutant("A12", "does not look at its environment variable")

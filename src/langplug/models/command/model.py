@@ -15,8 +15,10 @@ from langplug import ChatModel, MissingSecretError, Part, Request, UnsupportedEr
 from langplug._bridge.slots import Slots
 from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
+from langplug._model.parameters import conceal_arguments
 from langplug._model.pickles import LOST
-from langplug._redaction import AnySecret, drop_secrets, reveal, secrets_in
+from langplug._redaction import AnySecret, HiddenBytes, conceal, drop_secrets, hide, reveal, secrets_in
+from langplug._secrets import is_secret_name
 from langplug._stream.paths import Paths
 from langplug.models.command.ansi import AnsiStripper
 from langplug.models.command.errors import (
@@ -125,7 +127,8 @@ class ChatCommand(ChatModel):
     """The directory in which the program runs, and from which a relative path to it leads. Default: the current one."""
 
     params: dict[str, Any] = Field(default_factory=dict)
-    """Values for placeholders of your own, and for the parameters in `input="request"`."""
+    """Values for placeholders of your own, and for the parameters in `input="request"`. A `SecretStr` is not among the
+    latter. It and a text under a secret's name are struck out of what errors show of the program's stderr."""
 
     first_output_timeout: float | None = Field(default=None, gt=0)
     """Seconds from the start to the first output. Default: no limit."""
@@ -176,6 +179,11 @@ class ChatCommand(ChatModel):
     def _hide_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {name: read_variable(name, value) for name, value in given.items()}
 
+    @field_validator("params")
+    @classmethod
+    def _hide_params(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: conceal(value, secret=is_secret_name(name)) for name, value in given.items()}
+
     @model_validator(mode="after")
     def _check_command(self) -> Self:
         if not isinstance(self.command[0], str):
@@ -218,7 +226,8 @@ class ChatCommand(ChatModel):
     def _own_values(self) -> dict[str, Any]:
         """The values that the model itself has for placeholders: those of subclasses' fields, and `params`."""
         fields = type(self).model_fields.keys() - ChatCommand.model_fields.keys() | {"model"}
-        return {name: getattr(self, name) for name in sorted(fields)} | self.params
+        held = conceal_arguments(type(self), {name: getattr(self, name) for name in sorted(fields)})
+        return held | self.params
 
     # --- what the program is given ---
 
@@ -238,12 +247,12 @@ class ChatCommand(ChatModel):
             )
         values = self._values(request)
         variables = build_environment(self.inherit, self.environment)
-        secrets = [*secrets_in(variables), *secrets_in(self._own_values())]
+        secrets = [*secrets_in(variables), *secrets_in(hide(self._own_values()))]
         launch = Launch(
             arguments=fill_arguments(self.command, values),
             environment=variables,
             directory=self.cwd,
-            stdin=None if kind is None else encode(values[kind]),
+            stdin=None if kind is None else HiddenBytes(encode(values[kind])),  # secret parameters may be in it
             linger=self.linger,
             kill_after=self.kill_after,
             # Enough to show the end of it whole once secrets are replaced by stars, one of them cut off in front.
@@ -272,7 +281,7 @@ class ChatCommand(ChatModel):
         return LazyMapping(
             {
                 # The values as they are now, one function each; mypy cannot infer a lambda with a default.
-                **{name: (lambda value=value: value) for name, value in own.items()},  # type: ignore[misc]
+                **{name: (lambda value=value: value) for name, value in hide(own).items()},  # type: ignore[misc]
                 "prompt": lambda: request.prompt(self.template),
                 "text": lambda: request.text,
                 "system": lambda: "\n\n".join(str(one.text) for one in request.messages if _is_system(one)) or None,
