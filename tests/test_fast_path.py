@@ -217,7 +217,7 @@ class Reporter(BaseCallbackHandler):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"streaming": True}, {"cache": InMemoryCache()}, {"streaming": False}], ids=str
+    "settings", [{}, {"streaming": True}, {"cache": InMemoryCache()}, {"streaming": False}], ids=["", "s", "c", "w"]
 )
 @pytest.mark.parametrize("reply", REPLIES)
 def test_whoever_listens_hears_the_same(whole: Way, version: Any, reply: str, settings: dict[str, Any]) -> None:
