@@ -27,6 +27,7 @@ class CompletionReader(BodyReader):
         whole_chunks: Return the chunks as they are, with all answers that they hold; else the parts of the first.
         ends_at: What a stream must hold to be whole: a finish reason, or at least `[DONE]`.
         load: The JSON parser.
+        max_event_bytes: How large one event may be.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class CompletionReader(BodyReader):
         whole_chunks: bool = False,
         ends_at: Literal["finish_reason", "done"] = "finish_reason",
         load: LoadJson = json.loads,
+        max_event_bytes: int | None = None,
     ) -> None:
-        super().__init__(content_type, coalesce=coalesce, load=load)
+        super().__init__(content_type, coalesce=coalesce, load=load, max_event_bytes=max_event_bytes)
         self._whole_chunks = whole_chunks
         self._ends_at = ends_at
         self._usage = UsageReports()
@@ -51,7 +53,7 @@ class CompletionReader(BodyReader):
         if seen is None:
             return None if not at_end else self._named or "json"
         if seen == "text":
-            said = message_of(parse_body(start))
+            said = message_of(parse_body(start[:4096]))
             raise ModelAPIError(
                 f"The server's answer is not a chat completion; it begins {said[:200]!r}. "
                 "Is `base_url` the address of its API? It mostly ends in /v1."
