@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.exceptions import ModelError
 
 from langplug._parts import Finish, Part
-from langplug._stream.framing import EventStream, Frame, Framing
+from langplug._stream.framing import Frame, Framing
 from langplug._stream.paths import Paths, UnreadableAnswerError, ValueParser
 from langplug._stream.reader import BodyReader, LoadJson, error_in, quote
 
@@ -47,6 +47,7 @@ class DescribedReader(BodyReader):
         self._stops = stops
         self._parser: ValueParser | None = None
         self._stopped_at = ""
+        self._is_sse = False
         self._json_events: set[str] = set()  # the names of events that have held JSON
 
     # --- framing ---
@@ -85,6 +86,7 @@ class DescribedReader(BodyReader):
     def begin(self, framing: Framing) -> None:
         """Take the body as framed like this, with the paths for a stream or for a whole answer."""
         super().begin(framing)
+        self._is_sse = framing == "sse"
         paths = self._whole if framing == "json" else self._streamed
         if framing != "text" and paths is not None:
             self._parser = ValueParser(paths, owner=self._owner)
@@ -94,13 +96,13 @@ class DescribedReader(BodyReader):
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts that the paths find."""
         assert self._parser is not None
-        if self._is_sse and not isinstance(value, dict | list):
-            if isinstance(value, str):
-                value = {"event": frame.event, "data": value} if frame.event else value
-            elif value is not None and frame.event not in self._json_events:
-                return self.read_text(frame)  # the text of an answer may be a number
-        elif frame.event not in self._json_events:
-            self._json_events.add(frame.event)
+        if self._is_sse and frame.event not in self._json_events:
+            if isinstance(value, int | float):
+                return self.read_text(frame)  # the text of an answer may be a number, or `true`
+            if isinstance(value, dict | list):
+                self._json_events.add(frame.event)
+        if isinstance(value, str) and frame.event:
+            value = {"data": value}
         if frame.event and isinstance(value, dict):
             value.setdefault("event", frame.event)  # so that paths can tell the events apart
         parts = self._parser.feed(value)
@@ -132,11 +134,8 @@ class DescribedReader(BodyReader):
         if not frame.event and not parts and text.strip() and not self._text_events:
             raise self._not_as_described(text.encode())
         self._text_events.add(frame.event)
+        self._expects_oddities = True
         return parts
-
-    @property
-    def _is_sse(self) -> bool:
-        return isinstance(self._decoder, EventStream)
 
     def finish(self) -> Sequence[Part]:
         """The stop string that the server has named; checks that the answer is complete and that anything was found."""

@@ -33,6 +33,8 @@ _DONE = b"[DONE]"
 _KEEP_ALIVE = frozenset({"ping", "heartbeat", "keep-alive", "keepalive", "keep_alive"})
 """Names of events that say nothing but that the server is still there."""
 
+_LONGEST_DONE = 20
+
 _NOT_READ = object()
 
 _FIELD_NAMES = re.compile(rb"(?:data:\s*+)*+")
@@ -111,6 +113,7 @@ class BodyReader(ABC):
         self._held = 0  # bytes since the last frame
         self._lenient = LenientJson()
         self._text_events: set[str] = set()  # the names of events whose data is text, where there are such
+        self._expects_oddities = False  # whether there are such names, or halves of characters that wait
 
     def feed(self, data: bytes) -> Sequence[Part]:
         """Take the next bytes; return the parts that they complete.
@@ -137,7 +140,8 @@ class BodyReader(ABC):
             if self._held > self._most_bytes:
                 raise self._too_large()
             return []
-        self._held = 0  # or a little more, which has come of the next one
+        if self._held:
+            self._held = 0  # or a little more, which has come of the next one
         # A read mostly holds one event. Its error, if it is one, is raised here: nothing came before it.
         return self._read_frame(frames[0]) if len(frames) == 1 else self._read_frames(frames)
 
@@ -253,15 +257,20 @@ class BodyReader(ABC):
         data = frame.data
         if isinstance(data, str):  # plain text
             return (data,)
-        if len(data) < 20 and data.strip() == _DONE:
-            self.finished = True
-            return ()
-        if len(data) > self._most_bytes:
+        size = len(data)
+        if size < _LONGEST_DONE:
+            if data.strip() == _DONE:
+                self.finished = True
+                return ()
+        elif size > self._most_bytes:
             raise self._too_large()
-        if self._text_events and frame.event in self._text_events:
-            return self.read_text(frame)
-        try:  # half a character, if one is held, is to be joined with what comes now
-            value = _NOT_READ if self._lenient.halves else self._load(data)
+        if self._expects_oddities:
+            if frame.event in self._text_events:
+                return self.read_text(frame)
+            if self._lenient.halves:  # which are to be joined with what comes now
+                return self._read_odd_frame(frame)
+        try:
+            value = self._load(data)
         except (ValueError, RecursionError):
             value = _NOT_READ
         # Out of the handler: the parser's error holds what the server sent, and would be the context of another one.
@@ -277,6 +286,7 @@ class BodyReader(ABC):
         except ValueError:
             pass
         else:
+            self._expects_oddities = bool(self._lenient.halves or self._text_events)
             return self.read_value(value, frame)
         # What says nothing is passed over: comments in the place of data (OpenRouter's by way of gateways), empty data.
         if not data or frame.event in _KEEP_ALIVE or (data.startswith(b":") and b"\n" not in data):
