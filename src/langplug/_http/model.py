@@ -332,7 +332,7 @@ class HTTPModel(ChatModel):
         """As of every model, without secrets."""
         state = super().__getstate__()
         held = state["__dict__"]
-        lost = {name: "" for name in _FUNCTIONS if getattr(self, name) is not None and held.get(name) is None}
+        lost = {name: "" for name in _FUNCTIONS if getattr(self, name, None) is not None and held.get(name) is None}
         return {**state, LOST: {**state[LOST], **lost}}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
