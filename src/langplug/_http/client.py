@@ -355,9 +355,9 @@ class Client:
                 opened.let_go()
             raise refusal
         try:
-            opened.inflater = inflater_for(
-                opened.encoding, reveal(find_header(request.headers, "Accept-Encoding") or "")
-            )
+            if opened.encoding:
+                asked = find_header(request.headers, "Accept-Encoding") or ""
+                opened.inflater = inflater_for(opened.encoding, reveal(asked))
             reader = new_reader(opened.headers.get("Content-Type", ""))
             answer = Response(opened, reader if shown is None else shown.around(reader), options, hidden)
         except BaseException:

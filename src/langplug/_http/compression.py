@@ -24,7 +24,7 @@ def encoding_of(headers: Mapping[str, str]) -> str:
 
 
 def inflater_for(encoding: str, asked: str) -> Any:
-    """Python's inflater for a body in `encoding`; None if it is not encoded.
+    """Python's inflater for a body in `encoding`.
 
     Args:
         encoding: As `encoding_of` says.
@@ -33,8 +33,6 @@ def inflater_for(encoding: str, asked: str) -> Any:
     Raises:
         ModelAPIError: If the encoding was not asked for, or is not known here. Asking again does not help.
     """
-    if not encoding:
-        return None
     if encoding in _INFLATED and encoding.removeprefix("x-") in asked.lower():
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, as its first bytes say
     remedy = "Let the server, or the gateway before it, keep to `Accept-Encoding: identity`"

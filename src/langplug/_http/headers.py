@@ -34,15 +34,24 @@ def check_header_name(name: str) -> None:
 
 def merge_headers(*several: Mapping[str, str | SecretStr]) -> dict[str, str | SecretStr]:
     """All headers, the later ones taking precedence, whatever the case of their names."""
-    merged: dict[str, tuple[str, str | SecretStr]] = {}
+    merged: dict[str, str | SecretStr] = {}
     for headers in several:
-        merged |= {name.lower(): (name, value) for name, value in headers.items()}
-    return dict(merged.values())
+        merged |= headers
+    if len({*map(str.lower, merged)}) == len(merged):  # as nearly always: none is written in two ways
+        return merged
+    by_name: dict[str, tuple[str, str | SecretStr]] = {}
+    for headers in several:
+        by_name |= {name.lower(): (name, value) for name, value in headers.items()}
+    return dict(by_name.values())
 
 
 def find_header(headers: Mapping[str, str | SecretStr], name: str) -> str | SecretStr | None:
     """The value of the header `name`, whatever the case of its name; None if there is none."""
-    return next((value for given, value in headers.items() if given.lower() == name.lower()), None)
+    lowered = name.lower()
+    for given, value in headers.items():
+        if len(given) == len(lowered) and given.lower() == lowered:
+            return value
+    return None
 
 
 def hide_secrets(headers: Mapping[str, Any]) -> dict[str, str | SecretStr]:

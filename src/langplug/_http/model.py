@@ -235,8 +235,10 @@ class HTTPModel(ChatModel):
 
     def _key_to_send(self) -> SecretStr | None:
         """The key, but for one of the environment's that is meant for another server."""
+        if self.api_key is None or "api_key" in self.model_fields_set:
+            return self.api_key
         source = parameters_of(type(self)).environment.get("api_key")
-        is_ours = source is not None and source.name == "LANGPLUG_API_KEY" and "api_key" not in self.model_fields_set
+        is_ours = source is not None and source.name == "LANGPLUG_API_KEY"
         return None if is_ours and not self._takes_environment_key() else self.api_key
 
     def _takes_environment_key(self) -> bool:

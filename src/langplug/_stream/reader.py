@@ -134,6 +134,7 @@ class BodyReader(ABC):
                 if self._held > self._most_bytes:
                     raise self._too_large()
                 return []
+            self._held = 0
         frames = self._decoder.feed(data)
         if not frames:
             self._held += len(data)

@@ -301,6 +301,10 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             raise ModelInvalidRequestError(
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
+        if not {".", ".."}.isdisjoint(reveal(url).partition("?")[0].split("/")):  # they would lead to another address
+            raise ModelInvalidRequestError(
+                f"url is {section['url']!r}, and what fills it in makes '.' or '..' of a part."
+            )
         if streaming and self.framing == "sse":
             headers = merge_headers({"Accept": "text/event-stream"}, headers)
         is_secret = isinstance(url, SecretStr) or any(secrets_in(query))

@@ -13,6 +13,7 @@ from tests.models.http.canned import Canned, CannedServer
 from tests.paths import PATHS, STREAMED
 
 from langplug import IncompleteAnswerError
+from langplug.http import client_credentials
 
 SSE = "text/event-stream"
 STREAMED_PATHS = list(STREAMED)
@@ -138,6 +139,17 @@ def test_a_compressed_error_keeps_its_status(server: CannedServer, ask: Callable
     with pytest.raises(ModelError, match=r"429.*compressed") as caught:
         ask()
     assert 429 == caught.value.status_code  # type: ignore[attr-defined]
+
+
+def test_a_token_server_s_answer_is_bounded(server: CannedServer) -> None:
+    """Of what a token server sends, a megabyte is read, and its numbers cost no token."""
+    server.answer = Canned(pieces=[b'{"access_token": "t"}' + b" " * 65536] * 400)
+    began = time.process_time()
+    with pytest.raises(ModelError, match="No token"):
+        client_credentials(server.url, "me", "my-secret-1").token()
+    assert time.process_time() - began < 2
+    server.answer = Canned(pieces=[b'{"access_token": "t", "expires_in": 1%s}' % (b"0" * 400)])
+    assert "t" == client_credentials(server.url, "me", "my-secret-1").token().get_secret_value()
 
 
 # --- work ---

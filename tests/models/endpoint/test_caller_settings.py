@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from langchain_core.exceptions import ModelTimeoutError
+from langchain_core.exceptions import ModelInvalidRequestError, ModelTimeoutError
 from pydantic import SecretStr, ValidationError
 from tests.models.endpoint.conftest import MakeEndpoint
 from tests.models.http.canned import Canned, CannedServer
@@ -178,6 +178,16 @@ def test_an_address_that_leads_nowhere_is_refused(make: MakeEndpoint, address: s
     """What cannot be an address is an error when the model is made, and not at the first call."""
     with pytest.raises(ValidationError):
         make(base_url=address)
+
+
+@pytest.mark.parametrize("name", ["..", "."])
+def test_a_name_leads_to_no_other_address(backend: Backend, call: Path, name: str) -> None:
+    """What is filled into an address stays in its place: dots that would lead out of it are refused."""
+    model = ChatHTTP(base_url=backend.url, url="/m/{model}/x", model=name, text="t")
+    with pytest.raises(ModelInvalidRequestError, match=r"'/m/\{model\}/x'"):
+        call(model, "x")
+    assert [] == backend.requests
+    model.close()
 
 
 # --- waiting ---
