@@ -4,6 +4,7 @@
 * `error_of_exception`: the same for an exception of httpx, aiohttp, requests, an SDK, boto3 or gRPC. langplug does it
   by itself for what `respond` raises;
 * `sse`: server-sent events from pieces of a body;
+* `OutgoingRequest`: what the function is given that is passed as `on_request` to `ChatEndpoint` and `ChatHTTP`;
 * `client_credentials`: tokens by OAuth 2.0, for `auth=` of `ChatEndpoint` and `ChatHTTP`, or for your own requests.
 
 Nothing here needs an extra, except `client_credentials`, when it is used: `langplug[http]`.
@@ -18,9 +19,18 @@ from langchain_core.exceptions import ModelError
 from langplug._answer.client_errors import model_error_of
 from langplug._answer.server_errors import error_of_response
 from langplug._http.client_credentials import ClientCredentials, client_credentials
+from langplug._http.request_hook import OutgoingRequest
 from langplug._stream.framing import EventStream, Frame
 
-__all__ = ["ClientCredentials", "Event", "client_credentials", "error_of", "error_of_exception", "sse"]
+__all__ = [
+    "ClientCredentials",
+    "Event",
+    "OutgoingRequest",
+    "client_credentials",
+    "error_of",
+    "error_of_exception",
+    "sse",
+]
 
 
 class Event(NamedTuple):

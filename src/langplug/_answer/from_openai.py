@@ -276,7 +276,7 @@ def _tool_call(call: Any) -> ToolCall:
 
 def _count(counts: Mapping[str, Any], name: str) -> int | None:
     count = counts.get(name)
-    return count if count is None or (type(count) is int and count >= 0) else count_of(name, count)
+    return count if count is None or (type(count) is int and 0 <= count < 2**63) else count_of(name, count)
 
 
 def _details(**counts: int | None) -> dict[str, int | None] | None:

@@ -125,7 +125,9 @@ https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.c
 _LONGEST_MESSAGE = 1000
 
 # Each alternative either matches or gives up after a few characters: a page of 64 KB that is all `<` costs no seconds.
-_MARKUP = re.compile(r"<(script|style)\b(?:[^<]|<(?!/\1))*+(?:</\1\s*>|\Z)|<[^<>]*+>", re.DOTALL | re.IGNORECASE)
+# A script ends with `</script`, whatever follows: if a `>` were asked for, a page without one would be read once for
+# each script that begins in it.
+_MARKUP = re.compile(r"<(script|style)\b(?:[^<]|<(?!/\1))*+(?:</\1[^>]*+>?|\Z)|<[^<>]*+>", re.DOTALL | re.IGNORECASE)
 
 
 def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
@@ -140,7 +142,10 @@ def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> M
     """
     named = {name.lower(): value for name, value in headers.items()}
     said = parse_body(body)
-    error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
+    try:
+        error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
+    except RecursionError:  # objects in objects: Python 3.13 reads more of them than it walks through
+        error = typed_error(status, "", f"HTTP {status}: without a message")
     details: dict[str, Any] = {
         "status_code": status,
         "retry_after": retry_after(named),

@@ -7,6 +7,8 @@ comes by `Response.read`. Whether all of it is tried again is the model's `max_r
 import asyncio
 import contextlib
 import logging
+import math
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -23,14 +25,16 @@ from pydantic import SecretStr
 from langplug._answer.server_errors import error_of_response
 from langplug._errors import IncompleteAnswerError
 from langplug._http import extra
+from langplug._http.compression import encoding_of, inflate, inflater_for
 from langplug._http.connection_errors import connection_error, proxy_refusal
+from langplug._http.headers import find_header
 from langplug._http.idle_timer import IdleTimer
 from langplug._http.proxy import Proxy
 from langplug._http.wire_log import WireLog
 from langplug._log import log, wire
 from langplug._parts import Finish, Part, Usage
 from langplug._redaction import AnySecret, reveal, scrub
-from langplug._stream.reader import Reader
+from langplug._stream.reader import Reader, too_large
 from langplug._tracebacks import drop_library_frames, drop_own_frames
 
 NewReader = Callable[[str], Reader]
@@ -81,11 +85,13 @@ class SendOptions:
     Attributes:
         first_token_timeout: Seconds from sending the request to the first part of the answer; None: no limit.
         token_timeout: Seconds between two parts; None: no limit.
+        max_answer_bytes: How large the body of an answer may be; None: no limit.
         secrets: Returns what is struck out of errors; it is called when there is one.
     """
 
     first_token_timeout: float | None = None
     token_timeout: float | None = None
+    max_answer_bytes: int | None = None
     secrets: Callable[[], Iterable[AnySecret]] = tuple
 
     def redact(self, error: ModelError, more: Iterable[AnySecret] = ()) -> ModelError:
@@ -102,7 +108,7 @@ class Response:
     """A response whose parts are read as they come. It must be closed."""
 
     def __init__(
-        self, opened: "OpenedResponse", reader: Reader, options: SendOptions, sent_at: float, keys: Sequence[AnySecret]
+        self, opened: "OpenedResponse", reader: Reader, options: SendOptions, keys: Sequence[AnySecret]
     ) -> None:
         self._opened = opened
         self._content = opened.content
@@ -112,12 +118,13 @@ class Response:
         self._begun = False
         self._ended = False
         self._ahead: Sequence[Part] = ()
+        self._bytes_left = math.inf if options.max_answer_bytes is None else options.max_answer_bytes
 
         def on_silence(seconds: float) -> None:
             # Whoever reads the body gets this error in place of bytes.
             self._content.set_exception(_silence("token_timeout" if self._begun else "first_token_timeout", seconds))
 
-        self._timer = IdleTimer(on_silence, options.first_token_timeout, options.token_timeout, sent_at)
+        self._timer = IdleTimer(on_silence, options.first_token_timeout, options.token_timeout, opened.sent_at)
 
     async def begin(self) -> None:
         """Wait for the first parts that say something; `read` then returns them, with what came before them."""
@@ -159,6 +166,13 @@ class Response:
                 else:
                     data = await self._read_bytes()
                 self._ended = not data
+                if data and self._opened.inflater is not None:
+                    data = inflate(self._opened.inflater, data, self._bytes_left)
+                    if not data:  # so far it is its head alone
+                        continue
+                self._bytes_left -= len(data)
+                if self._bytes_left < 0:
+                    raise too_large("max_answer_bytes", self._options.max_answer_bytes or 0)
                 if parts := self._reader.feed(data) if data else self._reader.end():
                     return parts
         except ModelError as error:
@@ -175,8 +189,8 @@ class Response:
             raise
         except (extra.aiohttp.ClientError, OSError, RuntimeError) as error:
             broken = IncompleteAnswerError(
-                f"The connection broke off in the middle of the answer ({error or type(error).__name__}). What had "
-                "come is this error's `partial`; asking again may help."
+                f"The connection broke off in the middle of the answer ({str(error) or type(error).__name__}). What "
+                "had come is this error's `partial`; asking again may help."
             )
             # Once the body is broken off, aiohttp does not return what had come before. There is no public way to it.
             data = b"".join(getattr(self._content, "_buffer", ()))[getattr(self._content, "_buffer_offset", 0) :]
@@ -227,13 +241,17 @@ current_sending: ContextVar[Sending | None] = ContextVar("current_sending", defa
 class OpenedResponse:
     """aiohttp's response, once its head has come. Its own repr would show the address, with the keys in its query."""
 
-    __slots__ = ("_response", "content", "headers", "status")
+    __slots__ = ("_free_slot", "_response", "content", "encoding", "headers", "inflater", "sent_at", "status")
 
-    def __init__(self, response: Any) -> None:
+    def __init__(self, response: Any, *, sent_at: float, is_decoded: bool, free_slot: Callable[[], None]) -> None:
         self._response = response
+        self._free_slot: Callable[[], None] | None = free_slot
         self.content: Any = response.content
         self.headers: Mapping[str, str] = response.headers
         self.status: int = response.status
+        self.sent_at = sent_at
+        self.encoding = "" if is_decoded else encoding_of(response.headers)
+        self.inflater: Any = None
 
     def let_go(self) -> None:
         """Keep the connection for the next request if the body has ended; else close it, at once."""
@@ -241,6 +259,9 @@ class OpenedResponse:
             self._response.release()
         else:
             self._response.close()
+        if self._free_slot is not None:  # once, however often it is let go
+            self._free_slot()
+            self._free_slot = None
 
 
 class Client:
@@ -253,10 +274,16 @@ class Client:
         session: aiohttp's session.
         options: More for each request, such as its settings of TLS.
         proxy: What requests go through. No error shows its password.
+        most_at_once: How many requests may run at once; others wait for their turn. Each is one until it is let go.
     """
 
-    def __init__(self, session: Any, options: Mapping[str, Any], proxy: Proxy | None = None) -> None:
+    def __init__(
+        self, session: Any, options: Mapping[str, Any], proxy: Proxy | None = None, *, most_at_once: int = sys.maxsize
+    ) -> None:
         self._session = session
+        connector = getattr(session, "connector", None)  # of a session that the user has made
+        limits = [getattr(connector, name, 0) or most_at_once for name in ("limit", "limit_per_host")]
+        self._slots = asyncio.Semaphore(min(most_at_once, *limits))
         self._options = {**options, "proxy": proxy.url} if proxy else options
         self._proxy = proxy
         self._secrets = proxy.secrets() if proxy else []
@@ -270,6 +297,7 @@ class Client:
         key: SecretStr | None = None,
         renew_key: RenewKey | None = None,
         authorize: Callable[[HTTPRequest, SecretStr], HTTPRequest] | None = None,
+        finish: Callable[[HTTPRequest], Awaitable[HTTPRequest]] | None = None,
     ) -> Response:
         """Send the request and wait until an answer has begun.
 
@@ -280,6 +308,7 @@ class Client:
             key: The key, if the server must be shown one.
             renew_key: Returns another one, if keys expire.
             authorize: Returns the request with a key in it.
+            finish: Returns the request as it is sent, each time that it is: a signature holds the time.
 
         Raises:
             ModelError: If no answer has begun.
@@ -289,6 +318,9 @@ class Client:
         while True:
             try:
                 sent = authorize(request, key) if authorize and key else request
+                if finish is not None:
+                    sent = await finish(sent)
+                    hidden += [value for value in sent.headers.values() if isinstance(value, SecretStr)]
                 return await self._try(sent, new_reader, options, hidden)
             except ModelError as error:
                 # A key may have expired: once, a new one is asked for, and that does not count as another try.
@@ -304,7 +336,6 @@ class Client:
     async def _try(
         self, request: HTTPRequest, new_reader: NewReader, options: SendOptions, hidden: Sequence[AnySecret]
     ) -> Response:
-        sent_at = asyncio.get_running_loop().time()
         shown = None
         if wire.isEnabledFor(logging.DEBUG):
             shown = WireLog([*options.secrets(), *hidden])
@@ -317,30 +348,64 @@ class Client:
             raise
         if shown is not None:
             shown.head(opened.status, opened.headers)
-        if 200 <= opened.status < 300:
-            reader = new_reader(opened.headers.get("Content-Type", ""))
-            answer = Response(opened, reader if shown is None else shown.around(reader), options, sent_at, hidden)
+        if not 200 <= opened.status < 300:
             try:
-                await answer.begin()
-            except BaseException:  # also when nobody waits any more
-                answer.close()
-                raise
-            return answer
+                refusal = await self._error_of(opened, request, shown)
+            finally:
+                opened.let_go()
+            raise refusal
         try:
-            if 300 <= opened.status < 400:
-                raise ModelInvalidRequestError(
-                    f"{request.url} redirects to {opened.headers.get('Location', 'nowhere')!r}, which is not followed; "
-                    "set `base_url`."
-                )
-            if opened.status == 407 and self._proxy:
-                raise proxy_refusal(407, "Proxy Authentication Required", request.url, self._proxy)
-            raise await _error_in(opened, shown)
-        finally:
+            if opened.encoding:
+                asked = find_header(request.headers, "Accept-Encoding") or ""
+                opened.inflater = inflater_for(opened.encoding, reveal(asked))
+            reader = new_reader(opened.headers.get("Content-Type", ""))
+            answer = Response(opened, reader if shown is None else shown.around(reader), options, hidden)
+        except BaseException:
             opened.let_go()
+            raise
+        try:
+            await answer.begin()
+        except BaseException:  # also when nobody waits any more
+            answer.close()
+            raise
+        return answer
+
+    async def _error_of(self, opened: OpenedResponse, request: HTTPRequest, shown: WireLog | None) -> ModelError:
+        """The error that a response with another status than success stands for."""
+        if 300 <= opened.status < 400:
+            target = opened.headers.get("Location", "nowhere")
+            return ModelInvalidRequestError(
+                f"{request.url} redirects to {target!r}, which is not followed; set `base_url`."
+            )
+        if opened.status == 407 and self._proxy:
+            return proxy_refusal(407, "Proxy Authentication Required", request.url, self._proxy)
+        if opened.encoding:
+            unread = f"(its text is compressed, {opened.encoding}, and is not read)".encode()
+            return error_of_response(opened.status, unread, opened.headers)
+        body = b""
+        with contextlib.suppress(extra.aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(_ERROR_S):
+                while len(body) < _LONGEST_ERROR and (more := await opened.content.readany()):
+                    body += more[: _LONGEST_ERROR - len(body)]  # one read may be four times as much
+        if shown is not None:
+            shown.body(body)
+        return error_of_response(opened.status, body, opened.headers)
 
     async def _send(self, request: HTTPRequest, options: SendOptions, hidden: Sequence[AnySecret]) -> OpenedResponse:
         """The response, once its head has come."""
+        # Waiting for one's turn is not the server's silence: all timers but the call's own begin after it.
+        await self._slots.acquire()
+        try:
+            return await self._exchange(request, options, hidden)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def _exchange(
+        self, request: HTTPRequest, options: SendOptions, hidden: Sequence[AnySecret]
+    ) -> OpenedResponse:
         aiohttp = extra.aiohttp
+        sent_at = asyncio.get_running_loop().time()
         limit = asyncio.timeout(options.first_token_timeout)
         sending = Sending()
         cause: BaseException | None
@@ -357,7 +422,10 @@ class Client:
                                 headers=reveal(request.headers),
                                 allow_redirects=False,  # a POST would become a GET, and the key go to another host
                                 **reveal(self._options),
-                            )
+                            ),
+                            sent_at=sent_at,
+                            is_decoded=getattr(self._session, "auto_decompress", True),
+                            free_slot=self._slots.release,
                         )
                     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
                         if not sending.came_too_late(error):
@@ -381,18 +449,6 @@ class Client:
             raise
         # Raised here, out of the handler, so that the error has no context, which would show what was sent as well.
         raise failure from cause
-
-
-async def _error_in(opened: OpenedResponse, shown: WireLog | None) -> ModelError:
-    """The error that a response with an error's status stands for."""
-    body = b""
-    with contextlib.suppress(extra.aiohttp.ClientError, OSError, TimeoutError):
-        async with asyncio.timeout(_ERROR_S):
-            while len(body) < _LONGEST_ERROR and (more := await opened.content.readany()):
-                body += more
-    if shown is not None:
-        shown.body(body)
-    return error_of_response(opened.status, body, opened.headers)
 
 
 def _silence(setting: Literal["first_token_timeout", "token_timeout"], seconds: float) -> ModelTimeoutError:

@@ -39,6 +39,10 @@ _PASSING = frozenset({408, 409, 429})
 ClientAuth = Literal["auto", "basic", "post"]
 
 
+_LONGEST_BODY = 1 << 20
+"""Bytes that are read of a token server's answer; a token has a few thousand."""
+
+
 class ClientCredentials:
     """A source of tokens, made by `client_credentials`. Give it to a model as `auth=`; `token()` and `atoken()` ask it.
 
@@ -206,7 +210,9 @@ class ClientCredentials:
             **reveal(options),
         )
         async with asking as response:
-            body = await response.read()
+            body = b""
+            while len(body) <= _LONGEST_BODY and (more := await response.content.readany()):
+                body += more
             if shown is not None:
                 shown.head(response.status, response.headers)
                 shown.body(body)
@@ -231,7 +237,7 @@ class ClientCredentials:
         if status == 200 and isinstance(token := detail.get("access_token"), str) and token:
             try:
                 lives_s = float(detail.get("expires_in") or 0)
-            except (TypeError, ValueError):
+            except (OverflowError, TypeError, ValueError):
                 lives_s = 0.0
             return SecretStr(token), lives_s if lives_s > 0 else None
         meant = error_of_response(status, body, headers)

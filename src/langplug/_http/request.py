@@ -27,11 +27,14 @@ def split_address(url: str) -> tuple[str, str]:
 
 def join_address(base: str, url: str, query: Mapping[str, Any]) -> str:
     """The address of one request, with secrets as they are."""
+    # Both may have a query of their own, such as the `?api-version=` that Azure wants with each request.
+    of_base = of_url = ""
+    if "?" in base or "?" in url:
+        (base, _, of_base), (url, _, of_url) = base.partition("?"), url.partition("?")
     # An empty `url` adds no slash: some servers tell `/chat` from `/chat/`.
     address = "/".join([base.rstrip("/"), url.lstrip("/")]) if url else base
-    if not query:
-        return address
-    return f"{address}{'&' if '?' in address else '?'}{_encode_form(query)}"
+    asked = "&".join(filter(None, [of_base, of_url, _encode_form(query) if query else ""]))
+    return f"{address}?{asked}" if asked else address
 
 
 def show_address(base: str, url: str, query: Mapping[str, Any]) -> str:

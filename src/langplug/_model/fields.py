@@ -171,6 +171,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
         return False
 
+    def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that fields have for one call, of those that are `given` for it."""
+        return {**given}
+
     def __langplug_backoff__(self) -> Backoff:
         """How often the author's function is called again, and when; mangled, since authors' names are their own."""
         return Backoff(retries=0 if retries_itself(type(self)) else self.max_retries)

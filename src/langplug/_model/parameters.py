@@ -214,7 +214,11 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
         secrets={name: environment[name].name if name in environment else "" for name in secret},
         environment=environment,
         fields=names,
-        per_call={name: field for name, field in names.items() if field not in _NOT_PER_CALL - redeclared},
+        per_call={
+            name: field
+            for name, field in names.items()
+            if field not in _NOT_PER_CALL - redeclared and field not in _fixed_in(cls)
+        },
         hidden=SECRET_NAMES | {name for name, field in names.items() if field in secret},
         masked=frozenset(
             name
@@ -243,6 +247,12 @@ def check_aliases(cls: type[BaseChatModel]) -> None:
                 f"{cls.__qualname__}.{name}: an AliasPath takes the value out of another argument, which a parameter "
                 "of a call cannot. Give names alone: `validation_alias=AliasChoices('one_name', 'another')`."
             )
+
+
+def _fixed_in(cls: type) -> frozenset[str]:
+    """The fields that are settled when a model of this class is made."""
+    fixed: frozenset[str] = getattr(cls, "__langplug_fixed__", frozenset())
+    return fixed
 
 
 def _aliases(field: FieldInfo) -> Iterable[str]:
@@ -339,6 +349,10 @@ def sort_call_arguments(
             overrides[known[name]] = value
         elif name in TOOL_KEYWORDS:
             tooling[name] = value
+        elif name in _fixed_in(cls):
+            raise TypeError(
+                f"{cls.__name__}: no call can change {name!r}. Give it to the constructor of a model of its own."
+            )
         elif name in STANDARD:
             ignored.append(name)
         else:

@@ -67,7 +67,9 @@ class Plan:
         run: Run,
     ) -> None:
         overrides, ignored, tooling = sort_call_arguments(type(model), parameters_in(given)) if given else ({}, [], {})
-        self.model = model = with_overrides(model, overrides) if overrides else model
+        if overrides:
+            model = with_overrides(model, model.__langplug_for_call__(overrides))
+        self.model = model
         self._owner = owner = type(model).__name__
         if streaming and (several := model.answers_per_call) > 1:
             raise UnsupportedError(f"{owner} cannot stream {several} answers at once. Use `generate`, or n=1.")

@@ -27,6 +27,7 @@ class CompletionReader(BodyReader):
         whole_chunks: Return the chunks as they are, with all answers that they hold; else the parts of the first.
         ends_at: What a stream must hold to be whole: a finish reason, or at least `[DONE]`.
         load: The JSON parser.
+        max_event_bytes: How large one event may be.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class CompletionReader(BodyReader):
         whole_chunks: bool = False,
         ends_at: Literal["finish_reason", "done"] = "finish_reason",
         load: LoadJson = json.loads,
+        max_event_bytes: int | None = None,
     ) -> None:
-        super().__init__(content_type, coalesce=coalesce, load=load)
+        super().__init__(content_type, coalesce=coalesce, load=load, max_event_bytes=max_event_bytes)
         self._whole_chunks = whole_chunks
         self._ends_at = ends_at
         self._usage = UsageReports()
@@ -51,7 +53,7 @@ class CompletionReader(BodyReader):
         if seen is None:
             return None if not at_end else self._named or "json"
         if seen == "text":
-            said = message_of(parse_body(start))
+            said = message_of(parse_body(start[:4096]))
             raise ModelAPIError(
                 f"The server's answer is not a chat completion; it begins {said[:200]!r}. "
                 "Is `base_url` the address of its API? It mostly ends in /v1."
@@ -70,7 +72,8 @@ class CompletionReader(BodyReader):
                 return (text,)
             self._read_any = True
             return self._read_chunk(value)
-        except (AttributeError, KeyError, TypeError, ValueError):  # whatever JSON of another shape leads to
+        # Whatever JSON of another shape leads to.
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             raise ModelAPIError(
                 f"The server sent {quote(frame.data)}, which is not a chat completion. "
                 "Does it speak OpenAI's chat-completions wire? For others, there is ChatHTTP."
@@ -92,7 +95,7 @@ class CompletionReader(BodyReader):
             )
             chunk = {**chunk, "usage": self._usage.total(usage, with_content=with_content)}
         if self._whole_chunks:
-            return (chunk,)
+            return (_check_answers(chunk, choices),)
         parts: list[Part] = []
         for part in from_openai.parts_of(chunk):
             if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
@@ -141,6 +144,13 @@ def _is_error(chunk: dict[str, Any]) -> bool:
     if "code" in chunk and ("msg" in chunk or "message" in chunk) and not chunk.get("choices"):
         return not is_answer or chunk["code"] not in _FINE
     return not is_answer and bool(chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")))
+
+
+def _check_answers(chunk: dict[str, Any], choices: Sequence[Any]) -> dict[str, Any]:
+    """`chunk`, of which each answer can be read: what is malformed is the server's error, and not an author's."""
+    for choice in ({}, *(choice for _, choice in from_openai.numbered_choices(chunk))):
+        list(from_openai.parts_of({**chunk, "choices": [{**choice, "index": 0}]}))
+    return {**chunk, "choices": choices}
 
 
 def _text_of_plain_chunk(chunk: Mapping[str, Any]) -> str | None:

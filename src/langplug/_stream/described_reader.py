@@ -25,6 +25,7 @@ class DescribedReader(BodyReader):
         owner: Who has answered, for errors.
         stops: The stop strings whose text is put back at the end where the server says that it ended there.
         load: The JSON parser.
+        max_event_bytes: How large one event, line or item may be.
     """
 
     def __init__(
@@ -37,14 +38,17 @@ class DescribedReader(BodyReader):
         owner: str = "The server",
         stops: Sequence[str] = (),
         load: LoadJson = json.loads,
+        max_event_bytes: int | None = None,
     ) -> None:
-        super().__init__(content_type, owner=owner, load=load)
+        super().__init__(content_type, owner=owner, load=load, max_event_bytes=max_event_bytes)
         self._described: Framing = framing
         self._streamed = streamed
         self._whole = whole
         self._stops = stops
         self._parser: ValueParser | None = None
         self._stopped_at = ""
+        self._is_sse = False
+        self._json_events: set[str] = set()  # the names of events that have held JSON
 
     # --- framing ---
 
@@ -82,6 +86,7 @@ class DescribedReader(BodyReader):
     def begin(self, framing: Framing) -> None:
         """Take the body as framed like this, with the paths for a stream or for a whole answer."""
         super().begin(framing)
+        self._is_sse = framing == "sse"
         paths = self._whole if framing == "json" else self._streamed
         if framing != "text" and paths is not None:
             self._parser = ValueParser(paths, owner=self._owner)
@@ -91,6 +96,13 @@ class DescribedReader(BodyReader):
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts that the paths find."""
         assert self._parser is not None
+        if self._is_sse and frame.event not in self._json_events:
+            if isinstance(value, int | float):
+                return self.read_text(frame)  # the text of an answer may be a number, or `true`
+            if isinstance(value, dict | list):
+                self._json_events.add(frame.event)
+        if isinstance(value, str) and frame.event:
+            value = {"data": value}
         if frame.event and isinstance(value, dict):
             value.setdefault("event", frame.event)  # so that paths can tell the events apart
         parts = self._parser.feed(value)
@@ -101,6 +113,28 @@ class DescribedReader(BodyReader):
             for part in parts:
                 if isinstance(part, Finish) and part.stop_sequence in self._stops:
                     self._stopped_at = part.stop_sequence or ""
+        return parts
+
+    def read_text(self, frame: Frame) -> Sequence[Part]:
+        """The data of an event that is text: a string or, if the event has a name, `{event: ..., data: ...}`.
+
+        An event's first data settles whether all data of its name is text, since text may look like JSON.
+
+        Raises:
+            ModelError: If it was broken off, or if no path finds anything in it and it has no name to be told by.
+        """
+        text = frame.data if isinstance(frame.data, str) else frame.data.decode(errors="replace")
+        if frame.event == "error" and "error" not in self._text_events:
+            raise error_in(text)
+        if frame.event not in self._text_events:
+            begins_as_json = text.lstrip().startswith(("{", "["))
+            if not self._is_sse or begins_as_json or frame.event in self._json_events or self._parser is None:
+                raise self.not_json(text.encode())
+        parts = self._parser.feed({"event": frame.event, "data": text} if frame.event else text) if self._parser else []
+        if not frame.event and not parts and text.strip() and not self._text_events:
+            raise self._not_as_described(text.encode())
+        self._text_events.add(frame.event)
+        self._expects_oddities = True
         return parts
 
     def finish(self) -> Sequence[Part]:

@@ -21,11 +21,13 @@ class Frame(NamedTuple):
         data: What it says: UTF-8 bytes; of plain text, the text.
         event: The event's name, where server-sent events are named.
         id: The last id that a server-sent event has had by then.
+        block: The event's own lines, if several of them hold data: see `events_of_lines`.
     """
 
     data: bytes | str
     event: str = ""
     id: str = ""
+    block: bytes = b""
 
 
 class FrameDecoder(Protocol):
@@ -101,7 +103,27 @@ class EventStream:
                 name = value
             elif field == b"id" and b"\0" not in value:
                 self._id = value.decode(errors="replace")
-        return Frame(b"\n".join(lines), name.decode(errors="replace"), self._id) if lines else None
+        if not lines:
+            return None
+        several = block if len(lines) > 1 else b""
+        return Frame(b"\n".join(lines), name.decode(errors="replace"), self._id, several)
+
+
+def events_of_lines(frame: Frame) -> list[Frame]:
+    """Each line of an event's data as an event of its own, for servers that leave out the blank lines between them.
+
+    The name that counts is that which stands before the data. Empty if the event has one line of data.
+    """
+    events: list[Frame] = []
+    name = b""
+    for line in frame.block.split(b"\n") if frame.block else ():
+        field, _, value = line.partition(b":")
+        if field == b"event":
+            name = value.strip()
+        elif field == b"data":
+            events.append(Frame(value.removeprefix(b" "), name.decode(errors="replace"), frame.id))
+            name = b""
+    return events
 
 
 class JsonLines:

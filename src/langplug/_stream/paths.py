@@ -7,6 +7,7 @@ for value in values:  # the events of a stream, the lines of a program, or one w
 parser.end()
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
@@ -131,6 +132,7 @@ class ValueParser:
         self._searches = {name: compile_expression(given) for name in EXPRESSIONS if (given := getattr(paths, name))}
         self._each = self._searches.pop("each", None)
         self._matched: set[str] = set()
+        self._extras: dict[str, type] = {}
         self._first: Any = None
         self._last: Any = None
         self._values = 0
@@ -191,10 +193,11 @@ class ValueParser:
         for name, make_part in _CONTENT_PARTS.items():
             if name in found:
                 try:
-                    made = [make_part(item) for item in _as_list(found[name])]
+                    made = [part for item in _as_list(found[name]) if (part := make_part(item)) is not None]
+                    self._check_extras(made)
                 except Mismatch as mismatch:
                     raise self._mismatch(name, mismatch) from None
-                parts += [part for part in made if part is not None]
+                parts += made
         if "usage" in found:
             try:
                 usage = read_usage(found["usage"], delta=self._paths.usage_kind == "delta")
@@ -203,6 +206,14 @@ class ValueParser:
             parts += [] if usage is None else [usage]
         finish = self._read_finish(found)
         return parts if finish is None else [*parts, finish]
+
+    def _check_extras(self, parts: Sequence[Part]) -> None:
+        """What comes with pieces of reasoning is added up, so each entry must stay of one kind."""
+        for part in parts:
+            extras = part.extras if isinstance(part, Reasoning) else None
+            for key, item in (extras or {}).items():
+                if self._extras.setdefault(key, type(item)) is not type(item):
+                    raise Mismatch(item, f"a {self._extras[key].__name__} as {key!r}, like that before it")
 
     def _read_finish(self, found: Mapping[str, Any]) -> Finish | None:
         reason, sequence, metadata = (found.get(name) for name in ("finish", "stop_sequence", "response_metadata"))
@@ -270,7 +281,8 @@ def read_reasoning(found: Any) -> Reasoning | None:
     if isinstance(found, Mapping):
         text = found.get("text") or ""
         extras = {key: item for key, item in found.items() if key != "text" and item not in (None, False, "")}
-    if not isinstance(text, str):
+    # Calls are never reasoning's: langchain-core would read them out of a message's `additional_kwargs`.
+    if not isinstance(text, str) or not extras.keys().isdisjoint(("tool_calls", "function_call")):
         raise Mismatch(found, "a string, or a mapping with a string as 'text'")
     return Reasoning(text, extras or None) if text or extras else None
 
@@ -289,6 +301,8 @@ def read_call(found: Any) -> ToolCall | None:
     name, args, given_id, index = (found.get(key) for key in ("name", "args", "id", "index"))
     if not name and not given_id and args in (None, ""):
         return None  # Anthropic's streams begin a block's arguments with an empty piece
+    if args is not None and not isinstance(args, str | Mapping):
+        args = json.dumps(args, ensure_ascii=False)  # of another kind than arguments are: an invalid call shows them
     return ToolCall(name=_text_or_none(name), args=args, id=_text_or_none(given_id), index=index)
 
 
@@ -326,7 +340,9 @@ def _count(found: Any) -> int | None:
     for count in counts:
         if isinstance(count, bool) or not isinstance(count, int | float):
             raise Mismatch(count, "a number of tokens")
-    return int(sum(counts)) if counts else None
+    total = sum(counts) if counts else -1
+    # What no count can be (negative, NaN, beyond 64 bits) is unknown: it is not worth the answer.
+    return int(total) if 0 <= total < 2**63 else None
 
 
 def _as_list(found: Any) -> Sequence[Any]:

@@ -2,6 +2,8 @@
 
 import codecs
 import json
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,14 +13,39 @@ from langchain_core.exceptions import ModelAPIError, ModelError
 from langplug._answer.server_errors import error_of, message_of, parse_body
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Part, Usage
-from langplug._stream.framing import FRAMINGS, Frame, FrameDecoder, Framing, framing_of, sniff_framing
+from langplug._stream.framing import (
+    FRAMINGS,
+    Frame,
+    FrameDecoder,
+    Framing,
+    WholeBody,
+    events_of_lines,
+    framing_of,
+    sniff_framing,
+)
+from langplug._stream.lenient_json import LenientJson
 
 LoadJson = Callable[[bytes], Any]
 
 _DONE = b"[DONE]"
 """What OpenAI, and many servers after its example, send as the last event of a stream."""
 
+_KEEP_ALIVE = frozenset({"ping", "heartbeat", "keep-alive", "keepalive", "keep_alive"})
+"""Names of events that say nothing but that the server is still there."""
+
+_LONGEST_DONE = 20
+
+_NOT_READ = object()
+
+_FIELD_NAMES = re.compile(rb"(?:data:\s*+)*+")
+
+_FIRST_LINES = 3
+"""Of the lines of one event, the first that holds an event of its own is among so many, after comments."""
+
 _LONGEST_QUOTE = 200
+
+_LONGEST_START = 4096
+"""Bytes of a body of another kind, such as a page, that are looked at for what it says."""
 
 
 class Reader(Protocol):
@@ -57,14 +84,21 @@ class BodyReader(ABC):
         content_type: The response's `Content-Type`.
         owner: Who has answered, for errors.
         coalesce: Return the text that one `feed` completes as one part.
-        load: The JSON parser.
+        load: The JSON parser. What it refuses is read once more, by `LenientJson`.
+        max_event_bytes: How large one event, line or item of a stream may be; None: no limit.
 
     Attributes:
         finished: True once the wire's own end was read, or an error.
     """
 
     def __init__(
-        self, content_type: str = "", *, owner: str = "The server", coalesce: bool = False, load: LoadJson = json.loads
+        self,
+        content_type: str = "",
+        *,
+        owner: str = "The server",
+        coalesce: bool = False,
+        load: LoadJson = json.loads,
+        max_event_bytes: int | None = None,
     ) -> None:
         self.finished = False
         self._named: Framing | None = framing_of(content_type)
@@ -75,6 +109,11 @@ class BodyReader(ABC):
         self._awaits_line = False
         self._decoder: FrameDecoder | None = None
         self._error: ModelError | None = None
+        self._most_bytes = math.inf if max_event_bytes is None else max_event_bytes
+        self._held = 0  # bytes since the last frame
+        self._lenient = LenientJson()
+        self._text_events: set[str] = set()  # the names of events whose data is text, where there are such
+        self._expects_oddities = False  # whether there are such names, or halves of characters that wait
 
     def feed(self, data: bytes) -> Sequence[Part]:
         """Take the next bytes; return the parts that they complete.
@@ -89,10 +128,21 @@ class BodyReader(ABC):
         if self.finished:
             return []
         if self._decoder is None:
+            self._held += len(data)
             data = self._find_framing(data)
             if self._decoder is None:
+                if self._held > self._most_bytes:
+                    raise self._too_large()
                 return []
+            self._held = 0
         frames = self._decoder.feed(data)
+        if not frames:
+            self._held += len(data)
+            if self._held > self._most_bytes:
+                raise self._too_large()
+            return []
+        if self._held:
+            self._held = 0  # or a little more, which has come of the next one
         # A read mostly holds one event. Its error, if it is one, is raised here: nothing came before it.
         return self._read_frame(frames[0]) if len(frames) == 1 else self._read_frames(frames)
 
@@ -133,6 +183,8 @@ class BodyReader(ABC):
     def begin(self, framing: Framing) -> None:
         """Take the body as framed like this."""
         self._decoder = FRAMINGS[framing]()
+        if framing == "json":  # one value, as large as an answer may be
+            self._most_bytes = math.inf
 
     @abstractmethod
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
@@ -153,7 +205,18 @@ class BodyReader(ABC):
             "What had come is this error's `partial`; asking again may help."
         )
 
+    def read_text(self, frame: Frame) -> Sequence[Part]:
+        """The parts in a frame whose data is not JSON.
+
+        Raises:
+            ModelError: If it should be.
+        """
+        raise self.not_json(_bytes_of(frame))
+
     # --- from bytes to values ---
+
+    def _too_large(self) -> ModelError:
+        return too_large("max_event_bytes", self._most_bytes)
 
     def _find_framing(self, data: bytes, *, at_end: bool = False) -> bytes:
         """Make the decoder once enough has come; return all that has come."""
@@ -195,14 +258,48 @@ class BodyReader(ABC):
         data = frame.data
         if isinstance(data, str):  # plain text
             return (data,)
-        if len(data) < 20 and data.strip() == _DONE:
-            self.finished = True
-            return ()
+        size = len(data)
+        if size < _LONGEST_DONE:
+            if data.strip() == _DONE:
+                self.finished = True
+                return ()
+        elif size > self._most_bytes:
+            raise self._too_large()
+        if self._expects_oddities:
+            if frame.event in self._text_events:
+                return self.read_text(frame)
+            if self._lenient.halves:  # which are to be joined with what comes now
+                return self._read_odd_frame(frame)
         try:
             value = self._load(data)
         except (ValueError, RecursionError):
-            raise self.not_json(data) from None
-        return self.read_value(value, frame)
+            value = _NOT_READ
+        # Out of the handler: the parser's error holds what the server sent, and would be the context of another one.
+        return self._read_odd_frame(frame) if value is _NOT_READ else self.read_value(value, frame)
+
+    def _read_odd_frame(self, frame: Frame) -> Sequence[Part]:
+        """The parts of a frame that is not quite JSON, or not at all."""
+        data = _bytes_of(frame).strip()
+        if data.startswith(b"data:") and (marks := _FIELD_NAMES.match(data)):
+            data = data[marks.end() :]  # a proxy has made events of another's events
+        try:
+            value = self._lenient.load(data, more_follows=not isinstance(self._decoder, WholeBody))
+        except ValueError:
+            pass
+        else:
+            self._expects_oddities = bool(self._lenient.halves or self._text_events)
+            return self.read_value(value, frame)
+        # What says nothing is passed over: comments in the place of data (OpenRouter's by way of gateways), empty data.
+        if not data or frame.event in _KEEP_ALIVE or (data.startswith(b":") and b"\n" not in data):
+            return ()
+        if data == _DONE:
+            self.finished = True
+            return ()
+        # Some servers leave out the blank line between two events; by the standard, these are one.
+        lines = events_of_lines(frame)
+        if any(map(_holds_object, lines[:_FIRST_LINES])):
+            return self._read_frames(lines)
+        return self.read_text(frame)
 
 
 class JsonObjectReader:
@@ -225,13 +322,34 @@ class JsonObjectReader:
         """
         body = b"".join(self._body)
         try:
-            value = json.loads(body)
+            value = LenientJson().load(body)
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            start = message_of(parse_body(body))[:_LONGEST_QUOTE]
+            start = message_of(parse_body(body[:_LONGEST_START]))[:_LONGEST_QUOTE]
             raise ModelAPIError(f"The server's answer is not a JSON object; it begins {start!r}. Is `base_url` right?")
         return (value,)
+
+
+def _bytes_of(frame: Frame) -> bytes:
+    return frame.data.encode() if isinstance(frame.data, str) else frame.data
+
+
+def _holds_object(frame: Frame) -> bool:
+    try:
+        return isinstance(LenientJson().load(_bytes_of(frame).strip()), dict)
+    except ValueError:
+        return False
+
+
+def too_large(setting: str, most: float) -> IncompleteAnswerError:
+    """The error of an answer that is larger than a setting allows. Asking again would bring as much."""
+    error = IncompleteAnswerError(
+        f"The server sent more than {setting}={most:.0f} bytes, and what follows is not read. What had come is this "
+        f"error's `partial`. If such answers are meant to be, raise `{setting}`, or set it to None for no limit."
+    )
+    error.is_retryable = False
+    return error
 
 
 def error_in(value: Any) -> ModelError:
@@ -241,6 +359,7 @@ def error_in(value: Any) -> ModelError:
 
 def quote(data: bytes | str) -> str:
     """What a server sent, or the beginning of it, as it is shown in an error."""
+    data = data[: 4 * _LONGEST_QUOTE + 1]  # a character has four bytes at most
     text = data if isinstance(data, str) else data.decode(errors="replace")
     return repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…")
 

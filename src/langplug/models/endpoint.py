@@ -19,7 +19,7 @@ from langplug._bridge.loop import wait_for
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, NewReader, Response
 from langplug._http.model import HTTPModel
-from langplug._http.request import encode_json
+from langplug._http.request import encode_json, join_address
 from langplug._log import log
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.plan import ANSWER_IN_JSON
@@ -99,7 +99,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         if "stream_options" in body and self.base_url in self._no_stream_options:
             del body["stream_options"]
         try:
-            return await self._post(body)
+            return await self._post(body, request)
         except ModelInvalidRequestError as error:
             if "stream_options" not in body:
                 raise
@@ -109,14 +109,14 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             if not says_nothing and "stream_options" not in words and "include_usage" not in words:
                 raise
         del body["stream_options"]
-        answer = await self._post(body)
+        answer = await self._post(body, request)
         log.info(
             "%s: %s does not know stream_options, which is left out from now on", type(self).__name__, self.base_url
         )
         self._no_stream_options.add(self.base_url)  # only now: the request may have been wrong in another way
         return answer
 
-    async def _post(self, body: dict[str, Any]) -> Response:
+    async def _post(self, body: dict[str, Any], call: Request) -> Response:
         def new_reader(content_type: str) -> CompletionReader:
             return CompletionReader(
                 content_type,
@@ -124,23 +124,24 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 whole_chunks=self.n > 1,
                 ends_at=self._server.ends_at,
                 load=extra.orjson.loads,
+                max_event_bytes=self.max_event_bytes,
             )
 
         request = HTTPRequest(
-            url=f"{self.base_url}/chat/completions",
+            url=join_address(self.base_url, "chat/completions", {}),
             body=encode_json(body, extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
-        return await self.send(request, new_reader)
+        return await self.send(request, new_reader, call)
 
-    async def send(self, request: HTTPRequest, new_reader: NewReader) -> Response:
+    async def send(self, request: HTTPRequest, new_reader: NewReader, call: Request | None = None) -> Response:
         """As for every model behind HTTP. An error that a setting may have caused names the setting."""
         try:
-            return await super().send(request, new_reader)
+            return await super().send(request, new_reader, call)
         except ModelError as error:
             advice = ""
             if isinstance(error, ModelAuthenticationError):
-                given = self.api_key is not None or self.auth is not None
+                given = self._key_to_send() is not None or self.auth is not None
                 advice = "Is the key right?" if given else "Give the key as `api_key`, or in LANGPLUG_API_KEY."
             elif isinstance(error, ModelNotFoundError) and "model" in str(error).lower():
                 advice = "`served_models()` lists the models that the server has."
@@ -189,7 +190,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         Raises:
             ModelError: If it does not answer that.
         """
-        question = HTTPRequest(url=f"{self.base_url}/models", method="GET", headers={})
+        question = HTTPRequest(url=join_address(self.base_url, "models", {}), method="GET", headers={})
         tries = Tries(self, None, lambda: None)
         while True:
             with tries:
@@ -262,7 +263,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     @classmethod
     def _drop_path(cls, base_url: str) -> str:
         """The whole address of the chat completions, as many servers document it, is accepted as well."""
-        return base_url.removesuffix("/chat/completions")
+        path, query_sign, query = base_url.partition("?")
+        return f"{path.removesuffix('/chat/completions')}{query_sign}{query}"
 
     @field_validator("extra_body")
     @classmethod

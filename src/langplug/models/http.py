@@ -16,6 +16,7 @@ from langplug import MissingSecretError, Request
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, Response
 from langplug._http.dialects import DIALECTS, system_text
+from langplug._http.headers import check_header_name, merge_headers
 from langplug._http.model import HTTPModel, refuse_key_in_query
 from langplug._http.request import encode_body, join_address, merge, show_address, split_address
 from langplug._http.templates import (
@@ -127,9 +128,10 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
                 owner=f"The server at {self.base_url}",
                 stops=request.stop if self.include_stop and self.stop_text == "reported" else (),
                 load=extra.orjson.loads,
+                max_event_bytes=self.max_event_bytes,
             )
 
-        return await self.send(self._http_request(request), new_reader)
+        return await self.send(self._http_request(request), new_reader, request)
 
     # --- the constructor's arguments ---
 
@@ -142,6 +144,8 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         headers = completed.get("headers")
         if isinstance(headers, Mapping):
             # Apart, since these are filled in for each request, and the others are checked and hidden now.
+            for name in headers:
+                check_header_name(str(name))
             templates = {name: text for name, text in headers.items() if isinstance(text, str) and "{" in text}
             completed["headers"] = {name: text for name, text in headers.items() if name not in templates}
             completed["header_templates"] = {**completed.get("header_templates", {}), **templates}
@@ -271,7 +275,15 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         if not any("api_key" in placeholders(text, "headers") for text in self.header_templates.values()):
             return super().authorize(request, key)
         headers = self._fill_headers({**self._own_facts(), "api_key": lambda: key}, with_key=True)
-        return replace(request, headers={**request.headers, **headers})
+        return replace(request, headers=merge_headers(headers, request.headers))  # a call's own `Authorization` stays
+
+    def _takes_environment_key(self) -> bool:
+        """Only if the description says where a key goes; that of `api_key_env` is this API's own."""
+        if self.api_key_env:
+            return True
+        in_query = any(_KEY in self._section(kind)["query"].values() for kind in ("streamed", "whole"))
+        in_header = any("api_key" in placeholders(text, "headers") for text in self.header_templates.values())
+        return (in_query or in_header) and super()._takes_environment_key()
 
     def _http_request(self, request: Request) -> HTTPRequest:
         streaming = self._streams(request)
@@ -289,8 +301,12 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             raise ModelInvalidRequestError(
                 f"url is {section['url']!r}, but not all of its names have a value. Give it."
             )
+        if not {".", ".."}.isdisjoint(reveal(url).partition("?")[0].split("/")):  # they would lead to another address
+            raise ModelInvalidRequestError(
+                f"url is {section['url']!r}, and what fills it in makes '.' or '..' of a part."
+            )
         if streaming and self.framing == "sse":
-            headers = {"Accept": "text/event-stream", **headers}
+            headers = merge_headers({"Accept": "text/event-stream"}, headers)
         is_secret = isinstance(url, SecretStr) or any(secrets_in(query))
         sent = HTTPRequest(
             url=show_address(self.base_url, section["url"] if isinstance(url, SecretStr) else url, query),
@@ -302,7 +318,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         given = {name.lower(): str(value) for name, value in {**self.headers, **headers}.items()}
         content, content_type = encode_body(body, given.get("content-type", ""), extra.orjson.dumps)
         return replace(
-            sent, body=content, headers={"Content-Type": content_type, **headers} if content_type else headers
+            sent, body=content, headers=merge_headers({"Content-Type": content_type} if content_type else {}, headers)
         )
 
     def _fill_headers(self, makers: Mapping[str, Callable[[], Any]], *, with_key: bool) -> dict[str, str | SecretStr]:

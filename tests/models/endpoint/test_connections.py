@@ -349,6 +349,16 @@ async def test_a_request_that_meets_the_end_of_its_connection_is_sent_once_more(
         assert (kept + 2, kept + 1) == (server.requests, server.connections)
 
 
+async def test_a_request_that_kills_its_server_is_sent_once(make: MakeEndpoint) -> None:
+    """However many connections are kept, a request whose server gives up after a while is sent once."""
+    with Closing(after_s=0.5) as server:
+        model = make(base_url=f"http://127.0.0.1:{server.port}/v1")
+        await asyncio.gather(*(model.ainvoke("x") for _ in range(12)))
+        with pytest.raises(ModelConnectionError):
+            await model.ainvoke("x")
+        assert (13, 12) == (server.requests, server.connections)
+
+
 async def test_a_request_is_sent_no_third_time(make: MakeEndpoint) -> None:
     """If the new connection ends as well, that is an error, which only `max_retries` may try again."""
     with Closing(after_s=0, news=1) as server:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -16,6 +16,8 @@ class Canned:
     type: str = "application/json"
     status: int = 200
     pause_s: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers of the response."""
     ends: bool = True
     """Whether the last chunk of the chunked body comes; else the connection is closed in its place."""
 
@@ -63,6 +65,7 @@ class CannedServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a client may go at any time
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -79,6 +82,8 @@ class CannedServer:
         handler.send_response(answer.status)
         handler.send_header("Content-Type", answer.type)
         handler.send_header("Transfer-Encoding", "chunked")
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
         try:
             for number, piece in enumerate(answer.pieces):
