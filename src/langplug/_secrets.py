@@ -214,6 +214,7 @@ def hide_in_text(text: str) -> str:
     if "://" in text:
         text = _USER_IN_URL.sub(lambda found: f"{found[1]}:{MASK}", text)
         text = _TOKEN_IN_URL.sub(MASK, text)
+    if "?" in text or "://" in text:  # some clients' errors quote what follows the host alone
         text = _QUERY_OF_URL.sub(
             lambda found: f"{found[1]}={MASK}" if found[1] in _IN_QUERIES or is_secret_name(found[1]) else found[0],
             text,

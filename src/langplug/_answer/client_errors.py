@@ -24,6 +24,7 @@ from langchain_core.exceptions import (
 
 from langplug._answer.server_errors import error_of, error_of_response, retry_after
 from langplug._errors import IncompleteAnswerError
+from langplug._secrets import hide_in_text
 
 _CLIENTS = frozenset(
     {"httpx", "httpx2", "httpcore", "aiohttp", "requests", "urllib3", "urllib", "http", "pycurl", "curl_cffi"}
@@ -154,6 +155,8 @@ def model_error_of(error: BaseException, *, begun: bool = False) -> ModelError |
     if isinstance(error, ModelError):
         return None
     typed = next(filter(None, map(_read_error, _family(error))), None)
+    if typed is not None:
+        typed.args = (hide_in_text(str(typed)),)  # clients write whole addresses into their messages
     if begun and type(typed) is ModelConnectionError:
         return IncompleteAnswerError(f"The answer broke off: {typed}")
     return typed
