@@ -7,11 +7,10 @@ asks for it by name: it shows what people write to a model.
 
 import logging
 import os
-import re
 from collections.abc import Iterable
 
+from langplug._named_secrets import hide_named
 from langplug._redaction import AnySecret, scrub
-from langplug._secrets import is_secret_name
 
 log = logging.getLogger("langplug")
 log.addHandler(logging.NullHandler())  # a library prints nothing by itself
@@ -43,26 +42,10 @@ def set_up_log(setting: str) -> None:
 
 # --- without secrets ---
 
-# Possessive (`*+`), so that a body of one quote after another costs no time squared.
-_JSON_ENTRY = re.compile(r'("([^"\\]{1,60})"\s*+:\s*+)"(?:[^"\\]|\\.)*+"')
-_FORM_ENTRY = re.compile(r"(?<![^?&\s])(([\w.-]{1,60})=)[^&\s\"']++")
-
-
-_IN_QUERIES = frozenset({"key", "ak", "sk", "sig", "signature"})
-"""Names that stand for a secret in an address; elsewhere they may be anything."""
-
 
 def strike_out(text: str, secrets: Iterable[str | AnySecret] = ()) -> str:
-    """`text` without the `secrets`, and without the values of secret-sounding names in JSON, forms and queries."""
-    text = scrub(text, secrets)
-
-    def strike_json(entry: re.Match[str]) -> str:
-        return f'{entry[1]}"***"' if is_secret_name(entry[2]) else entry[0]
-
-    def strike_form(entry: re.Match[str]) -> str:
-        return f"{entry[1]}***" if is_secret_name(entry[2]) or entry[2].lower() in _IN_QUERIES else entry[0]
-
-    return _FORM_ENTRY.sub(strike_form, _JSON_ENTRY.sub(strike_json, text))
+    """`text` without the `secrets`, and without the values of what in it is called like a secret."""
+    return hide_named(scrub(text, secrets))
 
 
 set_up_log(os.environ.get("LANGPLUG_LOG", ""))

@@ -11,7 +11,15 @@ from urllib.parse import quote, quote_plus
 
 from pydantic import Secret, SecretBytes, SecretStr
 
-from langplug._secrets import MASK, NAMED_SCHEMAS, hide_in_text, is_secret_name, secret_entries, secret_items
+from langplug._secrets import (
+    MASK,
+    NAMED_SCHEMAS,
+    NAMES_IN_RECORDS,
+    hide_in_text,
+    is_secret_name,
+    secret_entries,
+    secret_items,
+)
 
 AnySecret: TypeAlias = SecretStr | SecretBytes | Secret[Any]
 
@@ -46,14 +54,19 @@ def reveal_for_json(value: Any) -> Any:
 def hide(value: Any, *, is_plain: Callable[[str], bool] = lambda _: False) -> Any:
     """`value` with each text under a secret's name as a `SecretStr`, however deep it lies in dicts and lists.
 
+    A record's value is one by the record's name, `{"key": "X-Api-Key", "value": ...}`, and the name is none.
+
     Args:
         value: JSON data.
         is_plain: Tells which texts hold no secret whatever their name is, such as the expressions of a template.
     """
     if isinstance(value, dict):
+        hidden = secret_entries(value)
+        names = value.keys() - NAMES_IN_RECORDS if hidden else value.keys()
+        hidden |= {name for name in names if is_secret_name(str(name))}
         return {
             name: SecretStr(item)
-            if isinstance(item, str) and item and is_secret_name(str(name)) and not is_plain(item)
+            if isinstance(item, str) and item and name in hidden and not is_plain(item)
             else hide(item, is_plain=is_plain)
             for name, item in value.items()
         }

@@ -168,14 +168,15 @@ def _degree(name: str) -> Literal["certain", "likely"] | None:  # noqa: C901, PL
 NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 """Where the keys of a JSON schema are names that it describes, and not names of values."""
 
-_NAMES_IN_RECORDS = ("name", "key", "header", "field")
-_VALUES_IN_RECORDS = frozenset({"value", "values", "val", "content", "data", "text"})
+NAMES_IN_RECORDS = ("name", "key", "header", "field")
+VALUES_IN_RECORDS = frozenset({"value", "values", "val", "content", "data", "text"})
+"""As in lists of headers or of environment variables: `{"name": "X-Api-Key", "value": ...}`."""
 
 
 def secret_entries(record: Mapping[str, Any]) -> frozenset[str]:
     """The keys under which a record may hold a secret, such as `{"name": "X-Api-Key", "value": ...}`."""
-    names = (record.get(key) for key in _NAMES_IN_RECORDS)
-    return _VALUES_IN_RECORDS if any(type(name) is str and is_secret_name(name) for name in names) else frozenset()
+    names = (record.get(key) for key in NAMES_IN_RECORDS)
+    return VALUES_IN_RECORDS if any(type(name) is str and is_secret_name(name) for name in names) else frozenset()
 
 
 def secret_items(items: Sequence[Any]) -> set[int]:
@@ -192,7 +193,8 @@ def is_public(metadata: list[Any]) -> bool:
     return any(isinstance(one, PublicMarker) or one is PublicMarker for one in metadata)
 
 
-_USER_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
+# To the last `@`: a password may hold one, as people write them, and HTTP clients take it so.
+_USER_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):[^/?#\s\"'<>]+(?=@)")
 _TOKEN_IN_URL = re.compile(r"(?<=://)(?!git@)[^/\s:@]+(?=@)")
 _QUERY_OF_URL = re.compile(r"(?<=[?&#])([\w.~-]+)=([^&#\s]+)")
 _IN_QUERIES = frozenset({"key", "sig", "sign", "signature", "ticket"})
@@ -212,6 +214,7 @@ def hide_in_text(text: str) -> str:
     if "://" in text:
         text = _USER_IN_URL.sub(lambda found: f"{found[1]}:{MASK}", text)
         text = _TOKEN_IN_URL.sub(MASK, text)
+    if "?" in text or "://" in text:  # some clients' errors quote what follows the host alone
         text = _QUERY_OF_URL.sub(
             lambda found: f"{found[1]}={MASK}" if found[1] in _IN_QUERIES or is_secret_name(found[1]) else found[0],
             text,

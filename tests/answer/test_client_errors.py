@@ -410,6 +410,42 @@ def test_no_key_in_what_is_quoted() -> None:
     assert KEY not in str(caught.value)
 
 
+IN_ADDRESSES = [
+    "http://me:MARKER@{}/x",
+    "http://MARKER@{}/x",
+    "http://{}/x?api_key=MARKER&n=1",
+    "http://{}/x?sig=MARKER",
+]
+
+
+@pytest.mark.parametrize("address", IN_ADDRESSES)
+@pytest.mark.parametrize("ask", [httpx.get, requests.get, urllib.request.urlopen], ids=["httpx", "requests", "urllib"])
+@pytest.mark.parametrize("there", [True, False])
+def test_no_secret_of_an_address_is_quoted(
+    backend: Backend, closed_port: int, address: str, ask: Callable[[str], Any], there: bool
+) -> None:
+    """Clients write the address into their messages; its user, password and keys are not in the error or the log."""
+
+    class ChatAddress(ChatModel):
+        """Asks by an address."""
+
+        url: str
+
+        def respond(self, request: Request, /) -> str:
+            response = ask(self.url)
+            response.raise_for_status()
+            return "never"
+
+    backend.fault = Fault.status(404, message="")
+    host = backend.url.removeprefix("http://") if there else f"127.0.0.1:{closed_port}"
+    with pytest.raises(ModelError) as caught:
+        ChatAddress(url=address.format(host)).invoke("x")
+    cause = caught.value.__cause__
+    assert cause is not None
+    direct = error_of_exception(cause)
+    assert "MARKER" not in f"{caught.value}{direct}"
+
+
 # --- clients that are not installed here, by stand-ins of the same names and attributes ---
 
 

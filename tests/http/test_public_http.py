@@ -23,6 +23,7 @@ from langchain_core.exceptions import (
     ModelAuthenticationError,
     ModelConnectionError,
     ModelError,
+    ModelInvalidRequestError,
     ModelRateLimitError,
     ModelTimeoutError,
 )
@@ -322,6 +323,66 @@ def test_a_token_server_that_is_not_there() -> None:
         client_credentials("http://127.0.0.1:9/t", "i", SECRET).token()
     assert caught.value.is_retryable
     assert caught.value.__cause__ is not None
+
+
+ADDRESSES = [
+    "http://me:MARKER@{}/t",
+    "http://MARKER@{}/t",
+    "http://{}/t?client_secret=MARKER&x=1",
+    "http://{}/t?key=MARKER",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("status", [200, 401, None])
+def test_no_secret_of_the_token_url_is_shown(
+    tokens: TokenServer, caplog: pytest.LogCaptureFixture, address: str, status: int | None
+) -> None:
+    """User, password and keys in its address are in no repr, error or log, whether there is a token or not."""
+    tokens.answer = lambda *_: (status or 500, {**tokens.next(), "error": "no"})
+    host = tokens.url.removeprefix("http://").removesuffix("/oauth/token") if status else "127.0.0.1:9"
+    auth = client_credentials(address.format(host), "i", SECRET)
+    shown = repr(auth)
+    with caplog.at_level("DEBUG", logger="langplug"), caplog.at_level("DEBUG", logger="langplug.wire"):
+        try:
+            auth.token()
+        except ModelError as error:
+            shown += str(error)
+    assert shown.count("127.0.0.1") >= (1 if status == 200 and "@" not in address else 2)
+    assert "MARKER" not in shown + caplog.text
+
+
+def test_a_user_in_the_token_url_is_a_mistake(tokens: TokenServer, backend: Backend) -> None:
+    """It would be a second login beside id and secret: the error says so, and is not tried again."""
+    auth = client_credentials(tokens.url.replace("//", "//me:pw@"), "i", SECRET)
+    model = ChatEndpoint(model="m", base_url=backend.openai_url, auth=auth)
+    with pytest.raises(ModelInvalidRequestError, match="leave the user and password out of `token_url`") as caught:
+        model.invoke("x")
+    assert not caught.value.is_retryable
+    assert [] == tokens.forms
+    model.close()
+
+
+def test_advice_is_about_the_server_that_refused(tokens: TokenServer, backend: Backend) -> None:
+    """Where a token server, or a function given as `auth`, fails, nothing is said of the model's key or address."""
+    tokens.answer = lambda *_: (401, {"error": "invalid_client", "error_description": "Who?"})
+
+    def fail() -> str:
+        raise ModelAuthenticationError("No key for you.")
+
+    for auth in (of(tokens), fail):
+        model = ChatEndpoint(model="m", base_url=backend.openai_url, auth=auth, max_retries=0)
+        with pytest.raises(ModelAuthenticationError) as caught:
+            model.invoke("x")
+        assert str(caught.value).endswith(("`client_id`, `client_secret` and `scope` right?", "No key for you."))
+        model.close()
+
+
+def test_a_file_of_certificates_that_is_not_there(tokens: TokenServer) -> None:
+    """The error names the setting and the file, and is a `ModelError`, as all errors of `client_credentials`."""
+    with pytest.raises(ModelError, match=r"verify='/nope.pem' cannot be used: No such file") as caught:
+        of(tokens, verify="/nope.pem").token()
+    assert not caught.value.is_retryable
 
 
 def test_a_token_server_that_says_nothing(tokens: TokenServer) -> None:

@@ -5,6 +5,8 @@ exception is known by the package that its class comes from, by its class's name
 response, a body). What does not come from a client is its author's own, and stays as it is.
 """
 
+import copy
+import errno
 import inspect
 import json
 import math
@@ -24,15 +26,24 @@ from langchain_core.exceptions import (
 
 from langplug._answer.server_errors import error_of, error_of_response, retry_after
 from langplug._errors import IncompleteAnswerError
+from langplug._secrets import hide_in_text
 
 _CLIENTS = frozenset(
     {"httpx", "httpx2", "httpcore", "aiohttp", "requests", "urllib3", "urllib", "http", "pycurl", "curl_cffi"}
     | {"niquests", "websockets", "httpx_sse", "aiobotocore", "boto3", "botocore", "grpc", "grpclib", "google", "azure"}
     | {"openai", "anthropic", "cohere", "groq", "mistralai", "together", "fireworks", "replicate", "litellm", "ollama"}
     | {"xai_sdk", "huggingface_hub", "text_generation", "cerebras", "zhipuai", "zai", "dashscope", "ibm_watsonx_ai"}
+    | {"anyio", "async_timeout", "asyncio", "smtplib", "socket", "ssl", "subprocess"}
     | {"volcenginesdkarkruntime", "oci", "writerai", "ai21", "tenacity", "gradio_client", "perplexity", "openrouter"}
 )
-"""Packages whose exceptions are about a request; `http` and `urllib` are the standard library's."""
+"""Packages whose exceptions are about a request. Some are the standard library's, such as `asyncio.timeout`."""
+
+_NO_NETWORK = frozenset(
+    getattr(errno, name)
+    for name in ("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EHOSTDOWN", "EADDRNOTAVAIL", "ENOTCONN", "ENETRESET")
+    if hasattr(errno, name)
+)
+"""What the system says of a network, where Python has no class of its own for it."""
 
 _BY_CLASS: Mapping[str, type[ModelError]] = {
     # What was asked cannot be sent at all.
@@ -149,20 +160,35 @@ def model_error_of(error: BaseException, *, begun: bool = False) -> ModelError |
         begun: Whether a part of the answer had come: then a connection that ends makes it incomplete.
 
     Returns:
-        None if it is a `ModelError` already, or not an exception of an HTTP client's.
+        None if it is a `ModelError` already, or not an exception of an HTTP client's. Of a group, as
+        `asyncio.TaskGroup` raises them, what all in it mean together; None if one of them means nothing.
     """
     if isinstance(error, ModelError):
         return None
+    if isinstance(error, BaseExceptionGroup):
+        return _error_of_group(error, begun=begun)
     typed = next(filter(None, map(_read_error, _family(error))), None)
+    if typed is not None:
+        typed.args = (hide_in_text(str(typed)),)  # clients write whole addresses into their messages
     if begun and type(typed) is ModelConnectionError:
         return IncompleteAnswerError(f"The answer broke off: {typed}")
     return typed
 
 
+def _error_of_group(group: BaseExceptionGroup[Any], *, begun: bool) -> ModelError | None:
+    """The one that no retry can cure, or the one that asks for the longest wait, or the first."""
+    meant: list[ModelError] = []
+    for one in group.exceptions:
+        # A copy: it will be raised from the group, and the one in the group has a cause already.
+        typed = copy.copy(one) if isinstance(one, ModelError) else model_error_of(one, begun=begun)
+        if typed is None:
+            return None
+        meant.append(typed)
+    return max(meant, key=lambda one: (not one.is_retryable, retry_after_of(one) or 0.0))
+
+
 def _family(error: BaseException) -> Iterator[BaseException]:
     """The clients' exceptions that `error` is made of, the most telling first; none for an author's own."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # as `asyncio.TaskGroup` raises them
-        error = error.exceptions[0]
     if not _is_a_clients(error):
         return
     within = [
@@ -180,14 +206,29 @@ def _is_a_clients(error: Any) -> TypeGuard[BaseException]:
         return False
     if any(_package(cls.__module__) in _CLIENTS for cls in type(error).__mro__):
         return True
-    # aiohttp's limit for a whole request, and reads by `http.client`, end in builtin errors, which anybody may raise.
-    return isinstance(error, OSError) and _is_raised_by_a_client(error)
+    # Limits of asyncio and aiohttp, and reads by sockets, end in builtin errors, which anybody may raise.
+    return isinstance(error, OSError) and (_is_of_the_system(error) or _is_raised_by_a_client(error))
+
+
+_SOCKETS_WORDS = (("timed out",), ("The read operation timed out",), ("The write operation timed out",))
+
+
+def _is_of_the_system(error: OSError) -> bool:
+    """Whether the operating system has raised `error`: whoever writes `raise ConnectionError("...")` gives no number.
+
+    A socket that was waited for too long has none either, but always the same words.
+    """
+    if error.args in _SOCKETS_WORDS:
+        return True
+    return error.errno is not None and (isinstance(error, ConnectionError | TimeoutError) or error.errno in _NO_NETWORK)
 
 
 def _is_raised_by_a_client(error: BaseException) -> bool:
     """Whether the code that raised `error` is a client's, the standard library's below it aside."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    packages = (_package(frame.f_globals.get("__name__")) for frame in reversed(frames))
+    packages = [_package(frame.f_globals.get("__name__")) for frame in reversed(frames)]
+    if packages[:1] in (["asyncio"], ["concurrent"]) and isinstance(error, TimeoutError):
+        return not error.args  # theirs say nothing; others' errors come through futures as well, and out of threads
     return next((one in _CLIENTS for one in packages if one in _CLIENTS or one not in sys.stdlib_module_names), False)
 
 
@@ -197,6 +238,10 @@ def _package(module: Any) -> str:
 
 def _kind_of(error: BaseException) -> type[ModelError] | None:
     """What an exception without a response is about."""
+    if type(error) is OSError:
+        # asyncio joins the errors of all addresses of a host into one without a number.
+        is_connection = error.errno in _NO_NETWORK or str(error).startswith("Multiple exceptions: ")
+        return ModelConnectionError if is_connection else None
     for cls in type(error).__mro__:  # the nearest counts: `requests.ConnectTimeout` is a ConnectionError as well
         if "timeout" in cls.__name__.lower() or cls.__name__ == "DeadlineExceeded":
             return ModelTimeoutError

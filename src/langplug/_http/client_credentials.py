@@ -10,9 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, NoReturn
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
-from langchain_core.exceptions import ModelAuthenticationError, ModelError, ModelTimeoutError
+from langchain_core.exceptions import (
+    ModelAuthenticationError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelTimeoutError,
+)
 from pydantic import SecretStr
 
 from langplug._answer.server_errors import error_of_response, parse_body
@@ -21,10 +26,12 @@ from langplug._bridge.threads import spawn
 from langplug._http import extra
 from langplug._http.certificates import tls_context
 from langplug._http.connection_errors import connection_error
+from langplug._http.credentials import mark_as_source_error
 from langplug._http.proxy import proxy_for
 from langplug._http.wire_log import WireLog
 from langplug._log import log, strike_out, wire
 from langplug._redaction import reveal
+from langplug._secrets import hide_in_text
 from langplug._tracebacks import drop_library_frames, drop_own_frames
 
 _EARLIEST_S = 60.0
@@ -61,6 +68,7 @@ class ClientCredentials:
         verify: bool | str,
     ) -> None:
         self._token_url = token_url
+        self._shown_url = hide_in_text(token_url)
         self._client_id = client_id
         self._client_secret = client_secret
         self._fields = fields
@@ -150,7 +158,7 @@ class ClientCredentials:
                 self._ends_at = asked_at + lives_s if lives_s is not None else float("inf")
                 self._renew_at = self._ends_at - min(_EARLIEST_S, _EARLIEST_SHARE * (lives_s or 0))
                 lasts = f"for {lives_s:g} s" if lives_s is not None else "until it is refused"
-                log.info("a new token from %s, %s", self._token_url, lasts)
+                log.info("a new token from %s, %s", self._shown_url, lasts)
             elif self._known is not None and time.monotonic() < self._ends_at:
                 token = self._known  # it was to be renewed early, and is still good
                 log.warning("no new token yet, the last one is still used: %s", failure)
@@ -183,11 +191,17 @@ class ClientCredentials:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 lasted = f"nothing came for timeout={self._timeout:g} seconds"
-                failure: ModelError = ModelTimeoutError(f"No token from {self._token_url}: {lasted}. Raise `timeout`.")
+                failure: ModelError = ModelTimeoutError(f"No token from {self._shown_url}: {lasted}. Raise `timeout`.")
+            elif isinstance(error, ValueError) and urlsplit(self._token_url).username is not None:
+                failure = ModelInvalidRequestError(
+                    f"No token from {self._shown_url}: leave the user and password out of `token_url`. What the token "
+                    "server is shown is `client_id` and `client_secret`."
+                )
             else:
-                failure = connection_error(error, self._token_url, proxy, lead="No token from", setting="token_url")
+                failure = connection_error(error, self._shown_url, proxy, lead="No token from", setting="token_url")
             secrets = [self._client_secret, *(proxy.secrets() if proxy else [])]
             failure.args = (strike_out(str(failure), secrets),)
+            mark_as_source_error(failure)
             # aiohttp's frames, and its errors about responses, hold what was sent.
             cause = None if isinstance(error, aiohttp.ClientResponseError) else drop_library_frames(error)
         else:
@@ -248,15 +262,16 @@ class ClientCredentials:
             why = f"its answer holds no `access_token`, but {', '.join(map(str, detail)) or 'no JSON object'}"
         elif status < 500 and status not in _PASSING:
             failure = ModelAuthenticationError()
-            why += ". Are `client_id`, `client_secret` and `scope` right?"
+            why = f"{why.rstrip('.')}. Are `client_id`, `client_secret` and `scope` right?"
         vars(failure).update(vars(meant))
-        failure.args = (strike_out(f"No token from {self._token_url}: {why}", [self._client_secret]),)
+        failure.args = (strike_out(f"No token from {self._shown_url}: {why}", [self._client_secret]),)
+        mark_as_source_error(failure)
         raise failure
 
     # --- what nobody may see ---
 
     def __repr__(self) -> str:
-        return f"client_credentials({self._token_url!r}, {self._client_id!r}, {self._client_secret!r})"
+        return f"client_credentials({self._shown_url!r}, {self._client_id!r}, {self._client_secret!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ClientCredentials":
         return self  # a copy would ask for tokens of its own

@@ -38,6 +38,7 @@ class Credentials:
                 given = await self._ask()
             except Exception as error:
                 error.add_note("It was raised by the function that was given as `auth`, which returns the key.")
+                mark_as_source_error(error)
                 raise
             kind = "an empty string" if given == "" else f"a {type(given).__name__}"
             key = SecretStr(given) if isinstance(given, str) else given
@@ -55,3 +56,13 @@ class Credentials:
         else:
             given = await in_thread(source)
         return await given if inspect.isawaitable(given) else given
+
+
+def mark_as_source_error(error: Exception) -> None:
+    """Note that there was no key to ask the model's server with: advice about that server would mislead."""
+    error.__dict__["langplug_is_of_key_source"] = True
+
+
+def is_source_error(error: Exception) -> bool:
+    """Whether there was no key, or token, to ask the model's server with."""
+    return "langplug_is_of_key_source" in vars(error)

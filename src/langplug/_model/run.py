@@ -17,7 +17,7 @@ from langplug._answer.fast_chunks import generation_chunk, plain_message
 from langplug._answer.parser import AnswerParser, Piece, is_refusal
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import Deadline, aparts, parts
-from langplug._log import log
+from langplug._log import log, strike_out
 from langplug._model.plan import Plan
 from langplug._model.requirements import MOST_ATTEMPTS, unmet_requirement
 from langplug._model.retries import Tries
@@ -279,7 +279,7 @@ class ModelRun:
         self._attempt += 1
         tries.begin_again()
         owner = type(self._model).__name__
-        log.info("%s: asked again (%d of %d): %s", owner, self._attempt, MOST_ATTEMPTS, checked.problem)
+        log.info("%s: asked again (%d of %d): %s", owner, self._attempt, MOST_ATTEMPTS, strike_out(checked.problem))
         self._adaptations = [
             *self._adaptations,
             {"feature": requirement.feature, "action": f"asked again: {checked.problem}"},

@@ -18,6 +18,7 @@ from langplug import Request
 from langplug._bridge.loop import wait_for
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, NewReader, Response
+from langplug._http.credentials import is_source_error
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json, join_address
 from langplug._log import log
@@ -140,6 +141,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             return await super().send(request, new_reader, call)
         except ModelError as error:
             advice = ""
+            if is_source_error(error):
+                raise
             if isinstance(error, ModelAuthenticationError):
                 given = self._key_to_send() is not None or self.auth is not None
                 advice = "Is the key right?" if given else "Give the key as `api_key`, or in LANGPLUG_API_KEY."
