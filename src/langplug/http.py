@@ -77,8 +77,8 @@ def error_of(
         body = bytes(body)
     elif not isinstance(body, bytes):
         body = json.dumps(body, ensure_ascii=False, default=str).encode(errors="replace")
-    items: Any = getattr(headers, "items", None)
-    pairs: Iterable[Any] = items() if callable(items) else headers or ()
+    given: Any = headers or ()
+    pairs = given.items() if hasattr(given, "items") else given
     return error_of_response(status, body, {_header_text(name): _header_text(value) for name, value in pairs})
 
 
@@ -119,7 +119,10 @@ def sse(chunks: Chunk | Iterable[Chunk] | AsyncIterable[Chunk]) -> Iterator[Even
     """
     if isinstance(chunks, AsyncIterable):
         return _AsyncEvents(chunks)
-    return _events([chunks] if isinstance(chunks, Chunk) else chunks)
+    if isinstance(chunks, bytes | bytearray | memoryview | str):
+        whole: Any = chunks
+        return _events([whole])
+    return _events(chunks)
 
 
 class _Body:
