@@ -131,7 +131,7 @@ model.close()
 """
 
 
-def run(backend: Backend, setting: str, setup: str = "") -> str:
+def run(backend: Backend, setting: str, setup: str = "", *, may_print: bool = False) -> str:
     """What is printed on stderr of a call that is retried and whose key is renewed."""
     backend.forget()
     backend.key = "sk-MARKER-new"
@@ -142,8 +142,8 @@ def run(backend: Backend, setting: str, setup: str = "") -> str:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert 0 == done.returncode, done.stderr
-    assert "" == done.stdout
-    return done.stderr
+    assert may_print or "" == done.stdout
+    return done.stderr + done.stdout
 
 
 def test_the_wire_is_printed(backend: Backend) -> None:
@@ -208,6 +208,24 @@ def test_the_root_logger_does_not_open_the_wire(backend: Backend) -> None:
     assert "WARNING:langplug:ChatEndpoint: retry 1 of 2" in shown
     assert "refused the key" in shown
     assert "one two" not in shown
+
+
+PRINTERS = {
+    "basicConfig": "logging.basicConfig(level=logging.INFO)",
+    "basicConfig, afterwards": "import langplug._log; logging.basicConfig(level=logging.INFO)",
+    "stdout": "import sys; logging.basicConfig(stream=sys.stdout)",
+    "a file": "logging.basicConfig(filename=logging.os.devnull)",
+    "another level": "logging.basicConfig(); logging.getLogger().handlers[0].setLevel(logging.ERROR)",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("printer", PRINTERS)
+def test_each_line_is_printed_once(backend: Backend, printer: str) -> None:
+    """`LANGPLUG_LOG` prints what the application does not print on its terminal itself, and nothing twice."""
+    shown = run(backend, "info", PRINTERS[printer], may_print=printer == "stdout")
+    assert 1 == shown.count("retry 1 of 2")
+    assert 1 == shown.count("refused the key")
 
 
 @pytest.fixture

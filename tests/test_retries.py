@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from langchain_core.exceptions import (
     ModelAPIError,
     ModelAuthenticationError,
+    ModelConnectionError,
     ModelError,
     ModelRateLimitError,
     ModelTimeoutError,
@@ -532,3 +534,37 @@ def test_a_retry_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert logging.WARNING == first.levelno
     assert "ChatFunction: retry 1 of 3 in 0.00 s, after ModelAPIError: busy" == first.getMessage()
     assert "retry 2 of 3" in second.getMessage()
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(0, 1), (1, 0), (1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("kept", [False, True])
+def test_tries_of_a_nested_model_count(call: Path, outer: int, inner: int, kept: bool) -> None:
+    """The error says how many requests were sent, those of a model that another asks included, and says it once."""
+    asked: list[int] = []
+    error = ModelConnectionError("down")
+
+    class ChatQuick(ChatModel):
+        """Waits for milliseconds."""
+
+        def __langplug_backoff__(self) -> Backoff:
+            return replace(super().__langplug_backoff__(), first_s=0.001)
+
+    class ChatInner(ChatQuick):
+        """Fails."""
+
+        async def respond(self, request: Request, /) -> str:
+            asked.append(1)
+            raise error if kept else ModelConnectionError("down")
+
+    class ChatOuter(ChatQuick):
+        """Asks it."""
+
+        async def respond(self, request: Request, /) -> str:
+            return str((await ChatInner(max_retries=inner).ainvoke(request.messages)).text)
+
+    for _ in range(2):
+        asked.clear()
+        with pytest.raises(ModelConnectionError) as caught:
+            call(ChatOuter(max_retries=outer), "x")
+        assert (outer + 1) * (inner + 1) == len(asked)
+        assert re.fullmatch(rf"down \(tried {len(asked)} times in [\d.]+ s\)", str(caught.value))

@@ -7,6 +7,7 @@ asks for it by name: it shows what people write to a model.
 
 import logging
 import os
+import sys
 from collections.abc import Iterable
 
 from langplug._named_secrets import hide_named
@@ -32,12 +33,24 @@ def set_up_log(setting: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     handler.addFilter(lambda record: not WARNED.keys() <= vars(record).keys())
+    handler.addFilter(lambda record: not _prints_by_itself(record.levelno))
     log.addHandler(handler)
     log.setLevel(_LEVELS.get(chosen, logging.INFO))
     if chosen == "wire":
         wire.setLevel(logging.DEBUG)
     if chosen not in _LEVELS:
         log.warning("LANGPLUG_LOG=%s is unknown; it may be %s. Taken as info.", setting, ", ".join(_LEVELS))
+
+
+def _prints_by_itself(level: int) -> bool:
+    """Whether the application prints the log on its terminal anyway, as after `logging.basicConfig()`."""
+    consoles = (sys.stderr, sys.__stderr__, sys.stdout, sys.__stdout__)
+    for handler in logging.getLogger().handlers if log.propagate else ():
+        # `rich`'s handler has a console, which has a file.
+        stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
+        if stream is not None and stream in consoles and level >= handler.level:
+            return True
+    return False
 
 
 # --- without secrets ---

@@ -11,8 +11,9 @@ Nothing here needs an extra, except `client_credentials`, when it is used: `lang
 """
 
 import json
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeAlias, overload
 
 from langchain_core.exceptions import ModelError
 
@@ -55,7 +56,9 @@ class Event(NamedTuple):
         return json.loads(self.data)
 
 
-def error_of(status: int, body: bytes | str | Any = b"", headers: Mapping[str, str] | None = None) -> ModelError:
+def error_of(
+    status: int, body: bytes | str | Any = b"", headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None
+) -> ModelError:
     """The error that a response with an error status stands for, to be raised.
 
     It has the attributes `status_code`, `retry_after` (seconds that the server asks to wait, or None) and `request_id`
@@ -65,13 +68,22 @@ def error_of(status: int, body: bytes | str | Any = b"", headers: Mapping[str, s
         status: The HTTP status.
         body: The body: bytes, text, or what its JSON says. Its words refine the type: `ContextOverflowError`,
             `RefusalError`, a rate limit that no waiting cures.
-        headers: The response's headers, for `Retry-After`; how their names are written does not matter.
+        headers: The response's headers, for `Retry-After`: a mapping, or pairs, of texts or bytes. How their names are
+            written does not matter.
     """
     if isinstance(body, str):
         body = body.encode(errors="replace")
+    elif isinstance(body, bytearray | memoryview):
+        body = bytes(body)
     elif not isinstance(body, bytes):
         body = json.dumps(body, ensure_ascii=False, default=str).encode(errors="replace")
-    return error_of_response(status, body, headers or {})
+    given: Any = headers or ()
+    pairs = given.items() if hasattr(given, "items") else given
+    return error_of_response(status, body, {_header_text(name): _header_text(value) for name, value in pairs})
+
+
+def _header_text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def error_of_exception(error: BaseException) -> ModelError | None:
@@ -82,11 +94,14 @@ def error_of_exception(error: BaseException) -> ModelError | None:
     return error if isinstance(error, ModelError) else model_error_of(error)
 
 
+Chunk: TypeAlias = bytes | bytearray | memoryview | str
+
+
 @overload
-def sse(chunks: Iterable[bytes | str]) -> Iterator[Event]: ...
+def sse(chunks: Chunk | Iterable[Chunk]) -> Iterator[Event]: ...
 @overload
-def sse(chunks: AsyncIterable[bytes | str]) -> AsyncIterator[Event]: ...
-def sse(chunks: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> Iterator[Event] | AsyncIterator[Event]:
+def sse(chunks: AsyncIterable[Chunk]) -> AsyncIterator[Event]: ...
+def sse(chunks: Chunk | Iterable[Chunk] | AsyncIterable[Chunk]) -> Iterator[Event] | AsyncIterator[Event]:
     """The server-sent events in a body, each as soon as it is complete; however the body is cut, they are the same.
 
     By https://html.spec.whatwg.org/multipage/server-sent-events.html. An event that the end of the body left without
@@ -94,24 +109,73 @@ def sse(chunks: Iterable[bytes | str] | AsyncIterable[bytes | str]) -> Iterator[
 
     Args:
         chunks: The body as it comes, sync or async: `response.iter_bytes()` or `aiter_bytes()` of httpx,
-            `iter_content(None)` of requests, `content.iter_any()` of aiohttp. Not its lines without their ends.
+            `iter_content(None)` of requests, `content.iter_any()` of aiohttp. Lines without their ends, as `iter_lines`
+            gives them, are known by the empty ones between events, and read as well. A whole body may be given, too.
+
+    Raises:
+        ValueError: If the chunks are lines whose ends, and empty lines, were taken away: nobody can say what is one
+            event.
+        TypeError: If a chunk is not bytes or text.
     """
-    return _AsyncEvents(chunks) if isinstance(chunks, AsyncIterable) else _events(chunks)
+    if isinstance(chunks, AsyncIterable):
+        return _AsyncEvents(chunks)
+    if isinstance(chunks, bytes | bytearray | memoryview | str):
+        whole: Any = chunks
+        return _events([whole])
+    return _events(chunks)
 
 
-def _events(chunks: Iterable[bytes | str]) -> Iterator[Event]:
-    stream = EventStream()
+class _Body:
+    """From chunks, or lines without their ends, to events."""
+
+    _FIELD = re.compile(rb"(?:data|event|id|retry)\s?:")
+
+    def __init__(self) -> None:
+        self._stream = EventStream()
+        # What has come before the first line break. No event is complete before, so it costs no time to hold it.
+        self._start: list[bytes] | None = []
+        self._has_lines = False
+
+    def feed(self, chunk: Chunk) -> list[Frame]:
+        if not isinstance(chunk, Chunk):
+            raise TypeError(f"sse() reads chunks of bytes or text, not {type(chunk).__name__}; an event's text is str.")
+        data = chunk.encode() if isinstance(chunk, str) else bytes(chunk)
+        if self._has_lines:
+            return self._stream.feed(data + b"\n")
+        if self._start is None:
+            return self._stream.feed(data)
+        # An empty chunk in the middle of a line, and then the beginning of a field: these are lines.
+        self._has_lines = self._start[-1:] == [b""] and any(self._start) and self._FIELD.match(data) is not None
+        self._start.append(data)
+        if not self._has_lines and b"\n" not in data and b"\r" not in data:
+            return []
+        held, self._start = self._start, None
+        return self._stream.feed(b"\n".join([*held, b""]) if self._has_lines else b"".join(held))
+
+    def end(self) -> list[Frame]:
+        if self._start:
+            if sum(self._FIELD.match(one) is not None for one in self._start) > 1:
+                raise ValueError(
+                    "sse() was given lines without their ends, and without the empty lines between events. Pass the "
+                    "body as it comes: `iter_bytes()` of httpx, `iter_content(None)` of requests."
+                )
+            return [*self._stream.feed(b"".join(self._start)), *self._stream.flush()]
+        return self._stream.flush()
+
+
+def _events(chunks: Iterable[Chunk]) -> Iterator[Event]:
+    body = _Body()
     for chunk in chunks:
-        yield from map(_event_of, stream.feed(chunk.encode() if isinstance(chunk, str) else chunk))
-    yield from map(_event_of, stream.flush())
+        yield from map(_event_of, body.feed(chunk))
+    yield from map(_event_of, body.end())
 
 
 class _AsyncEvents(AsyncIterator[Event]):
     """Not an async generator, which whoever stops in the middle would have to close."""
 
-    def __init__(self, chunks: AsyncIterable[bytes | str]) -> None:
+    def __init__(self, chunks: AsyncIterable[Chunk]) -> None:
         self._chunks = aiter(chunks)
-        self._stream = EventStream()
+        self._body = _Body()
         self._ready: Iterator[Frame] = iter(())
         self._ended = False
 
@@ -125,9 +189,9 @@ class _AsyncEvents(AsyncIterator[Event]):
                 chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 self._ended = True
-                self._ready = iter(self._stream.flush())
+                self._ready = iter(self._body.end())
             else:
-                self._ready = iter(self._stream.feed(chunk.encode() if isinstance(chunk, str) else chunk))
+                self._ready = iter(self._body.feed(chunk))
 
 
 def _event_of(frame: Frame) -> Event:

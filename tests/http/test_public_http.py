@@ -8,12 +8,14 @@ import pickle
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,14 @@ SECRET = "s3cret/MARKER+0123456789"
 # --- errors ---
 
 
+def message(headers: dict[str, str]) -> Message:
+    """Headers as `http.client` has them."""
+    found = Message()
+    for name, value in headers.items():
+        found[name] = value
+    return found
+
+
 @pytest.mark.parametrize(
     "body", [b'{"error": {"message": "too many tokens"}}', '{"error": "too many tokens"}', {"error": "too many tokens"}]
 )
@@ -49,6 +59,21 @@ def test_a_response_is_an_error(body: Any) -> None:
     assert (ContextOverflowError, "HTTP 400: too many tokens") == (type(error), str(error))
     assert {"status_code": 400, "retry_after": 3.0, "request_id": "r-1"} == vars(error)
     assert type(error_of(429)) is ModelRateLimitError
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "5"}, {"Retry-After": 5}, [("Retry-After", "5")], [(b"retry-after", b"5")],
+        (("RETRY-AFTER", 5),),
+        httpx.Headers({"Retry-After": "5"}), message({"Retry-After": "5"}), zip(["Retry-After"], ["5"], strict=True),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_headers_as_clients_have_them(headers: Any) -> None:
+    """A mapping of any kind, or pairs, of text, bytes or numbers."""
+    assert {"status_code": 429, "retry_after": 5.0, "request_id": None} == vars(error_of(429, b"x", headers))
+    assert "HTTP 429: x" == str(error_of(429, memoryview(b"x"))) == str(error_of(429, bytearray(b"x")))
 
 
 # --- events ---
@@ -71,7 +96,7 @@ def test_events_do_not_depend_on_the_pieces(blocks: list[str], end: str, cuts: l
     assert expected == list(sse(pieces)) == asyncio.run(read(pieces))
 
 
-async def read(pieces: list[bytes]) -> list[Event]:
+async def read(pieces: Iterable[bytes]) -> list[Event]:
     async def chunks() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
@@ -104,6 +129,40 @@ def test_an_event_comes_as_soon_as_it_is_there() -> None:
         raise AssertionError
 
     assert Event("1") == next(iter(sse(chunks())))
+
+
+BODY = "event: a\ndata: 1\n\ndata: 2\ndata: 3\n\n: ping\n\nid: 7\ndata: 4\n\ndata: [DONE]\n\n"
+FORMS: dict[str, Callable[[], Any]] = {
+    "whole": BODY.encode,
+    "whole text": lambda: BODY,
+    "whole, in a view": lambda: memoryview(BODY.encode()),
+    "views": lambda: [memoryview(BODY.encode())[:9], memoryview(BODY.encode())[9:]],
+    "bytearrays": lambda: [bytearray(BODY.encode())],
+    "lines": BODY.splitlines,
+    "lines of bytes": lambda: BODY.encode().splitlines(),
+    "lines with their ends": lambda: BODY.splitlines(keepends=True),
+    "lines of httpx": lambda: httpx.Response(200, content=BODY.encode()).iter_lines(),
+    "bytes of httpx": lambda: httpx.Response(200, content=BODY.encode()).iter_bytes(5),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_events_in_whatever_a_client_gives(form: str) -> None:
+    """A whole body, any kind of bytes, or lines without their ends: the events are the same, sync and async."""
+    expected = list(sse([BODY.encode()]))
+    assert ["1", "2\n3", "4", "[DONE]"] == [event.data for event in expected]
+    assert expected == list(sse(FORMS[form]()))
+    if not isinstance(FORMS[form](), bytes | str | memoryview):
+        assert expected == asyncio.run(read(FORMS[form]()))
+
+
+def test_lines_that_cannot_be_read_are_an_error() -> None:
+    """Without line breaks and without empty lines, nobody can say where an event ends; nothing is merged silently."""
+    lines = [line for line in BODY.splitlines() if line]
+    with pytest.raises(ValueError, match="lines without their ends"):
+        list(sse(lines))
+    with pytest.raises(TypeError, match="chunks of bytes or text, not int"):
+        list(sse(cast("Any", [1])))
 
 
 # --- tokens ---

@@ -40,20 +40,22 @@ class Tries:
         wait_s: Seconds to wait before the next try; None if there is none.
     """
 
-    __slots__ = ("_began", "_deadline", "_failures", "_model", "_partial", "wait_s")
+    __slots__ = ("_began", "_deadline", "_failures", "_model", "_partial", "_requests", "_try_began", "wait_s")
 
     def __init__(self, model: ModelFields, deadline: Deadline | None, partial: Callable[[], AIMessage | None]) -> None:
         self._model = model
         self._deadline = deadline
         self._partial = partial
         self._failures = 0
-        self._began = 0.0
+        self._requests = 0  # as the failures, but each of a nested model's own tries counts
+        self._began = self._try_began = 0.0
         self.wait_s: float | None = None
 
     def __enter__(self) -> Self:
         self.wait_s = None
+        self._try_began = time.monotonic()
         if not self._failures:
-            self._began = time.monotonic()
+            self._began = self._try_began
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
@@ -71,10 +73,11 @@ class Tries:
             if isinstance(error, TypeError) and re.search(r"\bRequest\b", words := str(error)) and READ_IT not in words:
                 error.add_note(READ_IT)  # `json.dumps`, `join` and others that take it for text know its type alone
             self._failures += 1
+            self._requests += _tries_within(raised, self._try_began)
             if partial is None and isinstance(raised, ModelError) and raised.is_retryable and self._plan_retry(raised):
                 return True
             if self._failures > 1:
-                _say_tries(raised, self._failures, time.monotonic() - self._began)
+                _say_tries(raised, self._requests, time.monotonic() - self._began)
         remember_partial(raised, partial)
         if raised is not error:
             raise raised from error
@@ -82,7 +85,7 @@ class Tries:
 
     def begin_again(self) -> None:
         """Count anew: what is asked next is another question."""
-        self._failures = 0
+        self._failures = self._requests = 0
 
     def _plan_retry(self, error: ModelError) -> bool:
         """Set the wait before the next try, if there is to be one."""
@@ -100,10 +103,19 @@ class Tries:
 _TRIED = re.compile(r" ?\(tried \d+ times in [\d.]+ s\)")
 
 
+def _tries_within(error: BaseException, began: float) -> int:
+    """How many tries this failure stands for: 1, or those of a nested model whose error it is."""
+    tries, said_at = getattr(error, "langplug_tries", (1, 0.0))
+    return tries if said_at >= began else 1  # said before: one exception object that is raised again and again
+
+
 def _say_tries(error: BaseException, tries: int, seconds: float) -> None:
     """Have `error` say how often was tried: in its message, or in a note where the message is not ours to change."""
     words = f"(tried {tries} times in {seconds:.1f} s)"
+    vars(error)["langplug_tries"] = (tries, time.monotonic())
     if isinstance(error, ModelError) and len(error.args) == 1 and str(error) == error.args[0]:
         error.args = (f"{_TRIED.sub('', str(error))} {words}",)  # one that is raised again says it anew
     else:
+        notes = getattr(error, "__notes__", [])
+        notes[:] = [note for note in notes if not _TRIED.fullmatch(note)]
         error.add_note(words)
