@@ -10,8 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from langplug._named_secrets import hide_named
-from langplug._redaction import AnySecret, scrub
+from langplug._redaction import AnySecret, hide_named, scrub
 
 log = logging.getLogger("langplug")
 log.addHandler(logging.NullHandler())  # a library prints nothing by itself

@@ -15,6 +15,7 @@ from langplug._secrets import (
     MASK,
     NAMED_SCHEMAS,
     NAMES_IN_RECORDS,
+    VALUES_IN_RECORDS,
     hide_in_text,
     is_secret_name,
     secret_entries,
@@ -321,3 +322,151 @@ def _strike_beginnings(text: str, form: str, stars: str) -> str:
         pieces += [text[end:start], stars if is_cut else text[start : start + length]]
         end = start + length
     return "".join([*pieces, text[end:]])
+
+
+# --- in texts, by what they are called: bodies in JSON, forms, headers, addresses, errors ---
+
+_STARS = "***"
+"""What stands in a text in the place of a secret."""
+
+_OPENING = re.compile(r"[\[{]")
+# Possessive (`*+`), so that a body of one quote after another costs no time squared.
+_TEXT_ENTRY = re.compile(r'("([^"\\]{1,60})"\s*+:\s*+)"(?:[^"\\]|\\.)*+"')
+_FIRST_COLON = re.compile(r'[^:]*?"\s*:\s')
+_FORM_ENTRY = re.compile(r"(?<![^?&\s])(([\w.-]{1,60})=)[^&\s\"']++")
+
+_IN_QUERIES = frozenset({"key", "ak", "sk", "sig", "signature"})
+"""Names that stand for a secret in an address; elsewhere they may be anything."""
+
+
+def hide_named(text: str) -> str:
+    """`text` with `***` for each value that is called like a secret.
+
+    That is in JSON, wherever it begins in `text`, in lines of JSON, and in strings of JSON, such as a call's arguments;
+    in forms, queries and what else `hide_in_text` knows. What hides nothing stays as it is, to the last blank.
+    """
+    begins = _OPENING.search(text)
+    start = begins.start() if begins else len(text)
+    try:
+        value = json.loads(text[start:], object_pairs_hook=_dict_of)
+        return _hide_in_words(text[:start]) + _hide_in_json(text[start:], value)
+    except (ValueError, RecursionError):  # not JSON, or hundreds deep
+        if begins and "\n" in text:  # perhaps one value a line
+            return "\n".join(hide_named(line) for line in text.split("\n"))
+        return _hide_in_words(_hide_entries(text))
+
+
+def _hide_in_words(text: str) -> str:
+    def strike(entry: re.Match[str]) -> str:
+        return f"{entry[1]}{_STARS}" if is_secret_name(entry[2]) or entry[2].lower() in _IN_QUERIES else entry[0]
+
+    return _FORM_ENTRY.sub(strike, hide_in_text(text)).replace(MASK, _STARS)
+
+
+# --- JSON ---
+
+
+def _dict_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """As JSON has it, but no name twice: the first value would be in the text, and not in what is looked into."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _hide_in_json(text: str, value: Any) -> str:
+    """`text`, which says `value`. Mostly a string is to be hidden, and all around it can stay as it was written."""
+
+    def strike(entry: re.Match[str]) -> str:
+        return f'{entry[1]}"{_STARS}"' if is_secret_name(entry[2]) else entry[0]
+
+    struck = _TEXT_ENTRY.sub(strike, text)
+    shown = _shown_data(value)
+    if shown == (value if struck == text else json.loads(struck)):
+        return struck
+    separators = (", ", ": ") if _FIRST_COLON.match(text) else (",", ":")  # as it was written
+    return json.dumps(shown, ensure_ascii=text.isascii(), separators=separators)
+
+
+_SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
+_SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
+
+
+def _shown_data(value: Any, name: str = "", *, described: bool = False) -> Any:
+    """JSON data as `to_plain` shows it, with the texts in it as `hide_named` leaves them.
+
+    It is written down again for JSON alone, since the log must not import what knows models and messages.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if is_secret_name(name):
+        if not described or not isinstance(value, dict) or _SCHEMA_KEYWORDS.isdisjoint(value):
+            return _STARS
+        value = {key: item for key, item in value.items() if key not in _SCHEMA_VALUES}
+        name = ""
+    if isinstance(value, dict):
+        hidden = secret_entries(value)
+        inside = name in NAMED_SCHEMAS
+        return {
+            key: _STARS if key in hidden else _shown_data(item, key, described=inside) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        places = secret_items(value)
+        return [_STARS if at in places else _shown_data(item) for at, item in enumerate(value)]
+    return hide_named(value) if isinstance(value, str) else value
+
+
+# --- what is not JSON: cut off, in single quotes, or in a string that is cut off itself ---
+
+_QUOTE = re.compile(r"\\{0,7}[\"']")
+_ENTRY = re.compile(r"(?P<quote>\\{0,7}[\"'])(?P<name>[^\"'\\]{1,60})(?P=quote)\s*+:\s*+")
+_STRINGS = {
+    '"': re.compile(r'"(?:[^"\\]|\\.)*+', re.DOTALL),
+    "'": re.compile(r"'(?:[^'\\]|\\.)*+", re.DOTALL),
+}
+_CALLED = re.compile(r"\\{0,7}[\"']([^\"'\\]{1,60})\\{0,7}[\"']")
+_BARE = re.compile(r"[^\s,\]}\"'\\]*+")
+_IN_CONTAINER = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_HARMLESS = frozenset({"true", "false", "null", "True", "False", "None", ""})
+
+
+def _hide_entries(text: str) -> str:
+    """`text` with each value hidden that follows a secret's name in quotes, whatever the value is, and to its end."""
+    pieces: list[str] = []
+    at = shown = 0
+    names_secret = False
+    while entry := _ENTRY.search(text, at):
+        name, at = entry["name"], entry.end()
+        if name in NAMES_IN_RECORDS:
+            called = _CALLED.match(text, at)
+            names_secret = called is not None and is_secret_name(called[1])
+        # Only here is the end of a value looked for: it may be that of the text, which is then read once.
+        if is_secret_name(name) or (names_secret and name in VALUES_IN_RECORDS):
+            start, end = _span_of_value(text, at)
+            if text[start:end] not in _HARMLESS:
+                stars = _STARS if start > at else f"{entry['quote']}{_STARS}{entry['quote']}"  # in quotes, or bare
+                pieces += [text[shown:start], stars]
+                at = shown = end
+    return "".join([*pieces, text[shown:]])
+
+
+def _span_of_value(text: str, start: int) -> tuple[int, int]:
+    """Where the value that begins at `start` stands; a string without its quotes. One that is cut off has no end."""
+    if quote := _QUOTE.match(text, start):
+        if (string := _STRINGS.get(quote[0])) is not None:
+            found = string.match(text, start)
+            assert found is not None
+            return quote.end(), found.end()
+        # In a string of JSON in JSON: its own quotes have more backslashes.
+        closing = re.compile(rf"(?<!\\){re.escape(quote[0])}").search(text, quote.end())
+        return quote.end(), closing.start() if closing else len(text)
+    if text[start : start + 1] not in ("[", "{"):
+        bare = _BARE.match(text, start)
+        assert bare is not None
+        return start, bare.end()
+    depth = 0
+    for mark in _IN_CONTAINER.finditer(text, start):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark[0], 0)
+        if depth == 0:
+            return start, mark.end()
+    return start, len(text)
