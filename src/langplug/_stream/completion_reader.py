@@ -43,6 +43,7 @@ class CompletionReader(BodyReader):
         super().__init__(content_type, coalesce=coalesce, load=load, max_event_bytes=max_event_bytes)
         self._whole_chunks = whole_chunks
         self._ends_at = ends_at
+        self._so_far = from_openai.StreamSoFar()
         self._usage = UsageReports()
         self._read_any = False
         self._is_whole = False
@@ -69,6 +70,7 @@ class CompletionReader(BodyReader):
         try:
             # The first chunk is read in full, for the model's name and the like, which all that follow repeat.
             if self._read_any and not self._whole_chunks and (text := _text_of_plain_chunk(value)) is not None:
+                self._so_far.text += len(text)
                 return (text,)
             self._read_any = True
             return self._read_chunk(value)
@@ -97,7 +99,7 @@ class CompletionReader(BodyReader):
         if self._whole_chunks:
             return (_check_answers(chunk, choices),)
         parts: list[Part] = []
-        for part in from_openai.parts_of(chunk):
+        for part in from_openai.parts_of(chunk, so_far=self._so_far):
             if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
                 if part.metadata.items() <= self._metadata.items():
                     continue  # every chunk repeats the model's name
