@@ -228,6 +228,8 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
 def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
     choice: Mapping[str, Any], so_far: StreamSoFar, kind: object
 ) -> Iterator[Part]:
+    if choice.get("error"):  # where OpenRouter says what became of the answer
+        raise error_of(choice["error"])
     delta = choice.get("delta")
     # A completion that is not a chat's has its text in the choice itself.
     body = delta or choice.get("message") or {"content": choice.get("text")}

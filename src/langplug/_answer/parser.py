@@ -34,6 +34,13 @@ ALLOWED = (
 _CALLS = ("tool_calls", "tool_call", "tool_use", "function_call")
 """Reasons that say that the answer ends with a call."""
 
+_FAILED = frozenset(
+    {"error", "abort", "aborted", "cancel", "canceled", "cancelled", "timeout", "failed", "failure", "internal_error"}
+    | {"server_error", "engine_error", "network_error", "insufficient_system_resource"}
+)
+"""Reasons that say that the server gave the answer up: vLLM's `abort`, DeepSeek's `insufficient_system_resource`,
+Zhipu's `network_error`, OpenRouter's and TGI's `error`."""
+
 _CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "content_filter"})
 """Reasons after which a call whose arguments have not come is not taken for one without arguments."""
 
@@ -154,7 +161,7 @@ class AnswerParser:
         """The source has ended: return what was held back.
 
         Raises:
-            IncompleteAnswerError: If the source owed a finish reason and gave none.
+            IncompleteAnswerError: If the source owed a finish reason and gave none, or one that says that it failed.
             IncompleteAnswerError: If it says that it called a tool, and there is neither a call nor text.
             TypeError: If it gave None and nothing else, or metadata that is not JSON data.
         """
@@ -163,6 +170,11 @@ class AnswerParser:
         if self._owes_finish and not self.reason:
             raise IncompleteAnswerError(
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
+                "What had come is this error's `partial`; asking again may help."
+            )
+        if self.reason.casefold() in _FAILED:
+            raise IncompleteAnswerError(
+                f"The answer of {self._owner.partition('.')[0]} failed: its finish reason is {self.reason!r}. "
                 "What had come is this error's `partial`; asking again may help."
             )
         pieces = self.rest(is_whole=self.reason.casefold() not in _CUT_OFF)

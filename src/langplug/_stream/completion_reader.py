@@ -7,7 +7,7 @@ from typing import Any, Literal
 from langchain_core.exceptions import ModelAPIError
 
 from langplug._answer import from_openai
-from langplug._answer.server_errors import message_of, parse_body
+from langplug._answer.server_errors import error_of, failure_in, message_of, parse_body
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part
 from langplug._stream.framing import Frame, Framing
@@ -65,6 +65,8 @@ class CompletionReader(BodyReader):
 
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts of a chunk or a completion."""
+        if value is None:
+            return ()
         if frame.event == "error" or not isinstance(value, dict):
             raise error_in(value)
         try:
@@ -82,8 +84,8 @@ class CompletionReader(BodyReader):
             ) from None
 
     def _read_chunk(self, chunk: dict[str, Any]) -> Sequence[Part]:
-        if _is_error(chunk):
-            raise error_in(chunk)
+        if (failure := failure_in(chunk)) is not None:
+            raise error_of(failure)
         if "choices" not in chunk and "usage" not in chunk:
             return ()  # of another kind, such as llama.cpp's progress
         choices = chunk.get("choices") or ()
@@ -131,21 +133,6 @@ class CompletionReader(BodyReader):
             f"The server's answer ended {'with [DONE], but ' if self.finished else ''}without a finish reason, so it "
             "is not complete. What had come is this error's `partial`; asking again may help."
         )
-
-
-_FINE = (0, "0", 200, "200", "", None, "ok", "OK", "success", "Success")
-"""Codes with which iFlytek and others say in each chunk that all is well."""
-
-
-def _is_error(chunk: dict[str, Any]) -> bool:
-    """Whether a chunk says what went wrong, in one of the places where servers say it."""
-    if chunk.get("error"):
-        return True
-    is_answer = "choices" in chunk or "usage" in chunk
-    # As many Chinese gateways say it: `{"code": 1001, "msg": "..."}`.
-    if "code" in chunk and ("msg" in chunk or "message" in chunk) and not chunk.get("choices"):
-        return not is_answer or chunk["code"] not in _FINE
-    return not is_answer and bool(chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")))
 
 
 def _check_answers(chunk: dict[str, Any], choices: Sequence[Any]) -> dict[str, Any]:
