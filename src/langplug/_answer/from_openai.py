@@ -239,8 +239,8 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
         raise TypeError(f"its role is {body['role']!r}, and not 'assistant'")
     reason = choice.get("finish_reason") or body.get("finish_reason")
     # Some servers stream pieces as `message`: it is whole where it says so.
-    is_whole = not delta and (bool(reason) or kind == "chat.completion")
-    is_repeated = is_whole and so_far.has_begun
+    is_whole = not delta and bool(choice.get("message")) and (bool(reason) or kind == "chat.completion")
+    is_repeated = is_whole and (so_far.has_begun or so_far.text > 0)
     so_far.has_begun = so_far.has_begun or bool(delta)
     for thought in _reasoning_in(body):
         new = _new_text(thought.text, so_far.reasoning) if is_repeated else thought.text
@@ -284,7 +284,9 @@ def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Sequence[An
     for holder in (body, choice):
         for name in ("tool_calls", "tool_call"):
             if calls := holder.get(name):
-                return calls if isinstance(calls, list | tuple) else [calls]
+                is_call = isinstance(calls, Mapping) or not isinstance(calls, list | tuple | str | int | float)
+                found: Sequence[Any] = [calls] if is_call else calls
+                return found
     # OpenAI's own before it had tools; older servers still send it, and some beside `tool_calls` with the same call.
     function = body.get("function_call")
     return [{"function": function}] if function else ()
