@@ -9,6 +9,7 @@ data do not have that shape. What is yielded has fields of the right types.
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +32,9 @@ _BODY = frozenset({"role", "content", "tool_calls", "tool_call", "function_call"
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 """Where the arguments of a call are: in the first place by OpenAI's documentation, in the others by mistake."""
 
+_CACHE_READ = ("cache_read_input_tokens", "cache_read_tokens")
+_CACHE_WRITE = ("cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens")
+
 _OTHERS = ("user", "system", "developer", "tool", "function")
 """Roles whose messages are not answers. Servers have more names for the assistant's than one, or leave it empty."""
 
@@ -40,7 +44,9 @@ _NAMES = _BODY | set(
     "token logprob bytes top_logprobs tokens token_logprobs text_offset "
     "reasoning_details text summary signature data id function name arguments "
     "prompt_tokens completion_tokens total_tokens input_tokens output_tokens prompt_tokens_details "
-    "completion_tokens_details cached_tokens audio_tokens reasoning_tokens "
+    "completion_tokens_details cached_tokens audio_tokens reasoning_tokens image_tokens video_tokens x_groq "
+    "input_tokens_details output_tokens_details prompt_cache_hit_tokens cache_read_input_tokens cache_read_tokens "
+    "cache_creation_input_tokens cache_creation_tokens cache_write_tokens "
     "cache_n prompt_n predicted_n".split()
 )
 """All that is looked for in what an SDK gives."""
@@ -183,14 +189,14 @@ def parts_of(value: Mapping[str, Any], index: int = 0, so_far: StreamSoFar | Non
             yield from _parts_of_choice(choice, so_far or StreamSoFar(), value.get("object"))
     if reason := value.get("finish_reason"):  # where some gateways have it
         yield Finish(reason=str(reason))
-    if (usage := value.get("usage")) and not isinstance(usage, str | int | list):
-        yield usage_in(fields_of(usage))
+    if usage := usage_of(value):
+        yield usage_in(usage)
     elif isinstance(timings := value.get("timings"), Mapping):
         # What llama.cpp reports with each chunk under `timings_per_token`: `prompt_n` counts without the cached ones.
-        cached = _count(timings, "cache_n") or 0
+        cached = _first_count(timings, "cache_n") or 0
         yield Usage(
-            input_tokens=cached + (_count(timings, "prompt_n") or 0),
-            output_tokens=_count(timings, "predicted_n"),
+            input_tokens=cached + (_first_count(timings, "prompt_n") or 0),
+            output_tokens=_first_count(timings, "predicted_n"),
             input_token_details={"cache_read": cached},
         )
     metadata = {name: value[name] for name in ("system_fingerprint", "service_tier") if value.get(name)}
@@ -200,18 +206,45 @@ def parts_of(value: Mapping[str, Any], index: int = 0, so_far: StreamSoFar | Non
         yield Finish(metadata=metadata)
 
 
+def usage_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report of usage in a completion or chunk; Groq and Moonshot have it in places of their own."""
+    usage = value.get("usage") or _object_at(value, "x_groq").get("usage")
+    if not usage:
+        choices = value.get("choices") or ()
+        usage = next((fields_of(choice).get("usage") for choice in choices if choice), None)
+    return None if not usage or isinstance(usage, str | int | float | list) else fields_of(usage)
+
+
 def usage_in(usage: Mapping[str, Any]) -> Usage:
-    """The report that `usage` is, by the names of chat completions or by those of LangChain and others."""
-    read = fields_of(usage.get("prompt_tokens_details") or {})
-    wrote = fields_of(usage.get("completion_tokens_details") or {})
+    """The report that `usage` is, by the names of chat completions or by those of LangChain and others.
+
+    Raises:
+        ValueError: If a count is none.
+    """
+    read, wrote = (
+        next((found for name in names if (found := _object_at(usage, name))), {})
+        for names in (
+            ("prompt_tokens_details", "input_tokens_details"),
+            ("completion_tokens_details", "output_tokens_details"),
+        )
+    )
     return Usage(
-        input_tokens=_count(usage, "prompt_tokens" if usage.get("prompt_tokens") is not None else "input_tokens"),
-        output_tokens=_count(
-            usage, "completion_tokens" if usage.get("completion_tokens") is not None else "output_tokens"
+        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=_first_count(usage, "completion_tokens", "output_tokens"),
+        total_tokens=_first_count(usage, "total_tokens"),
+        input_token_details=_details(
+            # Kimi's, DeepSeek's and Anthropic's names for what OpenAI has in the details.
+            cache_read=_first_count({**usage, **read}, "cached_tokens", "prompt_cache_hit_tokens", *_CACHE_READ),
+            cache_creation=_first_count({**usage, **read}, *_CACHE_WRITE),
+            audio=_first_count(read, "audio_tokens"),
+            image=_first_count(read, "image_tokens"),
+            video=_first_count(read, "video_tokens"),
         ),
-        total_tokens=_count(usage, "total_tokens"),
-        input_token_details=_details(cache_read=_count(read, "cached_tokens"), audio=_count(read, "audio_tokens")),
-        output_token_details=_details(reasoning=_count(wrote, "reasoning_tokens"), audio=_count(wrote, "audio_tokens")),
+        output_token_details=_details(
+            reasoning=_first_count({**usage, **wrote}, "reasoning_tokens"),
+            audio=_first_count(wrote, "audio_tokens"),
+            image=_first_count(wrote, "image_tokens"),
+        ),
     )
 
 
@@ -343,9 +376,31 @@ def _tool_call(call: Any, position: int | None) -> ToolCall:
     return ToolCall(name=name, args=args, id=call_id, index=call.get("index"))
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int | None:
+def _first_count(counts: Mapping[str, Any], *names: str) -> int | None:
+    name = next((name for name in names if counts.get(name) is not None), names[0])
     count = counts.get(name)
     return count if count is None or (type(count) is int and 0 <= count < 2**63) else count_of(name, count)
+
+
+def readable_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a server's report are counts: an odd one, such as -1 or a text, must not cost the answer."""
+    counts: dict[str, Any] = {}
+    for name, count in usage.items():
+        if isinstance(count, Mapping):
+            if name.endswith("_details"):
+                counts[name] = readable_counts(count)
+        elif isinstance(count, str) and count.isascii() and count.isdecimal() and len(count) < 19:
+            counts[name] = int(count)
+        else:
+            with suppress(ValueError):
+                counts[name] = count_of(name, count)
+    return counts
+
+
+def _object_at(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What is at `name`, if it is an object; else nothing."""
+    found = holder.get(name)
+    return {} if not found or isinstance(found, str | int | float | list) else fields_of(found)
 
 
 def _details(**counts: int | None) -> dict[str, int | None] | None:

@@ -90,14 +90,17 @@ class CompletionReader(BodyReader):
             return ()  # of another kind, such as llama.cpp's progress
         choices = chunk.get("choices") or ()
         self._note_end(chunk, choices)
-        if isinstance(usage := chunk.get("usage"), Mapping):
+        if (usage := from_openai.usage_of(chunk)) is not None:
             with_content = any(
                 value
                 for choice in choices
                 for name, value in (choice.get("delta") or {}).items()
                 if name not in ("role", "finish_reason")
             )
-            chunk = {**chunk, "usage": self._usage.total(usage, with_content=with_content)}
+            counts = from_openai.readable_counts(usage)
+            chunk = {**chunk, "usage": self._usage.total(counts, with_content=with_content)}
+        elif isinstance(timings := chunk.get("timings"), Mapping):
+            chunk = {**chunk, "timings": from_openai.readable_counts(timings)}
         if self._whole_chunks:
             return (_check_answers(chunk, choices),)
         parts: list[Part] = []
