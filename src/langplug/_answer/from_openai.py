@@ -312,14 +312,14 @@ def _new_text(whole: str, known: int) -> str:
     return whole if len(whole) < known else whole[known:]
 
 
-def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Sequence[Any]:
+def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
     """The calls of a choice: in its message or delta, or beside that, as some gateways put them; a single one, too."""
+    calls: Any
     for holder in (body, choice):
         for name in ("tool_calls", "tool_call"):
             if calls := holder.get(name):
                 is_call = isinstance(calls, Mapping) or not isinstance(calls, list | tuple | str | int | float)
-                found: Sequence[Any] = [calls] if is_call else calls
-                return found
+                return [calls] if is_call else calls
     # OpenAI's own before it had tools; older servers still send it, and some beside `tool_calls` with the same call.
     function = body.get("function_call")
     return [{"function": function}] if function else ()
