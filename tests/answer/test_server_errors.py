@@ -67,6 +67,18 @@ def test_a_status_has_its_type(status: int, kind: type[ModelError], retryable: b
         (400, openai_error("No.", innererror={"code": "ResponsibleAIPolicyViolation"}), RefusalError),
         (400, openai_error("Invalid model name passed in model=gpt-9."), ModelNotFoundError),
         (500, openai_error("image input is not supported"), ModelInvalidRequestError),
+        (403, b'{"error_code": 403, "message": "Invalid access token."}', ModelAuthenticationError),
+        (400, openai_error("No.", code="ExpiredJwt"), ModelAuthenticationError),
+        (400, b'[{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}]',
+         ModelAuthenticationError),
+        (498, b"", ModelAuthenticationError),
+        (424, openai_error("Request failed during generation"), ModelAPIError),
+        (400, openai_error("The input token count (9) exceeds the maximum number of tokens allowed (8)."),
+         ContextOverflowError),
+        (400, openai_error("This model's maximum prompt length is 8 but the request has 9 tokens."),
+         ContextOverflowError),
+        (400, openai_error("Trying to keep the first 9 tokens when context the overflows."), ContextOverflowError),
+        (400, openai_error("Range of input length should be [1, 30720]"), ContextOverflowError),
     ],
 )  # fmt: skip
 def test_telling_words_refine_a_status(status: int, body: bytes, kind: type[ModelError]) -> None:
@@ -121,6 +133,11 @@ def test_a_quota_that_is_used_up_is_not_retried() -> None:
          "a.0: x; b: y"),
         (b'{"message": "Busy.", "code": 1}', "Busy."),
         (b'{"errors": ["a", "b"]}', "a; b"),
+        (b'{"errors": [{"field": "top_k", "message": "too big"}]}', "top_k: too big"),
+        (b'{"error": {"message": "Unsupported value.", "param": "temperature"}}', "temperature: Unsupported value."),
+        (b'{"error": {"message": "No temperature here.", "param": "temperature"}}', "No temperature here."),
+        (b'{"error": {"message": "Provider returned error", "metadata": {"raw": "{\\"detail\\": \\"No GPU.\\"}"}}}',
+         "Provider returned error: No GPU."),
         (b'{"odd": 1}', '{"odd": 1}'),
         (b"Plain words.", "Plain words."),
         (b"<html><head><style>p {}</style></head><body><h1>502</h1> Bad <b>Gateway</b></body>", "502 Bad Gateway"),
@@ -165,6 +182,58 @@ def test_what_the_server_asks_to_wait_is_read(headers: dict[str, str], seconds: 
     error = error_of_response(429, b"", headers)
     assert seconds == getattr(error, "retry_after", "missing")
     assert seconds == retry_after({name.lower(): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ([{"error": {"code": 429, "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo",
+                                               "retryDelay": "1.600s"}]}}], 1.6),
+        ({"error": {"message": "Slow down.", "metadata": {"headers": {"Retry-After": "3"}}}}, 3.0),
+        ({"error": "x", "retry_after_ms": 250}, 0.25),
+        ({"error": {"message": "Please try again in a while."}}, None),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": None, "retryDelay": "-1s"}, None),
+    ],
+)  # fmt: skip
+def test_a_body_may_say_how_long_to_wait(said: Any, seconds: float | None) -> None:
+    """What a body asks to wait counts where no header does, and such an error is worth a retry."""
+    error = error_of_response(429, json.dumps(said).encode(), {})
+    assert seconds == getattr(error, "retry_after", "missing")
+    assert error.is_retryable
+    assert 7.0 == getattr(error_of_response(429, json.dumps(said).encode(), {"Retry-After": "7"}), "retry_after", None)
+
+
+def test_a_quota_with_a_wait_is_retried() -> None:
+    """Gemini says of a minute's share what others say of an empty account; the wait that it asks tells them apart."""
+    said = {"message": "You exceeded your current quota.", "details": [{"retryDelay": "2s"}]}
+    assert error_of_response(429, json.dumps({"error": said}).encode(), {}).is_retryable
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "is_retryable"),
+    [
+        ("invalid api key", ModelAuthenticationError, False),
+        ("Unauthorized", ModelAuthenticationError, False),
+        ("rate limit exceeded", ModelRateLimitError, True),
+        ("quota exceeded", ModelRateLimitError, False),
+        ("insufficient balance", ModelPermissionDeniedError, False),
+        ("Request timed out.", ModelTimeoutError, True),
+        ("Something broke.", ModelAPIError, True),
+    ],
+)
+def test_bare_words_tell_what_is_worth_a_retry(said: str, kind: type[ModelError], is_retryable: bool) -> None:
+    """Without a status or a code, the words of an error tell its kind, and only what may pass is tried again."""
+    error = error_of(said)
+    assert (kind, is_retryable) == (type(error), error.is_retryable)
+
+
+def test_an_error_in_an_answer_has_the_attributes_of_one_in_its_place() -> None:
+    """`status_code`, `retry_after` and `request_id` are there, whichever way an error came."""
+    error = error_of({"code": 429, "message": "x", "retry_after": 2, "request_id": "r1"})
+    assert [429, 2.0, "r1"] == [getattr(error, name) for name in ("status_code", "retry_after", "request_id")]
+    error = error_of("x")
+    assert [None] * 3 == [getattr(error, name) for name in ("status_code", "retry_after", "request_id")]
 
 
 def test_the_request_can_be_found_again() -> None:

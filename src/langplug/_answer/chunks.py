@@ -277,6 +277,8 @@ def streamed_args(call: WholeCall) -> str:
     """
     if call.parsed is not None:
         return call.args
+    if not call.args:
+        return "]"  # of nothing, core makes a call without arguments
     if len(call.args) > _COSTLY:
         return call.args + _misplaced_end(call.args)
     for tail in ("", "]", "}", '"]', '"}'):  # whichever is out of place where the text broke off

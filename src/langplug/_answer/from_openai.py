@@ -9,6 +9,8 @@ data do not have that shape. What is yielded has fields of the right types.
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -17,14 +19,21 @@ from pydantic import BaseModel
 from langplug._answer.from_message import part_of_block
 from langplug._answer.json_data import a, to_json_data
 from langplug._answer.server_errors import error_of
+from langplug._answer.tool_calls import CallInMessage
 from langplug._answer.usage import count_of
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """Where servers put the reasoning text: DeepSeek and older vLLM; newer vLLM, Ollama and OpenRouter."""
 
-_BODY = frozenset({"role", "content", "tool_calls", "function_call", "refusal", *REASONING_FIELDS})
+_BODY = frozenset({"role", "content", "tool_calls", "tool_call", "function_call", "refusal", *REASONING_FIELDS})
 """What a message or a delta holds."""
+
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+"""Where the arguments of a call are: in the first place by OpenAI's documentation, in the others by mistake."""
+
+_CACHE_READ = ("cache_read_input_tokens", "cache_read_tokens")
+_CACHE_WRITE = ("cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens")
 
 _OTHERS = ("user", "system", "developer", "tool", "function")
 """Roles whose messages are not answers. Servers have more names for the assistant's than one, or leave it empty."""
@@ -35,7 +44,9 @@ _NAMES = _BODY | set(
     "token logprob bytes top_logprobs tokens token_logprobs text_offset "
     "reasoning_details text summary signature data id function name arguments "
     "prompt_tokens completion_tokens total_tokens input_tokens output_tokens prompt_tokens_details "
-    "completion_tokens_details cached_tokens audio_tokens reasoning_tokens "
+    "completion_tokens_details cached_tokens audio_tokens reasoning_tokens image_tokens video_tokens x_groq "
+    "input_tokens_details output_tokens_details prompt_cache_hit_tokens cache_read_input_tokens cache_read_tokens "
+    "cache_creation_input_tokens cache_creation_tokens cache_write_tokens "
     "cache_n prompt_n predicted_n".split()
 )
 """All that is looked for in what an SDK gives."""
@@ -143,8 +154,30 @@ def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[st
         yield number, choice
 
 
-def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
+@dataclass(slots=True)
+class StreamSoFar:
+    """How much of an answer its chunks have brought: some servers end a stream with the whole message once more.
+
+    Attributes:
+        text: Characters of text.
+        reasoning: Characters of reasoning.
+        has_refusal: Whether a refusal came.
+        has_begun: Whether any delta came.
+    """
+
+    text: int = 0
+    reasoning: int = 0
+    has_refusal: bool = False
+    has_begun: bool = False
+
+
+def parts_of(value: Mapping[str, Any], index: int = 0, so_far: StreamSoFar | None = None) -> Iterator[Part]:
     """The parts that a completion or chunk holds of the answer number `index`; of several, one is read at a time.
+
+    Args:
+        value: The completion or chunk.
+        index: The number of the answer.
+        so_far: What chunks before it have brought, which is kept there: a whole message after them adds what is new.
 
     Raises:
         ModelError: If it is an error object; of the type that fits its status code and words.
@@ -153,17 +186,17 @@ def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
         raise error_of(value["error"])
     for number, choice in numbered_choices(value):
         if number == index:
-            yield from _parts_of_choice(choice)
+            yield from _parts_of_choice(choice, so_far or StreamSoFar(), value.get("object"))
     if reason := value.get("finish_reason"):  # where some gateways have it
         yield Finish(reason=str(reason))
-    if (usage := value.get("usage")) and not isinstance(usage, str | int | list):
-        yield usage_in(fields_of(usage))
+    if usage := usage_of(value):
+        yield usage_in(usage)
     elif isinstance(timings := value.get("timings"), Mapping):
         # What llama.cpp reports with each chunk under `timings_per_token`: `prompt_n` counts without the cached ones.
-        cached = _count(timings, "cache_n") or 0
+        cached = _first_count(timings, "cache_n") or 0
         yield Usage(
-            input_tokens=cached + (_count(timings, "prompt_n") or 0),
-            output_tokens=_count(timings, "predicted_n"),
+            input_tokens=cached + (_first_count(timings, "prompt_n") or 0),
+            output_tokens=_first_count(timings, "predicted_n"),
             input_token_details={"cache_read": cached},
         )
     metadata = {name: value[name] for name in ("system_fingerprint", "service_tier") if value.get(name)}
@@ -173,18 +206,45 @@ def parts_of(value: Mapping[str, Any], index: int = 0) -> Iterator[Part]:
         yield Finish(metadata=metadata)
 
 
+def usage_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report of usage in a completion or chunk; Groq and Moonshot have it in places of their own."""
+    usage = value.get("usage") or _object_at(value, "x_groq").get("usage")
+    if not usage:
+        choices = value.get("choices") or ()
+        usage = next((fields_of(choice).get("usage") for choice in choices if choice), None)
+    return None if not usage or isinstance(usage, str | int | float | list) else fields_of(usage)
+
+
 def usage_in(usage: Mapping[str, Any]) -> Usage:
-    """The report that `usage` is, by the names of chat completions or by those of LangChain and others."""
-    read = fields_of(usage.get("prompt_tokens_details") or {})
-    wrote = fields_of(usage.get("completion_tokens_details") or {})
+    """The report that `usage` is, by the names of chat completions or by those of LangChain and others.
+
+    Raises:
+        ValueError: If a count is none.
+    """
+    read, wrote = (
+        next((found for name in names if (found := _object_at(usage, name))), {})
+        for names in (
+            ("prompt_tokens_details", "input_tokens_details"),
+            ("completion_tokens_details", "output_tokens_details"),
+        )
+    )
     return Usage(
-        input_tokens=_count(usage, "prompt_tokens" if usage.get("prompt_tokens") is not None else "input_tokens"),
-        output_tokens=_count(
-            usage, "completion_tokens" if usage.get("completion_tokens") is not None else "output_tokens"
+        input_tokens=_first_count(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=_first_count(usage, "completion_tokens", "output_tokens"),
+        total_tokens=_first_count(usage, "total_tokens"),
+        input_token_details=_details(
+            # Kimi's, DeepSeek's and Anthropic's names for what OpenAI has in the details.
+            cache_read=_first_count({**usage, **read}, "cached_tokens", "prompt_cache_hit_tokens", *_CACHE_READ),
+            cache_creation=_first_count({**usage, **read}, *_CACHE_WRITE),
+            audio=_first_count(read, "audio_tokens"),
+            image=_first_count(read, "image_tokens"),
+            video=_first_count(read, "video_tokens"),
         ),
-        total_tokens=_count(usage, "total_tokens"),
-        input_token_details=_details(cache_read=_count(read, "cached_tokens"), audio=_count(read, "audio_tokens")),
-        output_token_details=_details(reasoning=_count(wrote, "reasoning_tokens"), audio=_count(wrote, "audio_tokens")),
+        output_token_details=_details(
+            reasoning=_first_count({**usage, **wrote}, "reasoning_tokens"),
+            audio=_first_count(wrote, "audio_tokens"),
+            image=_first_count(wrote, "image_tokens"),
+        ),
     )
 
 
@@ -198,33 +258,71 @@ def answer_in(value: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name not in shared} | {"choices": choices}
 
 
-def _parts_of_choice(choice: Mapping[str, Any]) -> Iterator[Part]:
+def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
+    choice: Mapping[str, Any], so_far: StreamSoFar, kind: object
+) -> Iterator[Part]:
+    if choice.get("error"):  # where OpenRouter says what became of the answer
+        raise error_of(choice["error"])
+    delta = choice.get("delta")
     # A completion that is not a chat's has its text in the choice itself.
-    body = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
+    body = delta or choice.get("message") or {"content": choice.get("text")}
     if type(body) is not dict:
         body = fields_of(body)
     if body.get("role") in _OTHERS:
         raise TypeError(f"its role is {body['role']!r}, and not 'assistant'")
-    yield from _reasoning_in(body)
+    reason = choice.get("finish_reason") or body.get("finish_reason")
+    # Some servers stream pieces as `message`: it is whole where it says so.
+    is_whole = not delta and bool(choice.get("message")) and (bool(reason) or kind == "chat.completion")
+    is_repeated = is_whole and (so_far.has_begun or so_far.text > 0)
+    so_far.has_begun = so_far.has_begun or bool(delta)
+    for thought in _reasoning_in(body):
+        new = _new_text(thought.text, so_far.reasoning) if is_repeated else thought.text
+        if new or not is_repeated:
+            so_far.reasoning += len(new)
+            yield replace(thought, text=new) if is_repeated else thought
     content = body.get("content")
     if isinstance(content, str):
-        yield from (content,) if content else ()
+        if text := _new_text(content, so_far.text) if is_repeated else content:
+            so_far.text += len(text)
+            yield text
     elif content:
-        yield from _parts_of_blocks(content)
-    if refusal := body.get("refusal"):
+        for part in _parts_of_blocks(content):
+            if isinstance(part, str):
+                if is_repeated and so_far.text:
+                    continue
+                so_far.text += len(part)
+            yield part
+    if (refusal := body.get("refusal")) and not (is_repeated and so_far.has_refusal):
+        so_far.has_refusal = True
         yield {"type": "refusal", "refusal": str(refusal)}
-    for call in body.get("tool_calls") or ():
-        yield _tool_call(call)
-    if function := body.get("function_call"):  # OpenAI's own before it had tools; older servers still send it
-        yield _tool_call({"function": function})
+    for position, call in enumerate(_calls_in(choice, body)):
+        yield _tool_call(call, position if is_whole else None)
     if logprobs := choice.get("logprobs"):
         # As a dict, since an object of each chunk could not be added to that of the last.
         yield Finish(metadata={"logprobs": _data_of(logprobs)})
-    if reason := choice.get("finish_reason") or body.get("finish_reason"):
+    if reason:
         # The stop string that was met, where the server says: vLLM's and SGLang's names for it. Both put the number
         # of a token there if it was that.
         stops = (choice.get(name) for name in ("stop_reason", "matched_stop"))
         yield Finish(reason=str(reason), stop_sequence=next((stop for stop in stops if isinstance(stop, str)), None))
+
+
+def _new_text(whole: str, known: int) -> str:
+    """What a message's text adds to the `known` characters of it; all of a shorter one, which does not repeat them."""
+    return whole if len(whole) < known else whole[known:]
+
+
+def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
+    """The calls of a choice: in its message or delta, or beside that, as some gateways put them; a single one, too."""
+    calls: Any
+    for holder in (body, choice):
+        for name in ("tool_calls", "tool_call"):
+            if calls := holder.get(name):
+                is_call = isinstance(calls, Mapping) or not isinstance(calls, list | tuple | str | int | float)
+                return [calls] if is_call else calls
+    # OpenAI's own before it had tools; older servers still send it, and some beside `tool_calls` with the same call.
+    function = body.get("function_call")
+    return [{"function": function}] if function else ()
 
 
 def _reasoning_in(body: Mapping[str, Any]) -> Iterator[Reasoning]:
@@ -257,26 +355,52 @@ def _parts_of_blocks(content: Any) -> Iterator[Part]:
             yield part_of_block(block)
 
 
-def _tool_call(call: Any) -> ToolCall:
+def _tool_call(call: Any, position: int | None) -> ToolCall:
+    """A call, or a fragment of one; of a whole message, with its `position` there."""
     if type(call) is not dict:
         call = fields_of(call)
     function = call.get("function") or {}
-    if type(function) is not dict:
+    if isinstance(function, str):
+        function = {**call, "name": function}
+    elif type(function) is not dict:
         function = fields_of(function)
+    if not function:  # some servers put the name and the arguments right into the call
+        function = call
     name, call_id = function.get("name") or None, call.get("id")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a tool call has the name {name!r}")
-    return ToolCall(
-        name=name,
-        args=function.get("arguments"),
-        id=str(call_id) if call_id else None,  # a number, from some servers
-        index=call.get("index"),
-    )
+    args = next((args for key in _ARGUMENTS if (args := function.get(key)) is not None), None)
+    call_id = str(call_id) if call_id else None  # a number, from some servers
+    if position is not None:
+        return CallInMessage(name=name, args=args, id=call_id, index=call.get("index"), position=position)
+    return ToolCall(name=name, args=args, id=call_id, index=call.get("index"))
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int | None:
+def _first_count(counts: Mapping[str, Any], *names: str) -> int | None:
+    name = next((name for name in names if counts.get(name) is not None), names[0])
     count = counts.get(name)
     return count if count is None or (type(count) is int and 0 <= count < 2**63) else count_of(name, count)
+
+
+def readable_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a server's report are counts: an odd one, such as -1 or a text, must not cost the answer."""
+    counts: dict[str, Any] = {}
+    for name, count in usage.items():
+        if isinstance(count, Mapping):
+            if name.endswith("_details"):
+                counts[name] = readable_counts(count)
+        elif isinstance(count, str) and count.isascii() and count.isdecimal() and len(count) < 19:
+            counts[name] = int(count)
+        else:
+            with suppress(ValueError):
+                counts[name] = count_of(name, count)
+    return counts
+
+
+def _object_at(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What is at `name`, if it is an object; else nothing."""
+    found = holder.get(name)
+    return {} if not found or isinstance(found, str | int | float | list) else fields_of(found)
 
 
 def _details(**counts: int | None) -> dict[str, int | None] | None:

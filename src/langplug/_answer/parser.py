@@ -31,6 +31,19 @@ ALLOWED = (
 )
 
 
+_CALLS = ("tool_calls", "tool_call", "tool_use", "function_call")
+"""Reasons that say that the answer ends with a call."""
+
+_FAILED = frozenset(
+    {"error", "abort", "aborted", "cancel", "canceled", "cancelled", "timeout", "failed", "failure", "internal_error"}
+    | {"server_error", "engine_error", "network_error", "insufficient_system_resource"}
+)
+"""Reasons that say that the server gave the answer up: vLLM's `abort`, DeepSeek's `insufficient_system_resource`,
+Zhipu's `network_error`, OpenRouter's and TGI's `error`."""
+
+_CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "content_filter"})
+"""Reasons after which a call whose arguments have not come is not taken for one without arguments."""
+
 _READ_AS_PARTS = ("reasoning_content", "refusal")
 """What of a message's `additional_kwargs` is content, and has become parts of the answer."""
 
@@ -71,6 +84,7 @@ class AnswerParser:
         include_stop: bool = True,
         reasoning: ReasoningSplitter | None = None,
         calls_in_text: CallParser | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
         most_calls: int | None = None,
     ) -> None:
         self.stopped = False
@@ -89,12 +103,14 @@ class AnswerParser:
         # Made when they are first needed: most answers report usage once or never, and call nothing.
         self._meter: UsageMeter | None = None
         self._assembler: CallAssembler | None = None
+        self._tools = tools
         self._calls_left = most_calls
         self._called = False
+        self._so_far: from_openai.StreamSoFar | None = None
         self._owes_finish = False
-        self._gave_none = self._gave_part = False
+        self._gave_none = self._gave_part = self._gave_content = False
 
-    def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:  # noqa: C901 - one `if` a kind of part
+    def feed(self, part: Any, inside: Any = None) -> Sequence[Piece]:  # noqa: C901, PLR0912 - an `if` a kind of part
         """Take one more part; return what is certain now.
 
         Args:
@@ -114,7 +130,9 @@ class AnswerParser:
                 self.runs_on = True
             return ()
         if type(part) is str:  # first, as most parts are
-            self._gave_part = True
+            if not self._gave_content:
+                self._gave_part = True
+                self._gave_content = bool(part.strip())
             if self._assembler is None or not part:
                 return self._feed_text(part)
             return [*self._admit(self._assembler.completed()), *self._feed_text(part)]
@@ -143,26 +161,37 @@ class AnswerParser:
         """The source has ended: return what was held back.
 
         Raises:
-            IncompleteAnswerError: If the source owed a finish reason and gave none.
+            IncompleteAnswerError: If the source owed a finish reason and gave none, or one that says that it failed.
+            IncompleteAnswerError: If it says that it called a tool, and there is neither a call nor text.
             TypeError: If it gave None and nothing else, or metadata that is not JSON data.
         """
         if self._gave_none and not self._gave_part:
             raise self._refusal(None)
-        pieces = self.rest()
-        self.make_plain()
         if self._owes_finish and not self.reason:
             raise IncompleteAnswerError(
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
                 "What had come is this error's `partial`; asking again may help."
             )
+        if self.reason.casefold() in _FAILED:
+            raise IncompleteAnswerError(
+                f"The answer of {self._owner.partition('.')[0]} failed: its finish reason is {self.reason!r}. "
+                "What had come is this error's `partial`; asking again may help."
+            )
+        pieces = self.rest(is_whole=self.reason.casefold() not in _CUT_OFF)
+        self.make_plain()
+        if self.reason in _CALLS and not (self._called or self._gave_content or self.dropped_calls):
+            raise IncompleteAnswerError(
+                f"The answer of {self._owner.partition('.')[0]} says that it ends with a tool call "
+                f"({self.reason!r}), but it holds none, and no text. Asking again may help."
+            )
         if self._called and self.reason in ("", "stop", "tool_call", "function_call") and self.stop_sequence is None:
             self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
         return pieces
 
-    def rest(self) -> list[Piece]:
-        """What is held back, for when the answer breaks off."""
+    def rest(self, *, is_whole: bool = False) -> list[Piece]:
+        """What is held back, for when the answer breaks off; or, if it `is_whole`, has ended."""
         pieces = self._flush_text()
-        return pieces if self._assembler is None else [*pieces, *self._admit(self._assembler.flush())]
+        return pieces if self._assembler is None else [*pieces, *self._admit(self._assembler.flush(is_whole=is_whole))]
 
     def make_plain(self) -> None:
         """Make what is known of the end plain JSON data; done once, as a stream may repeat it with each chunk.
@@ -246,6 +275,7 @@ class AnswerParser:
                 part = self._plain_reasoning(part, inside)
             if self._assembler is not None:
                 pieces += self._admit(self._assembler.completed())
+            self._gave_content = self._gave_content or isinstance(part, dict)
             pieces.append(part)
         return pieces
 
@@ -275,7 +305,7 @@ class AnswerParser:
 
     def _assemble(self, call: ToolCall) -> Sequence[WholeCall | CallFragment]:
         if self._assembler is None:
-            self._assembler = CallAssembler()
+            self._assembler = CallAssembler({str(tool["function"]["name"]) for tool in self._tools})
         whole = self._admit(self._assembler.feed(call))
         return whole or self._assembler.last_fragments(self._calls_left) if self.shows_fragments else whole
 
@@ -337,7 +367,8 @@ class AnswerParser:
                     self._note_message(message)
                 return list(from_result.parts_of(part))
             if (completion := from_openai.completion_of(part)) is not None:
-                parts = list(from_openai.parts_of(completion))
+                self._so_far = self._so_far or from_openai.StreamSoFar()
+                parts = list(from_openai.parts_of(completion, so_far=self._so_far))
                 self._owes_finish = self._owes_finish or from_openai.is_chunk(completion)
                 return parts
             if isinstance(part, Mapping):

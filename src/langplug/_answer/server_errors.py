@@ -32,7 +32,10 @@ _BY_STATUS: Mapping[int, type[ModelError]] = {
     408: ModelTimeoutError,
     409: ModelAPIError,  # a conflict with what the server does just now, which passes
     413: ContextOverflowError,
+    424: ModelAPIError,  # TGI's, for a generation that failed
+    425: ModelAPIError,
     429: ModelRateLimitError,
+    498: ModelAuthenticationError,  # of gateways, for a token that has expired
 }
 
 _OVERFLOW = (
@@ -74,33 +77,102 @@ _REFUSAL = (
     "responsibleaipolicyviolation",
 )
 
+_EXPIRED = (
+    "invalid access token",
+    "access token is invalid",
+    "expiredjwt",
+    "expired_jwt",
+    "jwt expired",
+    "jwt is expired",
+    "jwt has expired",
+    "token expired",
+    "token_expired",
+    "token is expired",
+    "token has expired",
+    "expired token",
+    "expired_token",
+    "expiredtoken",
+    "expired access token",
+    "api token has expired",
+    "api key expired",
+    "api key not valid",
+    "api_key_invalid",
+)
+"""What servers say of a key that is no longer one, under whatever status: Databricks with a 403, others with a 400."""
+
 _Refinements = Mapping[type[ModelError], tuple[str, ...]]
 
 _OF_A_WRONG_REQUEST: _Refinements = {
     ContextOverflowError: (*_OVERFLOW, *_PERHAPS_OVERFLOW),
     RefusalError: _REFUSAL,
     ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for an unknown model
-    ModelAuthenticationError: ("no_db_connection",),  # the same, for a wrong key, if it has no database
+    # LiteLLM's proxy again, for a wrong key, if it has no database.
+    ModelAuthenticationError: ("no_db_connection", *_EXPIRED),
     ModelInvalidRequestError: ("input is not supported",),
 }
 """Kinds by their words, in lower case, as OpenAI, Azure, Anthropic, AWS Bedrock, Gemini, xAI, Moonshot, DashScope,
 vLLM, SGLang, llama.cpp, LM Studio, Ollama, Cohere, TGI, Groq and dasLLAMA write them."""
 
 _REFINEMENTS: Mapping[int, _Refinements] = {
-    403: {RefusalError: _REFUSAL},  # OpenRouter's, for what its moderation flags
+    # A refusal is OpenRouter's, for what its moderation flags.
+    403: {RefusalError: _REFUSAL, ModelAuthenticationError: _EXPIRED},
     # llama.cpp's, for a prompt that fills its context only in the end, and for an image that its model does not take:
     # https://github.com/ggml-org/llama.cpp/issues/19774. What else a 500 mentions may be the prompt, repeated.
     500: {ContextOverflowError: _OVERFLOW, ModelInvalidRequestError: ("input is not supported",)},
 }
 """What words may make of other statuses."""
 
+_WITHOUT_STATUS: _Refinements = {
+    **_OF_A_WRONG_REQUEST,
+    ModelAuthenticationError: (
+        *_OF_A_WRONG_REQUEST[ModelAuthenticationError],
+        "invalid api key",
+        "invalid_api_key",
+        "invalidapikey",
+        "incorrect api key",
+        "invalid token",
+        "unauthorized",
+        "unauthenticated",
+        "authentication fail",
+        "login fail",
+    ),
+    ModelPermissionDeniedError: (
+        "insufficient balance",
+        "insufficient credit",
+        "insufficient funds",
+        "balance is not enough",
+        "payment required",
+        "permission denied",
+        "access denied",
+        "forbidden",
+        "arrear",
+    ),
+    ModelRateLimitError: (
+        "rate limit",
+        "rate_limit",
+        "ratelimit",
+        "too many requests",
+        "throttl",
+        "quota",
+        "limit reached",
+        "limit exceeded",
+    ),
+    ModelTimeoutError: ("timed out", "timeout"),
+}
+"""Kinds by their words where nothing else tells: in the middle of a stream, or in the envelope of a vendor."""
+
 _NOT_WORTH_RETRYING = (
     "insufficient_quota",
     "exceeded your current quota",
     "billing_hard_limit",
     "insufficient balance",
+    "insufficient quota",
+    "quota exceeded",
+    "quota has been exceeded",
+    "daily limit",
+    "monthly limit",
 )
-"""Words of a 429 that no waiting cures, since the account is empty."""
+"""Words of a rate limit that no short wait cures: the account is empty, or the day's share used up."""
 
 _BY_NAME: Mapping[str, int] = {
     "invalid_request_error": 400,
@@ -121,6 +193,32 @@ _BY_NAME: Mapping[str, int] = {
 }
 """The statuses of errors that have only a name, such as those in the middle of a stream. A code is finer than a type:
 https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
+
+_CODES = ("code", "status", "status_code", "http_status", "error_code", "errcode", "err_code", "Code")
+"""Where an error says which one it is."""
+
+_MESSAGES = (
+    "error",
+    "message",
+    "detail",
+    "msg",
+    "errors",
+    "error_msg",
+    "errmsg",
+    "error_message",
+    "status_msg",
+    "err_msg",
+)
+"""Where an error says what is wrong, in words."""
+
+_SUCCESSES = frozenset({"0", "00000", "200", "20000", "ok", "success", "succeeded", ""})
+"""Codes of vendors, as text, that say that nothing is wrong."""
+
+_OF_A_BARE_MESSAGE = frozenset({"message", "msg", "request_id", "requestId", "trace_id", "data", "choices"})
+"""What stands in a message of a gateway without a code, such as `{"message": "no Route matched"}`."""
+
+_WAITS: Mapping[str, float] = {"retrydelay": 1, "retry_after_ms": 0.001, "retry_after": 1, "retry_after_seconds": 1}
+"""Where a body says how long to wait, and in what part of a second."""
 
 _LONGEST_MESSAGE = 1000
 
@@ -146,26 +244,76 @@ def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> M
         error = typed_error(status, said, f"HTTP {status}: {message_of(said) or 'without a message'}")
     except RecursionError:  # objects in objects: Python 3.13 reads more of them than it walks through
         error = typed_error(status, "", f"HTTP {status}: without a message")
-    details: dict[str, Any] = {
-        "status_code": status,
-        "retry_after": retry_after(named),
-        "request_id": named.get("x-request-id") or named.get("request-id"),
-    }
-    for name, value in details.items():
-        setattr(error, name, value)
-    return error
+    wait_s = retry_after(named)
+    return _with_details(
+        error,
+        status_code=status,
+        retry_after=wait_in(said) if wait_s is None else wait_s,
+        request_id=named.get("x-request-id") or named.get("request-id"),
+    )
 
 
 def error_of(error: Any) -> ModelError:
-    """The typed error that an error object in the body of an answer, or a bare message, stands for."""
+    """The typed error that an error object in the body of an answer, or a bare message, stands for.
+
+    It has the attributes of `error_of_response`, as far as the object says them: else they are None.
+    """
     detail = error if isinstance(error, Mapping) else {"message": str(error)}
-    numbers = (str(detail.get(place)) for place in ("code", "status", "status_code", "http_status"))
-    # Other numbers, such as 1301, are a vendor's own.
-    status = next((int(number) for number in numbers if re.fullmatch("[45][0-9][0-9]", number)), None)
+    codes = [str(detail[place]) for place in _CODES if detail.get(place) is not None]
+    status = next((found for code in codes if (found := _status_in(code)) is not None), None)
     if status is None:
-        names = (str(detail.get(place)) for place in ("code", "type"))
-        status = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
-    return typed_error(status, detail, message_of(detail) or str(error))
+        status = next((_BY_NAME[name] for name in [*codes, str(detail.get("type"))] if name in _BY_NAME), None)
+    typed = typed_error(status, detail, message_of(detail) or str(error))
+    request_id = detail.get("request_id") or detail.get("requestId")
+    return _with_details(
+        typed, status_code=status, retry_after=wait_in(detail), request_id=str(request_id) if request_id else None
+    )
+
+
+def _with_details(error: ModelError, **details: Any) -> ModelError:
+    for name, value in details.items():
+        setattr(error, name, value)
+    if details["retry_after"] is not None and isinstance(error, ModelRateLimitError):
+        error.is_retryable = True  # who says how long to wait, expects to be asked again
+    return error
+
+
+def _status_in(code: str) -> int | None:
+    """The HTTP status that a code is, or begins with, as in 40101. Other numbers, such as 1301, are a vendor's own."""
+    if re.fullmatch("[45][0-9][0-9]", code):
+        return int(code)
+    if re.fullmatch("[45]0[0-9][0-9]{2}|429[0-9]{2}", code):
+        return int(code[:3])
+    return None
+
+
+def failure_in(value: Mapping[str, Any]) -> Any:
+    """What of a value in the place of an answer, or of a piece of one, says that the answer failed; None if nothing.
+
+    Servers say it at the top or in a choice; gateways in an envelope of their own, with the status 200:
+    `{"base_resp": {"status_code": 1008, "status_msg": "..."}}` (MiniMax), `{"code": 40101, "message": "..."}`,
+    `{"status": "439", "msg": "..."}`, `{"error_code": 17, "error_msg": "..."}`, `{"success": false, ...}`.
+    """
+    if error := value.get("error"):
+        return value if error is True else error
+    if choices := value.get("choices"):
+        said = (choice.get("error") for choice in choices if isinstance(choice, Mapping))
+        return next(filter(None, said), None)
+    base = value.get("base_resp")
+    if isinstance(base, Mapping) and str(base.get("status_code", 0)) not in _SUCCESSES:
+        return base
+    if "error" in (value.get("object"), value.get("type")) or value.get("success") is False:
+        return value
+    if value.get("detail") or value.get("errors"):
+        return value
+    if not any(isinstance(value.get(place), str) and value[place] for place in _MESSAGES):
+        return None
+    codes = {place: str(value[place]).lower() for place in _CODES if value.get(place) is not None}
+    # A word as `status` is mostly that of a job under way, a number is that of an error.
+    told = [code for place, code in codes.items() if place != "status" or code.isdigit() or code.startswith("err")]
+    if told:
+        return value if any(code not in _SUCCESSES for code in told) else None
+    return None if codes or value.keys() - _OF_A_BARE_MESSAGE else value  # in a chunk of usage, say, words are no error
 
 
 def typed_error(status: int | None, said: Any, message: str) -> ModelError:
@@ -178,16 +326,14 @@ def typed_error(status: int | None, said: Any, message: str) -> ModelError:
     """
     kind: type[ModelError]
     if status is None:  # as in the middle of a stream: the words say all that is known
-        kind, refinements = ModelAPIError, _OF_A_WRONG_REQUEST
+        kind, refinements = ModelAPIError, _WITHOUT_STATUS
     else:
         kind = _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
         refinements = _OF_A_WRONG_REQUEST if kind is ModelInvalidRequestError else _REFINEMENTS.get(status, {})
     words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
-    for finer, signs in refinements.items():
-        if any(sign in words for sign in signs):
-            return finer(message)
+    kind = next((finer for finer, signs in refinements.items() if any(sign in words for sign in signs)), kind)
     error = kind(message)
-    if status == 429 and any(sign in words for sign in _NOT_WORTH_RETRYING):
+    if kind is ModelRateLimitError and any(sign in words for sign in _NOT_WORTH_RETRYING):
         error.is_retryable = False
     return error
 
@@ -201,21 +347,54 @@ def parse_body(body: bytes) -> Any:
         return " ".join(_MARKUP.sub(" ", text).split())[:_LONGEST_MESSAGE]
 
 
-def message_of(said: Any) -> str:
-    """The sentence for a person in what an error says, in whichever of the usual places it stands; "" if none."""
+def message_of(said: Any, levels: int = 20) -> str:
+    """The sentence for a person in what an error says, in whichever of the usual places it stands; "" if none.
+
+    Args:
+        said: The error: JSON data, or text.
+        levels: How deep it is looked for.
+    """
     if isinstance(said, str):
         return said[:_LONGEST_MESSAGE]
+    if not said or not levels:
+        return ""
     if isinstance(said, list):
-        return "; ".join(filter(None, map(message_of, said)))[:_LONGEST_MESSAGE]
+        return "; ".join(filter(None, (message_of(one, levels - 1) for one in said)))[:_LONGEST_MESSAGE]
+    if not isinstance(said, Mapping):
+        return ""
+    for place in _MESSAGES:
+        if message := message_of(said.get(place), levels - 1):
+            break
+    else:
+        return json.dumps(said, ensure_ascii=False, default=str)[:_LONGEST_MESSAGE]
+    # The field that is wrong: pydantic's, by way of FastAPI; OpenAI's; and that of other validators.
+    loc = next((said[place] for place in ("loc", "param", "field", "path") if said.get(place)), "")
+    where = ".".join(str(part) for part in loc if part != "body") if isinstance(loc, list) else loc
+    if isinstance(where, str) and where and where not in message:
+        message = f"{where}: {message}"
+    metadata = said.get("metadata")
+    if isinstance(metadata, Mapping) and metadata.get("raw"):  # OpenRouter's, of what the provider said
+        raw = metadata["raw"]
+        reason = message_of(parse_body(raw.encode(errors="replace")) if isinstance(raw, str) else raw, levels - 1)
+        message = message if reason in message else f"{message.rstrip('.')}: {reason}"
+    return message[:_LONGEST_MESSAGE]
+
+
+def wait_in(said: Any, levels: int = 8) -> float | None:
+    """Seconds that an error's body asks to wait; None if it says nothing of it.
+
+    Google's `RetryInfo` is `{"retryDelay": "1.6s"}` among the details; others have `retry_after` or `retry_after_ms`.
+    """
+    if not levels or not isinstance(said, Mapping | list):
+        return None
     if isinstance(said, Mapping):
-        if isinstance(said.get("loc"), list) and isinstance(said.get("msg"), str):  # pydantic's, by way of FastAPI
-            where = ".".join(str(part) for part in said["loc"] if part != "body")
-            return f"{where}: {said['msg']}"[:_LONGEST_MESSAGE] if where else said["msg"][:_LONGEST_MESSAGE]
-        for place in ("error", "message", "detail", "msg", "errors", "error_msg"):
-            if message := message_of(said.get(place)):
-                return message
-        return json.dumps(said, ensure_ascii=False, default=str)[:_LONGEST_MESSAGE] if said else ""
-    return ""
+        named = {str(name).lower().replace("-", "_"): value for name, value in said.items()}
+        for place, scale in _WAITS.items():
+            seconds = _number(str(named[place]).removesuffix("s")) if named.get(place) is not None else None
+            if seconds is not None:
+                return seconds * scale
+    items = said.values() if isinstance(said, Mapping) else said
+    return next((wait for item in items if (wait := wait_in(item, levels - 1)) is not None), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

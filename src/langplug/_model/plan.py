@@ -215,6 +215,7 @@ class Plan:
             if model.reasoning_tags
             else None,
             calls_in_text=calls,
+            tools=self._callable,
             most_calls=self._box.most_calls if self._box.tools else None,
         )
 

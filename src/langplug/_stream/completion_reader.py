@@ -7,7 +7,7 @@ from typing import Any, Literal
 from langchain_core.exceptions import ModelAPIError
 
 from langplug._answer import from_openai
-from langplug._answer.server_errors import message_of, parse_body
+from langplug._answer.server_errors import error_of, failure_in, message_of, parse_body
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part
 from langplug._stream.framing import Frame, Framing
@@ -43,6 +43,7 @@ class CompletionReader(BodyReader):
         super().__init__(content_type, coalesce=coalesce, load=load, max_event_bytes=max_event_bytes)
         self._whole_chunks = whole_chunks
         self._ends_at = ends_at
+        self._so_far = from_openai.StreamSoFar()
         self._usage = UsageReports()
         self._read_any = False
         self._is_whole = False
@@ -64,11 +65,14 @@ class CompletionReader(BodyReader):
 
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts of a chunk or a completion."""
+        if value is None:
+            return ()
         if frame.event == "error" or not isinstance(value, dict):
             raise error_in(value)
         try:
             # The first chunk is read in full, for the model's name and the like, which all that follow repeat.
             if self._read_any and not self._whole_chunks and (text := _text_of_plain_chunk(value)) is not None:
+                self._so_far.text += len(text)
                 return (text,)
             self._read_any = True
             return self._read_chunk(value)
@@ -80,24 +84,27 @@ class CompletionReader(BodyReader):
             ) from None
 
     def _read_chunk(self, chunk: dict[str, Any]) -> Sequence[Part]:
-        if _is_error(chunk):
-            raise error_in(chunk)
+        if (failure := failure_in(chunk)) is not None:
+            raise error_of(failure)
         if "choices" not in chunk and "usage" not in chunk:
             return ()  # of another kind, such as llama.cpp's progress
         choices = chunk.get("choices") or ()
         self._note_end(chunk, choices)
-        if isinstance(usage := chunk.get("usage"), Mapping):
+        if (usage := from_openai.usage_of(chunk)) is not None:
             with_content = any(
                 value
                 for choice in choices
                 for name, value in (choice.get("delta") or {}).items()
                 if name not in ("role", "finish_reason")
             )
-            chunk = {**chunk, "usage": self._usage.total(usage, with_content=with_content)}
+            counts = from_openai.readable_counts(usage)
+            chunk = {**chunk, "usage": self._usage.total(counts, with_content=with_content)}
+        elif isinstance(timings := chunk.get("timings"), Mapping):
+            chunk = {**chunk, "timings": from_openai.readable_counts(timings)}
         if self._whole_chunks:
             return (_check_answers(chunk, choices),)
         parts: list[Part] = []
-        for part in from_openai.parts_of(chunk):
+        for part in from_openai.parts_of(chunk, so_far=self._so_far):
             if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
                 if part.metadata.items() <= self._metadata.items():
                     continue  # every chunk repeats the model's name
@@ -129,21 +136,6 @@ class CompletionReader(BodyReader):
             f"The server's answer ended {'with [DONE], but ' if self.finished else ''}without a finish reason, so it "
             "is not complete. What had come is this error's `partial`; asking again may help."
         )
-
-
-_FINE = (0, "0", 200, "200", "", None, "ok", "OK", "success", "Success")
-"""Codes with which iFlytek and others say in each chunk that all is well."""
-
-
-def _is_error(chunk: dict[str, Any]) -> bool:
-    """Whether a chunk says what went wrong, in one of the places where servers say it."""
-    if chunk.get("error"):
-        return True
-    is_answer = "choices" in chunk or "usage" in chunk
-    # As many Chinese gateways say it: `{"code": 1001, "msg": "..."}`.
-    if "code" in chunk and ("msg" in chunk or "message" in chunk) and not chunk.get("choices"):
-        return not is_answer or chunk["code"] not in _FINE
-    return not is_answer and bool(chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")))
 
 
 def _check_answers(chunk: dict[str, Any], choices: Sequence[Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from langchain_core.exceptions import ModelAPIError, ModelError
 
-from langplug._answer.server_errors import error_of, message_of, parse_body
+from langplug._answer.server_errors import error_of, failure_in, message_of, parse_body
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Part, Usage
 from langplug._stream.framing import (
@@ -354,7 +354,7 @@ def too_large(setting: str, most: float) -> IncompleteAnswerError:
 
 def error_in(value: Any) -> ModelError:
     """The error that a value in the place of an answer stands for."""
-    return error_of((value.get("error") or value) if isinstance(value, Mapping) else value)
+    return error_of((failure_in(value) or value) if isinstance(value, Mapping) else value)
 
 
 def quote(data: bytes | str) -> str:

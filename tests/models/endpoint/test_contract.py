@@ -105,11 +105,24 @@ def test_unicode_survives(backend: Backend, make: MakeEndpoint, call: Path) -> N
     assert text == call(make(), text).text
 
 
-@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "insufficient_system_resource"])
+@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls", "a_word_of_its_own"])
 def test_the_finish_reason_is_the_servers(backend: Backend, make: MakeEndpoint, call: Path, reason: str) -> None:
     """Why the answer ended is said in the server's own word."""
     backend.reply = Reply(text="x", finish=reason)
     assert reason == call(make(), "x").message.response_metadata["finish_reason"]
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource", "cancelled", "timeout"])
+def test_a_finish_reason_may_say_that_the_answer_failed(
+    backend: Backend, make: MakeEndpoint, call: Path, reason: str
+) -> None:
+    """An answer that the server has given up is an error that is worth a retry, with what had come as its `partial`."""
+    backend.reply = Reply(text="Half an", finish=reason)
+    with pytest.raises(IncompleteAnswerError, match=reason) as caught:
+        call(make(), "x")
+    assert caught.value.is_retryable
+    assert caught.value.partial is not None
+    assert "Half an" == caught.value.partial.text
 
 
 def test_several_answers(backend: Backend, make: MakeEndpoint) -> None:
