@@ -6,20 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, cast
 
-
-@contextmanager
-def _sync_sample() -> Generator[None, None, None]:
-    yield
-
-
-@asynccontextmanager
-async def _async_sample() -> AsyncGenerator[None, None]:
-    yield
-
-
 _WRAPPERS: dict[Any, tuple[str, str, Callable[[Any], bool]]] = {
-    _sync_sample.__code__: ("@contextmanager", "`def`", inspect.isgeneratorfunction),
-    _async_sample.__code__: ("@asynccontextmanager", "`async def`", inspect.isasyncgenfunction),
+    # Whatever is wrapped, the wrapper has the same code.
+    contextmanager(cast("Any", iter)).__code__: ("@contextmanager", "`def`", inspect.isgeneratorfunction),
+    asynccontextmanager(cast("Any", aiter)).__code__: (
+        *("@asynccontextmanager", "`async def`"),
+        inspect.isasyncgenfunction,
+    ),
 }
 """What contextlib makes of a function, by the code that all its products share: the decorator and what it is for."""
 

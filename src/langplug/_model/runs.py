@@ -6,7 +6,6 @@ chains are heard by all, but for those who pass on tokens.
 """
 
 import contextvars
-from collections.abc import Iterable
 from typing import Any, cast
 from uuid import UUID
 
@@ -61,7 +60,8 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
     within: dict[str, Any] = {name: value for name, value in config.items() if name not in ("run_name", "run_id")}
     if listeners is not None:
         # What langchain-core's `get_child` makes in several steps.
-        heard = [_heard_within(handler) for handler in listeners.inheritable_handlers]
+        handlers = listeners.inheritable_handlers
+        heard = [handler if _is_tracer(handler) else _WithoutModels(handler) for handler in handlers]
         tags, metadata = listeners.inheritable_tags, listeners.inheritable_metadata
         within["callbacks"] = CallbackManager(
             heard,
@@ -86,12 +86,6 @@ def _context_within(config: RunnableConfig) -> contextvars.Context:
     return context
 
 
-def _heard_within(handler: BaseCallbackHandler) -> BaseCallbackHandler:
-    if _is_tracer(handler):
-        return handler
-    return _WithoutModels(handler, ("on_custom_event",) if passes_on_tokens(handler) else _OTHER_EVENTS)
-
-
 def _is_tracer(handler: BaseCallbackHandler) -> bool:
     """Whether `handler` records runs as a tree, and does not pass on or add up what models say."""
     return isinstance(handler, BaseTracer | AsyncBaseTracer) and not passes_on_tokens(handler)
@@ -110,11 +104,11 @@ class _WithoutModels(BaseCallbackHandler):
     Whoever passes on tokens hears no more than the author's own events: a graph within a model shows messages, too.
     """
 
-    def __init__(self, handler: BaseCallbackHandler, heard: Iterable[str]) -> None:
+    def __init__(self, handler: BaseCallbackHandler) -> None:
         self._handler = handler
         self.raise_error = handler.raise_error
         self.run_inline = handler.run_inline
-        for name in heard:
+        for name in ("on_custom_event",) if passes_on_tokens(handler) else _OTHER_EVENTS:
             # The handler's own method, which may be a coroutine function: langchain-core looks which it is.
             setattr(self, name, getattr(handler, name))
 
