@@ -16,8 +16,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
-from langplug._model.langchain import VERSIONS, CallConfig, handler_variables, passes_on_tokens
+from langplug._model.langchain import CallConfig, handler_variables, passes_on_tokens
 from langplug._request import Run
+
+_VERSIONS = "lc_versions"
+"""The entry of a model's metadata in which langchain-core collects the versions of packages, for traces."""
+
+_INHERITED = ("tags", "metadata", "configurable")
+"""The entries of a configuration that a model hands on to what it calls, besides its listeners."""
 
 
 def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | None) -> Run:
@@ -33,25 +39,19 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
     metadata = {**(model.metadata or {}), **(config.get("metadata") or {})}
     run_id = call.run_id if manager is None else manager.run_id
     child = _config_within(config, listeners, run_id)
+    # What is called within the run is told of it only where it does not know as much already: that takes a context.
+    is_heard = listeners is not None and bool(listeners.handlers)
+    around = {} if is_heard else var_child_runnable_config.get() or {}
+    is_news = is_heard or any(child.get(name) and child.get(name) != around.get(name) for name in _INHERITED)
     return Run(
         id=run_id,
         name=config.get("run_name") or model.get_name(),
         tags=tuple(dict.fromkeys([*(config.get("tags") or ()), *(model.tags or ())])),
-        metadata={name: value for name, value in metadata.items() if name != VERSIONS},
+        metadata={name: value for name, value in metadata.items() if name != _VERSIONS},
         # Without what LangGraph keeps there for itself, which no gateway could be sent.
         configurable={key: value for key, value in (config.get("configurable") or {}).items() if key[:2] != "__"},
         config=child,
-        context=_context_within(child) if _is_news(child, listeners) else None,
-    )
-
-
-def _is_news(config: RunnableConfig, listeners: Any) -> bool:
-    """Whether what is called within a run has to be told its configuration, and does not know it already."""
-    if listeners is not None and listeners.handlers:
-        return True
-    around = var_child_runnable_config.get() or {}
-    return any(
-        config.get(name) and config.get(name) != around.get(name) for name in ("tags", "metadata", "configurable")
+        context=_context_within(child) if is_news else None,
     )
 
 
@@ -60,8 +60,9 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
     within: dict[str, Any] = {name: value for name, value in config.items() if name not in ("run_name", "run_id")}
     if listeners is not None:
         # What langchain-core's `get_child` makes in several steps.
-        handlers = listeners.inheritable_handlers
-        heard = [handler if _is_tracer(handler) else _WithoutModels(handler) for handler in handlers]
+        heard: list[BaseCallbackHandler] = [
+            handler if _is_tracer(handler) else _WithoutModels(handler) for handler in listeners.inheritable_handlers
+        ]
         tags, metadata = listeners.inheritable_tags, listeners.inheritable_metadata
         within["callbacks"] = CallbackManager(
             heard,

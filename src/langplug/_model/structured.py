@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
-from langplug._model.langchain import FOR_A_PARSER
+from langplug._model.keywords import FOR_A_PARSER
 from langplug._tools.class_schema import class_schema
 from langplug._tools.partial_json import PartialObject
 from langplug._tools.schema import json_schema_of, parse_json, reader_of
