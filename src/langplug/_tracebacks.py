@@ -5,7 +5,6 @@ is hidden in langplug's own variables, and cannot be in those of the libraries t
 program with it.
 """
 
-from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -24,7 +23,14 @@ def drop_library_frames(error: Error) -> Error:
 
     The frames of others stay, such as those of a middleware in a session of the user's own.
     """
-    for one in _chain(error):
+    seen: dict[int, BaseException] = {}
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen[id(one)] = one
+        found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
         steps: list[TracebackType] = []
         step = one.__traceback__
         while step is not None:
@@ -47,15 +53,3 @@ def drop_own_frames(error: ModelError) -> ModelError:
     drop_library_frames(error)
     error.__traceback__ = None
     return error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and all that it came from."""
-    seen: dict[int, BaseException] = {}
-    found: list[BaseException | None] = [error]
-    while found:
-        one = found.pop()
-        if one is not None and id(one) not in seen:
-            seen[id(one)] = one
-            found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
-            yield one

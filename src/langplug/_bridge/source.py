@@ -92,7 +92,10 @@ def _own_parts(
             try:
                 answer = yield from stream
             finally:
-                _close(stream)  # also at its end: the stream of an SDK may hold its connection until then
+                # Also at its end: the stream of an SDK may hold its connection until then.
+                close = getattr(stream, "close", None)
+                if callable(close) and inspect.iscoroutine(closing := close()):
+                    closing.close()  # of a stream that can be read in both colours; to await it would take a loop
             if answer is None:
                 return
             # A generator that returns something: its last part, or all of them where it yielded none.
@@ -148,12 +151,6 @@ async def _items(stream: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
         close = getattr(stream, "aclose", None) or getattr(stream, "close", None)  # OpenAI's SDK has an async `close`
         if callable(close) and inspect.isawaitable(closing := close()):
             await closing
-
-
-def _close(stream: Any) -> None:
-    close = getattr(stream, "close", None)
-    if callable(close) and inspect.iscoroutine(closing := close()):
-        closing.close()  # of a stream that can be read in both colours; to await it would take a loop
 
 
 # --- from elsewhere, through a channel ---

@@ -187,7 +187,10 @@ class _Showing:
             fields: tuple[str, ...] = vars(kind)["_fields"]
             return {name: self.entry(name, item) for name, item in zip(fields, tuple.__iter__(value), strict=False)}
         if kind in DICTS:
-            entries = {self._key(key): item for key, item in dict(value).items()}
+            entries: dict[str, Any] = {}
+            for key, item in dict(value).items():
+                name = key.decode("latin-1") if type(key) is bytes else key  # as in headers of ASGI
+                entries[name if type(name) is str else str(self.entry("", name))] = item
             hidden = secret_entries(entries)
             return {
                 key: MASK if key in hidden else self.entry(key, item, described=named) for key, item in entries.items()
@@ -200,11 +203,6 @@ class _Showing:
             text = f"{{{inner}}}" if kind is set else f"frozenset({{{inner}}})"
             return self._text(text if inner else f"{kind.__name__}()") if self._as_repr else shown
         return tuple(shown) if kind is tuple and self._as_repr else shown
-
-    def _key(self, key: Any) -> str:
-        if type(key) is bytes:  # as in headers of ASGI
-            return key.decode("latin-1")
-        return key if type(key) is str else str(self.entry("", key))
 
     def _text(self, text: str) -> Any:
         return _Bare(text) if self._as_repr else text

@@ -43,6 +43,14 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
     is_heard = listeners is not None and bool(listeners.handlers)
     around = {} if is_heard else var_child_runnable_config.get() or {}
     is_news = is_heard or any(child.get(name) and child.get(name) != around.get(name) for name in _INHERITED)
+    context = None
+    if is_news:  # the author's function runs in it: `child` is what it calls other runnables with by itself
+        context = contextvars.copy_context()
+        context.run(var_child_runnable_config.set, child)
+        for variable in handler_variables():  # such as that of `get_usage_metadata_callback`
+            handler = context.get(variable)
+            if handler is not None and not _is_tracer(handler):
+                context.run(variable.set, None)
     return Run(
         id=run_id,
         name=config.get("run_name") or model.get_name(),
@@ -51,7 +59,7 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
         # Without what LangGraph keeps there for itself, which no gateway could be sent.
         configurable={key: value for key, value in (config.get("configurable") or {}).items() if key[:2] != "__"},
         config=child,
-        context=_context_within(child) if is_news else None,
+        context=context,
     )
 
 
@@ -74,17 +82,6 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
             inheritable_metadata=metadata.copy(),
         )
     return cast("RunnableConfig", within)
-
-
-def _context_within(config: RunnableConfig) -> contextvars.Context:
-    """The context in which an author's function runs: `config` is what it calls other runnables with by itself."""
-    context = contextvars.copy_context()
-    context.run(var_child_runnable_config.set, config)
-    for variable in handler_variables():  # such as that of `get_usage_metadata_callback`
-        handler = context.get(variable)
-        if handler is not None and not _is_tracer(handler):
-            context.run(variable.set, None)
-    return context
 
 
 def _is_tracer(handler: BaseCallbackHandler) -> bool:

@@ -85,7 +85,16 @@ class CompletionReader(BodyReader):
         if "choices" not in chunk and "usage" not in chunk:
             return ()  # of another kind, such as llama.cpp's progress
         choices = chunk.get("choices") or ()
-        self._note_end(chunk, choices)
+        # A stream is whole once its first answer says so; so is a completion, or if it has no field to say so.
+        first = [choice for choice in choices if not choice.get("index")]
+        if any("message" in choice and "delta" not in choice and "finish_reason" not in choice for choice in first):
+            self._is_whole = True
+        # Servers put the reason into the choice, into its delta (SiliconFlow), or at the top (some gateways).
+        reasons = (
+            chunk.get("finish_reason"),
+            *(one.get("finish_reason") or (one.get("delta") or {}).get("finish_reason") for one in first),
+        )
+        self._is_whole = self._is_whole or any(reasons)
         if isinstance(usage := chunk.get("usage"), Mapping):
             with_content = any(
                 value
@@ -104,18 +113,6 @@ class CompletionReader(BodyReader):
                 self._metadata |= part.metadata
             parts.append(part)
         return parts
-
-    def _note_end(self, chunk: Mapping[str, Any], choices: Sequence[Any]) -> None:
-        """A stream is whole once its first answer says so; so is a completion, or if it has no field to say so."""
-        first = [choice for choice in choices if not choice.get("index")]
-        if any("message" in choice and "delta" not in choice and "finish_reason" not in choice for choice in first):
-            self._is_whole = True
-        # Servers put the reason into the choice, into its delta (SiliconFlow), or at the top (some gateways).
-        reasons = (
-            chunk.get("finish_reason"),
-            *(one.get("finish_reason") or (one.get("delta") or {}).get("finish_reason") for one in first),
-        )
-        self._is_whole = self._is_whole or any(reasons)
 
     def finish(self) -> Sequence[Part]:
         """Check that the answer has said why it ended."""
