@@ -242,21 +242,20 @@ class _Thread:
     """
 
     def __init__(self, respond: Respond, request: Request, channel: Channel[Any]) -> None:
-        self._channel = channel
         self._for_loop: list[Any] = []
         self._context = contextvars.copy_context()
 
+        def keep(answer: Any) -> Iterable[Any]:
+            self._for_loop.append(answer)
+            if channel.closed:  # the caller left, and may have looked for it already
+                self.discard()
+            return ()
+
         def produce() -> None:
             if not channel.closed:  # else the caller left while this waited for a thread
-                channel.fill(_own_parts(respond, request, self._keep))
+                channel.fill(_own_parts(respond, request, keep))
 
         spawn(lambda: self._context.run(produce))
-
-    def _keep(self, answer: Any) -> Iterable[Any]:
-        self._for_loop.append(answer)
-        if self._channel.closed:  # the caller left, and may have looked for it already
-            self.discard()
-        return ()
 
     def for_loop(self) -> Generator[Any, None, None]:
         """The answer that was kept, if there is one, to be read where the context is as the function left it."""

@@ -77,7 +77,10 @@ def _make_class(
     where = f"{module}.{qualname}"
     parameters = check_parameters(function, where, ("request",))
     check_request(function, where)
-    scope = _scope_of(function, decorated_in and decorated_in.f_back)
+    # The local names around the function, if it is decorated where it is defined.
+    frame = decorated_in and decorated_in.f_back
+    around = getattr(_plain_function(function), "__qualname__", "").rpartition(".")[0].removesuffix(".<locals>")
+    scope = dict(frame.f_locals) if frame and around and frame.f_code.co_qualname == around else {}
     names = tuple(parameter.name for parameter in parameters)
 
     def respond_alone(_: ChatModel, request: Request, /) -> Any:
@@ -141,12 +144,3 @@ def _plain_function(function: Any) -> types.FunctionType | None:
             return None
         else:
             function = called
-
-
-def _scope_of(function: Any, frame: types.FrameType | None) -> Scope:
-    """The local names around `function`, if it is decorated where it is defined."""
-    qualname = getattr(_plain_function(function), "__qualname__", "")
-    parent = qualname.rpartition(".")[0].removesuffix(".<locals>")
-    if frame is None or not parent or frame.f_code.co_qualname != parent:
-        return {}
-    return dict(frame.f_locals)

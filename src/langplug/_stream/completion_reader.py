@@ -104,7 +104,10 @@ class CompletionReader(BodyReader):
             )
             chunk = {**chunk, "usage": self._usage.total(usage, with_content=with_content)}
         if self._whole_chunks:
-            return (_check_answers(chunk, choices),)
+            # All of it must be readable: what is malformed is the server's error, and not an author's.
+            for choice in ({}, *(choice for _, choice in from_openai.numbered_choices(chunk))):
+                list(from_openai.parts_of({**chunk, "choices": [{**choice, "index": 0}]}))
+            return ({**chunk, "choices": choices},)
         parts: list[Part] = []
         for part in from_openai.parts_of(chunk):
             if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
@@ -141,13 +144,6 @@ def _is_error(chunk: dict[str, Any]) -> bool:
     if "code" in chunk and ("msg" in chunk or "message" in chunk) and not chunk.get("choices"):
         return not is_answer or chunk["code"] not in _FINE
     return not is_answer and bool(chunk.get("detail") or "error" in (chunk.get("object"), chunk.get("type")))
-
-
-def _check_answers(chunk: dict[str, Any], choices: Sequence[Any]) -> dict[str, Any]:
-    """`chunk`, of which each answer can be read: what is malformed is the server's error, and not an author's."""
-    for choice in ({}, *(choice for _, choice in from_openai.numbered_choices(chunk))):
-        list(from_openai.parts_of({**chunk, "choices": [{**choice, "index": 0}]}))
-    return {**chunk, "choices": choices}
 
 
 def _text_of_plain_chunk(chunk: Mapping[str, Any]) -> str | None:
