@@ -21,7 +21,8 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import PrivateAttr
 
 from langplug import ChatModel, Request
-from langplug._model.langchain import OPENED, RUNS, PatchedChatModel
+from langplug._model.keywords import OPENED, RUNS
+from langplug._model.langchain import PatchedChatModel
 
 # --- the names that `_model/langchain.py` leans on ---
 

@@ -6,20 +6,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, cast
 
-
-@contextmanager
-def _sync_sample() -> Generator[None, None, None]:
-    yield
-
-
-@asynccontextmanager
-async def _async_sample() -> AsyncGenerator[None, None]:
-    yield
-
-
 _WRAPPERS: dict[Any, tuple[str, str, Callable[[Any], bool]]] = {
-    _sync_sample.__code__: ("@contextmanager", "`def`", inspect.isgeneratorfunction),
-    _async_sample.__code__: ("@asynccontextmanager", "`async def`", inspect.isasyncgenfunction),
+    # Whatever is wrapped, the wrapper has the same code.
+    contextmanager(cast("Any", iter)).__code__: ("@contextmanager", "`def`", inspect.isgeneratorfunction),
+    asynccontextmanager(cast("Any", aiter)).__code__: (
+        *("@asynccontextmanager", "`async def`"),
+        inspect.isasyncgenfunction,
+    ),
 }
 """What contextlib makes of a function, by the code that all its products share: the decorator and what it is for."""
 
@@ -87,10 +80,9 @@ async def async_lifetime(made: Any) -> tuple[AsyncGenerator[Any, None] | None, A
     kind = type(made)
     if inspect.isasyncgen(made):
         return cast("AsyncGenerator[Any, None]", made), None
-    if _can_be_entered(kind, AbstractAsyncContextManager, "__aenter__", "__aexit__"):
-        return _aenter(made), None
-    if _can_be_entered(kind, AbstractContextManager, "__enter__", "__exit__"):
-        return _aenter_sync(made), None
+    is_async = _can_be_entered(kind, AbstractAsyncContextManager, "__aenter__", "__aexit__")
+    if is_async or _can_be_entered(kind, AbstractContextManager, "__enter__", "__exit__"):
+        return _aenter(made, is_async=is_async), None
     return None, made
 
 
@@ -105,11 +97,10 @@ def _enter(manager: Any) -> Generator[Any, None, None]:
         yield value
 
 
-async def _aenter(manager: Any) -> AsyncGenerator[Any, None]:
-    async with manager as value:
-        yield value
-
-
-async def _aenter_sync(manager: Any) -> AsyncGenerator[Any, None]:
-    with manager as value:
-        yield value
+async def _aenter(manager: Any, *, is_async: bool) -> AsyncGenerator[Any, None]:
+    if is_async:
+        async with manager as value:
+            yield value
+    else:
+        with manager as value:
+            yield value

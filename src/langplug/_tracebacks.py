@@ -5,7 +5,6 @@ is hidden in langplug's own variables, and cannot be in those of the libraries t
 program with it.
 """
 
-from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
 
@@ -24,10 +23,23 @@ def drop_library_frames(error: Error) -> Error:
 
     The frames of others stay, such as those of a middleware in a session of the user's own.
     """
-    for one in _chain(error):
+    seen: dict[int, BaseException] = {}
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen[id(one)] = one
+        found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+        steps: list[TracebackType] = []
+        step = one.__traceback__
+        while step is not None:
+            steps.append(step)
+            step = step.tb_next
         kept: TracebackType | None = None
-        for step in reversed([*_steps(one.__traceback__)]):
-            if not _is_library(step):
+        for step in reversed(steps):
+            package = str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+            if package not in _LIBRARIES:
                 step.tb_next = kept
                 kept = step
         one.__traceback__ = kept
@@ -41,25 +53,3 @@ def drop_own_frames(error: ModelError) -> ModelError:
     drop_library_frames(error)
     error.__traceback__ = None
     return error
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """`error` and all that it came from."""
-    seen: dict[int, BaseException] = {}
-    found: list[BaseException | None] = [error]
-    while found:
-        one = found.pop()
-        if one is not None and id(one) not in seen:
-            seen[id(one)] = one
-            found += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
-            yield one
-
-
-def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback is not None:
-        yield traceback
-        traceback = traceback.tb_next
-
-
-def _is_library(step: TracebackType) -> bool:
-    return str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0] in _LIBRARIES

@@ -92,7 +92,10 @@ def _own_parts(
             try:
                 answer = yield from stream
             finally:
-                _close(stream)  # also at its end: the stream of an SDK may hold its connection until then
+                # Also at its end: the stream of an SDK may hold its connection until then.
+                close = getattr(stream, "close", None)
+                if callable(close) and inspect.iscoroutine(closing := close()):
+                    closing.close()  # of a stream that can be read in both colours; to await it would take a loop
             if answer is None:
                 return
             # A generator that returns something: its last part, or all of them where it yielded none.
@@ -148,12 +151,6 @@ async def _items(stream: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
         close = getattr(stream, "aclose", None) or getattr(stream, "close", None)  # OpenAI's SDK has an async `close`
         if callable(close) and inspect.isawaitable(closing := close()):
             await closing
-
-
-def _close(stream: Any) -> None:
-    close = getattr(stream, "close", None)
-    if callable(close) and inspect.iscoroutine(closing := close()):
-        closing.close()  # of a stream that can be read in both colours; to await it would take a loop
 
 
 # --- from elsewhere, through a channel ---
@@ -245,21 +242,20 @@ class _Thread:
     """
 
     def __init__(self, respond: Respond, request: Request, channel: Channel[Any]) -> None:
-        self._channel = channel
         self._for_loop: list[Any] = []
         self._context = contextvars.copy_context()
 
+        def keep(answer: Any) -> Iterable[Any]:
+            self._for_loop.append(answer)
+            if channel.closed:  # the caller left, and may have looked for it already
+                self.discard()
+            return ()
+
         def produce() -> None:
             if not channel.closed:  # else the caller left while this waited for a thread
-                channel.fill(_own_parts(respond, request, self._keep))
+                channel.fill(_own_parts(respond, request, keep))
 
         spawn(lambda: self._context.run(produce))
-
-    def _keep(self, answer: Any) -> Iterable[Any]:
-        self._for_loop.append(answer)
-        if self._channel.closed:  # the caller left, and may have looked for it already
-            self.discard()
-        return ()
 
     def for_loop(self) -> Generator[Any, None, None]:
         """The answer that was kept, if there is one, to be read where the context is as the function left it."""

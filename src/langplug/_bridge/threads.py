@@ -34,6 +34,11 @@ def max_threads() -> int:
     return int(given)
 
 
+def usable_cores() -> int:
+    """How many cores this process may use. In a container, `os.cpu_count` counts those of the whole machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ThreadPool:
     """Daemon threads, started when needed, used again, and gone when idle.
 

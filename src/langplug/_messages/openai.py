@@ -51,7 +51,7 @@ def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "n
     ]
 
 
-def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:
+def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:  # noqa: C901 - a table of kinds
     """Yield the OpenAI messages of one message: as a rule one, but several for the results that a user's message holds.
 
     Args:
@@ -66,10 +66,16 @@ def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:
         is_developer = message.additional_kwargs.get("__openai_role__") == "developer"  # langchain-openai's mark
         yield {"role": "developer" if is_developer else "system", **name, "content": _content(message.content, path)}
     elif isinstance(message, HumanMessage):
-        results = _tool_results(message.content, path)
-        yield from results
+        has_results = False
+        for block, where in _blocks(message.content, path):
+            if block.get("type") == "tool_result":
+                has_results = True
+                result = _content(block.get("content") or "", where)
+                call_id = need(block, "tool_use_id", str, where)
+                result = _mark_as_error(result) if block.get("is_error") else result
+                yield {"role": "tool", "content": result, "tool_call_id": call_id}
         content = _content(message.content, path, "user")
-        if content or not results:  # of a message of results alone nothing is left
+        if content or not has_results:  # of a message of results alone nothing is left
             yield {"role": "user", **name, "content": content}
     elif isinstance(message, AIMessage):
         turn: OpenAIMessage = {"role": "assistant", **name, "content": _content(message.content, path, "assistant")}
@@ -117,18 +123,6 @@ def _blocks(content: object, path: str) -> Iterator[tuple[Block, str]]:
             yield cast("Block", block), where
         else:
             raise ValueError(f"{where} is {block!r}; expected a string or a dict with a 'type'.")
-
-
-def _tool_results(content: object, path: str) -> list[OpenAIMessage]:
-    """The results of tools that a user's message holds, in their order."""
-    results: list[OpenAIMessage] = []
-    for block, where in _blocks(content, path):
-        if block.get("type") == "tool_result":
-            result = _content(block.get("content") or "", where)
-            call_id = need(block, "tool_use_id", str, where)
-            result = _mark_as_error(result) if block.get("is_error") else result
-            results.append({"role": "tool", "content": result, "tool_call_id": call_id})
-    return results
 
 
 def _mark_as_error(content: Content) -> Content:

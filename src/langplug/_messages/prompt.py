@@ -139,8 +139,16 @@ def render_prompt(
             lines[0].text += f"\n\n{listed}"
         else:
             lines.insert(0, _Line("system", listed))
+    fitted: list[_Line] = []
+    for line in lines:
+        role: Role = line.role if getattr(template, line.role) else "user"
+        # results stay apart even where lines are merged: a model tells by their tags which result is which
+        if template.merge and fitted and fitted[-1].role == role != "tool":
+            fitted[-1].text += f"\n\n{line.text}"
+        else:
+            fitted.append(_Line(role, line.text))
     prompt = ""
-    for line in _fit_roles(lines, template):
+    for line in fitted:
         before, after = getattr(template, line.role)
         prompt += f"{before}{line.text}{after}"
     return prompt + template.generation
@@ -168,16 +176,3 @@ def _lines_of(message: BaseMessage, path: str, template: PromptTemplate) -> list
             text = f"{text}\n{before}{written}{after}" if text else f"{before}{written}{after}"
         lines.append(_Line(_ROLES[role], text))
     return lines
-
-
-def _fit_roles(lines: Sequence[_Line], template: PromptTemplate) -> list[_Line]:
-    """The lines in the roles that the template has; where it merges, those of one role in a row as one."""
-    fitted: list[_Line] = []
-    for line in lines:
-        role: Role = line.role if getattr(template, line.role) else "user"
-        # results stay apart even so: a model tells by their tags which result is which
-        if template.merge and fitted and fitted[-1].role == role != "tool":
-            fitted[-1].text += f"\n\n{line.text}"
-        else:
-            fitted.append(_Line(role, line.text))
-    return fitted

@@ -3,11 +3,10 @@
 import functools
 import inspect
 import types
-from collections.abc import Iterator
 from typing import Any
 
 from langplug._model.fields import ModelFields
-from langplug._model.fingerprint import Followed, follow, members_of, names_in, read_globals
+from langplug._model.fingerprint import Followed, Names, follow, members_of, names_in, read_globals
 from langplug._model.parameters import parameters_of
 
 
@@ -80,24 +79,15 @@ def _changed_by_calls(members: dict[str, Any]) -> set[str]:
     waiting = {"respond"}
     while waiting:
         seen |= waiting
-        called = [code for name in waiting if name in members for code in _codes_of(members[name])]
-        names = [names_in(code) for code in called]
+        names: list[Names] = []
+        for member in [members[name] for name in waiting if name in members]:
+            function = next((getattr(member, place) for kind, place in _HOLDERS if type(member) is kind), member)
+            while type(function) is types.FunctionType:
+                names.append(names_in(function.__code__))
+                function = vars(function).get("__wrapped__")
         changed |= {name for one in names for name in one.set_attributes}
         waiting = {name for one in names for name in one.read_attributes & members.keys()} - seen
     return changed
-
-
-def _codes_of(member: Any) -> Iterator[types.CodeType]:
-    kind = type(member)
-    if kind in (staticmethod, classmethod):
-        member = member.__func__
-    elif kind is property:
-        member = member.fget
-    elif kind is functools.cached_property:
-        member = member.func
-    while type(member) is types.FunctionType:
-        yield member.__code__
-        member = vars(member).get("__wrapped__")
 
 
 def _follow_private_state(model: ModelFields, authors: list[type], changed: set[str]) -> dict[str, Followed]:

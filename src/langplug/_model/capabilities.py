@@ -48,20 +48,16 @@ def read_capabilities(body: dict[str, Any], where: str) -> None:
     for capability in capabilities:
         # Also over an annotation of the author's: `tool_calling: ClassVar = ...` would make it no field at all.
         annotations[capability] = CAPABILITIES[capability]
-        body[capability] = _read_capability(capability, body[capability], f"{where}.{capability}")
+        value = body[capability]
+        if isinstance(value, property):
+            raise TypeError(
+                f"{where}.{capability} is a property, but it is a setting that the constructor may be given too. "
+                'Set it in a `@model_validator(mode="after")` instead.'
+            )
+        try:
+            body[capability] = value = TypeAdapter(CAPABILITIES[capability]).validate_python(value)
+        except ValidationError:
+            raise TypeError(f"{where}.{capability} is {value!r}. It must be {_EXPECTED[capability]}.") from None
+        if capability == "tool_format" and isinstance(value, str):
+            format_named(value)  # raises if there is none of this name
     body["__annotations__"] = annotations
-
-
-def _read_capability(capability: str, value: Any, where: str) -> Any:
-    if isinstance(value, property):
-        raise TypeError(
-            f"{where} is a property, but it is a setting that the constructor may be given too. Set it in a "
-            '`@model_validator(mode="after")` instead.'
-        )
-    try:
-        said = TypeAdapter(CAPABILITIES[capability]).validate_python(value)
-    except ValidationError:
-        raise TypeError(f"{where} is {value!r}. It must be {_EXPECTED[capability]}.") from None
-    if capability == "tool_format" and isinstance(said, str):
-        format_named(said)
-    return said

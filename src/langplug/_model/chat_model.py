@@ -22,14 +22,8 @@ from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import follow, hash_of, stable_text
 from langplug._model.identity import SCALARS, is_harmless, is_secret, to_plain, to_repr, type_name
-from langplug._model.langchain import (
-    CALL,
-    OPENED,
-    CallConfig,
-    held_for_a_parser,
-    parameters_in,
-    with_signature,
-)
+from langplug._model.keywords import CALL, OPENED, held_for_a_parser, parameters_in
+from langplug._model.langchain import CallConfig, with_signature
 from langplug._model.names import package_versions
 from langplug._model.parameters import (
     NAME_FIELDS,

@@ -28,7 +28,7 @@ from langchain_core.runnables.utils import (
 
 from langplug._model.composable import Composable
 from langplug._model.fields import ModelFields
-from langplug._model.langchain import FOR_A_PARSER
+from langplug._model.keywords import FOR_A_PARSER
 from langplug._model.pickles import bound_secrets
 from langplug._model.plan import with_overrides
 from langplug._redaction import as_secrets, conceal

@@ -56,35 +56,9 @@ from langchain_core.utils.uuid import uuid7
 
 from langplug._answer.fast_chunks import generation_info
 from langplug._bridge.async_generators import DetachedAsyncGenerator
+from langplug._model.keywords import CALL, CORES_OWN, OPENED, RUNS, held_for_a_parser, parameters_in
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-OPENED = "langplug_opened"
-"""The keyword under which `stream` and `astream` learn which sources `_stream` and `_astream` opened."""
-
-RUNS = "langplug_runs"
-"""The keyword under which `agenerate` learns the run of each prompt, and whether its answer is there."""
-
-CALL = "langplug_call"
-"""The keyword under which langchain-core's hooks learn the call's configuration, of which it hands them but a part."""
-
-VERSIONS = "lc_versions"
-"""The entry of a model's metadata in which langchain-core collects the versions of packages, for traces."""
-
-FOR_A_PARSER = "langplug_for_a_parser"
-"""The keyword by which `with_structured_output` says that it judges the answer itself, however bad it is."""
-
-TRACING_ONLY = frozenset(
-    {OPENED, RUNS, CALL, FOR_A_PARSER, "ls_structured_output_format", "structured_output_format", "stream"}
-)
-"""Keywords of a call that say how to run or trace it, and are no parameters of the model."""
-
-
-CORES_OWN = frozenset(
-    {"messages", "prompts", "callbacks", "tags", "metadata", "run_name", "run_id", "run_manager", "async_api"}
-    | {OPENED, RUNS, CALL, "output_version"}
-)
-"""Keywords of a call of which langchain-core makes something of its own, or an error: they go by its way."""
 
 TO_AN_ANSWER = ("generate_prompt", "generate", "_generate_with_cache", "_generate")
 TO_AN_ANSWER_ASYNC = ("agenerate_prompt", "agenerate", "_agenerate_with_cache", "_agenerate")
@@ -94,11 +68,6 @@ TO_A_STREAM_ASYNC = ("_astream",)
 
 STREAMS_OR_NOT = ("_should_stream", "_should_use_protocol_streaming")
 """The methods by which langchain-core decides whether a run that is heard is read as a stream."""
-
-
-def parameters_in(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Those keywords of a call that say something about the answer itself."""
-    return {name: value for name, value in kwargs.items() if name not in TRACING_ONLY}
 
 
 def llm_string(model: BaseChatModel) -> str | None:
@@ -120,12 +89,6 @@ def _are_langplugs(cls: type, methods: tuple[str, ...]) -> bool:
 def _lc_id(cls: type[BaseChatModel]) -> list[str]:
     """Where langchain-core's serialization finds a class."""
     return cls.lc_id()
-
-
-@cache
-def _class_name(cls: type[BaseChatModel]) -> str:
-    """What a class is called; `Model[int]` as `Model`."""
-    return (cls.__pydantic_generic_metadata__["origin"] or cls).__name__
 
 
 def with_signature(method: F) -> F:
@@ -278,14 +241,6 @@ def with_llm_output(result: ChatResult) -> ChatResult:
         }
     result.llm_output = {**output, **(result.llm_output or {})}
     return result
-
-
-def held_for_a_parser(given: dict[str, Any]) -> dict[str, Any]:
-    """What a call was given, where its reader adds all up to one message, so that nothing shown can be taken back.
-
-    An answer that must be checked is then held until it is.
-    """
-    return {**given, FOR_A_PARSER: "held"} if FOR_A_PARSER in given else given
 
 
 def _complete(stream: Any, event: dict[str, Any]) -> None:
@@ -638,7 +593,8 @@ class PatchedChatModel(BaseChatModel):
 
     def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
         """As langchain-core's, which looks a class's name up anew at each call."""
-        return super().get_name(suffix, name=name or getattr(self, "name", None) or _class_name(type(self)))
+        cls = type(self).__pydantic_generic_metadata__["origin"] or type(self)  # `Model[int]` is called `Model`
+        return super().get_name(suffix, name=name or getattr(self, "name", None) or cls.__name__)
 
     @property
     def _serialized(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -13,7 +13,7 @@ from langplug._errors import UnsupportedError
 from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
-from langplug._model.langchain import FOR_A_PARSER, parameters_in
+from langplug._model.keywords import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments, warn_of_ignored
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
 from langplug._model.state import forget_cached
@@ -115,7 +115,10 @@ class Plan:
         self._box = toolbox_of(tooling, self._owner, model.accepts) if tooling else _NO_TOOLS
         if self._box.tools and model.tool_calling == "off":
             raise refuse_tools(self._owner)
-        self._schema = _schema_in(tooling.get("response_format"))
+        # A class, a JSON schema, or one of OpenAI's forms, of which `text` asks for nothing.
+        asked = tooling.get("response_format")
+        kind = asked.get("type") if isinstance(asked, Mapping) else None
+        self._schema = None if kind == "text" else ANY_JSON if kind == "json_object" else asked
         self._callable = self._box.callable_tools if self._box.tools else ()
         keeps_schemas = model.structured_output == "native"
         self._prompts_tools = model.tool_calling != "native" and bool(self._callable)
@@ -252,16 +255,6 @@ def _may_hold_calls(message: BaseMessage) -> bool:
 
 def _note(feature: str, action: str) -> dict[str, Any]:
     return {"feature": feature, "action": action}
-
-
-def _schema_in(response_format: Any) -> Any:
-    """The schema in a `response_format`: a class, a JSON schema, or OpenAI's form; None for plain text."""
-    if not isinstance(response_format, Mapping):
-        return response_format
-    kind = response_format.get("type")
-    if kind == "text":
-        return None
-    return ANY_JSON if kind == "json_object" else response_format
 
 
 def _compact(schema: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ chains are heard by all, but for those who pass on tokens.
 """
 
 import contextvars
-from collections.abc import Iterable
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,8 +16,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
-from langplug._model.langchain import VERSIONS, CallConfig, handler_variables, passes_on_tokens
+from langplug._model.langchain import CallConfig, handler_variables, passes_on_tokens
 from langplug._request import Run
+
+_VERSIONS = "lc_versions"
+"""The entry of a model's metadata in which langchain-core collects the versions of packages, for traces."""
+
+_INHERITED = ("tags", "metadata", "configurable")
+"""The entries of a configuration that a model hands on to what it calls, besides its listeners."""
 
 
 def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | None) -> Run:
@@ -34,25 +39,27 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
     metadata = {**(model.metadata or {}), **(config.get("metadata") or {})}
     run_id = call.run_id if manager is None else manager.run_id
     child = _config_within(config, listeners, run_id)
+    # What is called within the run is told of it only where it does not know as much already: that takes a context.
+    is_heard = listeners is not None and bool(listeners.handlers)
+    around = {} if is_heard else var_child_runnable_config.get() or {}
+    is_news = is_heard or any(child.get(name) and child.get(name) != around.get(name) for name in _INHERITED)
+    context = None
+    if is_news:  # the author's function runs in it: `child` is what it calls other runnables with by itself
+        context = contextvars.copy_context()
+        context.run(var_child_runnable_config.set, child)
+        for variable in handler_variables():  # such as that of `get_usage_metadata_callback`
+            handler = context.get(variable)
+            if handler is not None and not _is_tracer(handler):
+                context.run(variable.set, None)
     return Run(
         id=run_id,
         name=config.get("run_name") or model.get_name(),
         tags=tuple(dict.fromkeys([*(config.get("tags") or ()), *(model.tags or ())])),
-        metadata={name: value for name, value in metadata.items() if name != VERSIONS},
+        metadata={name: value for name, value in metadata.items() if name != _VERSIONS},
         # Without what LangGraph keeps there for itself, which no gateway could be sent.
         configurable={key: value for key, value in (config.get("configurable") or {}).items() if key[:2] != "__"},
         config=child,
-        context=_context_within(child) if _is_news(child, listeners) else None,
-    )
-
-
-def _is_news(config: RunnableConfig, listeners: Any) -> bool:
-    """Whether what is called within a run has to be told its configuration, and does not know it already."""
-    if listeners is not None and listeners.handlers:
-        return True
-    around = var_child_runnable_config.get() or {}
-    return any(
-        config.get(name) and config.get(name) != around.get(name) for name in ("tags", "metadata", "configurable")
+        context=context,
     )
 
 
@@ -61,7 +68,9 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
     within: dict[str, Any] = {name: value for name, value in config.items() if name not in ("run_name", "run_id")}
     if listeners is not None:
         # What langchain-core's `get_child` makes in several steps.
-        heard = [_heard_within(handler) for handler in listeners.inheritable_handlers]
+        heard: list[BaseCallbackHandler] = [
+            handler if _is_tracer(handler) else _WithoutModels(handler) for handler in listeners.inheritable_handlers
+        ]
         tags, metadata = listeners.inheritable_tags, listeners.inheritable_metadata
         within["callbacks"] = CallbackManager(
             heard,
@@ -73,23 +82,6 @@ def _config_within(config: RunnableConfig, listeners: Any, run_id: UUID | None) 
             inheritable_metadata=metadata.copy(),
         )
     return cast("RunnableConfig", within)
-
-
-def _context_within(config: RunnableConfig) -> contextvars.Context:
-    """The context in which an author's function runs: `config` is what it calls other runnables with by itself."""
-    context = contextvars.copy_context()
-    context.run(var_child_runnable_config.set, config)
-    for variable in handler_variables():  # such as that of `get_usage_metadata_callback`
-        handler = context.get(variable)
-        if handler is not None and not _is_tracer(handler):
-            context.run(variable.set, None)
-    return context
-
-
-def _heard_within(handler: BaseCallbackHandler) -> BaseCallbackHandler:
-    if _is_tracer(handler):
-        return handler
-    return _WithoutModels(handler, ("on_custom_event",) if passes_on_tokens(handler) else _OTHER_EVENTS)
 
 
 def _is_tracer(handler: BaseCallbackHandler) -> bool:
@@ -110,11 +102,11 @@ class _WithoutModels(BaseCallbackHandler):
     Whoever passes on tokens hears no more than the author's own events: a graph within a model shows messages, too.
     """
 
-    def __init__(self, handler: BaseCallbackHandler, heard: Iterable[str]) -> None:
+    def __init__(self, handler: BaseCallbackHandler) -> None:
         self._handler = handler
         self.raise_error = handler.raise_error
         self.run_inline = handler.run_inline
-        for name in heard:
+        for name in ("on_custom_event",) if passes_on_tokens(handler) else _OTHER_EVENTS:
             # The handler's own method, which may be a coroutine function: langchain-core looks which it is.
             setattr(self, name, getattr(handler, name))
 

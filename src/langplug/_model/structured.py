@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from langplug._answer.chunks import is_restart
 from langplug._model.fields import ModelFields
-from langplug._model.langchain import FOR_A_PARSER
+from langplug._model.keywords import FOR_A_PARSER
 from langplug._tools.class_schema import class_schema
 from langplug._tools.partial_json import PartialObject
 from langplug._tools.schema import json_schema_of, parse_json, reader_of
@@ -57,7 +57,13 @@ def _bind_schema(
     if method == "function_calling":
         if model.tool_calling == "off":
             raise refuse_tools(type(model).__name__)
-        (tool,) = tool_dicts([_function_for(schema) if isinstance(schema, Mapping) else schema], strict)
+        function = schema
+        if isinstance(schema, Mapping):
+            # langchain-core would drop all of a schema without properties, such as an `anyOf`.
+            described = json_schema_of(schema)
+            head = {"name": described.pop("title"), "description": described.pop("description", "")}
+            function = {**head, "parameters": described}
+        (tool,) = tool_dicts([function], strict)
         parameters = tool["function"].get("parameters") or {}
         if parameters.get("type", "object") != "object":
             raise ValueError(f"{schema!r} cannot be the arguments of a call, which are an object. Use `json_schema`.")
@@ -68,13 +74,6 @@ def _bind_schema(
     json_schema_of(schema)  # a wrong one is refused now, not at the first call
     strictly = {} if strict is None else {"strict": strict}
     return model.bind(response_format=schema, **strictly, **traced, **{FOR_A_PARSER: showing})
-
-
-def _function_for(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The function whose arguments are what `schema` describes."""
-    described = json_schema_of(schema)  # langchain-core drops all of one without properties, such as an `anyOf`
-    head = {"name": described.pop("title"), "description": described.pop("description", "")}
-    return {**head, "parameters": described}
 
 
 class StructuredOutputReader(Runnable[AIMessage, Any]):

@@ -41,7 +41,11 @@ class LenientJson:
         """
         text = data.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
         try:
-            value = json.loads(text, strict=False, parse_int=_read_int)
+            value = json.loads(
+                text,
+                strict=False,
+                parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else float(digits),
+            )
         except RecursionError:
             raise ValueError("It is nested too deeply.") from None
         return self._mend(value, (), more_follows=more_follows)
@@ -70,7 +74,3 @@ def _join_halves(text: str) -> str:
     if _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _read_int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)

@@ -158,7 +158,12 @@ def _rebuild(cls: Any, made: dict[Any, Any]) -> Any:
     form.__doc__, descriptions = _read_docstring(cls, hints)
     form.__annotations__, required = {}, set[str]()
     for name, hint in hints.items():
-        inner, qualifiers, metadata = _unwrap(hint)
+        inner: Any = hint
+        qualifiers, metadata = set[Any](), list[Any]()
+        while (origin := typing_extensions.get_origin(inner)) in (Required, NotRequired, ReadOnly, Annotated):
+            inner, *more = get_args(inner)  # these stand in any order
+            qualifiers.add(origin)
+            metadata = [*more, *metadata]
         is_required = Required in qualifiers or (NotRequired not in qualifiers and name in cls.__required_keys__)
         given: dict[str, Any] = {"description": descriptions[name]} if name in descriptions else {}
         match metadata:
@@ -178,16 +183,6 @@ def _rebuild(cls: Any, made: dict[Any, Any]) -> Any:
         required |= {name} if is_required else set()
     form.__required_keys__, form.__optional_keys__ = frozenset(required), frozenset(hints) - required
     return form
-
-
-def _unwrap(hint: Any) -> tuple[Any, set[Any], list[Any]]:
-    """The type within `Required`, `NotRequired`, `ReadOnly` and `Annotated`, whatever their order, and these."""
-    qualifiers, metadata = set[Any](), list[Any]()
-    while (origin := typing_extensions.get_origin(hint)) in (Required, NotRequired, ReadOnly, Annotated):
-        hint, *more = get_args(hint)
-        qualifiers.add(origin)
-        metadata = [*more, *metadata]
-    return hint, qualifiers, metadata
 
 
 def _read_docstring(cls: Any, hints: Mapping[str, Any]) -> tuple[str | None, dict[str, str]]:

@@ -62,9 +62,15 @@ class _Inliner:
         target = _target(ref, self._root)
         if not isinstance(target, Mapping):
             return dict(node)
-        if self._holds_itself(ref):
-            return {"$ref": f"#/$defs/{self._name(ref)}", **rest}
-        return {**self._inline(target), **rest}
+        if not self._holds_itself(ref):
+            return {**self._inline(target), **rest}
+        if ref not in self._names:
+            last = ref.rsplit("/", 1)[-1]
+            name = self._prefix + ("root" if last == "#" else last)
+            while name in self._names.values():  # `#/$defs/x` and `#/properties/x`
+                name += "_"
+            self._names[ref] = name
+        return {"$ref": f"#/$defs/{self._names[ref]}", **rest}
 
     def _holds_itself(self, ref: str) -> bool:
         """Whether the way from `ref` leads back to it."""
@@ -77,15 +83,6 @@ class _Inliner:
             ways += found - seen
             seen |= found
         return False
-
-    def _name(self, ref: str) -> str:
-        if ref not in self._names:
-            last = ref.rsplit("/", 1)[-1]
-            name = self._prefix + ("root" if last == "#" else last)
-            while name in self._names.values():  # `#/$defs/x` and `#/properties/x`
-                name += "_"
-            self._names[ref] = name
-        return self._names[ref]
 
 
 def _references_in(node: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ Where the schema is a class, `class_schema` checks by the class itself. For JSON
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast, get_origin
+from typing import Any, get_origin
 
 from langchain_core.tools import BaseTool, Tool, create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -84,11 +84,15 @@ def function_of(tool: Any) -> dict[str, Any] | None:
     elif isinstance(tool, BaseTool) and not isinstance(tool, Tool):
         described = _arguments_of(tool.tool_call_schema)
         name, description = tool.name, tool.description or described["description"]
-    elif (name := _function_name(tool)) is not None:
-        function = cast("Callable[..., Any]", tool)
+    elif (
+        callable(tool)
+        and not isinstance(tool, type | BaseTool)
+        and get_origin(tool) is None  # `list[int]` and `A | B` can be called, too
+        and (name := getattr(tool, "__name__", None)) not in (None, "<lambda>")
+    ):
         try:
             model = create_schema_from_function(
-                name, function, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
+                name, tool, filter_args=(), parse_docstring=True, error_on_invalid_docstring=False
             )
             described = _arguments_of(model)
         except Exception as error:  # whatever pydantic or langchain-core makes of an annotation
@@ -98,13 +102,6 @@ def function_of(tool: Any) -> dict[str, Any] | None:
         return None
     parameters = {key: value for key, value in described.items() if key not in ("title", "description")}
     return {"name": name, "description": description, "parameters": parameters}
-
-
-def _function_name(tool: Any) -> str | None:
-    """The name of a function, or of what a decorator made of one; None for a lambda, and for `list[int]` or `A | B`."""
-    is_other = isinstance(tool, type | BaseTool) or get_origin(tool) is not None
-    name = None if is_other or not callable(tool) else getattr(tool, "__name__", None)
-    return None if name == "<lambda>" else name
 
 
 def _arguments_of(model: Any) -> dict[str, Any]:
@@ -230,18 +227,13 @@ def example_arguments(schema: Schema) -> dict[str, Any]:
     """Arguments of the right types, for an example: those that are required, or else the first."""
     properties = as_schema(schema.get("properties"))
     keys = [key for key in schema.get("required", ()) if key in properties] or list(properties)[:1]
-    return {key: _example(as_schema(properties[key]), schema) for key in keys}
-
-
-def _example(schema: Schema, root: Schema) -> Any:
-    schema = resolve(schema, root)
-    for key in ("examples", "enum"):
-        if schema.get(key):
-            return next(iter(schema[key]))
-    for key in ("const", "default"):
-        if schema.get(key) is not None:
-            return schema[key]
-    return _EXAMPLES.get(next(_types(schema, root), "string"), "...")
+    arguments: dict[str, Any] = {}
+    for key in keys:
+        argument = resolve(as_schema(properties[key]), schema)
+        named = [*(argument.get("examples") or ()), *(argument.get("enum") or ())]
+        named += [argument[word] for word in ("const", "default") if argument.get(word) is not None]
+        arguments[key] = named[0] if named else _EXAMPLES.get(next(_types(argument, schema), "string"), "...")
+    return arguments
 
 
 def _types(schema: Schema, root: Schema, depth: int = 0) -> Iterator[str]:

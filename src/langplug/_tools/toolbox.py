@@ -173,36 +173,26 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
     """
     described: dict[str, ToolDict] = {}
     for tool in tools:
+        # Of `bind_tools`; langchain-core, too, leaves an OpenAI dict as it is, whatever `strict` is.
         if isinstance(tool, ToolDict):
-            found = (
-                tool  # `bind_tools` made it; langchain-core, too, leaves an OpenAI dict as it is whatever `strict` is
-            )
+            found = tool
         else:
-            found = ToolDict(_describe(tool, strict), tool)
+            function = function_of(tool)
+            if function is None and not isinstance(tool, Mapping | BaseTool):  # an Enum, a lambda, a partial
+                raise ValueError(
+                    f"{tool!r} is not a tool. Give a function with a name, a LangChain tool, a pydantic class, a "
+                    "dataclass, a TypedDict, or the dict of one."
+                )
+            try:
+                found = ToolDict(convert_to_openai_tool(function or tool, strict=strict), tool)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise ValueError(f"{tool!r} cannot be described as a tool: {error!r}") from error
             if not found.get("function", {}).get("name"):
                 raise ValueError(f"The tool {found!r} has no name. Give its function one.")
         known = described.setdefault(name_of(found), found)
         if known is not found and _undecorated(known) != _undecorated(found):
             raise ValueError(f"Two tools are named {name_of(found)!r}: a call of it would be ambiguous. Rename one.")
     return tuple(described.values())
-
-
-def _describe(tool: Any, strict: bool | None) -> dict[str, Any]:
-    """A tool in OpenAI's form.
-
-    Raises:
-        ValueError: If it is not a tool.
-    """
-    function = function_of(tool)
-    if function is None and not isinstance(tool, Mapping | BaseTool):  # an Enum, a lambda, a partial
-        raise ValueError(
-            f"{tool!r} is not a tool. Give a function with a name, a LangChain tool, a pydantic class, a dataclass, a "
-            "TypedDict, or the dict of one."
-        )
-    try:
-        return convert_to_openai_tool(function or tool, strict=strict)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"{tool!r} cannot be described as a tool: {error!r}") from error
 
 
 def _undecorated(schema: Any) -> Any:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from langplug import ChatModel, MissingSecretError, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
+from langplug._bridge.threads import usable_cores
 from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
 from langplug._model.parameters import conceal_arguments
@@ -56,10 +57,6 @@ _STDERR_SHOWN = 2000
 
 _CONVERSATION = frozenset({"prompt", "text", "messages", "request"})
 """The placeholders, and kinds of input, that hold what was said last."""
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ChatCommand(ChatModel):
@@ -143,7 +140,7 @@ class ChatCommand(ChatModel):
     kill_after: float = Field(default=0.5, ge=0)
     """Seconds from SIGTERM to SIGKILL when the program is ended."""
 
-    max_parallel: int = Field(default_factory=lambda: max(4, _usable_cores()), ge=1)
+    max_parallel: int = Field(default_factory=lambda: max(4, usable_cores()), ge=1)
     """How many programs of this model run at once; more calls wait their turn. Default: as many as there are cores,
     since a program may be a whole model, but 4 at least, since many only wait for a network."""
 

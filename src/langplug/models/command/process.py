@@ -171,8 +171,21 @@ class Process:
             ValueError: If an argument cannot be one.
         """
         process = cls(launch)
+        group, connected, loop = process._group, process._connected, asyncio.get_running_loop()
         try:
-            await process._connect()
+            await asyncio.wait({group.started})
+            if group.error is not None:
+                raise group.error  # noqa: TRY301 - whatever fails here, the process is stopped
+            assert group.process is not None
+            # One after the other, each noted at once: if this is cancelled in between, `stop` closes the others itself.
+            stdout, _ = await loop.connect_read_pipe(lambda: process._stdout, group.process.stdout)
+            connected.append(stdout)
+            stderr, _ = await loop.connect_read_pipe(lambda: process._stderr, group.process.stderr)
+            connected.append(stderr)
+            if launch.stdin is not None:
+                _, stdin = await loop.connect_write_pipe(_Stdin, group.process.stdin)
+                connected.append(stdin)
+                stdin.write(launch.stdin)
         except BaseException:
             await process.stop()
             raise
@@ -244,23 +257,6 @@ class Process:
                 close_pipes(group.process, len(self._connected))
         if _has_loop() and group.error is None:
             await _wait_for(group.exited, REAP_S)
-
-    async def _connect(self) -> None:
-        """Wait until it runs, and connect its pipes to the event loop."""
-        group, loop = self._group, asyncio.get_running_loop()
-        await asyncio.wait({group.started})
-        if group.error is not None:
-            raise group.error
-        assert group.process is not None
-        # One after the other, each noted at once: if this is cancelled in between, `stop` closes the others itself.
-        stdout, _ = await loop.connect_read_pipe(lambda: self._stdout, group.process.stdout)
-        self._connected.append(stdout)
-        stderr, _ = await loop.connect_read_pipe(lambda: self._stderr, group.process.stderr)
-        self._connected.append(stderr)
-        if self._launch.stdin is not None:
-            _, stdin = await loop.connect_write_pipe(_Stdin, group.process.stdin)
-            self._connected.append(stdin)
-            stdin.write(self._launch.stdin)
 
     def _has_ended(self) -> bool:
         """Whether the program has ended, and nothing that it started holds its output."""

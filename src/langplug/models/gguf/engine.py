@@ -33,7 +33,7 @@ from langplug._answer.server_errors import error_of
 from langplug._bridge.channel import Channel
 from langplug._bridge.forks import in_forked_child
 from langplug._bridge.slots import Slots
-from langplug._bridge.threads import spawn
+from langplug._bridge.threads import spawn, usable_cores
 from langplug.models.gguf import weights
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.header import BadWeightsError, Header, WeightsNotFoundError, check_file, read_header
@@ -95,10 +95,8 @@ def request_tokens(n_ctx: int | None, header: Header) -> int:
 def usable_threads() -> int:
     """All cores that this process may use but one."""
     # With all of them, llama.cpp crawls as soon as anything else runs: its threads spin at barriers and wait for the
-    # one that has lost its core. In a container, `os.cpu_count` would count the cores of the whole machine.
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, cores - 1)
+    # one that has lost its core.
+    return max(1, usable_cores() - 1)
 
 
 # --- the engine ---
