@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,10 @@ from langplug._parts import Reasoning
 from langplug._tools.json_schema_check import Problem
 from langplug._tools.references import as_schema
 from langplug._tools.schema import parse_json
-from langplug._tools.toolbox import Tool, Toolbox, name_of
+from langplug._tools.toolbox import Toolbox, name_of
+
+_ALLOW_OTHER_KEYS = frozenset({"patternProperties", "anyOf", "oneOf"})
+"""Keywords of a schema that may allow keys which its `properties` do not name."""
 
 MOST_ATTEMPTS = 3
 """How often a model is asked before its answer is given up."""
@@ -99,14 +102,16 @@ class CallRequirement:
             return None
         if not isinstance(value, dict) or (not value and text.strip() != "{}"):  # braces in prose are no arguments
             return None
-        # Of several tools, one that needs no arguments would be called by nearly any object.
-        meant = [
-            name
-            for name, tool in self._tools.items()
-            if _knows_all_keys(tool, value)
-            and (len(self._tools) == 1 or tool["function"].get("parameters", {}).get("required"))
-            and tool.check(value) is None
-        ]
+        meant: list[str] = []
+        for name, tool in self._tools.items():
+            schema = as_schema(tool["function"].get("parameters"))
+            # By default a schema allows other keys as well, but a model that writes one does not mean this tool.
+            is_open = schema.get("additionalProperties") or not _ALLOW_OTHER_KEYS.isdisjoint(schema)
+            knows_all = is_open or value.keys() <= as_schema(schema.get("properties")).keys()
+            # Of several tools, one that needs no arguments would be called by nearly any object.
+            is_specific = len(self._tools) == 1 or schema.get("required")
+            if knows_all and is_specific and tool.check(value) is None:
+                meant.append(name)
         if len(meant) != 1:
             return None
         return WholeCall(meant[0], f"call_{uuid.uuid4().hex[:24]}", json.dumps(value, ensure_ascii=False), value)
@@ -127,14 +132,6 @@ class CallRequirement:
             elif not isinstance(message, ToolMessage):
                 break
         return sent_back < MOST_ATTEMPTS
-
-
-def _knows_all_keys(tool: Tool, arguments: Mapping[str, Any]) -> bool:
-    """Whether each key is an argument of the tool: its schema may allow others, but the model did not mean it then."""
-    schema = as_schema(tool["function"].get("parameters"))
-    if schema.get("additionalProperties") or any(key in schema for key in ("patternProperties", "anyOf", "oneOf")):
-        return True
-    return arguments.keys() <= as_schema(schema.get("properties")).keys()
 
 
 class SchemaRequirement:

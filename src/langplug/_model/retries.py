@@ -73,7 +73,9 @@ class Tries:
             if isinstance(error, TypeError) and re.search(r"\bRequest\b", words := str(error)) and READ_IT not in words:
                 error.add_note(READ_IT)  # `json.dumps`, `join` and others that take it for text know its type alone
             self._failures += 1
-            self._requests += _tries_within(raised, self._try_began)
+            # A nested model's error stands for all its tries, unless it said them before: one that is raised again.
+            tries, said_at = getattr(raised, "langplug_tries", (1, 0.0))
+            self._requests += tries if said_at >= self._try_began else 1
             if partial is None and isinstance(raised, ModelError) and raised.is_retryable and self._plan_retry(raised):
                 return True
             if self._failures > 1:
@@ -101,12 +103,6 @@ class Tries:
 
 
 _TRIED = re.compile(r" ?\(tried \d+ times in [\d.]+ s\)")
-
-
-def _tries_within(error: BaseException, began: float) -> int:
-    """How many tries this failure stands for: 1, or those of a nested model whose error it is."""
-    tries, said_at = getattr(error, "langplug_tries", (1, 0.0))
-    return tries if said_at >= began else 1  # said before: one exception object that is raised again and again
 
 
 def _say_tries(error: BaseException, tries: int, seconds: float) -> None:
