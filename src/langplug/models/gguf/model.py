@@ -139,7 +139,12 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     async def respond(self, request: Request) -> AsyncIterator[Part]:
         """Answer with llama.cpp's own chunks."""
-        # As its server takes a request: https://github.com/ggml-org/llama.cpp/tree/master/tools/server.
+        async with aclosing(self.engine.chat(self._body(request))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server."""
         # Stop strings are left to langplug, which passes the stop text on; llama.cpp would swallow it.
         body: dict[str, Any] = {
             "messages": request.openai_messages(),
@@ -152,11 +157,11 @@ class ChatGGUF(SamplingFields, ChatModel):
         }
         if request.schema is not None:
             body["grammar"] = grammar_of(request.schema)
+        return body | self._sampling()
+
+    def _sampling(self) -> dict[str, Any]:
         names = (*SamplingFields.model_fields, "top_k", "min_p", "repeat_penalty", "top_logprobs")
-        body |= {name: value for name in names if (value := getattr(self, name)) is not None}
-        async with aclosing(self.engine.chat(body)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     # --- identity ---
 
