@@ -260,7 +260,10 @@ def error_of(error: Any) -> ModelError:
     """
     detail = error if isinstance(error, Mapping) else {"message": str(error)}
     codes = [str(detail[place]) for place in _CODES if detail.get(place) is not None]
-    status = next((found for code in codes if (found := _status_in(code)) is not None), None)
+    # A code is the HTTP status, or begins with it, as in 40101. Other numbers, such as 1301, are a vendor's own.
+    status = next(
+        (int(code[:3]) for code in codes if re.fullmatch("[45][0-9]{2}|[45]0[0-9]{3}|429[0-9]{2}", code)), None
+    )
     if status is None:
         status = next((_BY_NAME[name] for name in [*codes, str(detail.get("type"))] if name in _BY_NAME), None)
     typed = typed_error(status, detail, message_of(detail) or str(error))
@@ -276,15 +279,6 @@ def _with_details(error: ModelError, **details: Any) -> ModelError:
     if details["retry_after"] is not None and isinstance(error, ModelRateLimitError):
         error.is_retryable = True  # who says how long to wait, expects to be asked again
     return error
-
-
-def _status_in(code: str) -> int | None:
-    """The HTTP status that a code is, or begins with, as in 40101. Other numbers, such as 1301, are a vendor's own."""
-    if re.fullmatch("[45][0-9][0-9]", code):
-        return int(code)
-    if re.fullmatch("[45]0[0-9][0-9]{2}|429[0-9]{2}", code):
-        return int(code[:3])
-    return None
 
 
 def failure_in(value: Mapping[str, Any]) -> Any:

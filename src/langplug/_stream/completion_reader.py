@@ -102,7 +102,10 @@ class CompletionReader(BodyReader):
         elif isinstance(timings := chunk.get("timings"), Mapping):
             chunk = {**chunk, "timings": from_openai.readable_counts(timings)}
         if self._whole_chunks:
-            return (_check_answers(chunk, choices),)
+            # That each answer can be read: what is malformed is the server's error, and not an author's.
+            for choice in ({}, *(choice for _, choice in from_openai.numbered_choices(chunk))):
+                list(from_openai.parts_of({**chunk, "choices": [{**choice, "index": 0}]}))
+            return ({**chunk, "choices": choices},)
         parts: list[Part] = []
         for part in from_openai.parts_of(chunk, so_far=self._so_far):
             if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
@@ -136,13 +139,6 @@ class CompletionReader(BodyReader):
             f"The server's answer ended {'with [DONE], but ' if self.finished else ''}without a finish reason, so it "
             "is not complete. What had come is this error's `partial`; asking again may help."
         )
-
-
-def _check_answers(chunk: dict[str, Any], choices: Sequence[Any]) -> dict[str, Any]:
-    """`chunk`, of which each answer can be read: what is malformed is the server's error, and not an author's."""
-    for choice in ({}, *(choice for _, choice in from_openai.numbered_choices(chunk))):
-        list(from_openai.parts_of({**chunk, "choices": [{**choice, "index": 0}]}))
-    return {**chunk, "choices": choices}
 
 
 def _text_of_plain_chunk(chunk: Mapping[str, Any]) -> str | None:
