@@ -35,7 +35,11 @@ class Credentials:
             if self._key is not None and self._key != refused:
                 return self._key
             try:
-                given = await self._ask()
+                source = self._source
+                called = getattr(source, "__call__", None)  # noqa: B004 - to look at it, not to test for it
+                is_async = inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(called)
+                given = source() if is_async else await in_thread(source)
+                given = await given if inspect.isawaitable(given) else given
             except Exception as error:
                 error.add_note("It was raised by the function that was given as `auth`, which returns the key.")
                 mark_as_source_error(error)
@@ -48,14 +52,6 @@ class Credentials:
                 raise TypeError(f"`auth` must return the key as a string that is not empty, but returned {kind}.")
             self._key = key
             return key
-
-    async def _ask(self) -> str | SecretStr:
-        source = self._source
-        if inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None)):  # noqa: B004 - to look at it
-            given = source()
-        else:
-            given = await in_thread(source)
-        return await given if inspect.isawaitable(given) else given
 
 
 def mark_as_source_error(error: Exception) -> None:

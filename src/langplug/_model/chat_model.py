@@ -602,8 +602,8 @@ def _fixed_defaults(cls: type[ChatModel]) -> dict[str, tuple[Any, Any]]:
     declared = parameters_of(cls)
     defaults = {name: cls.model_fields[name].default for name in declared.identity if name not in declared.masked}
     shown = partial(to_plain, is_template=cls.__langplug_is_template__)
-    return {name: (value, shown(value)) for name, value in defaults.items() if _is_fixed(value)}
-
-
-def _is_fixed(value: Any) -> bool:
-    return type(value) in SCALARS or (type(value) in (tuple, frozenset) and all(type(one) in SCALARS for one in value))
+    return {
+        name: (value, shown(value))
+        for name, value in defaults.items()
+        if all(type(one) in SCALARS for one in (value if type(value) in (tuple, frozenset) else (value,)))
+    }

@@ -58,7 +58,10 @@ def check_leftovers(cls: type) -> None:
     moved = [name for name in hooks if names[name].isdisjoint({"__class__", *_PARTS} - {"_call"})]
     # What calls another hook extends it, unless that is left over itself: then it is so, too.
     moved = [name for name in hooks if name in moved or ("__class__" not in names[name] and names[name] & {*moved})]
-    problems = [f"{_list(moved)} would answer in the place of `respond`"] if moved else []
+    listed = " and ".join(
+        filter(None, [", ".join(f"`{name}`" for name in moved[:-1]), *(f"`{name}`" for name in moved[-1:])])
+    )
+    problems = [f"{listed} would answer in the place of `respond`"] if moved else []
     # `_call` is a `SimpleChatModel`'s or an `LLM`'s by its parameters, unless `respond` makes use of it.
     call = codes.get("_call")
     uses = any("_call" in code.co_names for name, code in codes.items() if name not in ("_call", *moved))
@@ -94,11 +97,6 @@ _PARTS = {
     "_call": "return the text, or yield it piece by piece",
 }
 """The methods of a `BaseChatModel`, `SimpleChatModel` or `LLM`, and what `respond` does in their place."""
-
-
-def _list(names: Sequence[str]) -> str:
-    *first, last = [f"`{name}`" for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def check_fields(cls: Any) -> None:

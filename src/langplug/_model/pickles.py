@@ -46,7 +46,8 @@ class SecretRemover:
             self.lost.append(place)
             return None
         kind = type(value)
-        is_object = _is_walked(value)
+        is_record = isinstance(value, BaseModel) or dataclasses.is_dataclass(value)
+        is_object = is_record and not isinstance(value, type | Serializable)
         if not (kind in (dict, list, tuple, set, frozenset) or is_object) or id(value) in self._inside:
             return value
         self._inside.add(id(value))  # what holds itself is walked once
@@ -69,12 +70,6 @@ class SecretRemover:
         for name, item in items.items():
             object.__setattr__(copied, name, item)
         return copied
-
-
-def _is_walked(value: Any) -> bool:
-    if isinstance(value, type | Serializable):
-        return False
-    return isinstance(value, BaseModel) or dataclasses.is_dataclass(value)
 
 
 def _contents(value: Any) -> dict[Any, Any]:

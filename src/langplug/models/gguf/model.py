@@ -157,11 +157,8 @@ class ChatGGUF(SamplingFields, ChatModel):
         }
         if request.schema is not None:
             body["grammar"] = grammar_of(request.schema)
-        return body | self._sampling()
-
-    def _sampling(self) -> dict[str, Any]:
         names = (*SamplingFields.model_fields, "top_k", "min_p", "repeat_penalty", "top_logprobs")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return body | {name: value for name in names if (value := getattr(self, name)) is not None}
 
     # --- identity ---
 
