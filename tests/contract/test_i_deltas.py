@@ -218,7 +218,7 @@ def test_i_calls_in_blocks_and_messages_are_calls(call: Path, part: Any) -> None
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),  # beyond these they become text
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 ARGUMENTS = st.dictionaries(st.text(), JSON_VALUES, max_size=3)

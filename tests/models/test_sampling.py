@@ -24,6 +24,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")  # of ChatHTTP, whose body has no place
 @pytest.mark.parametrize(("name", "good", "bad"), BOUNDS, ids=[name for name, _, _ in BOUNDS])
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_bounds_are_the_same_everywhere(

@@ -393,10 +393,13 @@ def conceal_arguments(
     return concealed
 
 
-def unknown_parameter(cls: type, name: str, where: str, known: Iterable[str]) -> TypeError:
+def unknown_parameter(cls: type[BaseChatModel], name: str, where: str, known: Iterable[str]) -> TypeError:
     """The error for a parameter that the model does not have; `where` is the subject, such as "a call"."""
     names = sorted(set(known))
     hint = _better_place(name, names)
+    better = _NAMED_HERE.get(name)
+    if not hint and better in parameters_of(cls).fields:
+        hint = f" It is called `{better}` here, and is set when the model is made."
     if not hint and name not in _SERVERS_OWN:  # no slips of the pen: `repetition_penalty` is not `presence_penalty`
         hint = did_you_mean(name, [*names, *STANDARD])
     hint = hint or f" What it takes: {', '.join(names) or 'none'}."

@@ -53,7 +53,8 @@ class SecretRemover:
         self._inside.add(id(value))  # what holds itself is walked once
         before = len(self.lost)
         items: dict[Any, Any] = {}
-        for name, item in (value if kind is dict else _contents(value)).items():
+        contents = cast("dict[Any, Any]", value) if kind is dict else _contents(value)
+        for name, item in contents.items():
             where = f"{place}.{name}" if is_object else f"{place}[{name!r}]"
             is_named_so = kind is dict and isinstance(item, str) and item and is_secret_name(str(name))
             if is_named_so and not self._is_plain(item):
