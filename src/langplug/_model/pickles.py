@@ -5,7 +5,7 @@ import io
 import pickle
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from langchain_core.load.serializable import Serializable
 from pydantic import BaseModel, SecretStr
