@@ -196,13 +196,13 @@ def _to_plain_text(value: Any) -> Any:
 
 def as_secrets(value: Any) -> Any:
     """`value` with the texts that hide themselves as `SecretStr`s, which also hide from what writes them down."""
-    return replace_items(value, _to_secret)
 
+    def to_secret(item: Any) -> Any:
+        if issubclass(type(item), HiddenStr):
+            return SecretStr(_to_plain_text(item))
+        return SecretBytes(_to_plain_text(item)) if issubclass(type(item), HiddenBytes) else item
 
-def _to_secret(value: Any) -> Any:
-    if issubclass(type(value), HiddenStr):
-        return SecretStr(_to_plain_text(value))
-    return SecretBytes(_to_plain_text(value)) if issubclass(type(value), HiddenBytes) else value
+    return replace_items(value, to_secret)
 
 
 def replace_items(value: Any, change: Callable[[Any], Any], _inside: frozenset[int] = frozenset()) -> Any:
@@ -254,7 +254,13 @@ def scrub(text: str, secrets: Iterable[str | AnySecret], *, was_cut: bool = Fals
         was_cut: Whether the beginning of `text` was cut off. If so, the end of a secret may be left there.
         stars: What is written in their place.
     """
-    values = {part for secret in secrets for part in _parts(str(reveal(secret))) if not _is_dummy(part)}
+    parts = {part for secret in secrets for part in _parts(str(reveal(secret)))}
+    # Dummies, such as "none" or "xxxx", would leave holes in sentences.
+    values = {
+        part
+        for part in parts
+        if len(part) > 3 and part.casefold() not in _DUMMIES and (len(part) >= _SURE or len(set(part)) > 1)
+    }
     forms = {form for value in values for form in (_forms(value) if len(value) >= _SURE else [value])}
     # The longest first: a secret that holds a shorter one would else be struck out in part.
     ordered = sorted(forms, key=len, reverse=True)
@@ -272,10 +278,6 @@ def scrub(text: str, secrets: Iterable[str | AnySecret], *, was_cut: bool = Fals
         rest = next((rest for rest in rests if text.startswith(rest)), "")
         text = stars + text[len(rest) :] if rest else text
     return text
-
-
-def _is_dummy(value: str) -> bool:
-    return len(value) <= 3 or value.casefold() in _DUMMIES or (len(value) < _SURE and len(set(value)) == 1)
 
 
 def _parts(value: str) -> Iterator[str]:

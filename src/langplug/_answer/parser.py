@@ -272,20 +272,17 @@ class AnswerParser:
                 raise self._refusal(part, inside, str(error)) from error
         else:
             if isinstance(part, Reasoning) and (type(part.text) is not str or part.extras is not None):
-                part = self._plain_reasoning(part, inside)
+                self._check(part, inside)
+                try:
+                    extras = None if part.extras is None else to_json_data(part.extras, "extras")
+                except TypeError as error:
+                    raise self._refusal(part, inside, f"It is malformed: {error}.") from error
+                part = Reasoning(str.__str__(part.text), extras)
             if self._assembler is not None:
                 pieces += self._admit(self._assembler.completed())
             self._gave_content = self._gave_content or isinstance(part, dict)
             pieces.append(part)
         return pieces
-
-    def _plain_reasoning(self, part: Reasoning, inside: Any) -> Reasoning:
-        self._check(part, inside)
-        try:
-            extras = None if part.extras is None else to_json_data(part.extras, "extras")
-        except TypeError as error:
-            raise self._refusal(part, inside, f"It is malformed: {error}.") from error
-        return Reasoning(str.__str__(part.text), extras)
 
     def _read_calls(self, text: str) -> Sequence[Piece]:
         """Calls that are written in the text, taken out of it."""

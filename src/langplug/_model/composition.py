@@ -104,7 +104,12 @@ class Wrapper(Composable[Input, Output]):
             raise ValueError(
                 f"No model here has a field {min(unknown)!r} to make configurable. What they have: {known}."
             )
-        return self.map_inner(partial(_make_configurable, kwargs))
+
+        def make_configurable(runnable: Any) -> Any:
+            own = {name: field for name, field in kwargs.items() if name in _fields_of(runnable)}
+            return runnable.configurable_fields(**own) if own else runnable
+
+        return self.map_inner(make_configurable)
 
     def configurable_alternatives(self, which: ConfigurableField, **kwargs: Any) -> Any:
         """This, and models that a call's configuration may choose in its place."""
@@ -334,11 +339,6 @@ def _models_in(runnable: Any) -> list[BaseChatModel]:
 
 def _fields_of(runnable: Any) -> set[str]:
     return {name for model in _models_in(runnable) for name in type(model).model_fields}
-
-
-def _make_configurable(fields: Fields, runnable: Any) -> Any:
-    own = {name: field for name, field in fields.items() if name in _fields_of(runnable)}
-    return runnable.configurable_fields(**own) if own else runnable
 
 
 def _preset(values: Mapping[str, Any], runnable: Any) -> Any:

@@ -155,15 +155,15 @@ def _refuse_to_load() -> None:
 
 def bound_secrets(value: Any) -> Any:
     """`value` with the secrets in its dicts and lists as such that a pickle leaves behind."""
-    return replace_items(value, _to_bound)
 
+    def to_bound(item: Any) -> Any:
+        if isinstance(item, SecretStr):
+            return BoundSecret(item.get_secret_value())
+        if isinstance(item, HiddenStr):
+            return BoundStr(item)
+        return BoundBytes(item) if isinstance(item, HiddenBytes) else item
 
-def _to_bound(value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        return BoundSecret(value.get_secret_value())
-    if isinstance(value, HiddenStr):
-        return BoundStr(value)
-    return BoundBytes(value) if isinstance(value, HiddenBytes) else value
+    return replace_items(value, to_bound)
 
 
 def is_picklable(function: Callable[..., Any]) -> bool:

@@ -312,7 +312,15 @@ class ChatCommand(ChatModel):
     async def _run(self, launch: Launch, secrets: list[AnySecret]) -> AsyncGenerator[Part, None]:
         """Run the program once, and yield the parts of its answer as they come."""
         owner = f"The command {self.program_name!r}"
-        reader = self._output_reader(owner, secrets)
+        reader: OutputReader = (
+            TextOutputReader(
+                lines=self.output == "lines", strip_ansi=self.strip_ansi, strip_newlines=self.strip_newlines
+            )
+            if self.paths is None
+            else JsonOutputReader(
+                self.paths, whole=self.output == "json", owner=owner, scrub=lambda text: scrub(text, secrets)
+            )
+        )
         try:
             process = await Process.start(launch)
         except OSError as error:
@@ -351,15 +359,6 @@ class ChatCommand(ChatModel):
             reader.end()
         finally:
             await process.stop()
-
-    def _output_reader(self, owner: str, secrets: list[AnySecret]) -> OutputReader:
-        if self.paths is None:
-            return TextOutputReader(
-                lines=self.output == "lines", strip_ansi=self.strip_ansi, strip_newlines=self.strip_newlines
-            )
-        return JsonOutputReader(
-            self.paths, whole=self.output == "json", owner=owner, scrub=lambda text: scrub(text, secrets)
-        )
 
     # --- pickles ---
 
