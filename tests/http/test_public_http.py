@@ -72,7 +72,9 @@ def test_a_response_is_an_error(body: Any) -> None:
 )  # fmt: skip
 def test_headers_as_clients_have_them(headers: Any) -> None:
     """A mapping of any kind, or pairs, of text, bytes or numbers."""
-    assert {"status_code": 429, "retry_after": 5.0, "request_id": None} == vars(error_of(429, b"x", headers))
+    error: Any = error_of(429, b"x", headers)
+    assert (429, 5.0, None) == (error.status_code, error.retry_after, error.request_id)
+    assert error.is_retryable
     assert "HTTP 429: x" == str(error_of(429, memoryview(b"x"))) == str(error_of(429, bytearray(b"x")))
 
 
