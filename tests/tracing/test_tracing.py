@@ -11,9 +11,11 @@ import pytest
 
 pytest.importorskip("langfuse", reason="tracing tools are tested by `make test-tracing`")
 
+from langchain_core.tracers import LangChainTracer
 from langchain_openai import ChatOpenAI
 from langfuse import Langfuse
 from langfuse.langchain import CallbackHandler
+from langsmith import Client
 from openinference.instrumentation.langchain import LangChainInstrumentor as OpenInference
 from opentelemetry.instrumentation.langchain import LangchainInstrumentor as OpenTelemetry
 from opentelemetry.sdk.trace import TracerProvider
@@ -42,6 +44,37 @@ REPLIES = {
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
 
+class Offline(Client):
+    """A client of LangSmith that keeps what it would send."""
+
+    def __init__(self) -> None:
+        super().__init__(api_url="http://127.0.0.1:9", api_key="x", auto_batch_tracing=False)
+        self.kept: dict[Any, dict[str, Any]] = {}
+
+    def create_run(self, name: str, inputs: Any, run_type: Any, **more: Any) -> None:
+        self.kept[more["id"]] = dict(more)
+
+    def update_run(self, run_id: Any, **more: Any) -> None:
+        self.kept[run_id] |= more
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What LangSmith shows of each run: its metadata, and of its answer the usage and why it ended."""
+        kept, self.kept = list(self.kept.values()), {}
+        reports = []
+        for run in kept:
+            (((generation,),),) = (run["outputs"]["generations"],)
+            message = generation["message"]["kwargs"]
+            reports.append(
+                {
+                    **{name: value for name, value in run["extra"]["metadata"].items() if name.startswith("ls_")},
+                    "usage": {key: message["usage_metadata"][f"{key}_tokens"] for key in ("input", "output", "total")},
+                    "finish_reason": message["response_metadata"].get("finish_reason"),
+                    "model_name": message["response_metadata"].get("model_name"),
+                }
+            )
+        return reports
+
+
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     """A server of the OpenAI wire."""
@@ -49,7 +82,7 @@ def backend() -> Iterator[Backend]:
         yield backend
 
 
-@pytest.fixture(scope="module", params=["OpenTelemetry", "OpenInference", "Langfuse"])
+@pytest.fixture(scope="module", params=["OpenTelemetry", "OpenInference", "Langfuse", "LangSmith"])
 def tool(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Spans]:
     """Each tool in turn: the configuration of a call that it hears, and what it reports."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
@@ -60,6 +93,9 @@ def tool(request: pytest.FixtureRequest) -> tuple[dict[str, Any], Spans]:
         exporter.clear()
         return [dict(span.attributes or {}) for span in finished]
 
+    if request.param == "LangSmith":
+        client = Offline()
+        return {"callbacks": [LangChainTracer(client=client)]}, client.reports
     if request.param == "Langfuse":
         # What it would send away goes nowhere.
         Langfuse(
