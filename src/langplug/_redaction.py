@@ -18,6 +18,7 @@ from langplug._secrets import (
     VALUES_IN_RECORDS,
     hide_in_text,
     is_secret_name,
+    schema_without_values,
     secret_entries,
     secret_items,
 )
@@ -390,10 +391,6 @@ def _hide_in_json(text: str, value: Any) -> str:
     return json.dumps(shown, ensure_ascii=text.isascii(), separators=separators)
 
 
-_SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
-_SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
-
-
 def _shown_data(value: Any, name: str = "", *, described: bool = False) -> Any:
     """JSON data as `to_plain` shows it, with the texts in it as `hide_named` leaves them.
 
@@ -402,10 +399,9 @@ def _shown_data(value: Any, name: str = "", *, described: bool = False) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if is_secret_name(name):
-        if not described or not isinstance(value, dict) or _SCHEMA_KEYWORDS.isdisjoint(value):
+        value, name = schema_without_values(value) if described else None, ""
+        if value is None:
             return _STARS
-        value = {key: item for key, item in value.items() if key not in _SCHEMA_VALUES}
-        name = ""
     if isinstance(value, dict):
         hidden = secret_entries(value)
         inside = name in NAMED_SCHEMAS

@@ -168,6 +168,17 @@ def _degree(name: str) -> Literal["certain", "likely"] | None:  # noqa: C901, PL
 NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
 """Where the keys of a JSON schema are names that it describes, and not names of values."""
 
+_SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
+_SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
+
+
+def schema_without_values(value: Any) -> dict[str, Any] | None:
+    """The JSON schema of something with a secret's name, without the values that it gives; None if it is no schema."""
+    if not isinstance(value, dict) or _SCHEMA_KEYWORDS.isdisjoint(value):
+        return None
+    return {key: item for key, item in value.items() if key not in _SCHEMA_VALUES}
+
+
 NAMES_IN_RECORDS = ("name", "key", "header", "field")
 VALUES_IN_RECORDS = frozenset({"value", "values", "val", "content", "data", "text"})
 """As in lists of headers or of environment variables: `{"name": "X-Api-Key", "value": ...}`."""

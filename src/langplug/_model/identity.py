@@ -21,7 +21,15 @@ from langchain_core.messages import BaseMessage, message_to_dict
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from langplug._secrets import MASK, NAMED_SCHEMAS, hide_in_text, is_secret_name, secret_entries, secret_items
+from langplug._secrets import (
+    MASK,
+    NAMED_SCHEMAS,
+    hide_in_text,
+    is_secret_name,
+    schema_without_values,
+    secret_entries,
+    secret_items,
+)
 from langplug._tools.toolbox import ToolDict
 
 _SECRETS = (SecretStr, SecretBytes, Secret)
@@ -41,9 +49,6 @@ _TEXT_LIKE = (
 )  # fmt: skip
 _TEXT_LIKE_MODULES = frozenset({"pathlib", "pathlib._local", "zoneinfo", "ipaddress"})
 """Values of the standard library whose repr is short, says all and is the same in every process."""
-
-_SCHEMA_KEYWORDS = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "properties"})
-_SCHEMA_VALUES = frozenset({"default", "const", "enum", "example", "examples"})
 
 
 def is_secret(value: object) -> bool:
@@ -140,8 +145,8 @@ class _Showing:
                 return MASK
             if is_harmless(value) or not is_secret_name(name) or (type(value) is str and self._is_template(value)):
                 return self._show(value, named=name in NAMED_SCHEMAS)
-            if described and type(value) is dict and not _SCHEMA_KEYWORDS.isdisjoint(value):
-                return self._show({key: item for key, item in value.items() if key not in _SCHEMA_VALUES})
+            if described and type(value) is dict and (schema := schema_without_values(value)) is not None:
+                return self._show(schema)
         except Exception:  # noqa: BLE001 - nested thousands deep, or a type whose metaclass fails: showing never raises
             return self._text(f"<{type_name(type(value))}>" if self._as_repr else type_name(type(value)))
         return MASK

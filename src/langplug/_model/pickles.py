@@ -104,21 +104,8 @@ def lost_secret_error(cls: Any, lost: Mapping[str, str]) -> MissingSecretError:
     )
 
 
-class BoundSecret(SecretStr):
+class _StaysBehind:
     """A secret in langchain-core's bindings, which pickle what they hold: it stays behind, and loading says so."""
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> Any:
-        return _refuse_to_load, ()
-
-
-class BoundStr(HiddenStr):
-    """A text in langchain-core's bindings that is secret by its name: it is treated as a `BoundSecret`."""
 
     __slots__ = ()
 
@@ -129,28 +116,31 @@ class BoundStr(HiddenStr):
         return self
 
     def __reduce__(self) -> Any:
-        return _refuse_to_load, ()
+        return _StaysBehind.refuse_to_load, ()
+
+    @staticmethod
+    def refuse_to_load() -> None:
+        """What is called in the place of the secret when the pickle is loaded."""
+        raise MissingSecretError(
+            "A secret that was given to `bind` is not in the pickle of the bound model. Bind it where the model is "
+            "used."
+        )
 
 
-class BoundBytes(HiddenBytes):
+class BoundSecret(_StaysBehind, SecretStr):
+    """A `SecretStr` that is bound."""
+
+
+class BoundStr(_StaysBehind, HiddenStr):
+    """A text that is secret by its name, and is bound."""
+
+    __slots__ = ()
+
+
+class BoundBytes(_StaysBehind, HiddenBytes):
     """As `BoundStr`."""
 
     __slots__ = ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> Any:
-        return _refuse_to_load, ()
-
-
-def _refuse_to_load() -> None:
-    raise MissingSecretError(
-        "A secret that was given to `bind` is not in the pickle of the bound model. Bind it where the model is used."
-    )
 
 
 def bound_secrets(value: Any) -> Any:
