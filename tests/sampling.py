@@ -23,6 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks."""
     config.addinivalue_line("markers", "thorough(reason): only with --all, or by its id, as others say nearly the same")
     config.addinivalue_line(
+        "markers", "some(one_in, reason): without --all, one case in so many, drawn by its id; for what others vary too"
+    )
+    config.addinivalue_line(
         "markers", "product: the list of cases is a product, written out as not all of it makes sense"
     )
 
@@ -33,9 +36,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--all"):
         return
     by_id = any("::" in argument for argument in config.args)
-    chosen = sample_of([item for item in items if by_id or item.get_closest_marker("thorough") is None])
+    chosen = sample_of([item for item in items if by_id or not is_left_out(item)])
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Whether the marks of a test keep it for `--all`."""
+    some = item.get_closest_marker("some")
+    return item.get_closest_marker("thorough") is not None or (
+        some is not None and crc32(item.nodeid.encode()) % some.args[0] != 0
+    )
 
 
 def sample(name: str, cases: Sequence[Sequence[Hashable]]) -> list[int]:

@@ -78,11 +78,24 @@ def test_alone():
 @pytest.mark.thorough("the others say nearly the same")
 def test_thorough():
     pass
+
+@pytest.mark.some(2, "another test has each")
+class TestSome:
+    @pytest.mark.parametrize("number", range(8))
+    def test_some(self, number):
+        pass
 """
 
 
-SAMPLED = {"test_product": 3, "test_list": 4, "test_part_of_a_product": 2, "test_alone": 1}
-ALL = {"test_product": 9, "test_list": 4, "test_part_of_a_product": 3, "test_alone": 1, "test_thorough": 1}
+SAMPLED = {"test_product": 3, "test_list": 4, "test_part_of_a_product": 2, "test_alone": 1, "test_some": 4}
+ALL = {
+    "test_product": 9,
+    "test_list": 4,
+    "test_part_of_a_product": 3,
+    "test_alone": 1,
+    "test_thorough": 1,
+    "test_some": 8,
+}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,7 @@ ALL = {"test_product": 9, "test_list": 4, "test_part_of_a_product": 3, "test_alo
         pytest.param(["test_it.py::test_product[cow-1]"], {"test_product": 1}, id="one case"),
         pytest.param(["test_it.py::test_product"], {"test_product": 3}, id="one function"),
         pytest.param(["test_it.py::test_thorough"], {"test_thorough": 1}, id="one that is left for all"),
+        pytest.param(["test_it.py::TestSome::test_some"], {"test_some": 8}, id="all of some"),
         pytest.param(["-k", "cow and not list"], {"test_product": 3}, id="words"),
         pytest.param(["-k", "cow and 1"], {"test_product": 1}, id="words for one case"),
     ],

@@ -33,14 +33,17 @@ class NativeAsyncGenerator(echo_models.ChatEchoAsyncGenerator):
     tool_calling = "native"
 
 
+@pytest.mark.some(4, "TestAsyncGenerator and TestEcho have each statement")
 class TestFunction(ContractTests):
     factory = NativeFunction
 
 
+@pytest.mark.some(4, "TestAsyncGenerator and TestEcho have each statement")
 class TestGenerator(ContractTests):
     factory = staticmethod(echo_models.echo_generator)
 
 
+@pytest.mark.some(4, "TestAsyncGenerator and TestEcho have each statement")
 class TestCoroutine(ContractTests):
     factory = staticmethod(echo_models.echo_coroutine)
 
@@ -53,6 +56,7 @@ class TestEcho(ContractTests):
     factory = CustomChatModelAdvanced(n=1000)
 
 
+@pytest.mark.some(4, "TestAsyncGenerator and TestEcho have each statement")
 class TestScripted(ContractTests):
     factory = ChatScripted(replies=["Hello."], when_exhausted="repeat")
 
