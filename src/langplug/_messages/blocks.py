@@ -26,11 +26,13 @@ class BlockKind:
         to_openai: `(block, path) -> part`: how it is written as a content part. It returns None for what has no
             counterpart, or stands elsewhere in the message. It raises ValueError for a block that lacks something.
         only_in: The role of the messages that may hold it on OpenAI's wire; None: all of them.
+        members: The keys that it is made of. What else a block holds is its caller's, and goes along with it.
     """
 
     modality: str | None
     to_openai: Writer
     only_in: Holder | None = None
+    members: frozenset[str] = frozenset()
 
 
 CALL_BLOCKS = ("tool_call", "invalid_tool_call", "tool_use", "function_call")
@@ -72,7 +74,63 @@ def write_block(block: Block, path: str, holder: Holder | None) -> ContentPart |
         raise ValueError(
             f"{path} has the type {name!r}, which this message cannot hold as OpenAI; accepted: {', '.join(held)}."
         )
-    return kind.to_openai(block, path)
+    part = kind.to_openai(block, path)
+    if part is None or len(block) == len(part) == 2:  # type and text: nothing else to look for
+        return part
+    return {**part, **keys_of_caller(block, holder), **part}  # a key of the caller's never changes what a part says
+
+
+_BOOKKEEPING = frozenset({"type", "id", "index", "annotations", "extras", "_meta"})
+"""What LangChain and MCP write into any block for themselves; `extras` is opened, see `keys_of_caller`."""
+
+_RECEIVED = frozenset({"citations", "logprobs", "phase", "signature", "thought_signature", "caller", "partial_json"})
+"""What providers write into the text of an answer. Others refuse it in a conversation."""
+
+CACHE_KEYS = ("cache_control", "prompt_cache_breakpoint")
+"""Where a provider is to cache the prompt up to: Anthropic's (OpenRouter, LiteLLM and DashScope, too), and OpenAI's."""
+
+
+def keys_of_caller(block: Block, holder: Holder | None) -> ContentPart:
+    """What a caller has written into a block for the server, such as `cache_control`: it goes out with the block.
+
+    Standard blocks have it in `extras`, and those of LangChain's v0 in `metadata`. What has the value None counts as
+    not given: servers refuse `"cache_control": null`.
+
+    Args:
+        block: The block.
+        holder: The role of the message. In an answer, `extras` is what the provider said of it, such as a signature:
+            of that, only what concerns caching is the caller's.
+    """
+    kind = BLOCK_KINDS.get(str(block.get("type")))
+    extras = _mapping(block.get("extras"))
+    if holder == "assistant":
+        extras = {key: extras[key] for key in CACHE_KEYS if key in extras}
+    if kind is not None and "metadata" in kind.members:
+        metadata = _mapping(block.get("metadata"))
+        extras = {**{key: metadata[key] for key in DOCUMENT_KEYS if key in metadata}, **extras}
+    left_out = _BOOKKEEPING | (kind.members if kind else frozenset())
+    left_out = left_out | _RECEIVED if holder == "assistant" else left_out
+    return {key: value for key, value in {**extras, **block}.items() if key not in left_out and value is not None}
+
+
+DOCUMENT_KEYS = ("cache_control", "citations", "title", "context")
+"""What Anthropic's API takes beside a document."""
+
+
+def join_texts(parts: list[ContentPart], role: str | None, *, drop_keys: bool = False) -> str | list[ContentPart]:
+    """Parts of text as one string; the very same where one is not text, or bears a key of its own.
+
+    Servers with text-only templates take nothing but a string, and a key can only stand on a part.
+
+    Args:
+        parts: The content of a message.
+        role: The message's role.
+        drop_keys: Join all the same: for prompts and APIs that have no place for keys.
+    """
+    if not all(part["type"] == "text" and (drop_keys or len(part) == 2) for part in parts):
+        return parts
+    # what a model said came in pieces of one text; elsewhere each block is a text of its own
+    return ("" if role == "assistant" else "\n").join(part["text"] for part in parts)
 
 
 def need(block: Block, key: str, kind: type, path: str) -> Any:
@@ -93,32 +151,41 @@ def text_part(text: str) -> ContentPart:
     return {"type": "text", "text": text}
 
 
-def _writes(*names: str, modality: str | None, only_in: Holder | None = None) -> Callable[[Writer], Writer]:
-    """Enter the kinds `names`, which the decorated function writes."""
+def _writes(
+    *names: str, modality: str | None, only_in: Holder | None = None, members: str = ""
+) -> Callable[[Writer], Writer]:
+    """Enter the kinds `names`, which the decorated function writes, and which are made of `members`."""
+    made_of = frozenset(members.split())
 
     def enter(writer: Writer) -> Writer:
-        BLOCK_KINDS.update(dict.fromkeys(names, BlockKind(modality, writer, only_in)))
+        BLOCK_KINDS.update(dict.fromkeys(names, BlockKind(modality, writer, only_in, made_of)))
         return writer
 
     return enter
 
 
+_DATA = "url base64 data mime_type media_type mimeType source source_type file_id file_uri filename metadata detail "
+"""The members of blocks with data or an address: LangChain's v1 and v0, Anthropic's, Google's and MCP's."""
+
+_CALL = "name args input arguments call_id partial_json error status"
+"""The members of blocks with a call."""
+
 # --- LangChain's standard blocks: https://docs.langchain.com/oss/python/langchain/messages#content-block-reference ---
 
 
-@_writes("text", modality="text")
-@_writes("input_text", "output_text", modality="text")  # of OpenAI's Responses API
+@_writes("text", modality="text", members="text")
+@_writes("input_text", "output_text", modality="text", members="text")  # of OpenAI's Responses API
 def _text(block: Block, path: str) -> ContentPart:
     return text_part(need(block, "text", str, path))
 
 
-@_writes("image", modality="image")
+@_writes("image", modality="image", members=_DATA)
 def _image(block: Block, path: str) -> ContentPart:
-    detail = _mapping(block.get("extras")).get("detail")
+    detail = block.get("detail") or _mapping(block.get("extras")).get("detail")
     return {"type": "image_url", "image_url": {"url": _url(block, path)} | ({"detail": detail} if detail else {})}
 
 
-@_writes("audio", modality="audio")
+@_writes("audio", modality="audio", members=_DATA)
 def _audio(block: Block, path: str) -> ContentPart:
     data, mime_type = _base64(block, path)
     subtype = mime_type.partition(";")[0].rpartition("/")[2]
@@ -126,14 +193,14 @@ def _audio(block: Block, path: str) -> ContentPart:
     return {"type": "input_audio", "input_audio": {"data": data, "format": aliases.get(subtype, subtype)}}
 
 
-@_writes("video", modality="video")
+@_writes("video", modality="video", members=_DATA)
 def _video(block: Block, path: str) -> ContentPart:
     # not OpenAI's own: what vLLM and SGLang take
     return {"type": "video_url", "video_url": {"url": _url(block, path)}}
 
 
-@_writes("file", modality="file")
-@_writes("text-plain", modality="text")
+@_writes("file", modality="file", members=_DATA + "file text")
+@_writes("text-plain", modality="text", members=_DATA + "file text title context")
 def _file(block: Block, path: str) -> ContentPart:
     if "file" in block:  # OpenAI's own
         return {"type": "file", "file": dict(need(block, "file", dict, path))}
@@ -146,55 +213,61 @@ def _file(block: Block, path: str) -> ContentPart:
     return _file_part(block, f"data:{mime_type};base64,{data}")
 
 
-@_writes("non_standard", modality="non_standard", only_in="assistant")
+@_writes("non_standard", modality="non_standard", only_in="assistant", members="value")
 def _non_standard(block: Block, path: str) -> ContentPart | None:
     return write_block(need(block, "value", dict, path), f"{path}.value", "assistant")
 
 
-@_writes("json", modality="text")  # what a tool gave
+@_writes("json", modality="text", members="json")  # what a tool gave
 def _json(block: Block, _path: str) -> ContentPart:
     return text_part(json.dumps(block.get("json"), ensure_ascii=False))
 
 
 @_writes("reasoning", "reasoning_content", "thinking", "redacted_thinking", modality="text", only_in="assistant")
-@_writes(*CALL_BLOCKS, *CALL_PIECES, modality="text", only_in="assistant")
-@_writes("server_tool_call", "server_tool_call_chunk", "server_tool_result", modality="text", only_in="assistant")
+@_writes(*CALL_BLOCKS, *CALL_PIECES, modality="text", only_in="assistant", members=_CALL)
 @_writes("citations", modality="text", only_in="assistant")
-@_writes("tool_result", modality="text", only_in="user")
+@_writes("tool_result", modality="text", only_in="user", members="tool_use_id content is_error name")
 def _leave_out(_block: Block, _path: str) -> None:
     """Calls and results have a place of their own in an OpenAI message; the others have none."""
+
+
+@_writes("server_tool_call", "server_tool_call_chunk", modality="server_tool_call", only_in="assistant")
+@_writes("server_tool_result", modality="server_tool_result", only_in="assistant")
+def _leave_out_steps(_block: Block, _path: str) -> None:
+    """What a provider's own tools did: a model that accepts it reads it in the messages; OpenAI's wire has no place."""
 
 
 # --- OpenAI's own, of both of its APIs, and what follows them ---
 
 
-@_writes("refusal", modality="text", only_in="assistant")
+@_writes("refusal", modality="text", only_in="assistant", members="refusal")
 def _refusal(block: Block, path: str) -> ContentPart | None:
     # As text: most servers know no part "refusal", and none of them an empty one, which core makes of Anthropic's.
     return text_part(said) if (said := need(block, "refusal", str, path)) else None
 
 
-@_writes("image_url", modality="image")
-@_writes("audio_url", modality="audio")  # vLLM's
-@_writes("video_url", modality="video")
+@_writes("image_url", modality="image", members="image_url detail")
+@_writes("audio_url", modality="audio", members="audio_url")  # vLLM's
+@_writes("video_url", modality="video", members="video_url")
 def _link(block: Block, path: str) -> ContentPart:
     kind = block["type"]
-    return {"type": kind, kind: _target(block, kind, path)}
+    detail = {"detail": block["detail"]} if kind == "image_url" and block.get("detail") else {}
+    return {"type": kind, kind: _target(block, kind, path) | detail}
 
 
-@_writes("input_image", modality="image")
+@_writes("input_image", modality="image", members="image_url detail file_id")
 def _input_image(block: Block, path: str) -> ContentPart:
     detail = {"detail": block["detail"]} if block.get("detail") else {}
     return {"type": "image_url", "image_url": _target(block, "image_url", path) | detail}
 
 
-@_writes("input_video", modality="video")  # of servers that follow the Responses API
+@_writes("input_video", modality="video", members="input_video video_url")  # of servers that follow the Responses API
 def _input_video(block: Block, path: str) -> ContentPart:
     key = "input_video" if "input_video" in block else "video_url"
     return {"type": "video_url", "video_url": _target(block, key, path)}
 
 
-@_writes("input_audio", modality="audio")
+@_writes("input_audio", modality="audio", members="input_audio")
 def _input_audio(block: Block, path: str) -> ContentPart:
     audio = need(block, "input_audio", dict, path)
     for key in ("data", "format"):
@@ -202,7 +275,7 @@ def _input_audio(block: Block, path: str) -> ContentPart:
     return {"type": "input_audio", "input_audio": dict(audio)}
 
 
-@_writes("input_file", modality="file")
+@_writes("input_file", modality="file", members="file_id file_data file_url filename")
 def _input_file(block: Block, path: str) -> ContentPart:
     if isinstance(block.get("file_id"), str):
         return {"type": "file", "file": {"file_id": block["file_id"]}}
@@ -212,20 +285,21 @@ def _input_file(block: Block, path: str) -> ContentPart:
 # --- Anthropic's and Google's ---
 
 
-@_writes("document", modality="file")
+@_writes("document", modality="file", members="source title")
 def _document(block: Block, path: str) -> ContentPart:
     source = need(block, "source", dict, path)
+    title = {"title": block["title"]} if block.get("title") else {}  # of a file it is the name
     if source.get("type") == "text":
-        return text_part(need(source, "data", str, f"{path}.source"))
+        return text_part(need(source, "data", str, f"{path}.source")) | title
     if source.get("type") == "file":
         return {"type": "file", "file": {"file_id": need(source, "file_id", str, f"{path}.source")}}
     if isinstance(source.get("content"), str):
-        return text_part(source["content"])
+        return text_part(source["content"]) | title
     data, mime_type = _base64(block, path)
     return _file_part({"filename": block.get("title")}, f"data:{mime_type};base64,{data}")
 
 
-@_writes("media", modality=None)
+@_writes("media", modality=None, members=_DATA)
 def _media(block: Block, path: str) -> ContentPart | None:
     kind = modality_of(block)
     uri = block.get("file_uri")
@@ -257,7 +331,7 @@ def _base64(block: Block, path: str) -> tuple[str, str]:
     """Data and MIME type of a data block, as LangChain's v1, its v0, Anthropic or Google writes it."""
     holder = _mapping(block.get("source")) or block
     data = holder.get("base64") or holder.get("data")
-    mime_type = holder.get("mime_type") or holder.get("media_type")
+    mime_type = holder.get("mime_type") or holder.get("media_type") or holder.get("mimeType")
     if not isinstance(data, str) or not isinstance(mime_type, str):
         wanted = "'base64' and 'mime_type'" + (" or a 'url'" if block["type"] in ("image", "video") else "")
         found = f"of the type {block['type']!r} and has {sorted(block)}"

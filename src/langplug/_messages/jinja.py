@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.messages import BaseMessage
 
+from langplug._messages.blocks import join_texts
 from langplug._messages.openai import to_openai_messages
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
     compiled = compile_template(template)
     turns = to_openai_messages(messages)
     for turn in turns:
+        if isinstance(turn["content"], list):  # keys of parts are for servers, and many templates take text alone
+            turn["content"] = join_texts(turn["content"], turn["role"], drop_keys=True)
         for call in turn.get("tool_calls", ()):
             function: dict[str, Any] = call["function"]
             try:

@@ -6,7 +6,7 @@ it (llama.cpp, vLLM, SGLang, Ollama). The content blocks are in `blocks`.
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -18,24 +18,43 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langplug._messages.blocks import Block, ContentPart, Holder, need, text_part, write_block
+from langplug._messages.blocks import (
+    CACHE_KEYS,
+    Block,
+    ContentPart,
+    Holder,
+    join_texts,
+    keys_of_caller,
+    need,
+    text_part,
+    write_block,
+)
 from langplug._messages.kept_reasoning import KeepReasoning, select_reasoning
+from langplug._messages.media import MediaIn, move_media_to_user
+from langplug._messages.results import WriteBlock, write_result_block
 
 Content: TypeAlias = str | list[ContentPart]
 OpenAIMessage: TypeAlias = dict[str, Any]
+Role: TypeAlias = Holder | Literal["tool"]
 
 
-def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "never") -> list[OpenAIMessage]:
+def to_openai_messages(
+    messages: Sequence[BaseMessage], keep: KeepReasoning = "never", *, media_in: MediaIn = "any"
+) -> list[OpenAIMessage]:
     """Return `messages` as OpenAI chat-completion message dicts; the messages stay as they are.
 
     * Content of text alone becomes one string: an `AIMessage`'s with nothing between the pieces, as they are pieces of
-      one text; that of other messages with a newline between them, as langchain-core does it.
+      one text; that of other messages with a newline between them, as langchain-core does it. Where a part bears a key
+      of the caller's, such as `cache_control`, the parts stay apart: the key is sent on that very part.
+    * `cache_control` in a message's `additional_kwargs` is sent on the message, as LiteLLM reads it.
     * An `AIMessage` without text has the content `""`: every server takes it, while templates trip over None. Its tool
       calls are those of `tool_calls`, `invalid_tool_calls` (their arguments as they came) and its content blocks,
       each id once. What the provider's own tools did has no counterpart and is left out; so is reasoning, except
       what is to `keep`: that goes into `reasoning_content`, as DeepSeek's API, vLLM and llama.cpp have it.
     * A `ToolMessage` with `status="error"` says so: its text begins with "Error: ", unless it does with "error" anyway.
     * `tool_result` blocks of a `HumanMessage` (Anthropic's way) become tool messages before it, as OpenAI wants them.
+    * What has no counterpart in the result of a tool is said in words there: it must not end an agent.
+    * With `media_in="user"`, images, audio and files of results and answers move into a message of the user after them.
     * A `FunctionMessage`, and the `function_call` that it answers, become a tool message and a tool call: the role
       "function" is deprecated, and chat templates do not know it.
 
@@ -44,56 +63,70 @@ def to_openai_messages(messages: Sequence[BaseMessage], keep: KeepReasoning = "n
             path, such as `$.messages[2].content[0]`, its type, and what is accepted.
     """
     kept = select_reasoning(messages, keep)
-    return [
+    turns = [
         {**turn, "reasoning_content": kept[n]} if n in kept and turn["role"] == "assistant" else turn
         for n, message in enumerate(messages)
         for turn in openai_turns(message, f"$.messages[{n}]")
     ]
+    return move_media_to_user(turns) if media_in == "user" else turns
 
 
-def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:  # noqa: C901 - a table of kinds
+def openai_turns(  # noqa: C901 - a table of kinds
+    message: BaseMessage, path: str, write: WriteBlock = write_block
+) -> Iterator[OpenAIMessage]:
     """Yield the OpenAI messages of one message: as a rule one, but several for the results that a user's message holds.
 
     Args:
         message: The message; it stays as it is.
         path: Its place in the conversation, for errors.
+        write: Writes the blocks, for wires that take more of them than OpenAI's.
 
     Raises:
         ValueError: As `to_openai_messages` does.
     """
-    name = {"name": message.name} if message.name else {}
+    common: dict[str, Any] = {"name": message.name} if message.name else {}
+    common |= {key: given for key in CACHE_KEYS if (given := message.additional_kwargs.get(key)) is not None}
     if isinstance(message, SystemMessage):
         is_developer = message.additional_kwargs.get("__openai_role__") == "developer"  # langchain-openai's mark
-        yield {"role": "developer" if is_developer else "system", **name, "content": _content(message.content, path)}
+        yield {
+            "role": "developer" if is_developer else "system",
+            **common,
+            "content": _content(message.content, path, None, write),
+        }
     elif isinstance(message, HumanMessage):
         has_results = False
         for block, where in _blocks(message.content, path):
             if block.get("type") == "tool_result":
                 has_results = True
-                result = _content(block.get("content") or "", where)
+                result = _content(block.get("content") or "", where, "tool", write)
                 call_id = need(block, "tool_use_id", str, where)
                 result = _mark_as_error(result) if block.get("is_error") else result
-                yield {"role": "tool", "content": result, "tool_call_id": call_id}
-        content = _content(message.content, path, "user")
+                keys = keys_of_caller(block, None)
+                yield {"role": "tool", **keys, "content": result, "tool_call_id": call_id}
+        content = _content(message.content, path, "user", write)
         if content or not has_results:  # of a message of results alone nothing is left
-            yield {"role": "user", **name, "content": content}
+            yield {"role": "user", **common, "content": content}
     elif isinstance(message, AIMessage):
-        turn: OpenAIMessage = {"role": "assistant", **name, "content": _content(message.content, path, "assistant")}
+        turn: OpenAIMessage = {
+            "role": "assistant",
+            **common,
+            "content": _content(message.content, path, "assistant", write),
+        }
         if refusal := message.additional_kwargs.get("refusal"):
             turn["refusal"] = refusal
         if calls := _tool_calls(message, path):
             turn["tool_calls"] = calls
         yield turn
     elif isinstance(message, ToolMessage):
-        content = _content(message.content, path)
+        content = _content(message.content, path, "tool", write)
         content = _mark_as_error(content) if message.status == "error" else content
-        yield {"role": "tool", **name, "content": content, "tool_call_id": message.tool_call_id}
+        yield {"role": "tool", **common, "content": content, "tool_call_id": message.tool_call_id}
     elif isinstance(message, FunctionMessage):
-        content = _content(message.content, path)
-        yield {"role": "tool", **name, "content": content, "tool_call_id": _function_id(message.name)}
+        content = _content(message.content, path, "tool", write)
+        yield {"role": "tool", **common, "content": content, "tool_call_id": _function_id(message.name)}
     elif isinstance(message, ChatMessage):
         role = {"human": "user", "ai": "assistant"}.get(message.role, message.role)
-        yield {"role": role, **name, "content": _content(message.content, path)}
+        yield {"role": role, **common, "content": _content(message.content, path, None, write)}
     else:
         accepted = "SystemMessage, HumanMessage, AIMessage, ToolMessage, FunctionMessage, ChatMessage"
         raise ValueError(
@@ -101,16 +134,16 @@ def openai_turns(message: BaseMessage, path: str) -> Iterator[OpenAIMessage]:  #
         )
 
 
-def _content(content: object, path: str, holder: Holder | None = None) -> Content:
+def _content(content: object, path: str, role: Role | None, write: WriteBlock) -> Content:
     """The content of a message: one string where all of it is text, else its parts."""
     if isinstance(content, str):
         return content
-    written = (write_block(block, where, holder) for block, where in _blocks(content, path))
-    parts = [part for part in written if part is not None]
-    if all(part["type"] == "text" for part in parts):
-        # what a model said came in pieces of one text; elsewhere each block is a text of its own
-        return ("" if holder == "assistant" else "\n").join(part["text"] for part in parts)
-    return parts
+    parts: list[ContentPart] = []
+    for block, where in _blocks(content, path):
+        written = write_result_block(block, where, write) if role == "tool" else write(block, where, role)
+        if written is not None:
+            parts.append(written)
+    return join_texts(parts, role)
 
 
 def _blocks(content: object, path: str) -> Iterator[tuple[Block, str]]:

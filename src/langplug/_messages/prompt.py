@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import BaseMessage
 
+from langplug._messages.blocks import join_texts
 from langplug._messages.openai import openai_turns
 from langplug._suggest import did_you_mean
 
@@ -119,6 +120,11 @@ def render_prompt(
             Jinja template is broken or refuses the conversation.
         ImportError: If it is a Jinja template and jinja2 is not installed.
     """
+    # a model is not told what is for its server, such as `cache_control`
+    tools = [
+        {key: tool[key] for key in ("type", "function") if key in tool} if "function" in tool else tool
+        for tool in tools
+    ]
     if isinstance(template, str) and ("{%" in template or "{{" in template):
         from langplug._messages.jinja import render_jinja
 
@@ -159,6 +165,8 @@ def _lines_of(message: BaseMessage, path: str, template: PromptTemplate) -> list
     lines: list[_Line] = []
     for turn in openai_turns(message, path):
         role, text = turn["role"], turn["content"]
+        if isinstance(text, list):
+            text = join_texts(text, role, drop_keys=True)
         if not isinstance(text, str):
             kind = next(part["type"] for part in text if part["type"] != "text")
             raise ValueError(
