@@ -142,7 +142,7 @@ MEDIA: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("medium", "block"), MEDIA.values(), ids=MEDIA)
-@pytest.mark.parametrize("message", [HumanMessage, lambda content: ToolMessage(content, tool_call_id="1")])
+@pytest.mark.parametrize("message", [HumanMessage, SystemMessage])
 def test_c13_content_that_a_model_cannot_take_is_refused(
     make_model: MakeModel, medium: str, block: dict[str, Any], message: Callable[[Any], BaseMessage]
 ) -> None:
@@ -151,6 +151,35 @@ def test_c13_content_that_a_model_cannot_take_is_refused(
     for path in PATHS.values():
         with pytest.raises(ValueError, match=expected):
             path(make_model(), [message([{"type": "text", "text": "what is this?"}, block])])
+
+
+RESULTS: dict[str, Callable[[Any], BaseMessage]] = {
+    "tool": lambda content: ToolMessage(content, tool_call_id="1"),
+    "function": lambda content: FunctionMessage(content=content, name="look"),
+    "tool_result": lambda content: HumanMessage([{"type": "tool_result", "tool_use_id": "1", "content": content}]),
+}
+"""The messages that hold what a tool gave."""
+
+
+@pytest.mark.parametrize(("medium", "block"), MEDIA.values(), ids=MEDIA)
+@pytest.mark.parametrize("result", RESULTS)
+def test_c13_what_a_tool_gave_and_a_model_cannot_take_is_said_in_words(
+    call: Path, result: str, medium: str, block: dict[str, Any]
+) -> None:
+    """It does not end an agent: the result names what it was, its text stays, and the answer notes it."""
+
+    @chat_model(accepts=frozenset({"image", "audio", "video", "file", "non_standard"} - {medium}))
+    def reader(request: Request) -> str:
+        return json.dumps(request.openai_messages()) + request.prompt()
+
+    answer = call(reader(), [RESULTS[result]([{"type": "text", "text": "Look:"}, block])])
+    assert answer.text.count("Look:") == answer.text.count("[The tool also gave content that cannot be shown") == 2
+    [note] = answer.message.response_metadata["adaptations"]
+    said = "said in words what tools gave and the model does not take: "
+    names = (block["type"], medium)  # langchain-core writes some of OpenAI's as its standard blocks
+    assert note["feature"] == "messages"
+    assert note["action"] in [f"{said}{name!r}" for name in names]
+    assert any(name in answer.text for name in names)
 
 
 @pytest.mark.parametrize(("medium", "block"), MEDIA.values(), ids=MEDIA)

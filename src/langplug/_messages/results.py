@@ -61,10 +61,11 @@ def say_unshown(block: Block) -> str:
         return json.dumps(block, ensure_ascii=False, default=str)
     resource = block.get("resource")
     known = {**block, **(cast("Block", resource) if isinstance(resource, Mapping) else {})}
-    if kind in BLOCK_KINDS and isinstance(known.get("url"), str):
+    if kind == "file" and isinstance(known.get("url"), str):  # as langchain-mcp-adapters writes a `resource_link`
         return _describe_link(known)
     mime_type = known.get("mime_type") or known.get("mimeType")
-    details = ", ".join(str(detail) for detail in (kind, mime_type, known.get("filename"), known.get("uri")) if detail)
+    named = (kind, mime_type, known.get("filename"), known.get("uri") or known.get("url"))
+    details = ", ".join(str(detail) for detail in named if detail)
     return f"[The tool also gave content that cannot be shown here: {details}]"
 
 

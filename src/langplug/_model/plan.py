@@ -82,10 +82,9 @@ class Plan:
             warn_of_ignored(type(model), ignored)
         ignored += model.ignored_params
         self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
-        given_messages, left_out = check_messages(messages, model.accepts, owner)
-        if left_out:
-            kinds = ", ".join(map(repr, left_out))
-            self.adaptations = [*self.adaptations, _note("messages", f"left out what another model did: {kinds}")]
+        given_messages, changes = check_messages(messages, model.accepts, owner)
+        if changes:
+            self.adaptations = [*self.adaptations, *(_note("messages", change) for change in changes)]
         request = Request(
             messages=given_messages,
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),

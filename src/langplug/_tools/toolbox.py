@@ -184,7 +184,7 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
                     "dataclass, a TypedDict, or the dict of one."
                 )
             try:
-                found = ToolDict(convert_to_openai_tool(function or tool, strict=strict), tool)
+                found = ToolDict({**convert_to_openai_tool(function or tool, strict=strict), **_keys_of(tool)}, tool)
             except (AttributeError, KeyError, TypeError) as error:
                 raise ValueError(f"{tool!r} cannot be described as a tool: {error!r}") from error
             if not found.get("function", {}).get("name"):
@@ -193,6 +193,25 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
         if known is not found and _undecorated(known) != _undecorated(found):
             raise ValueError(f"Two tools are named {name_of(found)!r}: a call of it would be ambiguous. Rename one.")
     return tuple(described.values())
+
+
+_EXTRAS = ("cache_control", "defer_loading", "allowed_callers", "input_examples", "eager_input_streaming")
+"""What Anthropic's API takes beside a function, and LangChain's tools have in `extras`, among what others read there."""
+
+_DESCRIBED = frozenset({"type", "function", "name", "description", "parameters", "input_schema", "strict"})
+
+
+def _keys_of(tool: Any) -> dict[str, Any]:
+    """What a caller has written beside a tool's function for the server, such as `cache_control`.
+
+    langchain-core leaves it out where it writes a tool of another form as OpenAI's.
+    """
+    if isinstance(tool, BaseTool):
+        extras = tool.extras or {}
+        return {key: extras[key] for key in _EXTRAS if extras.get(key) is not None}
+    # a JSON schema, the other form of a dict, has keywords of its own
+    is_tool = isinstance(tool, Mapping) and ("input_schema" in tool or ("name" in tool and "parameters" in tool))
+    return {key: value for key, value in tool.items() if key not in _DESCRIBED and value is not None} if is_tool else {}
 
 
 def _undecorated(schema: Any) -> Any:

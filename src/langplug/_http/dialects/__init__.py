@@ -12,7 +12,7 @@ __all__ = ["DIALECTS", "system_text"]
 DIALECTS: Mapping[str, Mapping[str, Callable[[Request], Any]]] = {
     "openai": {"messages": openai.messages, "tools": openai.tools, "tool_choice": openai.tool_choice},
     "anthropic": {
-        "system": system_text,
+        "system": anthropic.system,
         "messages": anthropic.messages,
         "tools": anthropic.tools,
         "tool_choice": anthropic.tool_choice,

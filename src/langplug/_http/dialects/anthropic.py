@@ -1,9 +1,12 @@
 """The conversation as Anthropic's Messages API takes it: https://docs.anthropic.com/en/api/messages."""
 
+import base64
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langplug._http.dialects.openai_parts import (
     SYSTEM_ROLES,
@@ -13,6 +16,15 @@ from langplug._http.dialects.openai_parts import (
     split_data_url,
     unsupported_part,
 )
+from langplug._messages.blocks import (
+    BLOCK_KINDS,
+    CACHE_KEYS,
+    DOCUMENT_KEYS,
+    ContentPart,
+    Holder,
+    keys_of_caller,
+    write_block,
+)
 from langplug._messages.kept_reasoning import drop_old_reasoning
 from langplug._request import Request
 
@@ -20,46 +32,69 @@ Block = dict[str, Any]
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 _ROLES = {"user": "user", "tool": "user", "assistant": "assistant"}
+_THOUGHTS = ("thinking", "redacted_thinking")
+_NOTHING: Block = {"type": "text", "text": "(nothing)"}
+"""What a user says who says nothing: the API refuses a conversation without text of a user, and one that ends with an
+answer would have the model go on with that."""
+
+
+def system(request: Request) -> str | list[Block] | None:
+    """All instructions: as one text with a blank line between two, or as blocks where one bears a key of its own."""
+    blocks: list[Block] = []
+    for _, _, message, _ in openai_messages_of(request.messages):
+        if message["role"] not in SYSTEM_ROLES:
+            continue
+        texts = [part for part in content_parts(message) if part["type"] == "text" and part["text"].strip()]
+        if texts:
+            texts[-1] = {**texts[-1], **_keys_of_message(message)}
+        blocks += texts
+    if any(len(block) > 2 for block in blocks):  # type and text
+        return blocks
+    return "\n\n".join(block["text"] for block in blocks) or None
 
 
 def messages(request: Request) -> list[dict[str, Any]]:
     """The messages without the instructions, which `system` has. Messages of one role in a row are one.
 
-    Earlier reasoning is sent back, as far as the model's policy keeps it, where it has the signature that the API
-    checks.
+    * Earlier reasoning is sent back, as far as the model's policy keeps it, where it has the signature that the API
+      checks: in its place among the blocks.
+    * Keys of a caller's, such as `cache_control`, stay on their blocks. Those of what a tool gave go onto its
+      `tool_result`: the API takes no `cache_control` within. A message's own goes onto its last block.
+    * Blank text is left out, and so is space at the end of an answer that the model is to go on with: the API refuses
+      both. Where a user then says nothing, "(nothing)" is sent.
 
     Raises:
         ValueError: If a message has a role, or content, that the API has no place for.
     """
     merged: list[dict[str, Any]] = []
     kept = drop_old_reasoning(request.messages, request.keep_reasoning)
-    for _, source, message, path in openai_messages_of(kept):
+    keeps_reasoning = request.keep_reasoning != "never"
+
+    def write(block: Mapping[str, Any], path: str, holder: Holder | None) -> ContentPart | None:
+        return _write(block, path, holder, keeps_reasoning=keeps_reasoning)
+
+    for _, source, message, path in openai_messages_of(kept, write):
         if message["role"] in SYSTEM_ROLES:
             continue
         if message["role"] not in _ROLES:
             expected = ", ".join([*_ROLES, *SYSTEM_ROLES])
             raise ValueError(f"{path} has the role {message['role']!r}; expected one of {expected}.")
         role = _ROLES[message["role"]]
-        content: list[Block] = []
-        if isinstance(source, AIMessage) and request.keep_reasoning != "never":
-            content += _reasoning_blocks(source)  # the API wants them first
-        blocks = [_block(part, path) for part in content_parts(message)]
-        if message["role"] == "tool":
-            failed = {"is_error": True} if isinstance(source, ToolMessage) and source.status == "error" else {}
-            content.append({"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": blocks, **failed})
-        else:
-            calls = message.get("tool_calls", ())
-            uses = [{"id": call["id"], "name": call["function"]["name"], "input": arguments_of(call)} for call in calls]
-            content += [*blocks, *({"type": "tool_use", **use} for use in uses)]
+        content = _content(message, source, path, keeps_reasoning=keeps_reasoning)
+        if not content and role == "user" and (not merged or merged[-1]["role"] != role):
+            content = [_NOTHING]
         if merged and merged[-1]["role"] == role:
-            merged[-1]["content"].extend(content)
+            previous = merged[-1]["content"]
+            merged[-1]["content"] = content if previous == [_NOTHING] and content else [*previous, *content]
         elif content:
             merged.append({"role": role, "content": content})
-    return merged
+    if merged and merged[-1]["role"] == "assistant" and (last := merged[-1]["content"])[-1]["type"] == "text":
+        last[-1] = {**last[-1], "text": last[-1]["text"].rstrip()}
+    return merged or [{"role": "user", "content": [_NOTHING]}]
 
 
 def tools(request: Request) -> list[dict[str, Any]] | None:
-    """The tools, with their schemas as `input_schema`."""
+    """The tools, with their schemas as `input_schema`, and what else was written into them, such as `cache_control`."""
     described = []
     for tool in request.tools:
         if "function" not in tool:  # it runs at the provider, in whose own words it is
@@ -69,7 +104,10 @@ def tools(request: Request) -> list[dict[str, Any]] | None:
         description = {"description": text} if (text := function.get("description")) else {}
         schema = function.get("parameters") or {"type": "object", "properties": {}}  # it is required
         strict = {"strict": True} if function.get("strict") else {}
-        described.append({"name": function["name"], **description, "input_schema": schema, **strict})
+        own = ("name", "description", "parameters", "strict")
+        more = {key: value for key, value in function.items() if key not in own}
+        more |= {key: value for key, value in tool.items() if key not in ("type", "function")}
+        described.append({"name": function["name"], **description, "input_schema": schema, **strict, **more})
     return described or None
 
 
@@ -88,41 +126,128 @@ def tool_choice(request: Request) -> dict[str, Any] | None:
     return written
 
 
+def _content(message: Mapping[str, Any], source: BaseMessage, path: str, *, keeps_reasoning: bool) -> list[Block]:
+    """The blocks of one message, with its calls, or with the result that it is."""
+    content = [_block(part, path) for part in content_parts(dict(message)) if part.get("text", "x").strip()]
+    if message["role"] == "tool":
+        return [_tool_result(message, source, content)]
+    if keeps_reasoning and isinstance(source, AIMessage) and not any(map(_is_thought, content)):
+        content[:0] = _reasoning_beside(source)  # the API wants it first
+    for call in message.get("tool_calls", ()):
+        keys = {key: call[key] for key in CACHE_KEYS if key in call}
+        use = {"id": _call_id(call["id"]), "name": call["function"]["name"], "input": arguments_of(call)}
+        content.append({"type": "tool_use", **use, **keys})
+    if (keys := _keys_of_message(message)) and content and not _is_thought(content[-1]):
+        content[-1] = {**content[-1], **keys}
+    return content
+
+
+def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_reasoning: bool) -> ContentPart | None:
+    """A block of LangChain's as one of Anthropic's, where its API takes more than OpenAI's; else as OpenAI's part."""
+    kind = block.get("type")
+    if kind == "non_standard" and holder == "assistant" and isinstance(block.get("value"), Mapping):
+        return _write(block["value"], f"{path}.value", holder, keeps_reasoning=keeps_reasoning)
+    if kind in ("reasoning", *_THOUGHTS) and holder == "assistant":
+        return _thought(block, block if kind in _THOUGHTS else block.get("extras") or {}) if keeps_reasoning else None
+    if kind not in BLOCK_KINDS:  # a model is given only those that its `accepts` names: they are the API's own
+        return {key: value for key, value in block.items() if key != "index" and value is not None}
+    if kind not in ("image", "document", "file", "text-plain"):
+        return write_block(block, path, holder)
+    extras = {**_mapping(block.get("metadata")), **_mapping(block.get("extras")), **block}
+    about = {key: extras[key] for key in DOCUMENT_KEYS if extras.get(key) is not None}
+    if (source := _source_in(block, as_document=about.keys() > {"cache_control"})) is None:
+        part = write_block(block, path, holder)
+        return {**part, **about} if part is not None else None
+    name = "image" if kind == "image" else "document"
+    return {"type": name, "source": source, **about, **keys_of_caller(block, holder)}
+
+
+def _source_in(block: Mapping[str, Any], *, as_document: bool) -> Block | None:
+    """The source of an image or a document, if OpenAI's wire has no such source; text is one only `as_document`."""
+    if isinstance(block.get("source"), Mapping):  # Anthropic's own
+        return dict(block["source"])
+    kind, text, url = block["type"], block.get("text"), block.get("url")
+    file_id = block.get("file_id") or (block.get("id") if block.get("source_type") == "id" else None)
+    if isinstance(file_id, str):
+        return {"type": "file", "file_id": file_id}
+    if kind == "file" and isinstance(url, str) and not url.startswith("data:"):
+        return {"type": "url", "url": url}
+    if kind in ("file", "text-plain") and isinstance(text, str) and as_document:
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    return None
+
+
 def _block(part: Mapping[str, Any], path: str) -> Block:
     kind = part["type"]
+    keys = {key: part[key] for key in part if key not in ("type", kind)}
     if kind == "text":
-        return {"type": "text", "text": part["text"]}
+        return {"type": "text", "text": part["text"], **keys}
     if kind == "image_url":
-        return {"type": "image", "source": _source(part["image_url"]["url"])}
+        return {"type": "image", "source": _source(part["image_url"]["url"]), **keys}
     if kind == "file" and "file_data" in part["file"]:
-        return {"type": "document", "source": _source(part["file"]["file_data"]), "title": part["file"]["filename"]}
+        source = _source(part["file"]["file_data"])
+        return {"type": "document", "source": source, "title": part["file"]["filename"], **keys}
     if kind == "file":
-        return {"type": "document", "source": {"type": "file", "file_id": part["file"]["file_id"]}}
+        return {"type": "document", "source": {"type": "file", "file_id": part["file"]["file_id"]}, **keys}
+    if kind not in BLOCK_KINDS or "source" in part or kind in _THOUGHTS:  # as `_write` wrote it
+        return dict(part)
     raise unsupported_part(path, part, "Anthropic's API", "text, images and files")
 
 
 def _source(url: str) -> dict[str, Any]:
+    """The source of an image or a document. Text in base64 is decoded: of documents, the API takes PDF alone in it."""
     data = split_data_url(url)
     if data is None:
         return {"type": "url", "url": url}
+    if data[0].startswith("text/"):
+        text = base64.b64decode(data[1]).decode("utf-8", "replace")
+        return {"type": "text", "media_type": "text/plain", "data": text}
     return {"type": "base64", "media_type": data[0], "data": data[1]}
 
 
-def _reasoning_blocks(message: AIMessage) -> list[Block]:
-    """The reasoning that a message holds: in standard blocks, in Anthropic's own, or in `additional_kwargs`."""
-    held: list[tuple[Any, Mapping[str, Any]]] = []
-    for block in message.content if isinstance(message.content, list) else ():
-        if isinstance(block, dict) and block.get("type") == "reasoning":
-            held.append((block.get("reasoning"), block.get("extras") or {}))
-        elif isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking"):
-            held.append((block.get("thinking"), block))
-    if not held:
-        kwargs = message.additional_kwargs
-        held.append((kwargs.get("reasoning_content"), kwargs.get("reasoning_extras") or {}))
-    blocks: list[Block] = []
-    for text, extras in held:
-        if signature := extras.get("signature"):
-            blocks.append({"type": "thinking", "thinking": str(text or ""), "signature": signature})
-        elif data := extras.get("data"):  # the API keeps some of it to itself, encrypted
-            blocks.append({"type": "redacted_thinking", "data": data})
-    return blocks
+def _tool_result(message: Mapping[str, Any], source: BaseMessage, blocks: list[Block]) -> Block:
+    """The result of a tool. `cache_control` of one of its blocks is its own: within a result the API refuses it."""
+    keys = {key: block[key] for block in blocks for key in CACHE_KEYS if key in block} | _keys_of_message(message)
+    inner = [{key: value for key, value in block.items() if key not in CACHE_KEYS} for block in blocks]
+    call_id = message["tool_call_id"]
+    given = source.content if isinstance(source.content, list) else ()
+    failed = (isinstance(source, ToolMessage) and source.status == "error") or any(
+        isinstance(block, dict) and block.get("tool_use_id") == call_id and block.get("is_error") for block in given
+    )
+    error = {"is_error": True} if failed else {}
+    return {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": inner, **error, **keys}
+
+
+def _call_id(call_id: str) -> str:
+    """The id of a call, of the characters that the API takes; another provider's may have more of them."""
+    if re.fullmatch(r"[a-zA-Z0-9_-]+", call_id):
+        return call_id
+    digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"call_{digest[:24]}"  # a hash, so that two ids stay two
+
+
+def _keys_of_message(message: Mapping[str, Any]) -> Block:
+    return {key: message[key] for key in CACHE_KEYS if key in message}
+
+
+def _is_thought(block: Mapping[str, Any]) -> bool:
+    return block["type"] in _THOUGHTS
+
+
+def _reasoning_beside(message: AIMessage) -> list[Block]:
+    """The reasoning that a message holds in `additional_kwargs`."""
+    kwargs = message.additional_kwargs
+    thought = _thought({"thinking": kwargs.get("reasoning_content")}, kwargs.get("reasoning_extras") or {})
+    return [thought] if thought else []
+
+
+def _thought(held: Mapping[str, Any], extras: Mapping[str, Any]) -> Block | None:
+    """Reasoning as the API gave it; None without what it checks. Some of it the API keeps to itself, encrypted."""
+    if signature := extras.get("signature"):
+        text = held.get("thinking") or held.get("reasoning") or ""
+        return {"type": "thinking", "thinking": str(text), "signature": signature}
+    return {"type": "redacted_thinking", "data": data} if (data := extras.get("data")) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

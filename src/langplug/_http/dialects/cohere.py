@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langplug._http.dialects.openai_parts import content_parts, openai_messages_of, unsupported_part
+from langplug._messages.blocks import join_texts
 from langplug._messages.kept_reasoning import select_reasoning
 from langplug._request import Request
 
@@ -19,11 +20,13 @@ def messages(request: Request) -> list[dict[str, Any]]:
     reasoning = select_reasoning(request.messages, request.keep_reasoning)
     written: list[dict[str, Any]] = []
     for number, _, message, path in openai_messages_of(request.messages):
-        parts = content_parts(message)
+        parts = [{key: part[key] for key in part if key in ("type", part["type"])} for part in content_parts(message)]
         for part in parts:
             if part["type"] not in ("text", "image_url"):
                 raise unsupported_part(path, part, "Cohere's API", "text and images")
-        content: Any = message["content"] if isinstance(message["content"], str) else parts
+        content: Any = message["content"]
+        if isinstance(content, list):
+            content = join_texts(parts, message["role"], drop_keys=True)
         more: dict[str, Any] = {key: message[key] for key in ("tool_calls", "tool_call_id") if key in message}
         if message["role"] == "assistant" and (thought := reasoning.get(number)):
             if "tool_calls" in message:

@@ -6,7 +6,9 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from langplug._messages.blocks import write_block
 from langplug._messages.openai import openai_turns
+from langplug._messages.results import WriteBlock
 from langplug._request import Request
 
 OpenAIMessage = dict[str, Any]
@@ -15,8 +17,14 @@ SYSTEM_ROLES = ("system", "developer")
 """The roles of instructions."""
 
 
-def openai_messages_of(messages: Sequence[BaseMessage]) -> Iterator[tuple[int, BaseMessage, OpenAIMessage, str]]:
+def openai_messages_of(
+    messages: Sequence[BaseMessage], write: WriteBlock = write_block
+) -> Iterator[tuple[int, BaseMessage, OpenAIMessage, str]]:
     """Each OpenAI message of the conversation, with where it comes from.
+
+    Args:
+        messages: The conversation, oldest first.
+        write: Writes the blocks, for APIs that take more of them than OpenAI's.
 
     Yields:
         The number of the message that it is made from, that message, the OpenAI message, and a path for errors, such
@@ -27,7 +35,7 @@ def openai_messages_of(messages: Sequence[BaseMessage]) -> Iterator[tuple[int, B
     """
     for number, source in enumerate(messages):
         path = f"$.messages[{number}]"
-        for message in openai_turns(source, path):  # a message with the results of several tools makes several
+        for message in openai_turns(source, path, write):  # a message with the results of several tools makes several
             yield number, source, message, path
 
 
