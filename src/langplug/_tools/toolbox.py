@@ -184,7 +184,8 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
                     "dataclass, a TypedDict, or the dict of one."
                 )
             try:
-                found = ToolDict({**convert_to_openai_tool(function or tool, strict=strict), **_keys_of(tool)}, tool)
+                converted = convert_to_openai_tool(function or tool, strict=strict)
+                found = ToolDict({**converted, **_keys_beside_function(tool, converted)}, tool)
             except (AttributeError, KeyError, TypeError) as error:
                 raise ValueError(f"{tool!r} cannot be described as a tool: {error!r}") from error
             if not found.get("function", {}).get("name"):
@@ -196,13 +197,13 @@ def tool_dicts(tools: Sequence[Any], strict: bool | None = None) -> tuple[ToolDi
 
 
 _EXTRAS = ("cache_control", "defer_loading", "allowed_callers", "input_examples", "eager_input_streaming")
-"""What Anthropic's API takes beside a function, and LangChain's tools have in `extras`, among what others read there."""
+"""What Anthropic's API takes beside a function. LangChain's tools have it in `extras`, with what other APIs take."""
 
 _DESCRIBED = frozenset({"type", "function", "name", "description", "parameters", "input_schema", "strict"})
 
 
-def _keys_of(tool: Any) -> dict[str, Any]:
-    """What a caller has written beside a tool's function for the server, such as `cache_control`.
+def _keys_beside_function(tool: Any, converted: Tool) -> dict[str, Any]:
+    """What a caller has written into a tool for the server, such as `cache_control` or `strict`.
 
     langchain-core leaves it out where it writes a tool of another form as OpenAI's.
     """
@@ -211,7 +212,12 @@ def _keys_of(tool: Any) -> dict[str, Any]:
         return {key: extras[key] for key in _EXTRAS if extras.get(key) is not None}
     # a JSON schema, the other form of a dict, has keywords of its own
     is_tool = isinstance(tool, Mapping) and ("input_schema" in tool or ("name" in tool and "parameters" in tool))
-    return {key: value for key, value in tool.items() if key not in _DESCRIBED and value is not None} if is_tool else {}
+    if not is_tool:
+        return {}
+    keys = {key: value for key, value in tool.items() if key not in _DESCRIBED and value is not None}
+    if isinstance(tool.get("strict"), bool) and "function" in converted:
+        keys["function"] = {**converted["function"], "strict": tool["strict"]}
+    return keys
 
 
 def _undecorated(schema: Any) -> Any:

@@ -34,11 +34,8 @@ def messages(request: Request) -> list[dict[str, Any]]:
                 raise unsupported_part(path, part, "Ollama", "text, and images as base64 data (none by their address)")
             images.append(data[1])
         role = "system" if source["role"] == "developer" else source["role"]
-        message = {
-            "role": role,
-            "content": ("" if role == "assistant" else "\n").join(texts),
-            **({"images": images} if images else {}),
-        }
+        content = ("" if role == "assistant" else "\n").join(texts)
+        message = {"role": role, "content": content, **({"images": images} if images else {})}
         if calls := source.get("tool_calls"):
             functions = [
                 (call["id"], {"name": call["function"]["name"], "arguments": arguments_of(call)}) for call in calls
