@@ -102,15 +102,27 @@ def keys_of_caller(block: Block, holder: Holder | None) -> ContentPart:
             of that, only what concerns caching is the caller's.
     """
     kind = BLOCK_KINDS.get(str(block.get("type")))
-    extras = _mapping(block.get("extras"))
+    extras = extras_of(block)
     if holder == "assistant":
         extras = {key: extras[key] for key in CACHE_KEYS if key in extras}
-    if kind is not None and "metadata" in kind.members:
-        metadata = _mapping(block.get("metadata"))
-        extras = {**{key: metadata[key] for key in DOCUMENT_KEYS if key in metadata}, **extras}
     left_out = _BOOKKEEPING | (kind.members if kind else frozenset())
     left_out = left_out | _RECEIVED if holder == "assistant" else left_out
     return {key: value for key, value in {**extras, **block}.items() if key not in left_out and value is not None}
+
+
+def extras_of(block: Block) -> Block:
+    """What a standard block has in `extras`, and one with data in `metadata`, as LangChain's v0 wrote it.
+
+    langchain-core turns blocks of v0 into such of v1 before a model is given them; what it does not know of them, it
+    puts whole into `extras`.
+    """
+    extras = _mapping(block.get("extras"))
+    kind = BLOCK_KINDS.get(str(block.get("type")))
+    metadata: Block = {}
+    if kind is not None and "metadata" in kind.members:
+        metadata = {**_mapping(block.get("metadata")), **_mapping(extras.get("metadata"))}
+        metadata = {key: metadata[key] for key in (*DOCUMENT_KEYS, "filename") if key in metadata}
+    return {**metadata, **_mapping(extras.get("extras")), **extras}
 
 
 DOCUMENT_KEYS = ("cache_control", "citations", "title", "context")
@@ -181,7 +193,7 @@ def _text(block: Block, path: str) -> ContentPart:
 
 @_writes("image", modality="image", members=_DATA)
 def _image(block: Block, path: str) -> ContentPart:
-    detail = block.get("detail") or _mapping(block.get("extras")).get("detail")
+    detail = block.get("detail") or extras_of(block).get("detail")
     return {"type": "image_url", "image_url": {"url": _url(block, path)} | ({"detail": detail} if detail else {})}
 
 
@@ -341,10 +353,8 @@ def _base64(block: Block, path: str) -> tuple[str, str]:
 
 def _file_part(block: Block, data_url: str) -> ContentPart:
     """A file, under the name that it was given or one by its type: OpenAI refuses a file without a name."""
-    for holder in (block, _mapping(block.get("extras")), _mapping(block.get("metadata"))):
-        if name := holder.get("filename"):
-            break
-    else:
+    name = block.get("filename") or extras_of(block).get("filename")
+    if not name:
         mime_type = data_url.removeprefix("data:").partition(";")[0]
         name = "file" + (mimetypes.guess_extension(mime_type) or "")
     return {"type": "file", "file": {"filename": str(name), "file_data": data_url}}

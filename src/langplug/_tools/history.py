@@ -14,7 +14,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langplug._messages.blocks import CALL_BLOCKS, CALL_PIECES
+from langplug._messages.blocks import CACHE_KEYS, CALL_BLOCKS, CALL_PIECES, keys_of_caller
 from langplug._messages.openai import openai_turns
 from langplug._parts import ToolCall
 from langplug._tools.schema import dump
@@ -70,7 +70,8 @@ class _Rewriter:
         for n, message in enumerate(messages):
             if isinstance(message, ToolMessage):
                 is_error = message.status == "error"
-                self._add_result(message.name, message.tool_call_id, message.content, is_error=is_error)
+                keys = message.additional_kwargs
+                self._add_result(message.name, message.tool_call_id, message.content, is_error=is_error, keys=keys)
             elif isinstance(message, FunctionMessage):
                 self._add_result(message.name, "", message.content)
             elif isinstance(message, HumanMessage):
@@ -90,8 +91,8 @@ class _Rewriter:
         rest: list[str | Block] = []
         for block in blocks:
             if isinstance(block, dict) and block.get("type") == "tool_result":
-                is_error = bool(block.get("is_error"))
-                self._add_result(None, str(block.get("tool_use_id") or ""), block.get("content"), is_error=is_error)
+                is_error, call_id = bool(block.get("is_error")), str(block.get("tool_use_id") or "")
+                self._add_result(None, call_id, block.get("content"), is_error=is_error, keys=block)
             else:
                 rest.append(block)
         if len(rest) == len(blocks):
@@ -99,17 +100,23 @@ class _Rewriter:
         elif rest:
             self._add(message.model_copy(update={"content": rest}))
 
-    def _add_result(self, name: str | None, call_id: str, content: object, *, is_error: bool = False) -> None:
+    def _add_result(
+        self, name: str | None, call_id: str, content: object, *, is_error: bool = False, keys: Block | None = None
+    ) -> None:
+        """Add a result in words. Keys of its texts, such as `cache_control`, and those for caching in `keys`, stay."""
         name = name or self._names.get(call_id, "")
         texts: list[str] = []
         media: list[Block] = []
+        kept = {key: value for key, value in (keys or {}).items() if key in CACHE_KEYS and value is not None}
         for block in _blocks(content):
             if (text := _text(block)) is not None:
                 texts.append(text)
+                kept |= keys_of_caller(block, None) if isinstance(block, dict) else {}
             elif isinstance(block, dict):
                 media.append(block)
         shown_id = call_id if not name or call_id in self._shown_ids else ""
-        self._results.append(self._format.result(name, "\n".join(texts), shown_id, is_error))
+        result = self._format.result(name, "\n".join(texts), shown_id, is_error)
+        self._results.append({**_text_block(result), **kept} if kept else result)
         self._results.extend(media)
 
     def _end_results(self) -> None:
@@ -137,7 +144,8 @@ class _Rewriter:
         )
         blocks = [block for block in _blocks(message.content) if not _is_call(block)]
         texts = [text for block in blocks if (text := _text(block)) is not None]
-        content = "".join(texts) if len(texts) == len(blocks) else blocks
+        keyed = any(isinstance(block, dict) and keys_of_caller(block, "assistant") for block in blocks)
+        content = "".join(texts) if len(texts) == len(blocks) and not keyed else blocks
         kwargs = message.additional_kwargs
         return AIMessage(
             content=cast("Any", _append(content, written, "\n")),

@@ -34,7 +34,7 @@ from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
 from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
-_PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort")
+_PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort", "cache_control")
 """The fields that go into the body under their own names, where they are given."""
 
 
@@ -78,6 +78,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
 
     reasoning_effort: str | None = None
     """How much a reasoning model should think: `"low"`, `"medium"`, `"high"`, or the server's own word."""
+
+    cache_control: dict[str, Any] | None = None
+    """Has a provider that can cache the prompt, such as Anthropic by way of OpenRouter, do so by itself:
+    `{"type": "ephemeral"}`. To say where, put it on a content part, a message or a tool."""
 
     n: int = Field(default=1, ge=1)
     """How many answers to one prompt. `generate(...)` returns all, `invoke` the first. They are not streamed."""

@@ -87,6 +87,10 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
     top_k: int | None = Field(default=None, ge=0)
     """Choose among this many of the likeliest tokens."""
 
+    cache_control: dict[str, Any] | None = None
+    """Has the provider cache the prompt by itself: `{"type": "ephemeral"}` at Anthropic. To say where, put it on a
+    content block, a message or a tool."""
+
     params: dict[str, Any] = Field(default_factory=dict)
     """Parameters of your own, for templates: `$params.name`."""
 
@@ -238,7 +242,7 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
         said = {*self.model_fields_set, *(name for cls in subclasses for name in get_annotations(cls))}
         implied = {name: value for name, value in implied.items() if name not in said}
         # A parameter that no template uses is ignored like one that the model does not have.
-        sampling = (*SamplingFields.model_fields, "top_k")
+        sampling = (*SamplingFields.model_fields, "top_k", "cache_control")
         unused = {name: getattr(self, name) for name in sampling if name not in self._used}
         others = {name: value for name, value in self.ignored_params.items() if name not in sampling}
         unused = {name: value for name, value in unused.items() if value is not None}

@@ -22,6 +22,7 @@ from langplug._messages.blocks import (
     DOCUMENT_KEYS,
     ContentPart,
     Holder,
+    extras_of,
     keys_of_caller,
     write_block,
 )
@@ -153,7 +154,7 @@ def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_
         return {key: value for key, value in block.items() if key != "index" and value is not None}
     if kind not in ("image", "document", "file", "text-plain"):
         return write_block(block, path, holder)
-    extras = {**_mapping(block.get("metadata")), **_mapping(block.get("extras")), **block}
+    extras = {**extras_of(block), **block}
     about = {key: extras[key] for key in DOCUMENT_KEYS if extras.get(key) is not None}
     if (source := _source_in(block, as_document=about.keys() > {"cache_control"})) is None:
         part = write_block(block, path, holder)
@@ -207,7 +208,8 @@ def _source(url: str) -> dict[str, Any]:
 
 def _tool_result(message: Mapping[str, Any], source: BaseMessage, blocks: list[Block]) -> Block:
     """The result of a tool. `cache_control` of one of its blocks is its own: within a result the API refuses it."""
-    keys = {key: block[key] for block in blocks for key in CACHE_KEYS if key in block} | _keys_of_message(message)
+    keys = {key: block[key] for block in blocks for key in CACHE_KEYS if key in block}
+    keys |= {key: message[key] for key in message if key not in ("role", "name", "content", "tool_call_id")}
     inner = [{key: value for key, value in block.items() if key not in CACHE_KEYS} for block in blocks]
     call_id = message["tool_call_id"]
     given = source.content if isinstance(source.content, list) else ()
@@ -247,7 +249,3 @@ def _thought(held: Mapping[str, Any], extras: Mapping[str, Any]) -> Block | None
         text = held.get("thinking") or held.get("reasoning") or ""
         return {"type": "thinking", "thinking": str(text), "signature": signature}
     return {"type": "redacted_thinking", "data": data} if (data := extras.get("data")) else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
