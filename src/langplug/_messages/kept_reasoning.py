@@ -5,8 +5,8 @@ reasoning in any message. So it is a policy of the model: never; only that of th
 human message; or all.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
@@ -43,14 +43,23 @@ def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -
         return messages
     kept = list(messages)
     for number, message in enumerate(messages[: _start_of_current_turn(messages)]):
-        if not reasoning_of(message):
+        if not isinstance(message, AIMessage):
             continue
         content = message.content
         if isinstance(content, list):
-            content = [block for block in content if isinstance(block, str) or block.get("type") not in _BLOCKS]
+            content = [block for block in content if not _is_reasoning(block)]
         kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
-        kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
+        if content != message.content or kwargs != message.additional_kwargs:
+            kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
     return kept
+
+
+def _is_reasoning(block: str | Mapping[str, Any]) -> bool:
+    """Whether a block holds reasoning, be it encrypted, or wrapped as a provider's own."""
+    if isinstance(block, str):
+        return False
+    own = block.get("value") if block.get("type") == "non_standard" else block
+    return isinstance(own, Mapping) and own.get("type") in (*_BLOCKS, "redacted_thinking")
 
 
 def write_reasoning_in_tags(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -42,7 +43,7 @@ answer would have the model go on with that."""
 def system(request: Request) -> str | list[Block] | None:
     """All instructions: as one text with a blank line between two, or as blocks where one bears a key of its own."""
     blocks: list[Block] = []
-    for _, _, message, _ in openai_messages_of(request.messages):
+    for _, _, message, _ in openai_messages_of(request.messages, partial(_write, keeps_reasoning=False)):
         if message["role"] not in SYSTEM_ROLES:
             continue
         texts = [part for part in content_parts(message) if part["type"] == "text" and part["text"].strip()]
@@ -70,11 +71,7 @@ def messages(request: Request) -> list[dict[str, Any]]:
     merged: list[dict[str, Any]] = []
     kept = drop_old_reasoning(request.messages, request.keep_reasoning)
     keeps_reasoning = request.keep_reasoning != "never"
-
-    def write(block: Mapping[str, Any], path: str, holder: Holder | None) -> ContentPart | None:
-        return _write(block, path, holder, keeps_reasoning=keeps_reasoning)
-
-    for _, source, message, path in openai_messages_of(kept, write):
+    for _, source, message, path in openai_messages_of(kept, partial(_write, keeps_reasoning=keeps_reasoning)):
         if message["role"] in SYSTEM_ROLES:
             continue
         if message["role"] not in _ROLES:
