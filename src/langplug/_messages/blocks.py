@@ -145,6 +145,12 @@ def join_texts(parts: list[ContentPart], role: str | None, *, drop_keys: bool = 
     return ("" if role == "assistant" else "\n").join(part["text"] for part in parts)
 
 
+def unwrap_block(block: Block) -> Block:
+    """A provider's own block out of the standard one that wraps it, `non_standard`; any other block as it is."""
+    value = block.get("value") if block.get("type") == "non_standard" else None
+    return cast("Block", value) if isinstance(value, Mapping) else block
+
+
 def need(block: Block, key: str, kind: type, path: str) -> Any:
     """The member `key` of `block`.
 

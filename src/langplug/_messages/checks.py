@@ -13,7 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langplug._messages.blocks import Block, modality_of, text_part
+from langplug._messages.blocks import modality_of, text_part
 from langplug._messages.results import read_mcp_block, say_unshown
 
 _KINDS = (SystemMessage, HumanMessage, AIMessage, ToolMessage, FunctionMessage, ChatMessage)
@@ -52,11 +52,10 @@ def check_messages(
             continue
         if isinstance(message, ToolMessage | FunctionMessage):
             content = _show_result(message.content, accepts, unshown)
-        elif isinstance(message, AIMessage):
-            content = _own_blocks(message, f"$.messages[{number}]", accepts, left_out)
         else:
-            _refuse_unknown_blocks(message, f"$.messages[{number}]", accepts, owner)
-            content = _show_results_within(message.content, accepts, unshown)
+            content = _check_blocks(
+                message, f"$.messages[{number}]", accepts, owner, left_out=left_out, unshown=unshown
+            )
         if content is not message.content:
             given[number] = message.model_copy(update={"content": content})
     notes = [f"left out what another model did: {', '.join(map(repr, left_out))}"] if left_out else []
@@ -65,48 +64,40 @@ def check_messages(
     return tuple(given), tuple(notes)
 
 
-def _own_blocks(message: AIMessage, path: str, accepts: frozenset[str], left_out: dict[str, None]) -> list[Any]:
-    """The blocks of a model's own message that this model takes; the very same list if it takes all."""
+def _check_blocks(
+    message: BaseMessage,
+    path: str,
+    accepts: frozenset[str],
+    owner: str,
+    *,
+    left_out: dict[str, None],
+    unshown: dict[str, None],
+) -> list[Any]:
+    """The content of a message that is not a tool's as the model can be given it; the very same list if it is that."""
     content: list[Any] = cast("list[Any]", message.content)
-    kept: list[Any] = []
+    given: list[Any] = []
     for place, block in enumerate(content):
-        if _is_accepted(block, f"{path}.content[{place}]", accepts):
-            kept.append(block)
-        else:
-            left_out[str(block["type"])] = None
-    return content if len(kept) == len(content) else kept
-
-
-def _refuse_unknown_blocks(message: BaseMessage, path: str, accepts: frozenset[str], owner: str) -> None:
-    for place, block in enumerate(message.content):
         where = f"{path}.content[{place}]"
-        if not _is_accepted(block, where, accepts):
-            kind, modality = cast("Block", block)["type"], modality_of(cast("Block", block))
+        if isinstance(block, str):
+            given.append(block)
+            continue
+        if not isinstance(block.get("type"), str):
+            # langchain-core leaves such a block out of a message's text: the model would never see it
+            raise ValueError(f"{where} is a block without a 'type': {block!r:.200}. Give it one, such as 'text'.")
+        modality = modality_of(block)
+        if modality == "text" or modality in accepts:
+            inner = block.get("content") if block["type"] == "tool_result" else None
+            shown = _show_result(inner, accepts, unshown) if isinstance(inner, list) else inner
+            given.append(block if shown is inner else {**block, "content": shown})
+        elif isinstance(message, AIMessage):
+            left_out[block["type"]] = None
+        else:
             raise ValueError(
-                f"{owner} takes text, not content of type {kind!r} ({where}). "
+                f"{owner} takes text, not content of type {block['type']!r} ({where}). "
                 f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor."
             )
-
-
-def _is_accepted(block: str | dict[str, Any], path: str, accepts: frozenset[str]) -> bool:
-    if isinstance(block, str):
-        return True
-    if not isinstance(block.get("type"), str):
-        # langchain-core leaves such a block out of a message's text: the model would never see it
-        raise ValueError(f"{path} is a block without a 'type': {block!r:.200}. Give it one, such as 'text'.")
-    modality = modality_of(block)
-    return modality == "text" or modality in accepts
-
-
-def _show_results_within(content: Any, accepts: frozenset[str], unshown: dict[str, None]) -> Any:
-    """The content of a user's message, with the results that it holds as the model can be shown them."""
-    shown: list[Any] = []
-    for block in content:
-        is_result = isinstance(block, dict) and block.get("type") == "tool_result"
-        inner = block.get("content") if is_result else None
-        new = _show_result(inner, accepts, unshown) if isinstance(inner, list) else inner
-        shown.append(block if new is inner else {**block, "content": new})
-    return content if all(new is block for new, block in zip(shown, content, strict=True)) else shown
+    is_same = len(given) == len(content) and all(one is block for one, block in zip(given, content, strict=True))
+    return content if is_same else given
 
 
 def _show_result(content: Any, accepts: frozenset[str], unshown: dict[str, None]) -> Any:

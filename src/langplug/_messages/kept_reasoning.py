@@ -5,10 +5,12 @@ reasoning in any message. So it is a policy of the model: never; only that of th
 human message; or all.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from langplug._messages.blocks import unwrap_block
 
 KeepReasoning = Literal["never", "current", "all"]
 
@@ -47,19 +49,15 @@ def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -
             continue
         content = message.content
         if isinstance(content, list):
-            content = [block for block in content if not _is_reasoning(block)]
+            # encrypted reasoning, which has no text, as well
+            kinds = (*_BLOCKS, "redacted_thinking")
+            content = [
+                block for block in content if isinstance(block, str) or unwrap_block(block).get("type") not in kinds
+            ]
         kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
         if content != message.content or kwargs != message.additional_kwargs:
             kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
     return kept
-
-
-def _is_reasoning(block: str | Mapping[str, Any]) -> bool:
-    """Whether a block holds reasoning, be it encrypted, or wrapped as a provider's own."""
-    if isinstance(block, str):
-        return False
-    own = block.get("value") if block.get("type") == "non_standard" else block
-    return isinstance(own, Mapping) and own.get("type") in (*_BLOCKS, "redacted_thinking")
 
 
 def write_reasoning_in_tags(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:

@@ -51,7 +51,13 @@ def move_media_to_user(turns: Iterable[OpenAIMessage]) -> list[OpenAIMessage]:
         media = [part for part in content if part["type"] != "text"]
         texts = [part for part in content if part["type"] == "text"]
         if media:
-            waiting += [part for one in media for part in (text_part(_source_of(one, turn, called)), one)]
+            source = "part of your last answer"
+            if turn["role"] == "tool":
+                call_id = turn["tool_call_id"]
+                name = called.get(call_id) or turn.get("name") or "unknown"
+                source = f"from the result of the tool {name} (call {call_id})"
+            for part in media:
+                waiting += [text_part(f"This {_NAMES.get(part['type'], part['type'])} is {source}:"), part]
             content = join_texts(texts, turn["role"])
             if turn["role"] == "tool" and not content:  # most servers refuse a result of nothing
                 content = "(It follows in the next message of the user.)"
@@ -59,14 +65,3 @@ def move_media_to_user(turns: Iterable[OpenAIMessage]) -> list[OpenAIMessage]:
     if waiting:
         moved.append({"role": "user", "content": waiting})
     return moved
-
-
-def _source_of(part: ContentPart, turn: OpenAIMessage, called: dict[str, str]) -> str:
-    """The sentence that says where a part comes from."""
-    kind = _NAMES.get(part["type"], part["type"])
-    if turn["role"] == "assistant":
-        return f"This {kind} is part of your last answer:"
-    call_id = turn["tool_call_id"]
-    name = called.get(call_id) or turn.get("name")
-    tool = f"of the tool {name} " if name else ""
-    return f"This {kind} is from the result {tool}(call {call_id}):"

@@ -222,8 +222,9 @@ def test_keys_of_a_tool_arrive_beside_it(given_as: str, wire: str, ask: Ask) -> 
 def test_strict_of_a_tool_arrives(wire: str, ask: Ask) -> None:
     """Where each API has it, also of a tool in Anthropic's form."""
     for one in ({"name": "add", "input_schema": SCHEMA}, {"name": "add", "description": "Adds.", "parameters": SCHEMA}):
-        [sent] = ask([HumanMessage("Hi")], tools=[{**one, "strict": True}])["tools"]
-        assert (sent["function"] if wire == "openai" else sent)["strict"] is True
+        for strict in (True, False):
+            [sent] = ask([HumanMessage("Hi")], tools=[{**one, "strict": strict}])["tools"]
+            assert (sent["function"] if wire == "openai" else sent)["strict"] is strict
 
 
 def test_a_model_is_not_told_what_is_for_its_server(ask: Ask, servers: Any, wire: str) -> None:

@@ -25,6 +25,7 @@ from langplug._messages.blocks import (
     Holder,
     extras_of,
     keys_of_caller,
+    unwrap_block,
     write_block,
 )
 from langplug._messages.kept_reasoning import drop_old_reasoning
@@ -101,7 +102,7 @@ def tools(request: Request) -> list[dict[str, Any]] | None:
         function = tool["function"]
         description = {"description": text} if (text := function.get("description")) else {}
         schema = function.get("parameters") or {"type": "object", "properties": {}}  # it is required
-        strict = {"strict": True} if function.get("strict") else {}
+        strict = {"strict": function["strict"]} if isinstance(function.get("strict"), bool) else {}
         own = ("name", "description", "parameters", "strict")
         more = {key: value for key, value in function.items() if key not in own}
         more |= {key: value for key, value in tool.items() if key not in ("type", "function")}
@@ -128,9 +129,21 @@ def _content(message: Mapping[str, Any], source: BaseMessage, path: str, *, keep
     """The blocks of one message, with its calls, or with the result that it is."""
     content = [_block(part, path) for part in content_parts(dict(message)) if part.get("text", "x").strip()]
     if message["role"] == "tool":
-        return [_tool_result(message, source, content)]
+        call_id, given = message["tool_call_id"], source.content if isinstance(source.content, list) else ()
+        failed = (isinstance(source, ToolMessage) and source.status == "error") or any(
+            isinstance(block, dict) and block.get("tool_use_id") == call_id and block.get("is_error") for block in given
+        )
+        result: Block = {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": content}
+        result |= {"is_error": True} if failed else {}
+        result |= {key: message[key] for key in message if key not in ("role", "name", "content", "tool_call_id")}
+        for block in content:  # within a result the API refuses them
+            result |= {key: block.pop(key) for key in CACHE_KEYS if key in block}
+        return [result]
     if keeps_reasoning and isinstance(source, AIMessage) and not any(map(_is_thought, content)):
-        content[:0] = _reasoning_beside(source)  # the API wants it first
+        beside = source.additional_kwargs
+        held = {"thinking": beside.get("reasoning_content")}
+        if thought := _thought(held, beside.get("reasoning_extras") or {}):
+            content.insert(0, thought)  # the API wants it first
     for call in message.get("tool_calls", ()):
         keys = {key: call[key] for key in CACHE_KEYS if key in call}
         use = {"id": _call_id(call["id"]), "name": call["function"]["name"], "input": arguments_of(call)}
@@ -142,9 +155,8 @@ def _content(message: Mapping[str, Any], source: BaseMessage, path: str, *, keep
 
 def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_reasoning: bool) -> ContentPart | None:
     """A block of LangChain's as one of Anthropic's, where its API takes more than OpenAI's; else as OpenAI's part."""
+    block = unwrap_block(block)
     kind = block.get("type")
-    if kind == "non_standard" and holder == "assistant" and isinstance(block.get("value"), Mapping):
-        return _write(block["value"], f"{path}.value", holder, keeps_reasoning=keeps_reasoning)
     if kind in ("reasoning", *_THOUGHTS) and holder == "assistant":
         return _thought(block, block if kind in _THOUGHTS else block.get("extras") or {}) if keeps_reasoning else None
     if kind not in BLOCK_KINDS:  # a model is given only those that its `accepts` names: they are the API's own
@@ -153,7 +165,7 @@ def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_
         return write_block(block, path, holder)
     extras = {**extras_of(block), **block}
     about = {key: extras[key] for key in DOCUMENT_KEYS if extras.get(key) is not None}
-    if (source := _source_in(block, as_document=about.keys() > {"cache_control"})) is None:
+    if (source := _source_in(block, as_document=bool(about.keys() - {"cache_control"}))) is None:
         part = write_block(block, path, holder)
         return {**part, **about} if part is not None else None
     name = "image" if kind == "image" else "document"
@@ -203,20 +215,6 @@ def _source(url: str) -> dict[str, Any]:
     return {"type": "base64", "media_type": data[0], "data": data[1]}
 
 
-def _tool_result(message: Mapping[str, Any], source: BaseMessage, blocks: list[Block]) -> Block:
-    """The result of a tool. `cache_control` of one of its blocks is its own: within a result the API refuses it."""
-    keys = {key: block[key] for block in blocks for key in CACHE_KEYS if key in block}
-    keys |= {key: message[key] for key in message if key not in ("role", "name", "content", "tool_call_id")}
-    inner = [{key: value for key, value in block.items() if key not in CACHE_KEYS} for block in blocks]
-    call_id = message["tool_call_id"]
-    given = source.content if isinstance(source.content, list) else ()
-    failed = (isinstance(source, ToolMessage) and source.status == "error") or any(
-        isinstance(block, dict) and block.get("tool_use_id") == call_id and block.get("is_error") for block in given
-    )
-    error = {"is_error": True} if failed else {}
-    return {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": inner, **error, **keys}
-
-
 def _call_id(call_id: str) -> str:
     """The id of a call, of the characters that the API takes; another provider's may have more of them."""
     if re.fullmatch(r"[a-zA-Z0-9_-]+", call_id):
@@ -231,13 +229,6 @@ def _keys_of_message(message: Mapping[str, Any]) -> Block:
 
 def _is_thought(block: Mapping[str, Any]) -> bool:
     return block["type"] in _THOUGHTS
-
-
-def _reasoning_beside(message: AIMessage) -> list[Block]:
-    """The reasoning that a message holds in `additional_kwargs`."""
-    kwargs = message.additional_kwargs
-    thought = _thought({"thinking": kwargs.get("reasoning_content")}, kwargs.get("reasoning_extras") or {})
-    return [thought] if thought else []
 
 
 def _thought(held: Mapping[str, Any], extras: Mapping[str, Any]) -> Block | None:
