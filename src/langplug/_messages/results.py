@@ -36,7 +36,10 @@ def read_mcp_block(block: Block) -> Block:
             name = uri.rstrip("/").rpartition("/")[2]
             named = {"filename": name} if kind == "file" and name else {}
             return {"type": kind, "base64": blob, "mime_type": mime_type or "application/octet-stream", **named}
-        text = base64.b64decode(blob).decode("utf-8", "replace")
+        try:
+            text = base64.b64decode(blob).decode("utf-8", "replace")
+        except ValueError:  # a server's own fault, which must not end the agent of its client
+            return text_part(say_unshown(block))
     return text_part(f"Resource {uri}:\n{text or ''}")
 
 
@@ -58,7 +61,7 @@ def say_unshown(block: Block) -> str:
     """What is said to a model in place of a block of a result that it cannot be shown."""
     kind = block.get("type")
     if not isinstance(kind, str):  # structured output, in no block
-        return json.dumps(block, ensure_ascii=False, default=str)
+        return json.dumps(block, ensure_ascii=False, default=str, skipkeys=True)
     resource = block.get("resource")
     known = {**block, **(cast("Block", resource) if isinstance(resource, Mapping) else {})}
     if kind == "file" and isinstance(known.get("url"), str):  # as langchain-mcp-adapters writes a `resource_link`

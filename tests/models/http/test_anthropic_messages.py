@@ -31,7 +31,7 @@ def send() -> Iterator[Send]:
         server.answer = Canned(pieces=[ANSWER])
 
         def send(*messages: BaseMessage, **settings: Any) -> dict[str, Any]:
-            base = {"model": "m", "base_url": server.url, "api_key": "k", "max_retries": 0}
+            base: dict[str, Any] = {"model": "m", "base_url": server.url, "api_key": "k", "max_retries": 0}
             model = ChatHTTP.from_file("anthropic", **{**base, **settings})
             model.invoke(list(messages))
             model.close()

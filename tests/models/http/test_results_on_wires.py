@@ -45,7 +45,7 @@ def make(server: CannedServer) -> Iterator[Make]:
     made: list[Any] = []
 
     def make(wire: str, **settings: Any) -> BaseChatModel:
-        given = {"model": "m", "max_retries": 0, **settings}
+        given: dict[str, Any] = {"model": "m", "max_retries": 0, **settings}
         server.answer = Canned(pieces=[OPENAI if wire == "openai" else ANTHROPIC])
         if wire == "openai":
             made.append(ChatEndpoint(base_url=f"{server.url}/v1", **given))
@@ -158,6 +158,10 @@ MCP: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "file at an address, with a type": (
         {"type": "file", "id": "lc_1", "url": "a://b", "mime_type": "text/x-rust"},
         ("a://b", "text/x-rust"),
+    ),
+    "resource whose blob is broken": (
+        {"type": "resource", "resource": {"uri": "a://b", "mimeType": "text/plain", "blob": "Z"}},
+        ("a://b", "cannot be shown"),
     ),
     "structured": ({"temperature": 21}, ('"temperature": 21',)),
 }
