@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.media import MediaIn
-from langplug._messages.openai import to_openai_messages
+from langplug._messages.openai import ReasoningAs, to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
 from langplug._redaction import conceal
 from langplug._secrets import MASK, is_secret_name
@@ -133,17 +133,23 @@ class Request:
         """Whether nobody waits for the answer any more. A loop that blocks should look at it now and then."""
         return bool(self.cancellation)
 
-    def openai_messages(self, *, media_in: MediaIn = "user") -> list[dict[str, Any]]:
+    def openai_messages(
+        self, *, reasoning_as: ReasoningAs = "reasoning_content", media_in: MediaIn = "user"
+    ) -> list[dict[str, Any]]:
         """The conversation as OpenAI chat-completion message dicts.
 
         Args:
+            reasoning_as: Where the earlier reasoning that `keep_reasoning` keeps goes: the field
+                `"reasoning_content"`, `"reasoning"`, `"both"`, or `"think_tags"`, that is, into the text.
             media_in: Which messages may hold images, audio and files: those of the `"user"` alone, as at OpenAI, or
                 `"any"`. What a tool has given moves into a message of the user, right after all results.
 
         Raises:
             ValueError: If a message or a content block has no counterpart there; the error names it.
         """
-        return to_openai_messages(self.messages, self.keep_reasoning, media_in=media_in)
+        return to_openai_messages(
+            self.messages, self.keep_reasoning, reasoning_as=reasoning_as, media_in=media_in
+        )
 
     def openai_tools(self) -> list[dict[str, Any]]:
         """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`, each a copy."""

@@ -288,3 +288,44 @@ def test_refuses_other_messages() -> None:
 
     with pytest.raises(ValueError, match=r"\$\.messages\[0\] is a Odd, .* accepted: SystemMessage, HumanMessage"):
         to_openai_messages([Odd(content="x")])
+
+
+# --- earlier reasoning ---
+
+THOUGHT = {"reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("reasoning_content", {"content": "hi", "reasoning_content": "hm"}),
+        ("reasoning", {"content": "hi", "reasoning": "hm"}),
+        ("both", {"content": "hi", "reasoning_content": "hm", "reasoning": "hm"}),
+        ("think_tags", {"content": "<think>\nhm\n</think>\n\nhi"}),
+    ],
+)
+@pytest.mark.parametrize("content", ["hi", [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "hi"}]])
+def test_reasoning_goes_where_the_server_reads_it(place: Any, expected: dict[str, Any], content: Any) -> None:
+    """Reasoning that is kept is sent under the server's name for it, or in the text; wherever the message has it."""
+    message = AIMessage(content, additional_kwargs=THOUGHT if content == "hi" else {})
+    sent = to_openai_messages([HumanMessage("?"), message], "all", reasoning_as=place)
+    assert {"role": "assistant", **expected} == sent[1]
+    assert to_openai_messages([message], "never", reasoning_as=place) == [{"role": "assistant", "content": "hi"}]
+
+
+def test_tags_stand_before_the_parts() -> None:
+    """Where the content is parts, the reasoning is a text before them."""
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    [sent] = to_openai_messages([AIMessage([image, "hi"], additional_kwargs=THOUGHT)], "all", reasoning_as="think_tags")
+    assert [{"type": "text", "text": "<think>\nhm\n</think>\n\n"}, image, {"type": "text", "text": "hi"}] == sent[
+        "content"
+    ]
+
+
+def test_a_turn_with_calls_says_that_nothing_was_thought() -> None:
+    """With a policy that keeps reasoning, each turn with calls that it covers has the field, be it empty."""
+    called = AIMessage("", tool_calls=[ADD])
+    messages = [HumanMessage("1"), called, AIMessage("a"), HumanMessage("2"), called, AIMessage("b")]
+    for policy, expected in (("never", []), ("current", [4]), ("all", [1, 4])):
+        sent = to_openai_messages(messages, policy)  # type: ignore[arg-type] # one of the literals
+        assert expected == [n for n, turn in enumerate(sent) if turn.get("reasoning_content") == ""]

@@ -32,11 +32,15 @@ def reasoning_of(message: BaseMessage) -> str:
 
 def select_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -> dict[int, str]:
     """The reasoning to show again, by the number of the message that it belongs to."""
+    kept = range(first_kept(messages, policy), len(messages))
+    return {number: reasoning for number in kept if (reasoning := reasoning_of(messages[number]))}
+
+
+def first_kept(messages: Sequence[BaseMessage], policy: KeepReasoning) -> int:
+    """The number of the first message whose reasoning is shown again, if it has any."""
     if policy == "never":
-        return {}
-    start = _start_of_current_turn(messages) if policy == "current" else 0
-    found = {number: reasoning_of(message) for number, message in enumerate(messages) if number >= start}
-    return {number: reasoning for number, reasoning in found.items() if reasoning}
+        return len(messages)
+    return _start_of_current_turn(messages) if policy == "current" else 0
 
 
 def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -> Sequence[BaseMessage]:
@@ -64,9 +68,14 @@ def write_reasoning_in_tags(messages: Sequence[BaseMessage], policy: KeepReasoni
     """The messages with the reasoning to show again in their text, in the tags that most models reason in."""
     shown = list(messages)
     for number, reasoning in select_reasoning(messages, policy).items():
-        text = f"<think>\n{reasoning}\n</think>\n\n{messages[number].text}"
+        text = in_think_tags(reasoning, str(messages[number].text))
         shown[number] = messages[number].model_copy(update={"content": text})
     return shown
+
+
+def in_think_tags(reasoning: str, text: str) -> str:
+    """`text` after `reasoning`, as most models write both."""
+    return f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 
 def _start_of_current_turn(messages: Sequence[BaseMessage]) -> int:
