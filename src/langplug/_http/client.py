@@ -115,6 +115,7 @@ class Response:
         self._reader = reader
         self._options = options
         self._keys = keys
+        self.adaptations: list[dict[str, Any]] = []  # what was done to the request
         self._begun = False
         self._ended = False
         self._ahead: Sequence[Part] = ()

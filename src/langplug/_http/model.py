@@ -13,7 +13,7 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 import langplug
-from langplug import ChatModel, MissingSecretError, Part, Request, env, resource
+from langplug import ChatModel, Finish, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
 from langplug._http import extra
 from langplug._http.certificates import tls_context
@@ -262,6 +262,8 @@ class HTTPModel(ChatModel):
         """Ask the server and yield its answer part by part."""
         answer = await self.open_answer(request)
         try:
+            if answer.adaptations:
+                yield Finish(metadata={"adaptations": answer.adaptations})
             while (parts := await answer.read()) is not None:
                 for part in parts:
                     yield part

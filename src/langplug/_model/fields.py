@@ -171,6 +171,11 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         """Whether the source gives the stop text and ends after it by itself, so that its usage is still read."""
         return False
 
+    @property
+    def __langplug_keeps_to_schemas__(self) -> bool:
+        """Whether the model keeps to a schema that it is given, and was given this one as such."""
+        return True
+
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values that fields have for one call, of those that are `given` for it."""
         return {**given}

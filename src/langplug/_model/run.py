@@ -332,7 +332,7 @@ class ModelRun:
             metadata["stop_sequence"] = parser.stop_sequence
         if self._estimated:
             metadata["usage_estimated"] = True
-        notes = list(self._adaptations)
+        notes = [*self._adaptations, *metadata.pop("adaptations", ())]  # a ready-made model's own are in the metadata
         if parser.stopped and self._cuts:
             notes.append({"feature": "stop", "action": "cut by langplug"})
         if parser.dropped_calls:

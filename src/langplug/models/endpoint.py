@@ -1,41 +1,43 @@
 """`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
 
 import asyncio
-import json
-import re
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.exceptions import (
     ModelAuthenticationError,
     ModelError,
-    ModelInvalidRequestError,
     ModelNotFoundError,
 )
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
-from langplug import Request
+from langplug import Request, UnsupportedError
 from langplug._bridge.loop import wait_for
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, NewReader, Response
 from langplug._http.credentials import is_source_error
+from langplug._http.headers import find_header
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json, join_address
 from langplug._log import log
+from langplug._messages.role_order import RoleOrder
 from langplug._model.capabilities import StructuredOutput, ToolCalling
-from langplug._model.plan import ANSWER_IN_JSON
 from langplug._model.retries import Tries
 from langplug._model.sampling import SamplingFields
 from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
-from langplug._tools import with_instructions
-from langplug._tools.schema import ANY_JSON
+from langplug.models.concessions import CONCESSIONS, concede, concessions_for
+from langplug.models.openai_body import Body, rename_fields, write_messages, write_schema, write_tools
 from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
 _PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort", "cache_control")
 """The fields that go into the body under their own names, where they are given."""
+
+_learning = threading.Lock()  # two threads that learn at once: none forgets what the other has learnt
 
 
 class ChatEndpoint(SamplingFields, HTTPModel):
@@ -83,6 +85,11 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     """Has a provider that can cache the prompt, such as Anthropic by way of OpenRouter, do so by itself:
     `{"type": "ephemeral"}`. To say where, put it on a content part, a message or a tool."""
 
+    roles: Literal["auto", RoleOrder] = "auto"
+    """The order of roles that the model's chat template takes: `"as given"`, `"system first"`, `"alternating"` or
+    `"user and assistant"`. Messages are rearranged for it, and no text is lost. Default: what is known of the server,
+    and what it has refused."""
+
     n: int = Field(default=1, ge=1)
     """How many answers to one prompt. `generate(...)` returns all, `invoke` the first. They are not streamed."""
 
@@ -93,33 +100,63 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     """Whether text that came in one read is one chunk: up to six times cheaper if the server is faster than its
     reader, the same if it is not. No token waits for another."""
 
-    _no_stream_options: set[str] = PrivateAttr(default_factory=set)
-    """The servers that have refused them."""
+    _refused: dict[tuple[str, str], tuple[str, ...]] = PrivateAttr(default_factory=dict)
+    """What each model has refused, by its address and its name. Copies share it."""
 
     # --- the request ---
 
     async def open_answer(self, request: Request, /) -> Response:
-        """The answer to `request`, asked for again without `stream_options` if the server does not know them."""
-        body = self._body(request)
-        if "stream_options" in body and self.base_url in self._no_stream_options:
-            del body["stream_options"]
-        try:
-            return await self._post(body, request)
-        except ModelInvalidRequestError as error:
-            if "stream_options" not in body:
-                raise
-            # Some servers name what they refuse, or a field in it, and some say nothing at all.
-            words = str(error).lower()
-            says_nothing = getattr(error, "status_code", None) in {400, 422} and "without a message" in words
-            if not says_nothing and "stream_options" not in words and "include_usage" not in words:
-                raise
-        del body["stream_options"]
-        answer = await self._post(body, request)
-        log.info(
-            "%s: %s does not know stream_options, which is left out from now on", type(self).__name__, self.base_url
-        )
-        self._no_stream_options.add(self.base_url)  # only now: the request may have been wrong in another way
+        """The answer to `request`; without what the server does not take, once it has said so."""
+        place = (self.base_url, self.model)
+        learnt = self._refused.get(place, ())
+        server = concede(self._server, learnt)
+        body = self._write(request, server)
+        made = [one for one in CONCESSIONS if one.refused in learnt]
+        known = len(made)
+        while True:
+            notes = body.notes({one.key for one in made})
+            if notes and self.adaptations == "refuse":
+                raise UnsupportedError(
+                    f"The server does not take {notes[0]['feature']!r} in the form that was asked for, and "
+                    "adaptations='refuse' forbids langplug to ask in another. Leave it out, or set adaptations='note'."
+                )
+            try:
+                answer = await self._post(body.fields, request)
+                break
+            except ModelError as error:
+                if self.adaptations == "refuse":
+                    raise
+                for concession in concessions_for(error, made, known):
+                    changed = concession.change(server)
+                    written = self._write(request, changed)
+                    if written.fields != body.fields:  # else it is not what the server means: it was not asked for it
+                        break
+                else:
+                    raise
+            made.append(concession)
+            server, body = changed, written
+        if len(made) > known:  # only now: the request may have been wrong in another way
+            self._learn(place, [one.refused for one in made[known:]])
+        answer.adaptations = notes
         return answer
+
+    def _learn(self, place: tuple[str, str], refused: Sequence[str]) -> None:
+        """Remember what the model at `place` refuses, and say so once."""
+        with _learning:
+            known = self._refused.get(place, ())
+            new = [one for one in refused if one not in known]
+            self._refused[place] = (*known, *new)
+        for one in new:
+            log.info("%s: %s refuses %s, and is asked in another way from now on", type(self).__name__, place[0], one)
+
+    def authorize(self, request: HTTPRequest, key: SecretStr, /) -> HTTPRequest:
+        """`request` with the key in it: in the server's own header if it has one and the key is an `api_key`."""
+        own = self._server.key_header
+        if not own or self.auth is not None:  # tokens are bearer tokens everywhere
+            return super().authorize(request, key)
+        if find_header(request.headers, own) is not None or find_header(request.headers, "Authorization") is not None:
+            return request
+        return replace(request, headers={**request.headers, own: key})
 
     async def _post(self, body: dict[str, Any], call: Request) -> Response:
         def new_reader(content_type: str) -> CompletionReader:
@@ -162,32 +199,49 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     def _server(self) -> Server:
         return server_at(self.base_url) if self.server == "auto" else SERVERS[self.server]
 
+    @property
+    def _rules(self) -> Server:
+        """The kind of server, and what it was found to refuse."""
+        return concede(self._server, self._refused.get((self.base_url, self.model), ()))
+
     def _body(self, request: Request) -> dict[str, Any]:
-        """The fields of the body, by https://platform.openai.com/docs/api-reference/chat/create."""
-        server = self._server
-        body: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        body |= _answer_format(request, server)
+        return self._write(request, self._rules).fields
+
+    def _write(self, request: Request, server: Server) -> Body:
+        """The body, by https://platform.openai.com/docs/api-reference/chat/create, as `server` takes it."""
+        body = Body({name: getattr(self, name) for name in _PLAIN_FIELDS})
+        # A subclass may have another default, so it is looked at as well.
+        if request.keep_reasoning == "never" and "keep_reasoning" not in self.model_fields_set:
+            request = replace(request, keep_reasoning=server.keep_reasoning)
+            body.done["reasoning"] = ("messages", "earlier reasoning sent back")
+        if self.reasoning_effort == "none" and server.no_thinking:
+            body.fields |= {"reasoning_effort": None, **server.no_thinking}
+        request = write_schema(request, server, body)
+        write_messages(request, server, server.roles if self.roles == "auto" else self.roles, body)
+        write_tools(request, server, body)
+        fields = body.fields
         if self.logprobs or self.top_logprobs is not None:
-            body["logprobs"] = True
+            fields["logprobs"] = True
         if self.n > 1:
-            body["n"] = self.n
-        if request.tools:
-            body["tools"] = request.openai_tools()
-            body["tool_choice"] = request.tool_choice
-            body["parallel_tool_calls"] = request.parallel_tool_calls
+            fields["n"] = self.n
 
-        # Most servers leave out the text that they stop at. If it is wanted, langplug reads on and stops there itself;
-        # then the answer must be a stream, so that the server stops as well when it is left.
-        cuts_here = bool(request.stop) and self.include_stop and not server.includes_stop
+        # Most servers leave out the text that they stop at. If it is wanted, or if there are too many, langplug reads
+        # on and stops there itself; then the answer must be a stream, so that the server stops as well when it is left.
+        too_many = server.most_stops is not None and len(request.stop) > server.most_stops
+        cuts_here = bool(request.stop) and (too_many or (self.include_stop and not server.includes_stop))
+        if too_many:
+            body.done["stop"] = ("stop", "not sent: the server takes fewer")
         if request.stop and not cuts_here:
-            body["stop"] = list(request.stop)
-            body |= server.includes_stop if self.include_stop else {}
+            fields["stop"] = list(request.stop)
+            fields |= server.includes_stop if self.include_stop else {}
         if (request.streaming or cuts_here or server.streams_always) and self.n == 1:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-            body |= server.running_usage if request.stop else {}  # a stream that is left has no last chunk with it
+            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+            fields |= server.running_usage if request.stop else {}  # a stream that is left has no last chunk with it
 
-        named = {server.names.get(name, name): value for name, value in body.items() if name not in server.drops}
-        return {name: value for name, value in {**named, **self.extra_body}.items() if value is not None}
+        rename_fields(server, body)
+        extra_body = {**body.fields, **self.extra_body}
+        body.fields = {name: value for name, value in extra_body.items() if value is not None}
+        return body
 
     # --- what the server says about itself ---
 
@@ -264,7 +318,13 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     @property
     def ends_at_stop(self) -> bool:
         """Whether the server includes the stop text and ends after it by itself."""
-        return bool(self._server.includes_stop)
+        server = self._rules
+        return bool(server.includes_stop) and server.most_stops is None
+
+    @property
+    def __langplug_keeps_to_schemas__(self) -> bool:
+        """Whether the server is given schemas as such, and keeps to them."""
+        return self._rules.schema == "json_schema"
 
     @field_validator("base_url")
     @classmethod
@@ -287,26 +347,3 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             hint = did_you_mean(server, known) or f" Choose from {', '.join(map(repr, known))}."
             raise ValueError(f"server={server!r} is unknown.{hint}")
         return server
-
-
-def _answer_format(request: Request, server: Server) -> dict[str, Any]:
-    """The messages, and the schema that the answer must fit: in words, if the server takes it in no other way.
-
-    By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that came before it.
-    """
-    schema = request.schema
-    if schema is None:
-        return {"messages": request.openai_messages()}
-    if schema == ANY_JSON:
-        return {"messages": request.openai_messages(), "response_format": {"type": "json_object"}}
-    if server.schema == "json_object":
-        words = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(schema, ensure_ascii=False))
-        instructed = replace(request, messages=tuple(with_instructions(request.messages, words)))
-        return {"messages": instructed.openai_messages(), "response_format": {"type": "json_object"}}
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]  # what OpenAI allows in it
-    strict = {} if request.strict is None else {"strict": request.strict}
-    described = {"name": name, "schema": schema, **strict}
-    return {
-        "messages": request.openai_messages(),
-        "response_format": {"type": "json_schema", "json_schema": described},
-    }

@@ -1,0 +1,317 @@
+"""What an OpenAI-wire server may refuse, how its words are recognised, and what is sent in its place.
+
+A server that nothing is known of is asked as OpenAI documents it. If it answers that it does not take a part of the
+request, it is asked again without that part, or with it in another form, and never again in the form that it refused.
+So what is learnt is a change to its `Server`, and the request is written anew by that.
+
+An error that means something else must not be taken for such a refusal: it would hide what is wrong and cost a second
+request. So a concession is made only if the error names the very part, says that it is not taken, and leaving it would
+change this request. Words are looked for as substrings, which is linear in what the server sends.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+)
+
+from langplug._errors import RefusalError
+from langplug._messages.role_order import ROLE_ORDERS, RoleOrder
+from langplug.models.servers import Server
+
+MOST_CONCESSIONS = 8
+"""How many are made for one request, whatever the server says."""
+
+Words = tuple[str, ...]
+
+_NOT_TAKEN: Words = (
+    "not support",
+    "n't support",
+    "unsupported",
+    "unknown",
+    "unrecognized",
+    "unrecognised",
+    "unexpected",
+    "not permitted",
+    "not allowed",
+    "not available",
+    "unavailable",
+    "not implemented",
+    "extra inputs",
+    "extra_forbidden",
+    "no endpoints found",
+    "cannot find field",
+    "cannot be used",
+    "incompatible",
+)
+"""How servers say that they do not take a thing."""
+
+_OTHER_FORM: Words = (*_NOT_TAKEN, "must be", "invalid", "expected", "not valid", "only", "does not match", "should be")
+"""How they say that they want it in another form. The same words stand in errors about values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concession:
+    """One thing that a server may refuse.
+
+    Attributes:
+        key: The key of what is done then, in `Body.done`.
+        refused: What the server does not take, for the log; each has another.
+        signs: Words that name it, in lower case; all of one entry must be there.
+        says: Words of which one must be there as well; empty: none.
+        unless: Words that mean another error.
+        of_a_template: Whether the words are those of a chat template. Its errors come with a status 500, too.
+        without_words: Whether a refusal that says nothing at all may mean this.
+        change: The server that takes it in no such form.
+    """
+
+    key: str
+    refused: str
+    signs: tuple[Words, ...]
+    says: Words = ()
+    unless: Words = ()
+    of_a_template: bool = False
+    without_words: bool = False
+    change: Callable[[Server], Server]
+
+    def is_meant(self, words: str) -> bool:
+        """Whether an error with these words, in lower case, refuses it."""
+        return (
+            any(all(word in words for word in sign) for sign in self.signs)
+            and (not self.says or any(word in words for word in self.says))
+            and not any(word in words for word in self.unless)
+        )
+
+
+def _swap_limits(server: Server) -> Server:
+    others = {name: theirs for name, theirs in server.names.items() if name != "max_tokens"}
+    new = {} if "max_tokens" in server.names else {"max_tokens": "max_completion_tokens"}
+    return replace(server, names={**others, **new})
+
+
+def _at_least(order: RoleOrder) -> Callable[[Server], Server]:
+    """At least as strict an order of roles."""
+    return lambda server: replace(server, roles=max(server.roles, order, key=ROLE_ORDERS.index))
+
+
+def _without_schema(server: Server) -> Server:
+    return replace(server, schema="json_object" if server.json_mode and server.schema == "json_schema" else "words")
+
+
+def _without_json_mode(server: Server) -> Server:
+    return replace(server, json_mode=False, schema="words" if server.schema == "json_object" else server.schema)
+
+
+def _quoted(name: str) -> tuple[Words, ...]:
+    """A name that is an ordinary word as well, as servers quote it or point to it."""
+    return ((f"'{name}'",), (f'"{name}"',), (f"`{name}`",), (f" {name}: ",), (f".{name}:",), (f"parameter: {name}",))
+
+
+_NO_ROLE_BUT_TWO: tuple[Words, ...] = (
+    ("system role not supported",),
+    ("system role is not supported",),
+    ("does not support system",),
+    ("doesn't support system",),
+    ("only user and assistant roles",),
+    ("tool role", "not supported"),
+    ("role 'tool'", "not supported"),
+)
+_TURNS: tuple[Words, ...] = (
+    ("must alternate",),
+    ("should alternate",),
+    ("unexpected role", "after role"),
+    ("first message must",),
+    ("must start with a user",),
+    ("invalid_request_message_order",),
+    ("consecutive", "messages", "role"),
+    ("only user and assistant roles",),
+)
+
+CONCESSIONS: tuple[Concession, ...] = (
+    Concession(
+        key="stream_options",
+        refused="stream_options",
+        signs=(("stream_options",), ("include_usage",)),
+        without_words=True,  # some servers that do not know it say nothing at all
+        change=lambda server: replace(server, drops=server.drops | {"stream_options"}),
+    ),
+    Concession(
+        key="limit",
+        refused="the name of max_tokens",
+        # OpenAI says "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        signs=(("max_completion_tokens",),),
+        says=(*_NOT_TAKEN, "instead"),
+        change=_swap_limits,
+    ),
+    Concession(
+        key="parallel_tool_calls",
+        refused="parallel_tool_calls",
+        signs=(("parallel_tool_calls",), ("parallel tool calls",)),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, drops=server.drops | {"parallel_tool_calls"}),
+    ),
+    Concession(
+        key="choices",
+        refused="a tool_choice that names a tool",
+        # LM Studio says "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
+        signs=(("tool_choice",), ("tool choice",)),
+        says=_OTHER_FORM,
+        change=lambda server: replace(server, choices=server.choices - {"named"}),
+    ),
+    Concession(
+        key="choices",
+        refused="tool_choice 'required'",
+        signs=(("tool_choice",), ("tool choice",)),
+        says=_OTHER_FORM,
+        change=lambda server: replace(server, choices=server.choices - {"required"}),
+    ),
+    Concession(
+        key="choices",
+        refused="tool_choice",
+        signs=(("tool_choice",),),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, choices=frozenset()),
+    ),
+    Concession(
+        key="schema",
+        refused="response_format json_schema",
+        signs=(("response_format",), ("json_schema",), ("json schema",), ("structured output",)),
+        says=_OTHER_FORM,
+        # That is of one schema, which is wrong or has what a grammar cannot hold.
+        unless=("invalid schema", "schema is invalid", "schema for response_format", "contains features"),
+        change=_without_schema,
+    ),
+    Concession(
+        key="schema",
+        refused="response_format json_object",
+        signs=(("response_format",), ("json_object",), ("json mode",)),
+        says=_OTHER_FORM,
+        unless=("the word 'json'", 'the word "json"'),  # that the prompt lacks
+        change=_without_json_mode,
+    ),
+    Concession(
+        key="strict",
+        refused="strict",
+        signs=_quoted("strict"),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, strict=False),
+    ),
+    Concession(
+        key="stop",
+        refused="so many stop strings",
+        signs=(*_quoted("stop"), ("stop sequences",), ("stop_sequences",)),
+        says=(*_NOT_TAKEN, "too long", "too many", "at most", "maximum"),
+        change=lambda server: replace(server, most_stops=0),
+    ),
+    Concession(
+        key="developer_role",
+        refused="the role developer",
+        signs=(("developer", "role"), ("developer", "variant")),
+        says=_OTHER_FORM,
+        of_a_template=True,
+        change=lambda server: replace(server, developer_role=False),
+    ),
+    Concession(
+        key="roles",
+        refused="system messages that are not first",
+        signs=(
+            ("system message", "at the beginning"),
+            ("system message", "be the first"),
+            ("system message", "at the start"),
+            ("system role", "be first"),
+            ("unexpected role 'system'",),
+            ("multiple system messages",),
+            ("only one system message",),
+            ("invalid message role: system",),
+        ),
+        of_a_template=True,
+        change=_at_least("system first"),
+    ),
+    Concession(
+        key="roles",
+        refused="roles that do not alternate",
+        signs=_TURNS,
+        of_a_template=True,
+        change=_at_least("alternating"),
+    ),
+    Concession(
+        key="roles",
+        refused="roles but user and assistant",
+        signs=(*_NO_ROLE_BUT_TWO, ("must alternate",)),
+        of_a_template=True,
+        change=_at_least("user and assistant"),
+    ),
+    Concession(
+        key="one_call_a_turn",
+        refused="several calls in one turn",
+        signs=(("multiple tool calls", "not supported"),),
+        change=lambda server: replace(server, one_call_a_turn=True),
+    ),
+    Concession(
+        key="names",
+        refused="names of messages",
+        # OpenAI says "Invalid 'messages[1].name': string does not match pattern", and Mistral
+        # "messages.0.user.name: Extra inputs are not permitted".
+        signs=(("messages", ".name"), *(("message", *name) for name in _quoted("name"))),
+        says=_OTHER_FORM,
+        unless=("function.name",),
+        change=lambda server: replace(server, names_messages=False),
+    ),
+    Concession(
+        key="call_ids",
+        refused="ids of calls of this form",
+        # Mistral says "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9."
+        signs=(
+            ("tool call id", "must be"),
+            ("tool_call_id", "pattern"),
+            ("tool_calls", ".id", "too long"),
+            ("tool_calls", ".id", "pattern"),
+            ("tool_call_id", "too long"),
+            ("tool_use", "id", "pattern"),
+        ),
+        change=lambda server: replace(server, call_ids="[a-zA-Z0-9]{9}"),
+    ),
+    Concession(
+        key="text_parts",
+        refused="content in parts",
+        signs=(("content", "sequence", "string"), ("content", "valid string"), ("content", "must be a string")),
+        change=lambda server: replace(server, text_parts=False),
+    ),
+    Concession(
+        key="reasoning",
+        refused="earlier turns without their reasoning",
+        # DeepSeek says "The reasoning_content in the thinking mode must be passed back to the API."
+        signs=(("reasoning_content", "passed back"), ("reasoning_content", "missing")),
+        change=lambda server: replace(server, keep_reasoning="all"),
+    ),
+)
+"""In the order in which they are tried."""
+
+_REFUSALS = frozenset({400, 404, 415, 422, 501})  # 404 is OpenRouter's "No endpoints found that support ..."
+
+
+def concessions_for(error: ModelError, made: Sequence[Concession], known: int) -> Iterator[Concession]:
+    """What `error` may be cured by, apart from what was `made` before, the first `known` of it for earlier requests."""
+    if len(made) - known >= MOST_CONCESSIONS or isinstance(error, ContextOverflowError | RefusalError):
+        return
+    if not isinstance(error, ModelInvalidRequestError | ModelNotFoundError | ModelAPIError):
+        return
+    status, words = getattr(error, "status_code", None), str(error).lower()
+    says_nothing = status in {400, 422} and "without a message" in words
+    for one in CONCESSIONS:
+        is_refusal = status in _REFUSALS or (status == 500 and one.of_a_template)
+        if one not in made and ((is_refusal and one.is_meant(words)) or (says_nothing and one.without_words)):
+            yield one
+
+
+def concede(server: Server, refused: Sequence[str]) -> Server:
+    """The server without what it has `refused`, by the words of the concessions."""
+    for one in CONCESSIONS:
+        if one.refused in refused:
+            server = one.change(server)
+    return server

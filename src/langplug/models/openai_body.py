@@ -1,0 +1,191 @@
+"""The body of a chat-completions request, written as one kind of server takes it.
+
+What is asked for stands in a `Request`; what a server takes in a `Server`. Where the two differ, the nearest that the
+server takes is sent, and what was done is noted.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langplug import Request
+from langplug._messages.call_ids import fit_call_ids, fit_names
+from langplug._messages.role_order import RoleOrder, arrange_roles
+from langplug._model.plan import ANSWER_IN_JSON
+from langplug._tools import with_instructions
+from langplug._tools.schema import ANY_JSON
+from langplug.models.servers import Server
+
+OpenAIMessage = dict[str, Any]
+
+_UNNOTED = frozenset(
+    {"stream_options", "limit", "strict", "call_ids", "names", "developer_role", "text_parts", "one_call_a_turn"}
+    | {"reasoning"}
+)
+"""What loses nothing, and is noted only if the server had to refuse it first."""
+
+
+@dataclass(slots=True)
+class Body:
+    """The body of a request.
+
+    Attributes:
+        fields: What is sent.
+        done: What langplug did because the server takes no other: by a key, the feature and what was done.
+    """
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def notes(self, learnt: AbstractSet[str]) -> list[dict[str, Any]]:
+        """What is to be noted of it; `learnt` are the keys of what the server had to refuse first."""
+        return [
+            {"feature": feature, "action": action}
+            for key, (feature, action) in self.done.items()
+            if key in learnt or key not in _UNNOTED
+        ]
+
+
+def write_messages(request: Request, server: Server, roles: RoleOrder, body: Body) -> None:
+    """The conversation, by https://platform.openai.com/docs/api-reference/chat/create."""
+    turns = request.openai_messages(reasoning_as=server.reasoning_as)
+
+    def take(changed: list[OpenAIMessage], key: str, action: str) -> None:
+        nonlocal turns
+        if changed != turns:  # cheap: what is unchanged is the very same object
+            body.done[key] = ("messages", action)
+        turns = changed
+
+    if not server.developer_role:
+        system = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in turns]
+        take(system, "developer_role", "the developer's sent as the system's")
+    if server.one_call_a_turn:
+        take(_split_calls(turns), "one_call_a_turn", "earlier calls sent one a turn")
+    take(arrange_roles(turns, roles), "roles", f"roles arranged: {roles}")
+    take(fit_names(turns, keep=True), "", "")  # what no server takes, in a form that all do
+    if not server.names_messages:
+        take(fit_names(turns, keep=False), "names", "names left out")
+    if server.call_ids:
+        take(fit_call_ids(turns, server.call_ids), "call_ids", "ids of calls shortened")
+    if not server.text_parts:
+        strings = [{**turn, "content": _as_text(turn)} for turn in turns]
+        take(strings, "text_parts", "text sent as one string")
+    body.done.pop("", None)
+    body.fields["messages"] = turns
+
+
+def write_tools(request: Request, server: Server, body: Body) -> None:
+    """The tools, and which must be called, in a form of `tool_choice` that the server takes.
+
+    Where it takes none that forces a call, langplug's own check of the answer is what is left of the force.
+    """
+    tools, asked = request.openai_tools(), request.tool_choice
+    if not tools:
+        return
+    choice: Any = asked
+    if isinstance(choice, Mapping) and "named" not in server.choices:
+        tools = [tool for tool in tools if _names(tool) == choice["function"]["name"]]
+        choice = "required"
+    if choice == "required" and "required" not in server.choices:
+        can_name = "named" in server.choices and len(tools) == 1 and _names(tools[0])
+        choice = {"type": "function", "function": {"name": _names(tools[0])}} if can_name else "auto"
+    if choice == "none" and "none" not in server.choices:
+        body.done["choices"] = ("tool_choice", "'none' sent as no tools at all")
+        return
+    if choice == "auto" and "auto" not in server.choices:
+        choice = None
+    if choice != asked:
+        told = "left out" if choice is None else f"sent as {choice!r}" if isinstance(choice, str) else "sent by name"
+        alone = ", with this tool alone" if isinstance(asked, Mapping) else ""
+        body.done["choices"] = ("tool_choice", f"{told}{alone}")
+    if not server.strict and any("strict" in tool.get("function", ()) for tool in tools):
+        tools = [{**tool, "function": _without(tool["function"], "strict")} for tool in tools]
+        body.done["strict"] = ("tools", "'strict' left out")
+    body.fields["tools"] = tools
+    body.fields["tool_choice"] = server.required if choice == "required" else choice
+    body.fields["parallel_tool_calls"] = request.parallel_tool_calls
+
+
+def write_schema(request: Request, server: Server, body: Body) -> Request:
+    """The schema that the answer must fit; the request, with the schema in words if the server takes it not otherwise.
+
+    By https://platform.openai.com/docs/guides/structured-outputs, or the JSON mode that came before it.
+    """
+    schema = request.schema
+    if schema is None:
+        return request
+    if schema == ANY_JSON and server.json_mode:
+        body.fields["response_format"] = {"type": "json_object"}
+        return request
+    if server.schema == "json_schema":
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", str(schema.get("title") or "answer"))[:64]  # what OpenAI allows in it
+        described: dict[str, Any] = {"name": name, "schema": schema}
+        if request.strict is not None:
+            if server.strict:
+                described["strict"] = request.strict
+            else:
+                body.done["strict"] = ("structured_output", "'strict' left out")
+        body.fields["response_format"] = {"type": "json_schema", "json_schema": described}
+        return request
+    words = ANSWER_IN_JSON.format(lead="Answer", schema=json.dumps(schema, ensure_ascii=False))
+    in_json_mode = server.schema == "json_object" and server.json_mode
+    if in_json_mode:
+        body.fields["response_format"] = {"type": "json_object"}
+    body.done["schema"] = ("structured_output", f"prompted{', in JSON mode' if in_json_mode else ''}")
+    return replace(request, messages=tuple(with_instructions(request.messages, words)))
+
+
+def rename_fields(server: Server, body: Body) -> None:
+    """Fields under the server's names; those that it refuses, or that are None, left out."""
+    renamed: dict[str, Any] = {}
+    for name, value in body.fields.items():
+        if value is None:
+            continue
+        if name in server.drops:
+            body.done[name] = (name, "not sent: the server does not take it")
+            continue
+        renamed[server.names.get(name, name)] = value
+        if server.names.get(name) == "max_completion_tokens":
+            body.done["limit"] = (name, "sent as max_completion_tokens")
+    body.fields = renamed
+
+
+def _split_calls(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
+    """Each call in a turn of its own, with its result after it."""
+    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
+    split: list[OpenAIMessage] = []
+    placed: set[str] = set()
+    for turn in turns:
+        calls = turn.get("tool_calls") or ()
+        if len(calls) < 2:
+            if turn.get("tool_call_id") not in placed:
+                split.append(turn)
+            continue
+        for number, call in enumerate(calls):
+            # What was said and thought comes once, with the first.
+            split.append({**turn, "content": turn["content"] if number == 0 else "", "tool_calls": [call]})
+            if call["id"] in results and call["id"] not in placed:
+                split.append(results[call["id"]])
+                placed.add(call["id"])
+    return split
+
+
+def _names(tool: Mapping[str, Any]) -> str:
+    """The name of a function; of a provider's own tool, nothing."""
+    return str(tool.get("function", {}).get("name", ""))
+
+
+def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name != key}
+
+
+def _as_text(turn: OpenAIMessage) -> Any:
+    """Content of text alone as one string; other content as it is."""
+    content = turn["content"]
+    if not isinstance(content, list) or any(part["type"] != "text" for part in content):
+        return content
+    # What a model said came in pieces of one text.
+    return ("" if turn["role"] == "assistant" else "\n").join(part["text"] for part in content)
