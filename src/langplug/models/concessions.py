@@ -61,7 +61,8 @@ class Concession:
 
     Attributes:
         key: The key of what is done then, in `Body.done`.
-        refused: What the server does not take, for the log; each has another.
+        refused: What the server does not take; each has another.
+        instead: What is done in its place.
         signs: Words that name it, in lower case; all of one entry must be there.
         says: Words of which one must be there as well; empty: none.
         unless: Words that mean another error.
@@ -72,6 +73,7 @@ class Concession:
 
     key: str
     refused: str
+    instead: str
     signs: tuple[Words, ...]
     says: Words = ()
     unless: Words = ()
@@ -136,6 +138,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="stream_options",
         refused="stream_options",
+        instead="it is left out, and usage is read where the server reports it unasked",
         signs=(("stream_options",), ("include_usage",)),
         without_words=True,  # some servers that do not know it say nothing at all
         change=lambda server: replace(server, drops=server.drops | {"stream_options"}),
@@ -143,6 +146,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="limit",
         refused="the name of max_tokens",
+        instead="`max_completion_tokens` is sent, or the other way round",
         # OpenAI says "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         signs=(("max_completion_tokens",),),
         says=(*_NOT_TAKEN, "instead"),
@@ -151,6 +155,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="parallel_tool_calls",
         refused="parallel_tool_calls",
+        instead="it is left out, and calls beyond the first are dropped",
         signs=(("parallel_tool_calls",), ("parallel tool calls",)),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, drops=server.drops | {"parallel_tool_calls"}),
@@ -158,6 +163,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="choices",
         refused="a tool_choice that names a tool",
+        instead='`"required"` is sent with that one tool',
         # LM Studio says "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
         signs=(("tool_choice",), ("tool choice",)),
         says=_OTHER_FORM,
@@ -165,7 +171,8 @@ CONCESSIONS: tuple[Concession, ...] = (
     ),
     Concession(
         key="choices",
-        refused="tool_choice 'required'",
+        refused="tool_choice required",
+        instead='the tool is named if there is one, else `"auto"` is sent; the answer is checked',
         signs=(("tool_choice",), ("tool choice",)),
         says=_OTHER_FORM,
         change=lambda server: replace(server, choices=server.choices - {"required"}),
@@ -173,6 +180,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="choices",
         refused="tool_choice",
+        instead="it is left out; the answer is checked",
         signs=(("tool_choice",),),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, choices=frozenset()),
@@ -180,6 +188,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="schema",
         refused="response_format json_schema",
+        instead="the schema goes into the prompt, with JSON mode; the answer is checked",
         signs=(("response_format",), ("json_schema",), ("json schema",), ("structured output",)),
         says=_OTHER_FORM,
         # That is of one schema, which is wrong or has what a grammar cannot hold.
@@ -189,6 +198,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="schema",
         refused="response_format json_object",
+        instead="the prompt asks for JSON; the answer is checked",
         signs=(("response_format",), ("json_object",), ("json mode",)),
         says=_OTHER_FORM,
         unless=("the word 'json'", 'the word "json"'),  # that the prompt lacks
@@ -197,6 +207,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="strict",
         refused="strict",
+        instead="it is left out",
         signs=_quoted("strict"),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, strict=False),
@@ -204,6 +215,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="stop",
         refused="so many stop strings",
+        instead="langplug cuts the answer itself",
         signs=(*_quoted("stop"), ("stop sequences",), ("stop_sequences",)),
         says=(*_NOT_TAKEN, "too long", "too many", "at most", "maximum"),
         change=lambda server: replace(server, most_stops=0),
@@ -211,6 +223,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="developer_role",
         refused="the role developer",
+        instead="`system` is sent",
         signs=(("developer", "role"), ("developer", "variant")),
         says=_OTHER_FORM,
         of_a_template=True,
@@ -219,6 +232,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="roles",
         refused="system messages that are not first",
+        instead='`roles="system first"`',
         signs=(
             ("system message", "at the beginning"),
             ("system message", "be the first"),
@@ -235,6 +249,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="roles",
         refused="roles that do not alternate",
+        instead='`roles="alternating"`',
         signs=_TURNS,
         of_a_template=True,
         change=_at_least("alternating"),
@@ -242,6 +257,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="roles",
         refused="roles but user and assistant",
+        instead='`roles="user and assistant"`',
         signs=(*_NO_ROLE_BUT_TWO, ("must alternate",)),
         of_a_template=True,
         change=_at_least("user and assistant"),
@@ -249,12 +265,14 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="one_call_a_turn",
         refused="several calls in one turn",
+        instead="earlier calls are sent one a turn",
         signs=(("multiple tool calls", "not supported"),),
         change=lambda server: replace(server, one_call_a_turn=True),
     ),
     Concession(
         key="names",
         refused="names of messages",
+        instead="they are left out",
         # OpenAI says "Invalid 'messages[1].name': string does not match pattern", and Mistral
         # "messages.0.user.name: Extra inputs are not permitted".
         signs=(("messages", ".name"), *(("message", *name) for name in _quoted("name"))),
@@ -265,6 +283,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="call_ids",
         refused="ids of calls of this form",
+        instead="they become nine letters and digits",
         # Mistral says "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9."
         signs=(
             ("tool call id", "must be"),
@@ -279,12 +298,14 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="text_parts",
         refused="content in parts",
+        instead="parts of text become one string",
         signs=(("content", "sequence", "string"), ("content", "valid string"), ("content", "must be a string")),
         change=lambda server: replace(server, text_parts=False),
     ),
     Concession(
         key="reasoning",
         refused="earlier turns without their reasoning",
+        instead='`keep_reasoning="all"`',
         # DeepSeek says "The reasoning_content in the thinking mode must be passed back to the API."
         signs=(("reasoning_content", "passed back"), ("reasoning_content", "missing")),
         change=lambda server: replace(server, keep_reasoning="all"),

@@ -30,7 +30,7 @@ from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
-from langplug.models.concessions import CONCESSIONS, concede, concessions_for
+from langplug.models.concessions import CONCESSIONS, Concession, concede, concessions_for
 from langplug.models.openai_body import Body, rename_fields, write_messages, write_schema, write_tools
 from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
@@ -67,10 +67,11 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     """The model's name on the server."""
 
     server: str = "auto"
-    """The kind of server, for what it does in its own way: `"vllm"`, `"sglang"`, `"llama.cpp"`, `"ollama"`,
-    `"lmstudio"`, `"openai"`, `"mistral"`, `"deepseek"`, or `"any"`, which works with each of them. Default: by the host
-    of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by themselves; vLLM, SGLang
-    and llama.cpp report the usage of answers that are left early; llama.cpp stops for a cancelled `ainvoke`, too."""
+    """The kind of server, for what it does in its own way: `"vllm"`, `"llama.cpp"`, `"lmstudio"`, `"mistral"`, `"azure"`
+    and what else `docs/endpoint.md` lists; or `"any"`, which works with each of them, as what a server refuses is
+    learnt. Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop
+    by themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
+    cancelled `ainvoke`, too."""
 
     logprobs: bool = False
     """Whether `response_metadata["logprobs"]` says how likely each token was."""
@@ -136,18 +137,18 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             made.append(concession)
             server, body = changed, written
         if len(made) > known:  # only now: the request may have been wrong in another way
-            self._learn(place, [one.refused for one in made[known:]])
+            self._learn(place, made[known:])
         answer.adaptations = notes
         return answer
 
-    def _learn(self, place: tuple[str, str], refused: Sequence[str]) -> None:
+    def _learn(self, place: tuple[str, str], made: Sequence[Concession]) -> None:
         """Remember what the model at `place` refuses, and say so once."""
         with _learning:
             known = self._refused.get(place, ())
-            new = [one for one in refused if one not in known]
-            self._refused[place] = (*known, *new)
+            new = [one for one in made if one.refused not in known]
+            self._refused[place] = (*known, *(one.refused for one in new))
         for one in new:
-            log.info("%s: %s refuses %s, and is asked in another way from now on", type(self).__name__, place[0], one)
+            log.info("%s: %s refuses %s; from now on %s", type(self).__name__, place[0], one.refused, one.instead)
 
     def authorize(self, request: HTTPRequest, key: SecretStr, /) -> HTTPRequest:
         """`request` with the key in it: in the server's own header if it has one and the key is an `api_key`."""
