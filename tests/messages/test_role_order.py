@@ -65,7 +65,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
 def said(message: Message) -> list[str]:
     """What a message says, piece by piece: text, calls, images."""
     content = message["content"]
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    parts: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     texts = [part["text"] if part["type"] == "text" else part["image_url"]["url"] for part in parts]
     return [*texts, *(call["function"]["arguments"] for call in message.get("tool_calls", ()))]
 
@@ -95,7 +95,7 @@ def test_a_system_message_is_first_or_not_at_all(messages: list[Message], order:
 @given(conversations(), st.sampled_from(STRICT))
 def test_turns_alternate(messages: list[Message], order: RoleOrder) -> None:
     """User and assistant take turns, the user first, and results stand right after the calls."""
-    follows = {
+    follows: dict[str, set[str | None]] = {
         "system": {None},
         "user": {None, "system", "assistant"},
         "assistant": {"user", "tool"},

@@ -6,13 +6,11 @@ refuses. Mistral's API takes nine letters and digits, OpenAI's forty characters.
 
 import hashlib
 import re
-import string
 from collections.abc import Sequence
 from typing import Any
 
 OpenAIMessage = dict[str, Any]
 
-_DIGITS = string.digits + string.ascii_letters
 _LENGTH = 9  # the strictest form known, Mistral's; it fits all others as well
 
 _UNFIT_FOR_A_NAME = re.compile(r"[\s<|\\/>]+")
@@ -37,7 +35,8 @@ def fit_call_ids(messages: Sequence[OpenAIMessage], pattern: str) -> list[OpenAI
     for call_id in used:
         tries = 0
         while call_id not in new:
-            short = _hash(call_id, tries)
+            digest = hashlib.sha256(f"{tries}:{call_id}".encode("utf-8", "surrogatepass"))
+            short = digest.hexdigest()[:_LENGTH]
             if short not in taken:
                 new[call_id] = short
                 taken.add(short)
@@ -51,16 +50,6 @@ def fit_call_ids(messages: Sequence[OpenAIMessage], pattern: str) -> list[OpenAI
             changed["tool_calls"] = [{**call, "id": new[call["id"]]} for call in message["tool_calls"]]
         fitted.append(changed)
     return fitted
-
-
-def _hash(call_id: str, tries: int) -> str:
-    digest = hashlib.sha256(f"{tries}:{call_id}".encode("utf-8", "surrogatepass")).digest()
-    number = int.from_bytes(digest[:16])
-    digits = ""
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, len(_DIGITS))
-        digits += _DIGITS[digit]
-    return digits
 
 
 def fit_names(messages: Sequence[OpenAIMessage], *, keep: bool) -> list[OpenAIMessage]:

@@ -49,6 +49,26 @@ def arrange_roles(messages: Sequence[OpenAIMessage], order: RoleOrder) -> list[O
     return _alternate(arranged) if order == "alternating" else arranged
 
 
+def split_calls(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
+    """Each call in a turn of its own, with its result after it; the messages that are given stay as they are."""
+    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
+    split: list[OpenAIMessage] = []
+    placed: set[str] = set()
+    for turn in turns:
+        calls = turn.get("tool_calls") or ()
+        if len(calls) < 2:
+            if turn.get("tool_call_id") not in placed:
+                split.append(turn)
+            continue
+        for number, call in enumerate(calls):
+            # What was said and thought comes once, with the first.
+            split.append({**turn, "content": turn["content"] if number == 0 else "", "tool_calls": [call]})
+            if call["id"] in results and call["id"] not in placed:
+                split.append(results[call["id"]])
+                placed.add(call["id"])
+    return split
+
+
 def _alternate(messages: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
     """User and assistant in turn, after a system message if there is one."""
     arranged: list[OpenAIMessage] = []
@@ -123,7 +143,11 @@ def _join(messages: Sequence[OpenAIMessage]) -> OpenAIMessage:
     """One message of several of one role."""
     names = {message.get("name") for message in messages}
     if len(names) > 1:  # who said what is in the text then
-        messages = [_with_name_in_text(message) for message in messages]
+        spoken = [f"{message['name']}:" if message.get("name") else "" for message in messages]
+        messages = [
+            {**message, "name": "", "content": _join_contents(name, message["content"], " ")}
+            for name, message in zip(spoken, messages, strict=True)
+        ]
     joined: OpenAIMessage = {}
     for key, value in (item for message in messages for item in message.items()):
         known = joined.get(key)
@@ -135,13 +159,9 @@ def _join(messages: Sequence[OpenAIMessage]) -> OpenAIMessage:
             joined[key] = "\n\n".join(filter(None, [known, value]))
         else:
             joined[key] = value
+    if not joined.get("name"):
+        joined.pop("name", None)
     return joined
-
-
-def _with_name_in_text(message: OpenAIMessage) -> OpenAIMessage:
-    rest = {key: value for key, value in message.items() if key != "name"}
-    name = message.get("name")
-    return {**rest, "content": _join_contents(f"{name}:", message["content"], " ")} if name else rest
 
 
 def _join_contents(one: Any, other: Any, between: str = "\n\n") -> Any:

@@ -9,7 +9,8 @@ request. So a concession is made only if the error names the very part, says tha
 change this request. Words are looked for as substrings, which is linear in what the server sends.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from langchain_core.exceptions import (
@@ -21,6 +22,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug._errors import RefusalError
+from langplug._log import log
 from langplug._messages.role_order import ROLE_ORDERS, RoleOrder
 from langplug.models.servers import Server
 
@@ -90,23 +92,9 @@ class Concession:
         )
 
 
-def _swap_limits(server: Server) -> Server:
-    others = {name: theirs for name, theirs in server.names.items() if name != "max_tokens"}
-    new = {} if "max_tokens" in server.names else {"max_tokens": "max_completion_tokens"}
-    return replace(server, names={**others, **new})
-
-
 def _at_least(order: RoleOrder) -> Callable[[Server], Server]:
     """At least as strict an order of roles."""
     return lambda server: replace(server, roles=max(server.roles, order, key=ROLE_ORDERS.index))
-
-
-def _without_schema(server: Server) -> Server:
-    return replace(server, schema="json_object" if server.json_mode and server.schema == "json_schema" else "words")
-
-
-def _without_json_mode(server: Server) -> Server:
-    return replace(server, json_mode=False, schema="words" if server.schema == "json_object" else server.schema)
 
 
 def _quoted(name: str) -> tuple[Words, ...]:
@@ -145,12 +133,20 @@ CONCESSIONS: tuple[Concession, ...] = (
     ),
     Concession(
         key="limit",
-        refused="the name of max_tokens",
-        instead="`max_completion_tokens` is sent, or the other way round",
+        refused="max_tokens",
+        instead="`max_completion_tokens` is sent",
         # OpenAI says "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         signs=(("max_completion_tokens",),),
         says=(*_NOT_TAKEN, "instead"),
-        change=_swap_limits,
+        change=lambda server: replace(server, names={**server.names, "max_tokens": "max_completion_tokens"}),
+    ),
+    Concession(
+        key="limit",
+        refused="max_completion_tokens",
+        instead="`max_tokens` is sent",
+        signs=(("max_completion_tokens",),),
+        says=(*_NOT_TAKEN, "instead"),
+        change=lambda server: replace(server, names={k: v for k, v in server.names.items() if k != "max_tokens"}),
     ),
     Concession(
         key="parallel_tool_calls",
@@ -193,7 +189,9 @@ CONCESSIONS: tuple[Concession, ...] = (
         says=_OTHER_FORM,
         # That is of one schema, which is wrong or has what a grammar cannot hold.
         unless=("invalid schema", "schema is invalid", "schema for response_format", "contains features"),
-        change=_without_schema,
+        change=lambda server: replace(
+            server, schema="json_object" if server.json_mode and server.schema == "json_schema" else "words"
+        ),
     ),
     Concession(
         key="schema",
@@ -202,7 +200,9 @@ CONCESSIONS: tuple[Concession, ...] = (
         signs=(("response_format",), ("json_object",), ("json mode",)),
         says=_OTHER_FORM,
         unless=("the word 'json'", 'the word "json"'),  # that the prompt lacks
-        change=_without_json_mode,
+        change=lambda server: replace(
+            server, json_mode=False, schema="words" if server.schema == "json_object" else server.schema
+        ),
     ),
     Concession(
         key="strict",
@@ -316,9 +316,9 @@ CONCESSIONS: tuple[Concession, ...] = (
 _REFUSALS = frozenset({400, 404, 415, 422, 501})  # 404 is OpenRouter's "No endpoints found that support ..."
 
 
-def concessions_for(error: ModelError, made: Sequence[Concession], known: int) -> Iterator[Concession]:
-    """What `error` may be cured by, apart from what was `made` before, the first `known` of it for earlier requests."""
-    if len(made) - known >= MOST_CONCESSIONS or isinstance(error, ContextOverflowError | RefusalError):
+def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[Concession]:
+    """What `error` may be cured by, apart from what was `made` before."""
+    if isinstance(error, ContextOverflowError | RefusalError):
         return
     if not isinstance(error, ModelInvalidRequestError | ModelNotFoundError | ModelAPIError):
         return
@@ -330,9 +330,37 @@ def concessions_for(error: ModelError, made: Sequence[Concession], known: int) -
             yield one
 
 
-def concede(server: Server, refused: Sequence[str]) -> Server:
-    """The server without what it has `refused`, by the words of the concessions."""
-    for one in CONCESSIONS:
-        if one.refused in refused:
-            server = one.change(server)
+# --- what is remembered ---
+
+_adding = threading.Lock()  # of the module: a lock in the object could be neither copied nor pickled
+
+Place = tuple[str, str]
+"""An address, and the name of a model there: each has a chat template of its own."""
+
+
+class Refusals:
+    """What models have refused. A model and its copies share one, and threads may use it at once."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Place, tuple[str, ...]] = {}  # plain data, so that it can be pickled
+
+    def at(self, place: Place) -> list[Concession]:
+        """The concessions that the model at `place` needs."""
+        refused = self._keys.get(place)
+        return [one for one in CONCESSIONS if one.refused in refused] if refused else []
+
+    def add(self, place: Place, made: Iterable[Concession], owner: str) -> None:
+        """Remember what the model at `place` refused, and say so once, in the name of the class `owner`."""
+        with _adding:
+            known = self._keys.get(place, ())
+            new = [one for one in made if one.refused not in known]
+            self._keys[place] = (*known, *(one.refused for one in new))
+        for one in new:
+            log.info("%s: %s refuses %s; from now on %s", owner, place[0], one.refused, one.instead)
+
+
+def concede(server: Server, made: Iterable[Concession]) -> Server:
+    """The server as it is to be asked once these concessions are made."""
+    for one in made:
+        server = one.change(server)
     return server

@@ -1,8 +1,6 @@
 """`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
 
 import asyncio
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -21,7 +19,6 @@ from langplug._http.credentials import is_source_error
 from langplug._http.headers import find_header
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json, join_address
-from langplug._log import log
 from langplug._messages.role_order import RoleOrder
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.retries import Tries
@@ -30,14 +27,12 @@ from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
 from langplug._suggest import did_you_mean
-from langplug.models.concessions import CONCESSIONS, Concession, concede, concessions_for
+from langplug.models.concessions import MOST_CONCESSIONS, Refusals, concede, concessions_for
 from langplug.models.openai_body import Body, rename_fields, write_messages, write_schema, write_tools
 from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
 _PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort", "cache_control")
 """The fields that go into the body under their own names, where they are given."""
-
-_learning = threading.Lock()  # two threads that learn at once: none forgets what the other has learnt
 
 
 class ChatEndpoint(SamplingFields, HTTPModel):
@@ -67,10 +62,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     """The model's name on the server."""
 
     server: str = "auto"
-    """The kind of server, for what it does in its own way: `"vllm"`, `"llama.cpp"`, `"lmstudio"`, `"mistral"`, `"azure"`
-    and what else `docs/endpoint.md` lists; or `"any"`, which works with each of them, as what a server refuses is
-    learnt. Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop
-    by themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
+    """The kind of server, for what it does in its own way: `"vllm"`, `"llama.cpp"`, `"azure"`, `"mistral"` and what
+    else `docs/endpoint.md` lists; or `"any"`, which works with each of them, as what a server refuses is learnt.
+    Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by
+    themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
     cancelled `ainvoke`, too."""
 
     logprobs: bool = False
@@ -101,19 +96,19 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     """Whether text that came in one read is one chunk: up to six times cheaper if the server is faster than its
     reader, the same if it is not. No token waits for another."""
 
-    _refused: dict[tuple[str, str], tuple[str, ...]] = PrivateAttr(default_factory=dict)
-    """What each model has refused, by its address and its name. Copies share it."""
+    _refusals: Refusals = PrivateAttr(default_factory=Refusals)
+    """What the server has refused. Copies share it."""
 
     # --- the request ---
 
     async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`; without what the server does not take, once it has said so."""
         place = (self.base_url, self.model)
-        learnt = self._refused.get(place, ())
-        server = concede(self._server, learnt)
-        body = self._write(request, server)
-        made = [one for one in CONCESSIONS if one.refused in learnt]
+        made = self._refusals.at(place)
         known = len(made)
+        server = concede(self._server, made)
+        body = self._write(request, server)
+        sent: list[dict[str, Any]] = []
         while True:
             notes = body.notes({one.key for one in made})
             if notes and self.adaptations == "refuse":
@@ -125,30 +120,22 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 answer = await self._post(body.fields, request)
                 break
             except ModelError as error:
-                if self.adaptations == "refuse":
+                sent.append(body.fields)
+                if self.adaptations == "refuse" or len(sent) > MOST_CONCESSIONS:
                     raise
-                for concession in concessions_for(error, made, known):
+                for concession in concessions_for(error, made):
                     changed = concession.change(server)
                     written = self._write(request, changed)
-                    if written.fields != body.fields:  # else it is not what the server means: it was not asked for it
+                    if written.fields not in sent:  # else the server means something else: this was not asked of it
                         break
                 else:
                     raise
             made.append(concession)
             server, body = changed, written
         if len(made) > known:  # only now: the request may have been wrong in another way
-            self._learn(place, made[known:])
+            self._refusals.add(place, made[known:], type(self).__name__)
         answer.adaptations = notes
         return answer
-
-    def _learn(self, place: tuple[str, str], made: Sequence[Concession]) -> None:
-        """Remember what the model at `place` refuses, and say so once."""
-        with _learning:
-            known = self._refused.get(place, ())
-            new = [one for one in made if one.refused not in known]
-            self._refused[place] = (*known, *(one.refused for one in new))
-        for one in new:
-            log.info("%s: %s refuses %s; from now on %s", type(self).__name__, place[0], one.refused, one.instead)
 
     def authorize(self, request: HTTPRequest, key: SecretStr, /) -> HTTPRequest:
         """`request` with the key in it: in the server's own header if it has one and the key is an `api_key`."""
@@ -203,7 +190,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     @property
     def _rules(self) -> Server:
         """The kind of server, and what it was found to refuse."""
-        return concede(self._server, self._refused.get((self.base_url, self.model), ()))
+        return concede(self._server, self._refusals.at((self.base_url, self.model)))
 
     def _body(self, request: Request) -> dict[str, Any]:
         return self._write(request, self._rules).fields

@@ -6,14 +6,14 @@ server takes is sent, and what was done is noted.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langplug import Request
 from langplug._messages.call_ids import fit_call_ids, fit_names
-from langplug._messages.role_order import RoleOrder, arrange_roles
+from langplug._messages.role_order import RoleOrder, arrange_roles, split_calls
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._tools import with_instructions
 from langplug._tools.schema import ANY_JSON
@@ -63,7 +63,7 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
         system = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in turns]
         take(system, "developer_role", "the developer's sent as the system's")
     if server.one_call_a_turn:
-        take(_split_calls(turns), "one_call_a_turn", "earlier calls sent one a turn")
+        take(split_calls(turns), "one_call_a_turn", "earlier calls sent one a turn")
     take(arrange_roles(turns, roles), "roles", f"roles arranged: {roles}")
     take(fit_names(turns, keep=True), "", "")  # what no server takes, in a form that all do
     if not server.names_messages:
@@ -71,7 +71,13 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
     if server.call_ids:
         take(fit_call_ids(turns, server.call_ids), "call_ids", "ids of calls shortened")
     if not server.text_parts:
-        strings = [{**turn, "content": _as_text(turn)} for turn in turns]
+        strings = [
+            # What a model said came in pieces of one text.
+            {**turn, "content": ("" if turn["role"] == "assistant" else "\n").join(part["text"] for part in content)}
+            if isinstance(content := turn["content"], list) and all(part["type"] == "text" for part in content)
+            else turn
+            for turn in turns
+        ]
         take(strings, "text_parts", "text sent as one string")
     body.done.pop("", None)
     body.fields["messages"] = turns
@@ -102,7 +108,12 @@ def write_tools(request: Request, server: Server, body: Body) -> None:
         alone = ", with this tool alone" if isinstance(asked, Mapping) else ""
         body.done["choices"] = ("tool_choice", f"{told}{alone}")
     if not server.strict and any("strict" in tool.get("function", ()) for tool in tools):
-        tools = [{**tool, "function": _without(tool["function"], "strict")} for tool in tools]
+        tools = [
+            {**tool, "function": {name: value for name, value in tool["function"].items() if name != "strict"}}
+            if "function" in tool
+            else tool
+            for tool in tools
+        ]
         body.done["strict"] = ("tools", "'strict' left out")
     body.fields["tools"] = tools
     body.fields["tool_choice"] = server.required if choice == "required" else choice
@@ -153,39 +164,6 @@ def rename_fields(server: Server, body: Body) -> None:
     body.fields = renamed
 
 
-def _split_calls(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
-    """Each call in a turn of its own, with its result after it."""
-    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
-    split: list[OpenAIMessage] = []
-    placed: set[str] = set()
-    for turn in turns:
-        calls = turn.get("tool_calls") or ()
-        if len(calls) < 2:
-            if turn.get("tool_call_id") not in placed:
-                split.append(turn)
-            continue
-        for number, call in enumerate(calls):
-            # What was said and thought comes once, with the first.
-            split.append({**turn, "content": turn["content"] if number == 0 else "", "tool_calls": [call]})
-            if call["id"] in results and call["id"] not in placed:
-                split.append(results[call["id"]])
-                placed.add(call["id"])
-    return split
-
-
 def _names(tool: Mapping[str, Any]) -> str:
     """The name of a function; of a provider's own tool, nothing."""
     return str(tool.get("function", {}).get("name", ""))
-
-
-def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if name != key}
-
-
-def _as_text(turn: OpenAIMessage) -> Any:
-    """Content of text alone as one string; other content as it is."""
-    content = turn["content"]
-    if not isinstance(content, list) or any(part["type"] != "text" for part in content):
-        return content
-    # What a model said came in pieces of one text.
-    return ("" if turn["role"] == "assistant" else "\n").join(part["text"] for part in content)

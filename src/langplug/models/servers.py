@@ -7,6 +7,7 @@ they stand in this table or were learnt from what a server refused (`concessions
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -272,6 +273,7 @@ CONTEXT_WINDOW_FIELDS = (
 """Where `/v1/models` says how many tokens fit in one request; the first one that does counts."""
 
 
+@lru_cache(maxsize=256)  # a request asks three times, and there are dozens of patterns
 def server_at(url: str) -> Server:
     """The kind of server that is known to run at the host of `url`; else `"any"`."""
     host = urlsplit(url).hostname or ""

@@ -97,7 +97,11 @@ def choices(*taken: str) -> Rule:
 
 def mistral_order(body: Json) -> str | None:
     """What may follow what, at Mistral's API."""
-    follows = {"system": {None}, "user": {None, "system", "assistant"}, "tool": {"assistant", "tool"}}
+    follows: dict[str, set[str | None]] = {
+        "system": {None},
+        "user": {None, "system", "assistant"},
+        "tool": {"assistant", "tool"},
+    }
     follows["assistant"] = {"user", "tool"}
     before = None
     for message in body["messages"]:
@@ -202,7 +206,7 @@ SETTINGS: Json = {
 
 LONG = "call_0fypS1hVX_of_another_provider_whose_ids_are_long"
 
-HISTORY = [
+HISTORY: list[Any] = [
     HumanMessage("Hello", name="Ann <of|sales>"),
     AIMessage("", tool_calls=[{"name": n, "args": {}, "id": f"{LONG}{n}"} for n in ("now", "add")]),
     ToolMessage("noon", tool_call_id=f"{LONG}now", name="now"),
@@ -211,7 +215,7 @@ HISTORY = [
     HumanMessage("What is 1 + 2, and then 3 more?"),
 ]
 
-STEPS = [
+STEPS: list[Any] = [
     [Call("add", {"a": 1, "b": 2}, "new_call_1_0123456789012345678901234567890123"), Call("now", {}, "new_2")],
     Call("add", {"a": 3, "b": 3}, "new_call_3"),
     "It is 6.",
@@ -230,7 +234,7 @@ def test_an_agent_gets_through(name: str, streaming: bool) -> None:
     with StrictServer(RULES[name], STEPS) as server:
         model = ChatEndpoint(model="m", base_url=server.url, server=name, streaming=streaming, **SETTINGS)
         agent = create_agent(model, [add, now], system_prompt="Be brief.", name="User Onboarding Agent")
-        messages = agent.invoke({"messages": HISTORY})["messages"]
+        messages = agent.invoke({"messages": [*HISTORY]})["messages"]
         model.close()
     assert [] == server.refusals
     assert 3 == len(server.bodies)
@@ -310,7 +314,7 @@ def written(server: str, *messages: Any, **settings: Any) -> Json:
 
 def test_ids_are_mapped_alike() -> None:
     """An id that does not fit is mapped to one that does: in call and result, in each request, and no two to one."""
-    calls = [{"name": "add", "args": {}, "id": one} for one in ("call_1", "call_2", "abcDEF123")]
+    calls: list[Any] = [{"name": "add", "args": {}, "id": one} for one in ("call_1", "call_2", "abcDEF123")]
     messages = [AIMessage("", tool_calls=calls), *(ToolMessage("1", tool_call_id=str(one["id"])) for one in calls)]
     turn, *results = written("mistral", HumanMessage("x"), *messages)["messages"][1:]
     sent = [call["id"] for call in turn["tool_calls"]]
@@ -404,11 +408,12 @@ def test_azure() -> None:
     """Azure's address, its query and its header for the key; a token of `auth` is a bearer token."""
     with StrictServer() as server:
         url = f"{server.url}/openai/deployments/d?api-version=2024-10-21"
-        for given in ({"api_key": SecretStr("k-123456789")}, {"auth": lambda: "t-123456789"}):
+        keys: list[Json] = [{"api_key": SecretStr("k-123456789")}, {"auth": lambda: "t-123456789"}]
+        for given in keys:
             model = ChatEndpoint(model="d", base_url=url, server="azure", **given)
             assert "ok" == model.invoke("x").content
             model.close()
-        named = {"api_key": SecretStr("k-123456789"), "headers": {"Api-Key": SecretStr("mine")}}
+        named: Json = {"api_key": SecretStr("k-123456789"), "headers": {"Api-Key": SecretStr("mine")}}
         model = ChatEndpoint(model="d", base_url=url, server="azure", **named)
         model.invoke("x")
         model.close()
