@@ -49,6 +49,7 @@ _NOT_TAKEN: Words = (
     "no endpoints found",
     "cannot find field",
     "cannot be used",
+    "may not be",
     "incompatible",
 )
 """How servers say that they do not take a thing."""
@@ -102,24 +103,39 @@ def _quoted(name: str) -> tuple[Words, ...]:
     return ((f"'{name}'",), (f'"{name}"',), (f"`{name}`",), (f" {name}: ",), (f".{name}:",), (f"parameter: {name}",))
 
 
-_NO_ROLE_BUT_TWO: tuple[Words, ...] = (
-    ("system role not supported",),
-    ("system role is not supported",),
-    ("does not support system",),
-    ("doesn't support system",),
-    ("only user and assistant roles",),
-    ("tool role", "not supported"),
-    ("role 'tool'", "not supported"),
+# What chat templates and servers say: of Qwen, Mistral, Gemma, Llama, of Mistral's API, Gemini's, Anthropic's and
+# Bedrock's behind gateways, of vLLM, TGI and llama.cpp.
+_SYSTEM_FIRST: tuple[Words, ...] = (
+    *(("system message", place) for place in ("beginning", " first", " start")),
+    *(("system role", place) for place in ("beginning", " first", " start")),
+    ("unexpected role 'system'",),
+    ("multiple system messages",),
+    ("one system message",),
+    ("invalid message role: system",),
+    ("only user, assistant and tool roles",),
+    ("only user, assistant, and tool roles",),
 )
-_TURNS: tuple[Words, ...] = (
+_ALTERNATE: tuple[Words, ...] = (
     ("must alternate",),
     ("should alternate",),
+    ("alternating", "role"),
     ("unexpected role", "after role"),
+    ("invalid_request_message_order",),
+    ("consecutive", "role"),
+    ("consecutive", "messages"),
     ("first message must",),
     ("must start with a user",),
-    ("invalid_request_message_order",),
-    ("consecutive", "messages", "role"),
     ("only user and assistant roles",),
+)
+_NO_OTHER_ROLE: tuple[Words, ...] = (
+    *((f"{role} role", refused) for role in ("system", "tool") for refused in ("not support", "not allowed")),
+    *((f"role {quote}{role}{quote}", "support") for role in ("system", "tool") for quote in ("'", '"', "`", "")),
+    *((f"{word} role", role) for role in ("system", "tool") for word in ("unsupported", "invalid", "unknown")),
+    ("not support", "system message"),
+    ("n't support", "system"),
+    ("developer instruction is not enabled",),
+    ("only user and assistant roles",),
+    ("must alternate",),  # also where they do, but for the results of tools
 )
 
 CONCESSIONS: tuple[Concession, ...] = (
@@ -155,6 +171,15 @@ CONCESSIONS: tuple[Concession, ...] = (
         signs=(("parallel_tool_calls",), ("parallel tool calls",)),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, drops=server.drops | {"parallel_tool_calls"}),
+    ),
+    Concession(
+        key="strict",
+        refused="strict",
+        instead="it is left out",
+        # Before what it is a part of: "response_format.json_schema.strict: Extra inputs are not permitted".
+        signs=(*_quoted("strict"), (".strict",)),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, strict=False),
     ),
     Concession(
         key="choices",
@@ -205,14 +230,6 @@ CONCESSIONS: tuple[Concession, ...] = (
         ),
     ),
     Concession(
-        key="strict",
-        refused="strict",
-        instead="it is left out",
-        signs=_quoted("strict"),
-        says=_NOT_TAKEN,
-        change=lambda server: replace(server, strict=False),
-    ),
-    Concession(
         key="stop",
         refused="so many stop strings",
         instead="langplug cuts the answer itself",
@@ -233,16 +250,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         key="roles",
         refused="system messages that are not first",
         instead='`roles="system first"`',
-        signs=(
-            ("system message", "at the beginning"),
-            ("system message", "be the first"),
-            ("system message", "at the start"),
-            ("system role", "be first"),
-            ("unexpected role 'system'",),
-            ("multiple system messages",),
-            ("only one system message",),
-            ("invalid message role: system",),
-        ),
+        signs=_SYSTEM_FIRST,
         of_a_template=True,
         change=_at_least("system first"),
     ),
@@ -250,7 +258,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         key="roles",
         refused="roles that do not alternate",
         instead='`roles="alternating"`',
-        signs=_TURNS,
+        signs=_ALTERNATE,
         of_a_template=True,
         change=_at_least("alternating"),
     ),
@@ -258,7 +266,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         key="roles",
         refused="roles but user and assistant",
         instead='`roles="user and assistant"`',
-        signs=(*_NO_ROLE_BUT_TWO, ("must alternate",)),
+        signs=_NO_OTHER_ROLE,
         of_a_template=True,
         change=_at_least("user and assistant"),
     ),
@@ -303,6 +311,14 @@ CONCESSIONS: tuple[Concession, ...] = (
         change=lambda server: replace(server, text_parts=False),
     ),
     Concession(
+        key="reasoning_as",
+        refused="a field for earlier reasoning",
+        instead="it goes into the text, between `<think>` and `</think>`",
+        signs=(("message", "reasoning_content"), ("message", ".reasoning"), ("message", "'reasoning'")),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, reasoning_as="think_tags"),
+    ),
+    Concession(
         key="reasoning",
         refused="earlier turns without their reasoning",
         instead='`keep_reasoning="all"`',
@@ -313,7 +329,9 @@ CONCESSIONS: tuple[Concession, ...] = (
 )
 """In the order in which they are tried."""
 
-_REFUSALS = frozenset({400, 404, 415, 422, 501})  # 404 is OpenRouter's "No endpoints found that support ..."
+_REFUSALS = frozenset({None, 400, 404, 415, 422, 501})
+"""Statuses of refusals. 404 is OpenRouter's "No endpoints found that support ..."; None that of an error in a body whose
+status is 200."""
 
 
 def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[Concession]:

@@ -199,7 +199,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         """The body, by https://platform.openai.com/docs/api-reference/chat/create, as `server` takes it."""
         body = Body({name: getattr(self, name) for name in _PLAIN_FIELDS})
         # A subclass may have another default, so it is looked at as well.
-        if request.keep_reasoning == "never" and "keep_reasoning" not in self.model_fields_set:
+        wants_reasoning = server.keep_reasoning != request.keep_reasoning == "never"
+        if wants_reasoning and "keep_reasoning" not in self.model_fields_set:
             request = replace(request, keep_reasoning=server.keep_reasoning)
             body.done["reasoning"] = ("messages", "earlier reasoning sent back")
         if self.reasoning_effort == "none" and server.no_thinking:

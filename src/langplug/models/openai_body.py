@@ -23,7 +23,7 @@ OpenAIMessage = dict[str, Any]
 
 _UNNOTED = frozenset(
     {"stream_options", "limit", "strict", "call_ids", "names", "developer_role", "text_parts", "one_call_a_turn"}
-    | {"reasoning"}
+    | {"reasoning", "reasoning_as"}
 )
 """What loses nothing, and is noted only if the server had to refuse it first."""
 
@@ -52,6 +52,8 @@ class Body:
 def write_messages(request: Request, server: Server, roles: RoleOrder, body: Body) -> None:
     """The conversation, by https://platform.openai.com/docs/api-reference/chat/create."""
     turns = request.openai_messages(reasoning_as=server.reasoning_as)
+    if server.reasoning_as == "think_tags" and request.keep_reasoning != "never":
+        body.done["reasoning_as"] = ("messages", "earlier reasoning sent in <think> tags")
 
     def take(changed: list[OpenAIMessage], key: str, action: str) -> None:
         nonlocal turns
@@ -64,7 +66,8 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
         take(system, "developer_role", "the developer's sent as the system's")
     if server.one_call_a_turn:
         take(split_calls(turns), "one_call_a_turn", "earlier calls sent one a turn")
-    take(arrange_roles(turns, roles), "roles", f"roles arranged: {roles}")
+    if roles != "as given":
+        take(arrange_roles(turns, roles), "roles", f"roles arranged: {roles}")
     take(fit_names(turns, keep=True), "", "")  # what no server takes, in a form that all do
     if not server.names_messages:
         take(fit_names(turns, keep=False), "names", "names left out")

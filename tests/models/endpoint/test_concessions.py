@@ -289,6 +289,25 @@ REFUSED: dict[str, Refused] = {
         has_long_id,
         ask_several,
     ),
+    "mistral reasoning": Refused(
+        "messages.1.assistant.reasoning_content: Extra inputs are not permitted",
+        lambda b: any("reasoning_content" in message for message in b["messages"]),
+        lambda model: model.invoke(
+            [HumanMessage("a"), AIMessage("b", additional_kwargs={"reasoning_content": "hm"}), HumanMessage("c")],
+            keep_reasoning="all",
+        ),
+        status=422,
+    ),
+    "strict of a schema": Refused(
+        "response_format.json_schema.strict: Extra inputs are not permitted",
+        lambda b: "strict" in b.get("response_format", {}).get("json_schema", {}),
+        lambda model: model.with_structured_output(Sum, strict=True).invoke("x"),
+        JSON,
+        422,
+    ),
+    "gemma at gemini": Refused(
+        "Developer instruction is not enabled for models/gemma-3-27b-it", lambda b: "system" in roles(b), ask_twice
+    ),
     "deepseek reasoning": Refused(
         "The reasoning_content in the thinking mode must be passed back to the API.",
         lambda b: any("tool_calls" in m and "reasoning_content" not in m for m in b["messages"]),
@@ -336,6 +355,43 @@ def test_on_every_path(path: str) -> None:
         assert "adaptations" not in PATHS[path](model, "x").message.response_metadata  # it does not concern this one
         model.close()
     assert 4 == len(server.bodies)
+
+
+SYSTEM_WORDS = [
+    "The system message must come first",
+    "System messages are only allowed at the start of the conversation.",
+    "System message must be the first message in the conversation",
+    "Only user, assistant and tool roles are supported, got system.",
+    "Unexpected role 'system' after role 'assistant'",
+    "invalid params, chat content has invalid message role: system (2013)",
+]
+
+TURN_WORDS = [
+    'messages: roles must alternate between "user" and "assistant", but found multiple "user" roles in a row',
+    "A conversation must alternate between user and assistant roles. Make sure the conversation alternates",
+    "Consecutive messages of the same role are not allowed",
+    "Messages should be alternating between the user role and the assistant role",
+]
+
+
+@pytest.mark.parametrize("words", SYSTEM_WORDS)
+def test_words_of_system_messages(words: str) -> None:
+    """However it is said that a system message must be first, it is understood."""
+    with StrictServer([lambda body: words if later_system(body) else None]) as server:
+        model = make(server)
+        assert "ok" == ask_later_system(model).content
+        model.close()
+    assert ["system", "user", "assistant", "user", "user"] == roles(server.bodies[-1]) or len(server.bodies) > 2
+
+
+@pytest.mark.parametrize("words", TURN_WORDS)
+def test_words_of_turns(words: str) -> None:
+    """However it is said that turns must alternate, it is understood."""
+    with StrictServer([lambda body: words if two_in_a_row(body) else None]) as server:
+        model = make(server)
+        assert "ok" == ask_twice(model).content
+        model.close()
+    assert ["system", "user"] == roles(server.bodies[-1])
 
 
 # --- what is not ---

@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from langplug._messages.call_ids import fit_names
 from langplug._request import Request
 
 
 def messages(request: Request) -> list[dict[str, Any]]:
-    """The messages, those with instructions among them.
+    """The messages, those with instructions among them; their names such as OpenAI takes them.
 
     Raises:
         ValueError: If a message or a content block has no counterpart there; the error names it.
     """
-    return request.openai_messages()
+    return fit_names(request.openai_messages(), keep=True)
 
 
 def tools(request: Request) -> list[dict[str, Any]] | None:
