@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langplug._messages.call_ids import fit_call_ids, fit_names
-from langplug._messages.role_order import ROLE_ORDERS, RoleOrder, arrange_roles
+from langplug._messages.role_order import ROLE_ORDERS, RoleOrder, arrange_roles, split_calls
 
 Message = dict[str, Any]
 
@@ -86,9 +87,11 @@ def test_all_that_was_said_stays_in_its_order(messages: list[Message], order: Ro
 
 @given(conversations(), st.sampled_from(["system first", *STRICT]))
 def test_a_system_message_is_first_or_not_at_all(messages: list[Message], order: RoleOrder) -> None:
-    """No later message is the system's."""
+    """What the system says at the beginning is its message, unless there is no such role, and no later message is."""
     roles = [message["role"] for message in arrange_roles(messages, order)]
     assert not {"system", "developer"} & set(roles[1:])
+    is_first = messages[0]["role"] in ("system", "developer")
+    assert (roles[0] == "system") == (is_first and order != "user and assistant")
     assert order != "user and assistant" or set(roles) <= {"user", "assistant"}
 
 
@@ -112,6 +115,21 @@ def test_what_is_arranged_stays(messages: list[Message], order: RoleOrder) -> No
     """What is in order is left alone."""
     once = arrange_roles(messages, order)
     assert once == arrange_roles(once, order)
+
+
+@given(conversations())
+def test_calls_are_split(messages: list[Message]) -> None:
+    """With one call a turn, each result stands after its call, and nothing is lost, also where ids come twice."""
+    before = json.dumps(messages)
+    split = split_calls([*messages, *messages])
+    assert before == json.dumps(messages)
+    assert all(len(message.get("tool_calls", ())) < 2 for message in split)
+    pieces = sorted(piece for one in [*messages, *messages] for piece in said(one) if piece)
+    assert pieces == sorted(piece for one in split for piece in said(one) if piece)
+    calls = {call["id"] for one in messages for call in one.get("tool_calls", ())}
+    for above, message in pairwise(split):
+        if message["role"] == "tool" and message["tool_call_id"] in calls:
+            assert [message["tool_call_id"]] == [call["id"] for call in above["tool_calls"]]
 
 
 CASES: dict[str, tuple[RoleOrder, list[tuple[str, str]], list[tuple[str, str]]]] = {

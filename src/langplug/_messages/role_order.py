@@ -45,27 +45,30 @@ def arrange_roles(messages: Sequence[OpenAIMessage], order: RoleOrder) -> list[O
         return _alternate(_without_other_roles(messages))
     first = list(takewhile(_is_system, messages))
     later = [_as_user(turn, turn["role"]) if _is_system(turn) else turn for turn in messages[len(first) :]]
-    arranged = [_join(first), *later] if first else later
+    # Templates that want an order do not know the developer's role.
+    arranged = [{**_join(first), "role": "system"}, *later] if first else later
     return _alternate(arranged) if order == "alternating" else arranged
 
 
 def split_calls(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
     """Each call in a turn of its own, with its result after it; the messages that are given stay as they are."""
-    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
     split: list[OpenAIMessage] = []
-    placed: set[str] = set()
-    for turn in turns:
+    number = 0
+    while number < len(turns):
+        turn = turns[number]
+        number += 1
         calls = turn.get("tool_calls") or ()
         if len(calls) < 2:
-            if turn.get("tool_call_id") not in placed:
-                split.append(turn)
+            split.append(turn)
             continue
-        for number, call in enumerate(calls):
-            # What was said and thought comes once, with the first.
-            split.append({**turn, "content": turn["content"] if number == 0 else "", "tool_calls": [call]})
-            if call["id"] in results and call["id"] not in placed:
-                split.append(results[call["id"]])
-                placed.add(call["id"])
+        # Those of this turn alone: some servers give the ids of an earlier turn once more.
+        results = list(takewhile(lambda one: one["role"] == "tool", turns[number:]))
+        number += len(results)
+        for place, call in enumerate(calls):
+            split.append({**turn, "content": "" if place else turn["content"], "tool_calls": [call]})
+            split += [result for result in results if result["tool_call_id"] == call["id"]]
+        known = {call["id"] for call in calls}
+        split += [result for result in results if result["tool_call_id"] not in known]
     return split
 
 

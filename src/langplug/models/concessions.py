@@ -330,8 +330,10 @@ CONCESSIONS: tuple[Concession, ...] = (
 """In the order in which they are tried."""
 
 _REFUSALS = frozenset({None, 400, 404, 415, 422, 501})
-"""Statuses of refusals. 404 is OpenRouter's "No endpoints found that support ..."; None that of an error in a body whose
-status is 200."""
+"""Statuses of refusals. 404 is OpenRouter's "No endpoints found that support ..."; None is that of an error in a body
+whose status is 200."""
+
+_LONGEST = 2_000  # characters: what comes later in an error may be the request, repeated
 
 
 def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[Concession]:
@@ -340,7 +342,7 @@ def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[C
         return
     if not isinstance(error, ModelInvalidRequestError | ModelNotFoundError | ModelAPIError):
         return
-    status, words = getattr(error, "status_code", None), str(error).lower()
+    status, words = getattr(error, "status_code", None), str(error)[:_LONGEST].lower()
     says_nothing = status in {400, 422} and "without a message" in words
     for one in CONCESSIONS:
         is_refusal = status in _REFUSALS or (status == 500 and one.of_a_template)
