@@ -167,7 +167,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     Concession(
         key="parallel_tool_calls",
         refused="parallel_tool_calls",
-        instead="it is left out, and calls beyond the first are dropped",
+        instead="it is left out; where it was `False`, calls beyond the first are dropped",
         signs=(("parallel_tool_calls",), ("parallel tool calls",)),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, drops=server.drops | {"parallel_tool_calls"}),
@@ -264,7 +264,7 @@ CONCESSIONS: tuple[Concession, ...] = (
     ),
     Concession(
         key="roles",
-        refused="roles but user and assistant",
+        refused="roles other than user and assistant",
         instead='`roles="user and assistant"`',
         signs=_NO_OTHER_ROLE,
         of_a_template=True,
