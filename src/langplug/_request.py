@@ -147,9 +147,7 @@ class Request:
         Raises:
             ValueError: If a message or a content block has no counterpart there; the error names it.
         """
-        return to_openai_messages(
-            self.messages, self.keep_reasoning, reasoning_as=reasoning_as, media_in=media_in
-        )
+        return to_openai_messages(self.messages, self.keep_reasoning, reasoning_as=reasoning_as, media_in=media_in)
 
     def openai_tools(self) -> list[dict[str, Any]]:
         """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`, each a copy."""

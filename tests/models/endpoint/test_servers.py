@@ -457,3 +457,25 @@ def test_a_schema_in_words_is_checked_in_a_stream() -> None:
         model.close()
     assert '{"total": 3}' == "".join(chunk.text for chunk in chunks)
     assert 2 == len(server.bodies)
+
+
+def no_media_in_results(body: Json) -> str | None:
+    """OpenAI's rule, and Mistral's."""
+    held = [one for one in body["messages"] if one["role"] != "user" and isinstance(one["content"], list)]
+    return "Image URLs are only allowed for messages with role 'user'" if held else None
+
+
+@pytest.mark.parametrize("name", ["any", "openai", "mistral", "deepseek"])
+def test_an_image_that_a_tool_gave(name: str) -> None:
+    """It stands in a message of the user, in an order that the server takes."""
+    shown = [{"type": "text", "text": "Here."}, {"type": "image", "url": "https://example.com/a.png"}]
+    called = AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "abcDEF123"}])
+    given = [HumanMessage("x"), called, ToolMessage(shown, tool_call_id="abcDEF123"), HumanMessage("What is it?")]
+    with StrictServer([*RULES[name], no_media_in_results]) as server:
+        model = ChatEndpoint(model="m", base_url=server.url, server=name, max_retries=0)
+        assert "ok" == model.invoke(given).content
+        model.close()
+    assert [] == server.refusals
+    users = [one["content"] for one in server.bodies[0]["messages"] if one["role"] == "user"]
+    assert "https://example.com/a.png" in str(users)
+    assert "What is it?" in str(users)
