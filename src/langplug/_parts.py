@@ -48,12 +48,15 @@ class ToolCall:
         args: The arguments as a mapping (a whole call), or JSON text: all of it or the next piece.
         id: The call's id, which links its result to it.
         index: The call's number within the answer.
+        extras: Provider data that must be sent back with the call on the next turn, such as Gemini's thought
+            signature. The message keeps it, and `request.openai_messages()` writes it into the call again.
     """
 
     name: str | None = None
     args: Mapping[str, Any] | str | None = None
     id: str | None = None
     index: int | str | None = None
+    extras: Mapping[str, Any] | None = None
 
 
 # The counts below default to None and not to 0: "not reported here" must not overwrite what an earlier report said.

@@ -12,9 +12,9 @@ from uuid import UUID
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
+from langplug._messages.kept_reasoning import KeepReasoning, ReasoningAs, write_reasoning_in_tags
 from langplug._messages.media import MediaIn
-from langplug._messages.openai import ReasoningAs, to_openai_messages
+from langplug._messages.openai import to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
 from langplug._redaction import conceal
 from langplug._secrets import MASK, is_secret_name
@@ -93,6 +93,7 @@ class Request:
         schema: The JSON schema that the answer must fit, or None.
         strict: Whether the model must keep to the schema to the letter, for APIs that can be told so; None: not asked.
         keep_reasoning: Which of its earlier reasoning `openai_messages` and `prompt` show the model.
+        origin: Who answers: the only one to whom goes back what an earlier answer of theirs carries, as a signature.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
         run: The run of this call: its id, tags, metadata and configuration.
@@ -107,6 +108,7 @@ class Request:
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     keep_reasoning: KeepReasoning = "never"
+    origin: str = field(default="", repr=False)
     streaming: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
     run: Run = field(default_factory=Run, repr=False, compare=False)
@@ -147,7 +149,9 @@ class Request:
         Raises:
             ValueError: If a message or a content block has no counterpart there; the error names it.
         """
-        return to_openai_messages(self.messages, self.keep_reasoning, reasoning_as=reasoning_as, media_in=media_in)
+        return to_openai_messages(
+            self.messages, self.keep_reasoning, media_in=media_in, reasoning_as=reasoning_as, origin=self.origin
+        )
 
     def openai_tools(self) -> list[dict[str, Any]]:
         """The tools as OpenAI tool dicts, `{"type": "function", "function": {...}}`, each a copy."""

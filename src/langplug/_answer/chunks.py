@@ -19,7 +19,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.utils.json import parse_partial_json
 
 from langplug._answer.fast_chunks import plain_chunk
-from langplug._answer.parser import Piece, is_refusal
+from langplug._answer.parser import Piece, is_citation, is_refusal
 from langplug._answer.tool_calls import CallFragment, WholeCall
 from langplug._parts import Reasoning
 
@@ -70,6 +70,8 @@ class _Numbering:
         self._has_blocks = self._has_blocks or kind == "dict"
         if kind == "dict" and is_refusal(piece):
             kind = "refusal"  # the only block that comes in pieces
+        elif kind == "dict" and is_citation(piece):
+            kind = "str"  # it adds to the block of text
         is_whole = kind in ("WholeCall", "dict")
         if is_whole or (kind != self._kind and (self._v1 or (self._has_blocks and kind != "Reasoning"))):
             self._number += 1
@@ -167,14 +169,14 @@ class MessageBuilder:
         if isinstance(piece, Reasoning):
             piece = self._new_extras.strip(piece, number)
         last, run = self._runs[-1] if self._runs else (-1, [])
-        if run and last == number and type(run[0]) is type(piece):
+        if run and last == number and type(run[0]) is type(piece) and not is_citation(piece):
             run.append(piece)
         else:
             self._runs.append((number, [piece]))
 
     def message(self, closing: Closing) -> AIMessage:
         """The message of all pieces so far."""
-        runs = [(number, join_run(pieces)) for number, pieces in self._runs]
+        runs = _cite([(number, join_run(pieces)) for number, pieces in self._runs], v1=self._v1)
         calls = [piece for _, piece in runs if isinstance(piece, WholeCall)]
         reasoning: list[Piece] = [piece for _, pieces in self._runs for piece in pieces if isinstance(piece, Reasoning)]
         kwargs = dict(closing.additional_kwargs)
@@ -207,6 +209,25 @@ class MessageBuilder:
         if not blocks:
             return text
         return [text, *blocks] if text else blocks
+
+
+def _cite(runs: list[tuple[int, Piece]], *, v1: bool) -> list[tuple[int, Piece]]:
+    """The runs; a block of text and what it cites become one, as langchain-core makes them when it adds up chunks."""
+    if not any(is_citation(piece) for _, piece in runs):
+        return runs
+    joined: list[tuple[int, Piece]] = []
+    has_blocks = v1  # plain content is a string up to its first block
+    for number, piece in runs:
+        last = joined[-1][1] if joined and joined[-1][0] == number else None
+        if has_blocks and isinstance(last, str | dict) and isinstance(piece, str | dict):
+            blocks = [one if isinstance(one, dict) else {"type": "text", "text": one} for one in (last, piece)]
+            text = "".join(str(block["text"]) for block in blocks)
+            annotations = [note for block in blocks for note in block.get("annotations", ())]
+            joined[-1] = (number, {**blocks[0], **blocks[1], "text": text, "annotations": annotations})
+        else:
+            joined.append((number, piece))
+        has_blocks = has_blocks or isinstance(piece, dict)
+    return joined
 
 
 def join_pieces(pieces: Sequence[Piece]) -> list[Piece]:

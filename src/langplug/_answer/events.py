@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessageChunk
 
 from langplug._answer.chunks import Closing, NewExtras, block_of_call, join_run, streamed_args
-from langplug._answer.parser import Piece, is_refusal
+from langplug._answer.parser import Piece, is_citation, is_refusal
 from langplug._answer.tool_calls import CallFragment, WholeCall
 from langplug._parts import Reasoning
 
@@ -64,6 +64,7 @@ class EventBuilder:
         self._open = -1  # the number of the block that grows
         self._grows: type[str | Reasoning | dict[str, Any]] | None = None
         self._run: list[Piece] = []  # what it consists of so far
+        self._annotations: list[Any] = []  # what its text cites
         self._shown: dict[int | None, int] = {}  # the blocks of calls whose fragments were shown
         self._new_extras = NewExtras(v1=True)
 
@@ -117,6 +118,10 @@ class EventBuilder:
             begin = self._begin_run(dict, {"type": "refusal", "refusal": ""})
             self._run.append(piece)
             return begin
+        if is_citation(piece):
+            begin = self._begin_run(str, {"type": "text", "text": ""})
+            self._annotations += piece.get("annotations", ())
+            return begin
         # What need not be standard by itself, is as langchain-core's `content_blocks` makes it.
         blocks: Sequence[Mapping[str, Any]] = [piece] if self._v1 else AIMessageChunk(content=[piece]).content_blocks
         events: list[Event] = []
@@ -145,7 +150,7 @@ class EventBuilder:
         """End the block that grows, if there is one."""
         if self._grows is None:
             return ()
-        whole = join_run(self._run)
+        whole = join_run(self._run or [""])
         if isinstance(whole, Reasoning):
             extras = {"extras": dict(whole.extras)} if whole.extras else {}
             block: dict[str, Any] = {"type": "reasoning", "reasoning": whole.text, **extras}
@@ -153,7 +158,9 @@ class EventBuilder:
             block = {**whole, "index": self._open}
         else:
             block = {"type": "text", "text": whole}
-        self._grows, self._run = None, []
+        if self._annotations:
+            block["annotations"] = self._annotations
+        self._grows, self._run, self._annotations = None, [], []
         return (_finish(self._open, block),)
 
     # --- calls ---

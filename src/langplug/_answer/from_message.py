@@ -75,6 +75,13 @@ def _word(value: Any) -> str | None:
     return (str.__str__(value) if isinstance(value, str) else str(value)) if value else None
 
 
+def texts_in(said: Any) -> str:
+    """The text of a string, of a block with `text`, or of a list of these; empty if there is none."""
+    if isinstance(said, Mapping):
+        return str(said.get("text") or "")
+    return "".join(map(texts_in, said)) if isinstance(said, list | tuple) else str(said or "")
+
+
 def part_of_block(block: Mapping[str, Any]) -> Part:
     """The part that a content block is; one without a part type of its own stays a `dict`.
 
@@ -87,15 +94,15 @@ def part_of_block(block: Mapping[str, Any]) -> Part:
     if kind == "text" and block.keys() <= {"type", "text", "index", "id"}:
         return str(block.get("text") or "")
     if kind == "reasoning":
-        return check_fields(Reasoning(str(block.get("reasoning") or ""), block.get("extras")))
+        text = block.get("reasoning") or texts_in(block.get("summary")) or block.get("text")
+        return check_fields(Reasoning(str(text or ""), block.get("extras")))
     if kind == "thinking":
-        said = block.get("thinking") or ""  # of Anthropic a string, of Mistral a list of text blocks
-        text = "".join(str(one["text"]) for one in said) if isinstance(said, list) else str(said)
+        text = texts_in(block.get("thinking"))  # of Anthropic a string, of Mistral a list of text blocks
         return Reasoning(text, {"signature": block["signature"]} if block.get("signature") else None)
     if kind in _CALLS:
         args = block.get("input" if kind == "tool_use" else "args")
-        call = ToolCall(name=block.get("name"), args=args, id=block.get("id"), index=block.get("index"))
-        return check_fields(call)
+        given_id, index, extras = block.get("id"), block.get("index"), block.get("extras")
+        return check_fields(ToolCall(name=block.get("name"), args=args, id=given_id, index=index, extras=extras))
     whole: dict[str, Any] = to_json_data(block, "the block")
     whole.pop("index", None)  # langplug numbers blocks itself
     return whole

@@ -10,27 +10,33 @@ data do not have that shape. What is yielded has fields of the right types.
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from langplug._answer.from_message import part_of_block
+from langplug._answer.carried import add_fields
 from langplug._answer.json_data import a, to_json_data
+from langplug._answer.openai_blocks import parts_of_content, reasoning_text
 from langplug._answer.server_errors import error_of
+from langplug._answer.stream_so_far import EMPTY, REASONING_FIELDS, StreamSoFar
 from langplug._answer.tool_calls import CallInMessage
 from langplug._answer.usage import count_of
+from langplug._messages.carried import THOUGHTS
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
-
-REASONING_FIELDS = ("reasoning_content", "reasoning")
-"""Where servers put the reasoning text: DeepSeek and older vLLM; newer vLLM, Ollama and OpenRouter."""
 
 _BODY = frozenset({"role", "content", "tool_calls", "tool_call", "function_call", "refusal", *REASONING_FIELDS})
 """What a message or a delta holds."""
 
+_TEXT_ALONE = frozenset({"role", "content"})
+
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 """Where the arguments of a call are: in the first place by OpenAI's documentation, in the others by mistake."""
+
+_CALL = frozenset({"id", "type", "index", "function", "position"})
+_FUNCTION = frozenset({"name", "parsed", "parsed_arguments", "index", "description", *_ARGUMENTS})
+"""What is read of a call and of its function, or need not go back. All else goes back as it came."""
 
 _CACHE_READ = ("cache_read_input_tokens", "cache_read_tokens")
 _CACHE_WRITE = ("cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens")
@@ -42,7 +48,8 @@ _NAMES = _BODY | set(
     "choices error usage timings system_fingerprint service_tier model "  # noqa: SIM905 - shorter than a list
     "index delta message finish_reason stop_reason matched_stop logprobs "
     "token logprob bytes top_logprobs tokens token_logprobs text_offset "
-    "reasoning_details text summary signature data id function name arguments "
+    "reasoning_details thinking_blocks extra_content provider_specific_fields images audio annotations citations "
+    "text summary signature data id function name arguments "
     "prompt_tokens completion_tokens total_tokens input_tokens output_tokens prompt_tokens_details "
     "completion_tokens_details cached_tokens audio_tokens reasoning_tokens image_tokens video_tokens x_groq "
     "input_tokens_details output_tokens_details prompt_cache_hit_tokens cache_read_input_tokens cache_read_tokens "
@@ -154,23 +161,6 @@ def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[st
         yield number, choice
 
 
-@dataclass(slots=True)
-class StreamSoFar:
-    """How much of an answer its chunks have brought: some servers end a stream with the whole message once more.
-
-    Attributes:
-        text: Characters of text.
-        reasoning: Characters of reasoning.
-        has_refusal: Whether a refusal came.
-        has_begun: Whether any delta came.
-    """
-
-    text: int = 0
-    reasoning: int = 0
-    has_refusal: bool = False
-    has_begun: bool = False
-
-
 def parts_of(value: Mapping[str, Any], index: int = 0, so_far: StreamSoFar | None = None) -> Iterator[Part]:
     """The parts that a completion or chunk holds of the answer number `index`; of several, one is read at a time.
 
@@ -184,9 +174,12 @@ def parts_of(value: Mapping[str, Any], index: int = 0, so_far: StreamSoFar | Non
     """
     if value.get("error"):
         raise error_of(value["error"])
+    so_far = so_far or StreamSoFar()
+    if (citations := value.get("citations")) and isinstance(citations, list):
+        so_far.citations = citations  # of Perplexity and xAI, which say them anew with each chunk
     for number, choice in numbered_choices(value):
         if number == index:
-            yield from _parts_of_choice(choice, so_far or StreamSoFar(), value.get("object"))
+            yield from _parts_of_choice(choice, so_far, value.get("object"))
     if reason := value.get("finish_reason"):  # where some gateways have it
         yield Finish(reason=str(reason))
     if usage := usage_of(value):
@@ -267,7 +260,7 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
     # A completion that is not a chat's has its text in the choice itself.
     body = delta or choice.get("message") or {"content": choice.get("text")}
     if type(body) is not dict:
-        body = fields_of(body)
+        body = _members_of(body)
     if body.get("role") in _OTHERS:
         raise TypeError(f"its role is {body['role']!r}, and not 'assistant'")
     reason = choice.get("finish_reason") or body.get("finish_reason")
@@ -275,7 +268,8 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
     is_whole = not delta and bool(choice.get("message")) and (bool(reason) or kind == "chat.completion")
     is_repeated = is_whole and (so_far.has_begun or so_far.text > 0)
     so_far.has_begun = so_far.has_begun or bool(delta)
-    for thought in _reasoning_in(body):
+    is_plain = body.keys() <= _TEXT_ALONE
+    for thought in () if is_plain else _reasoning_in(body):
         new = _new_text(thought.text, so_far.reasoning) if is_repeated else thought.text
         if new or not is_repeated:
             so_far.reasoning += len(new)
@@ -283,15 +277,17 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
     content = body.get("content")
     if isinstance(content, str):
         if text := _new_text(content, so_far.text) if is_repeated else content:
+            if reason and delta and so_far.is_replay(text):
+                text = ""  # of Rapid-MLX
+            so_far.start = so_far.start or text
             so_far.text += len(text)
-            yield text
+            cited = so_far.take_citations(body, text) if is_whole else None
+            if cited or text:
+                yield cited or text
     elif content:
-        for part in _parts_of_blocks(content):
-            if isinstance(part, str):
-                if is_repeated and so_far.text:
-                    continue
-                so_far.text += len(part)
-            yield part
+        yield from _parts_of_blocks(content, so_far, is_repeated=is_repeated)
+    if not (is_plain or body.keys() <= _BODY):
+        yield from so_far.other_parts(body, is_whole=is_whole, is_repeated=is_repeated)
     if (refusal := body.get("refusal")) and not (is_repeated and so_far.has_refusal):
         so_far.has_refusal = True
         yield {"type": "refusal", "refusal": str(refusal)}
@@ -327,43 +323,63 @@ def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
 
 def _reasoning_in(body: Mapping[str, Any]) -> Iterator[Reasoning]:
     said = next((text for name in REASONING_FIELDS if isinstance(text := body.get(name), str)), None)
+    if said is None:
+        held = [one for name in REASONING_FIELDS if isinstance(one := body.get(name), dict)]
+        said = "".join(map(reasoning_text, held)) or None
     if said:
         yield Reasoning(said)
-    for detail in body.get("reasoning_details") or ():
+    for detail in body.get("reasoning_details") or body.get("thinking_blocks") or ():
         # OpenRouter's details repeat the text of `reasoning`, and add what has to be sent back with it.
         detail = fields_of(detail)  # noqa: PLW2901 - the same, readable
-        text = "" if said is not None else detail.get("text") or detail.get("summary") or ""
+        text = "" if said is not None else reasoning_text(detail)
         extras = {key: detail[key] for key in ("signature", "id", "data") if detail.get(key)}
         if text or extras.keys() - {"id"}:
             yield Reasoning(str(text), extras or None)
 
 
-def _parts_of_blocks(content: Any) -> Iterator[Part]:
-    if not isinstance(content, list | tuple):  # of a mapping, the keys would be taken for text
+def _parts_of_blocks(content: Any, so_far: StreamSoFar, *, is_repeated: bool) -> Iterator[Part]:
+    if isinstance(content, Mapping):  # a single part
+        content = [content]
+    if not isinstance(content, list | tuple):
         raise TypeError(f"the content is {content!r}")
-    for block in content:
-        if isinstance(block, str):
-            yield block
-            continue
-        if isinstance(block, BaseModel):
-            block = {**block.__dict__, **(block.__pydantic_extra__ or {})}  # noqa: PLW2901 - the same, readable
-        if not isinstance(block, Mapping):
-            raise TypeError(f"{block!r} ({a(block)}) stands where a content block should")
-        if block.get("type") == "text":
-            yield str(block.get("text") or "")
-        else:
-            yield part_of_block(block)
+    thoughts = [part for part in content if isinstance(part, Mapping) and part.get("type") in THOUGHTS]
+    if thoughts:
+        add_fields(so_far.carried, {"content": thoughts}, is_whole=is_repeated)
+    for part in parts_of_content(content):
+        if isinstance(part, str):
+            if is_repeated and so_far.text:
+                continue
+            so_far.text += len(part)
+        elif isinstance(part, dict) and part.get("annotations"):
+            so_far.note_sources(part)
+        yield part
+
+
+def _members_of(value: Any) -> Mapping[str, Any]:
+    """All that an object of an SDK holds, of which some may have to go back; of another, what is looked for."""
+    if isinstance(value, BaseModel):
+        return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+    return fields_of(value)
 
 
 def _tool_call(call: Any, position: int | None) -> ToolCall:
     """A call, or a fragment of one; of a whole message, with its `position` there."""
     if type(call) is not dict:
-        call = fields_of(call)
+        call = _members_of(call)
     function = call.get("function") or {}
     if isinstance(function, str):
         function = {**call, "name": function}
     elif type(function) is not dict:
-        function = fields_of(function)
+        function = _members_of(function)
+    extras: dict[str, Any] = {}
+    if not (call.keys() <= _CALL and function.keys() <= _FUNCTION):
+        # What is not known goes back as it came: a thought signature, say.
+        is_nested = function and not isinstance(call.get("function"), str)
+        known = _CALL if is_nested else _CALL | _FUNCTION
+        add_fields(extras, {key: item for key, item in call.items() if key not in known and item not in EMPTY})
+        inner = {key: item for key, item in function.items() if key not in _FUNCTION and item not in EMPTY}
+        if is_nested and inner:
+            add_fields(extras, {"function": inner})
     if not function:  # some servers put the name and the arguments right into the call
         function = call
     name, call_id = function.get("name") or None, call.get("id")
@@ -372,8 +388,9 @@ def _tool_call(call: Any, position: int | None) -> ToolCall:
     args = next((args for key in _ARGUMENTS if (args := function.get(key)) is not None), None)
     call_id = str(call_id) if call_id else None  # a number, from some servers
     if position is not None:
-        return CallInMessage(name=name, args=args, id=call_id, index=call.get("index"), position=position)
-    return ToolCall(name=name, args=args, id=call_id, index=call.get("index"))
+        index = call.get("index")
+        return CallInMessage(name=name, args=args, id=call_id, index=index, extras=extras or None, position=position)
+    return ToolCall(name=name, args=args, id=call_id, index=call.get("index"), extras=extras or None)
 
 
 def _first_count(counts: Mapping[str, Any], *names: str) -> int | None:

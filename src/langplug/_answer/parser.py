@@ -12,9 +12,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from langplug._answer import from_message, from_openai, from_result
+from langplug._answer.carried import Carried
 from langplug._answer.json_data import PLAIN, a, to_json_data
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._answer.stop import StopCutter
+from langplug._answer.stream_so_far import StreamSoFar
 from langplug._answer.tool_calls import CallAssembler, CallFragment, WholeCall
 from langplug._answer.usage import UsageMeter
 from langplug._errors import IncompleteAnswerError
@@ -53,6 +55,11 @@ def is_refusal(piece: Piece) -> bool:
     return isinstance(piece, dict) and piece.get("type") == "refusal"
 
 
+def is_citation(piece: Piece) -> bool:
+    """Whether it is what the text before it cites: a stream says that once the text has come."""
+    return isinstance(piece, dict) and piece.get("type") == "text" and not piece.get("text") and "annotations" in piece
+
+
 _MAY_BE_UNBOUNDED = re.compile(r"\d{19}|NaN|Infinity|\d[eE]\+?\d{3}")
 """What stands in arguments that hold a number beyond 64 bits, or none at all."""
 
@@ -71,6 +78,7 @@ class AnswerParser:
         stop_sequence: The stop string that ended it.
         metadata: More for `response_metadata`.
         additional_kwargs: More for the message's `additional_kwargs`.
+        carried: Fields of the message that are to go back to the source as they came.
         id: The message's id, if the source gave one.
         dropped_calls: How many calls came beyond those that the request allows.
         shows_fragments: Set it for a reader who can be shown the fragments of calls before these are whole.
@@ -93,6 +101,7 @@ class AnswerParser:
         self.stop_sequence: str | None = None
         self.metadata: dict[str, Any] = {}
         self.additional_kwargs: dict[str, Any] = {}
+        self.carried: dict[str, Any] = {}
         self.id: str | None = None
         self.dropped_calls = 0
         self.shows_fragments = False
@@ -106,7 +115,7 @@ class AnswerParser:
         self._tools = tools
         self._calls_left = most_calls
         self._called = False
-        self._so_far: from_openai.StreamSoFar | None = None
+        self._so_far: StreamSoFar | None = None
         self._owes_finish = False
         self._gave_none = self._gave_part = self._gave_content = False
 
@@ -126,6 +135,8 @@ class AnswerParser:
             # A source that ends at the stop string by itself still reports its usage after it.
             if isinstance(part, Usage):
                 self._add_usage(part)
+            elif isinstance(part, Carried):
+                self.carried |= part.fields
             elif part is not None and not isinstance(part, Finish):
                 self.runs_on = True
             return ()
@@ -148,6 +159,8 @@ class AnswerParser:
             self._add_usage(part)
             return ()
         if isinstance(part, Finish):
+            if isinstance(part, Carried):
+                self.carried |= part.fields
             if inside is None:
                 self._check(part, inside)
             self._note_finish(part)
@@ -177,7 +190,10 @@ class AnswerParser:
                 f"The answer of {self._owner.partition('.')[0]} failed: its finish reason is {self.reason!r}. "
                 "What had come is this error's `partial`; asking again may help."
             )
-        pieces = self.rest(is_whole=self.reason.casefold() not in _CUT_OFF)
+        pieces: list[Piece] = []
+        if self._so_far is not None and not self.stopped:
+            pieces += [piece for part in self._so_far.rest() for piece in self.feed(part)]
+        pieces += self.rest(is_whole=self.reason.casefold() not in _CUT_OFF)
         self.make_plain()
         if self.reason in _CALLS and not (self._called or self._gave_content or self.dropped_calls):
             raise IncompleteAnswerError(
@@ -364,7 +380,7 @@ class AnswerParser:
                     self._note_message(message)
                 return list(from_result.parts_of(part))
             if (completion := from_openai.completion_of(part)) is not None:
-                self._so_far = self._so_far or from_openai.StreamSoFar()
+                self._so_far = self._so_far or StreamSoFar()
                 parts = list(from_openai.parts_of(completion, so_far=self._so_far))
                 self._owes_finish = self._owes_finish or from_openai.is_chunk(completion)
                 return parts

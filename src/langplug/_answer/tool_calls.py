@@ -43,6 +43,7 @@ class WholeCall:
         args: JSON text.
         parsed: The arguments, or None where `args` is not a JSON object.
         shown: The number under which its fragments were shown, or None if they were not.
+        extras: What has to be sent back with it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class WholeCall:
     args: str
     parsed: dict[str, Any] | None
     shown: int | None = None
+    extras: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class _OpenCall:
         is_tentative: Whether it repeats the name of the call before it: it is one only if arguments follow.
         is_given: Whether it was given on.
         shown: The number under which its fragments are shown, if they are.
+        extras: What has to be sent back with it.
     """
 
     index: str | None = None
@@ -101,6 +104,7 @@ class _OpenCall:
     is_tentative: bool = False
     is_given: bool = False
     shown: int | None = None
+    extras: dict[str, Any] | None = None
     shown_id: str = ""
     shown_fragments: int = 0
 
@@ -113,6 +117,8 @@ class _OpenCall:
         self.name = self.name or piece.name or ""
         if piece.id:
             self.ids[piece.id] = None
+        if piece.extras:
+            self.extras = {**(self.extras or {}), **to_json_data(piece.extras, "extras")}
         if piece.id or piece.name:
             self.marks.append((len(self.fragments), piece.id or "", piece.name or ""))
         if piece.args is not None:
@@ -360,6 +366,7 @@ class CallAssembler:
         new = self._begin(piece)
         new.is_sealed = True
         if call is not None:  # it may have been shown, under its id
+            new.extras = {**call.extras, **(new.extras or {})} if call.extras else new.extras
             new.shown, new.shown_id = call.shown, call.shown_id
             new.ids = {**call.ids, **new.ids} if call.shown is not None else new.ids or call.ids
         return self.completed()
@@ -386,7 +393,7 @@ class CallAssembler:
             if not call_id or call_id in self._given:  # agents link results to calls by it
                 call_id = _new_id()  # noqa: PLW2901
             self._given[call_id] = (name, args)
-            calls.append(WholeCall(name, call_id, args, parsed, shown))
+            calls.append(WholeCall(name, call_id, args, parsed, shown, call.extras if number == 0 else None))
         return calls
 
 

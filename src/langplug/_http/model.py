@@ -98,6 +98,11 @@ class HTTPModel(ChatModel):
     """An `aiohttp.ClientSession` of your own, for the event loop that it belongs to, or a function that makes one,
     called for each loop. Connections, proxy and TLS are then its business. You close the one that you have made."""
 
+    @property
+    def __langplug_origin__(self) -> str:
+        """The host, and the port if it is given: the server, whichever of its wires is spoken."""
+        return urlsplit(self.base_url).netloc.lower()
+
     @field_validator("base_url", "proxy")
     @classmethod
     def _check_url(cls, url: str | None, info: ValidationInfo) -> str | None:

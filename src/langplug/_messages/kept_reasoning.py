@@ -6,13 +6,19 @@ human message; or all.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langplug._messages.blocks import unwrap_block
+from langplug._messages.carried import drop_carried_reasoning
 
 KeepReasoning = Literal["never", "current", "all"]
+
+ReasoningAs = Literal["reasoning_content", "reasoning", "both", "think_tags"]
+"""Where a server reads earlier reasoning: in one of two fields of the message, in both (what a server does not know, it
+mostly leaves alone), or in the text, between `<think>` and `</think>`. DeepSeek's API, Moonshot, llama.cpp and older
+vLLM have `reasoning_content`; vLLM from 0.20 on and OpenRouter `reasoning`; MiniMax's models on vLLM the tags."""
 
 _BLOCKS = ("reasoning", "thinking")
 """Blocks that hold reasoning, in a member of the same name: the standard one, and Anthropic's."""
@@ -43,6 +49,16 @@ def first_kept(messages: Sequence[BaseMessage], policy: KeepReasoning) -> int:
     return _start_of_current_turn(messages) if policy == "current" else 0
 
 
+def add_reasoning(turn: dict[str, Any], reasoning: str, place: ReasoningAs) -> None:
+    """Put earlier reasoning into the OpenAI message `turn`, where its server reads it."""
+    if place != "think_tags":
+        turn |= dict.fromkeys(("reasoning_content", "reasoning") if place == "both" else (place,), reasoning)
+    elif reasoning:
+        content = turn["content"]
+        before = {"type": "text", "text": in_think_tags(reasoning, "")}
+        turn["content"] = in_think_tags(reasoning, content) if isinstance(content, str) else [before, *content]
+
+
 def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -> Sequence[BaseMessage]:
     """The messages without the reasoning that `"current"` does not keep; with another policy, the very same."""
     if policy != "current":
@@ -59,6 +75,7 @@ def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -
                 block for block in content if isinstance(block, str) or unwrap_block(block).get("type") not in kinds
             ]
         kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
+        kwargs = drop_carried_reasoning(kwargs)
         if content != message.content or kwargs != message.additional_kwargs:
             kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
     return kept

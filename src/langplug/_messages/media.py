@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from langplug._messages.blocks import ContentPart, join_texts, text_part
+from langplug._messages.carried import THOUGHTS
 
 OpenAIMessage = dict[str, Any]
 
@@ -48,8 +49,8 @@ def move_media_to_user(turns: Iterable[OpenAIMessage]) -> list[OpenAIMessage]:
         if turn["role"] not in _MOVED_FROM or isinstance(content, str):
             moved.append(turn)
             continue
-        media = [part for part in content if part["type"] != "text"]
-        texts = [part for part in content if part["type"] == "text"]
+        media = [part for part in content if part["type"] not in ("text", *THOUGHTS)]
+        texts = [part for part in content if part["type"] in ("text", *THOUGHTS)]
         if media:
             source = "part of your last answer"
             if turn["role"] == "tool":

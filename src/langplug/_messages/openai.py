@@ -29,18 +29,14 @@ from langplug._messages.blocks import (
     text_part,
     write_block,
 )
-from langplug._messages.kept_reasoning import KeepReasoning, first_kept, in_think_tags, select_reasoning
+from langplug._messages.carried import CARRIED, add_carried, carried_in
+from langplug._messages.kept_reasoning import KeepReasoning, ReasoningAs, add_reasoning, first_kept, select_reasoning
 from langplug._messages.media import MediaIn, move_media_to_user
 from langplug._messages.results import WriteBlock, write_result_block
 
 Content: TypeAlias = str | list[ContentPart]
 OpenAIMessage: TypeAlias = dict[str, Any]
 Role: TypeAlias = Holder | Literal["tool"]
-
-ReasoningAs = Literal["reasoning_content", "reasoning", "both", "think_tags"]
-"""Where a server reads earlier reasoning: in one of two fields of the message, in both (what a server does not know, it
-mostly leaves alone), or in the text, between `<think>` and `</think>`. DeepSeek's API, Moonshot, llama.cpp and older
-vLLM have `reasoning_content`; vLLM from 0.20 on and OpenRouter `reasoning`; MiniMax's models on vLLM the tags."""
 
 
 def to_openai_messages(
@@ -49,6 +45,7 @@ def to_openai_messages(
     *,
     reasoning_as: ReasoningAs = "reasoning_content",
     media_in: MediaIn = "any",
+    origin: str = "",
 ) -> list[OpenAIMessage]:
     """Return `messages` as OpenAI chat-completion message dicts; the messages stay as they are.
 
@@ -61,6 +58,8 @@ def to_openai_messages(
       each id once. What the provider's own tools did has no counterpart and is left out; so is reasoning, except
       what is to `keep`: that goes where `reasoning_as` says. A turn with calls then has the field even if nothing was
       thought: DeepSeek's API and Moonshot refuse it without.
+    * What an earlier answer carries for its server (signatures, encrypted reasoning; see `carried`) goes back to that
+      server, the `origin`, as it came. Only `keep="current"` leaves out what belongs to the reasoning of older turns.
     * A `ToolMessage` with `status="error"` says so: its text begins with "Error: ", unless it does with "error" anyway.
     * `tool_result` blocks of a `HumanMessage` (Anthropic's way) become tool messages before it, as OpenAI wants them.
     * What has no counterpart in the result of a tool is said in words there: it must not end an agent.
@@ -76,21 +75,13 @@ def to_openai_messages(
     turns: list[OpenAIMessage] = []
     for n, message in enumerate(messages):
         for turn in openai_turns(message, f"$.messages[{n}]"):
+            if CARRIED in message.additional_kwargs and turn["role"] == "assistant":
+                record = carried_in(message, origin)
+                add_carried(turn, record, with_reasoning=keep != "current" or n >= start)
             if turn["role"] == "assistant" and (n in kept or (n >= start and "tool_calls" in turn)):
-                _add_reasoning(turn, kept.get(n, ""), reasoning_as)
+                add_reasoning(turn, kept.get(n, ""), reasoning_as)
             turns.append(turn)
     return move_media_to_user(turns) if media_in == "user" else turns
-
-
-def _add_reasoning(turn: OpenAIMessage, reasoning: str, place: ReasoningAs) -> None:
-    if place != "think_tags":
-        turn |= dict.fromkeys(("reasoning_content", "reasoning") if place == "both" else (place,), reasoning)
-    elif reasoning:
-        content = turn["content"]
-        is_text = isinstance(content, str)
-        turn["content"] = (
-            in_think_tags(reasoning, content) if is_text else [text_part(in_think_tags(reasoning, "")), *content]
-        )
 
 
 def openai_turns(  # noqa: C901 - a table of kinds

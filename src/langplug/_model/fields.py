@@ -157,6 +157,11 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         return name_text(self.provider) or provider_name(type(self).__name__)
 
     @property
+    def __langplug_origin__(self) -> str:
+        """From whom its answers come, to whom alone goes back what is for nobody else: a signature, say."""
+        return self.reported_provider
+
+    @property
     def tool_format_hints(self) -> tuple[str, ...]:
         """What may tell how it writes calls, the best first: its chat template, where it is known, and its name."""
         return (self.reported_name,)

@@ -91,6 +91,7 @@ class Plan:
             streaming=streaming,
             params=model.__langplug_hide__({name: getattr(model, name) for name in overrides}) if overrides else {},
             keep_reasoning=model.keep_reasoning,
+            origin=model.__langplug_origin__,
             run=run,
         )
         helped = [*(note["feature"] for note in self.adaptations), *(["stop"] if request.stop else [])]

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk
 
+from langplug._answer.carried import carried_record
 from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, join_pieces
 from langplug._answer.events import Event, EventBuilder
 from langplug._answer.fast_chunks import generation_chunk, plain_message
@@ -18,6 +19,7 @@ from langplug._answer.parser import AnswerParser, Piece, is_refusal
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import Deadline, aparts, parts
 from langplug._log import log, strike_out
+from langplug._messages.carried import CARRIED
 from langplug._model.plan import Plan
 from langplug._model.requirements import MOST_ATTEMPTS, unmet_requirement
 from langplug._model.retries import Tries
@@ -339,7 +341,11 @@ class ModelRun:
             notes.append({"feature": "tools", "action": f"dropped {parser.dropped_calls} calls that were not allowed"})
         if notes and model.adaptations != "silent":
             metadata["adaptations"] = notes
-        return Closing(usage, metadata, parser.additional_kwargs, parser.id)
+        kwargs = parser.additional_kwargs
+        # An author who passes a message on has it from whom it goes back to.
+        if CARRIED not in kwargs and (record := carried_record(self._seen, parser.carried, self._request.origin)):
+            kwargs = {**kwargs, CARRIED: record}
+        return Closing(usage, metadata, kwargs, parser.id)
 
     def _usage(self) -> UsageMetadata | None:
         """The tokens used, by all attempts together; those of one that reported none are estimated, if they can be."""

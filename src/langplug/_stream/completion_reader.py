@@ -8,6 +8,7 @@ from langchain_core.exceptions import ModelAPIError
 
 from langplug._answer import from_openai
 from langplug._answer.server_errors import error_of, failure_in, message_of, parse_body
+from langplug._answer.stream_so_far import StreamSoFar
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part
 from langplug._stream.framing import Frame, Framing
@@ -43,7 +44,7 @@ class CompletionReader(BodyReader):
         super().__init__(content_type, coalesce=coalesce, load=load, max_event_bytes=max_event_bytes)
         self._whole_chunks = whole_chunks
         self._ends_at = ends_at
-        self._so_far = from_openai.StreamSoFar()
+        self._so_far = StreamSoFar()
         self._usage = UsageReports()
         self._read_any = False
         self._is_whole = False
@@ -130,7 +131,7 @@ class CompletionReader(BodyReader):
     def finish(self) -> Sequence[Part]:
         """Check that the answer has said why it ended."""
         if self._is_whole or (self.finished and self._ends_at == "done"):
-            return ()
+            return self._so_far.rest()
         if not self._read_any:
             raise IncompleteAnswerError(
                 "The server's answer is empty: it has neither a completion nor an error. Asking again may help."

@@ -9,11 +9,13 @@ parser.end()
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 from langchain_core.exceptions import ModelError
 
+from langplug._answer.openai_blocks import cited_text_block
 from langplug._answer.server_errors import error_of
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage
@@ -37,9 +39,12 @@ class Paths:
         text: A string, or a list of them.
         reasoning: A string; or a mapping with the string as `text`, whose other entries, such as a signature, must be
             sent back in the next request; or a list of these.
-        tool_calls: A mapping with `name`, `args` (a mapping, JSON text, or the next piece of it), `id` and `index`; or
-            a list of them. One with nothing but an `index` is left out.
-        blocks: A LangChain content block (a mapping with a `type`, such as an image), or a list of them.
+        tool_calls: A mapping with `name`, `args` (a mapping, JSON text, or the next piece of it), `id` and `index`, and
+            with `extras` (a mapping) for what must be sent back with the call; or a list of them. One with nothing but
+            an `index` is left out. If `provider` is true, the provider runs the call itself, which becomes a
+            `server_tool_call` block.
+        blocks: A LangChain content block (a mapping with a `type`, such as an image), or a list of them. Of the type
+            `text`, it may have `citations`, in any API's words: sources, of its text or else of the text before it.
         usage: A mapping with the fields of `langplug.Usage`. A list of counts is added up.
         usage_kind: Whether each report counts from the start of the answer, or from the report before.
         finish: Why the answer ended; `true` says that it did. An answer in which it is not found is not complete.
@@ -132,6 +137,7 @@ class ValueParser:
         self._searches = {name: compile_expression(given) for name in EXPRESSIONS if (given := getattr(paths, name))}
         self._each = self._searches.pop("each", None)
         self._matched: set[str] = set()
+        self._at_provider = ProviderCalls()
         self._extras: dict[str, type] = {}
         self._first: Any = None
         self._last: Any = None
@@ -193,11 +199,15 @@ class ValueParser:
         for name, make_part in _CONTENT_PARTS.items():
             if name in found:
                 try:
-                    made = [part for item in _as_list(found[name]) if (part := make_part(item)) is not None]
+                    given = _as_list(found[name])
+                    items = self._at_provider.take(given) if name == "tool_calls" else given
+                    made = [part for item in items if (part := make_part(item)) is not None]
                     self._check_extras(made)
                 except Mismatch as mismatch:
                     raise self._mismatch(name, mismatch) from None
                 parts += made
+        # A call that the provider runs is whole once something else follows its pieces.
+        parts = self._at_provider.flush() + parts if parts or "finish" in found else parts
         if "usage" in found:
             try:
                 usage = read_usage(found["usage"], delta=self._paths.usage_kind == "delta")
@@ -256,6 +266,40 @@ class ValueParser:
         return f"{self._values} value{'s' if self._values > 1 else ''} with the keys {' … '.join(outlines)}"
 
 
+class ProviderCalls:
+    """Calls that the provider runs itself, such as a web search: put together until they are blocks."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Any, dict[str, Any]] = {}  # by their index
+
+    def take(self, items: Sequence[Any]) -> list[Any]:
+        """Take what belongs to such a call; return the other calls, which are the caller's to run."""
+        others: list[Any] = []
+        for item in items:
+            place = item.get("index") if isinstance(item, Mapping) else None
+            if isinstance(item, Mapping) and item.get("provider"):
+                self._calls[place] = {**item, "pieces": []}
+            elif isinstance(item, Mapping) and not item.get("name") and place in self._calls:
+                self._calls[place]["pieces"].append(str(item.get("args") or ""))
+            else:
+                others.append(item)
+        return others
+
+    def flush(self) -> list[Part]:
+        """The calls as blocks, now that they are whole."""
+        parts: list[Part] = []
+        for call in self._calls.values():
+            args: Any = call.get("args")
+            if text := "".join(call["pieces"]):
+                with suppress(ValueError):
+                    args = json.loads(text)
+            args = args if isinstance(args, dict) else {"arguments": text or args} if text or args else {}
+            block = {"type": "server_tool_call", "id": str(call.get("id")), "name": str(call.get("name")), "args": args}
+            parts.append(block)
+        self._calls = {}
+        return parts
+
+
 # --- from one thing that a path finds to a part; None where it says nothing ---
 
 
@@ -291,19 +335,25 @@ def read_block(found: Any) -> dict[str, Any] | None:
     """A LangChain content block; JMESPath gives null for each key that it does not find, which is left out."""
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise Mismatch(found, "a mapping with a 'type'")
-    return {key: item for key, item in found.items() if item is not None}
+    block = {key: item for key, item in found.items() if item is not None}
+    if block["type"] == "text" and (sources := block.pop("citations", None)):
+        return cited_text_block(sources, str(block.get("text") or ""))
+    return block
 
 
 def read_call(found: Any) -> ToolCall | None:
     """A call, or a piece of one."""
     if not isinstance(found, Mapping):
         raise Mismatch(found, "a mapping with 'name', 'args', 'id' and 'index'")
-    name, args, given_id, index = (found.get(key) for key in ("name", "args", "id", "index"))
+    name, args, given_id, index, extras = (found.get(key) for key in ("name", "args", "id", "index", "extras"))
+    if extras is not None and not isinstance(extras, Mapping):
+        raise Mismatch(extras, "a mapping as 'extras'")
+    extras = {key: item for key, item in (extras or {}).items() if item is not None} or None
     if not name and not given_id and args in (None, ""):
         return None  # Anthropic's streams begin a block's arguments with an empty piece
     if args is not None and not isinstance(args, str | Mapping):
         args = json.dumps(args, ensure_ascii=False)  # of another kind than arguments are: an invalid call shows them
-    return ToolCall(name=_text_or_none(name), args=args, id=_text_or_none(given_id), index=index)
+    return ToolCall(name=_text_or_none(name), args=args, id=_text_or_none(given_id), index=index, extras=extras)
 
 
 def read_usage(found: Any, *, delta: bool) -> Usage | None:

@@ -28,6 +28,7 @@ from langplug._messages.blocks import (
     unwrap_block,
     write_block,
 )
+from langplug._messages.carried import carried_in, is_from_elsewhere
 from langplug._messages.kept_reasoning import drop_old_reasoning
 from langplug._request import Request
 
@@ -79,7 +80,7 @@ def messages(request: Request) -> list[dict[str, Any]]:
             expected = ", ".join([*_ROLES, *SYSTEM_ROLES])
             raise ValueError(f"{path} has the role {message['role']!r}; expected one of {expected}.")
         role = _ROLES[message["role"]]
-        content = _content(message, source, path, keeps_reasoning=keeps_reasoning)
+        content = _content(message, source, path, request.origin, keeps_reasoning=keeps_reasoning)
         if not content and role == "user" and (not merged or merged[-1]["role"] != role):
             content = [_NOTHING]
         if merged and merged[-1]["role"] == role:
@@ -125,7 +126,9 @@ def tool_choice(request: Request) -> dict[str, Any] | None:
     return written
 
 
-def _content(message: Mapping[str, Any], source: BaseMessage, path: str, *, keeps_reasoning: bool) -> list[Block]:
+def _content(
+    message: Mapping[str, Any], source: BaseMessage, path: str, origin: str, *, keeps_reasoning: bool
+) -> list[Block]:
     """The blocks of one message, with its calls, or with the result that it is."""
     content = [_block(part, path) for part in content_parts(dict(message)) if part.get("text", "x").strip()]
     if message["role"] == "tool":
@@ -139,7 +142,14 @@ def _content(message: Mapping[str, Any], source: BaseMessage, path: str, *, keep
         for block in content:  # within a result the API refuses them
             result |= {key: block.pop(key) for key in CACHE_KEYS if key in block}
         return [result]
-    if keeps_reasoning and isinstance(source, AIMessage) and not any(map(_is_thought, content)):
+    thoughts = [block for block in content if _is_thought(block)]
+    if is_from_elsewhere(source, origin):  # whose signatures this API would refuse
+        content = [block for block in content if not _is_thought(block)]
+    elif keeps_reasoning and len(came := carried_in(source, origin).get("reasoning") or ()) > len(thoughts):
+        # Several in a row are one block of a message, which has one signature.
+        came = [_thought({"thinking": one["text"]}, one["extras"]) for one in came]
+        content = [*filter(None, came), *(block for block in content if not _is_thought(block))]
+    elif keeps_reasoning and isinstance(source, AIMessage) and not thoughts:
         beside = source.additional_kwargs
         held = {"thinking": beside.get("reasoning_content")}
         if thought := _thought(held, beside.get("reasoning_extras") or {}):

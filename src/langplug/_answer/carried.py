@@ -1,0 +1,129 @@
+"""What an answer brings that its server must get back as it came, put together from the pieces of a stream.
+
+`_messages/carried.py` says where it travels, and writes it into the next request.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from langplug._answer.json_data import to_json_data
+from langplug._answer.tool_calls import WholeCall
+from langplug._parts import Finish, Reasoning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried(Finish):
+    """What a reader says at the end of an answer: the fields of its message that are to go back as they came."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FIELDS = frozenset(
+    {"reasoning_details", "thinking_blocks", "reasoning_items", "extra_content", "provider_specific_fields"}
+)
+"""Of OpenRouter; of LiteLLM, for Claude and for OpenAI; of Gemini's door; of LiteLLM."""
+
+
+def is_carried_field(name: str) -> bool:
+    """Whether the field `name` of a message goes back as it came.
+
+    Not each unknown field: Groq, OpenAI and Mistral refuse what they do not know, some of which they send themselves.
+    """
+    return name in _FIELDS or "signature" in name or "encrypted" in name
+
+
+def add_fields(known: dict[str, Any], fields: Mapping[str, Any], *, is_whole: bool = False) -> None:
+    """Add to `known` what a message, or the next delta, holds to be carried.
+
+    Args:
+        known: What has come so far.
+        fields: The fields, with their values.
+        is_whole: Whether it is the whole message, which stands for what its deltas have brought.
+    """
+    for name, value in fields.items():
+        with suppress(TypeError):  # nested beyond measure: it is not worth the answer
+            plain = to_json_data(value, name)
+            known[name] = plain if is_whole else _joined(name, known.get(name), plain)
+
+
+_TEXTS = frozenset({"text", "summary", "thinking", "reasoning"})
+"""Members of a block that come in pieces; others come whole, with one of the pieces."""
+
+
+def _joined(name: str, known: Any, more: Any) -> Any:
+    """A field's value so far, and its next piece, as one."""
+    if isinstance(known, dict) and isinstance(more, dict):
+        return known | {key: _joined(key, known.get(key), value) for key, value in more.items()}
+    if isinstance(known, list) and isinstance(more, list):
+        return _joined_blocks(known, more, needs_index=name == "reasoning_details")
+    if isinstance(known, str) and isinstance(more, str) and name in _TEXTS:
+        return known + more
+    return known if more in (None, "") and known is not None else more
+
+
+def _joined_blocks(known: list[Any], more: list[Any], *, needs_index: bool) -> list[Any]:
+    """The blocks so far and those of the next delta: pieces of one are one, as in an answer that is not streamed.
+
+    What a delta says is a piece of a block that came before if it has its `index` and type; without numbers, if the
+    last block is of the same type, and has no signature yet, which ends a block.
+    """
+    joined = list(known)
+    for number, block in enumerate(more):
+        place = len(joined)
+        if isinstance(block, dict) and block.get("index") is not None:
+            mark = (block["index"], block.get("type"))
+            same = [
+                n
+                for n, one in enumerate(known)
+                if isinstance(one, dict) and (one.get("index"), one.get("type")) == mark
+            ]
+            place = same[-1] if same else place
+        elif isinstance(block, dict) and not (number or needs_index) and known and _is_open(known[-1], block):
+            place = len(known) - 1
+        if place < len(joined):
+            joined[place] = _joined("", joined[place], block)
+        else:
+            joined.append(block)
+    return joined
+
+
+def _is_open(block: Any, piece: Mapping[str, Any]) -> bool:
+    is_same = isinstance(block, dict) and block.get("type") == piece.get("type") and not (block.keys() & {"index"})
+    if not is_same or block.get("data") or piece.get("data"):
+        return False
+    held = [block, *(one for one in block.values() if isinstance(one, list) for one in one if isinstance(one, dict))]
+    return not any(one.get("signature") for one in held)
+
+
+def carried_record(pieces: Sequence[Any], fields: Mapping[str, Any], origin: str) -> dict[str, Any] | None:
+    """What the message of `pieces` carries; None for most.
+
+    Args:
+        pieces: Those of the whole answer.
+        fields: The fields of its message that are carried.
+        origin: The server that sent it, to which alone it goes back.
+    """
+    thoughts: list[Reasoning] = []
+    calls: dict[str, Any] = {}
+    before: Any = None
+    for piece in pieces:
+        if isinstance(piece, WholeCall) and piece.extras:
+            calls[piece.id] = dict(piece.extras)
+        elif isinstance(piece, Reasoning):
+            last, new = thoughts[-1].extras or {} if thoughts else {}, piece.extras or {}
+            # A signature ends a block, though some sources say it anew with each piece; what is encrypted is one.
+            is_signed = "signature" in last and bool(piece.text or "signature" in new)
+            is_other = is_signed and new.get("signature") != last["signature"]
+            if not thoughts or not isinstance(before, Reasoning) or is_other or "data" in {**last, **new}:
+                thoughts.append(piece)
+            else:
+                thoughts[-1] = Reasoning(thoughts[-1].text + piece.text, {**last, **new} or None)
+        before = piece
+    # Fields that are carried hold the reasoning as the server has it, signatures included.
+    signed = [] if fields else [{"text": one.text, "extras": dict(one.extras)} for one in thoughts if one.extras]
+    if not (fields or calls or signed):
+        return None
+    parts = {"message": dict(fields), "calls": calls, "reasoning": signed}
+    return {"origin": origin, **{name: part for name, part in parts.items() if part}}
