@@ -98,7 +98,8 @@ def test_a_search_is_no_call(streams: bool) -> None:
     with exact_server(lambda _: pieces if streams else whole) as server:
         model = model_at(server.url, output_version="v1")
         said = add_up(model.stream("?")) if streams else model.invoke("?")
-    blocks = [{key: value for key, value in dict(block).items() if key != "index"} for block in map(dict, said.content)]
+    content: Any = said.content
+    blocks = [{key: value for key, value in block.items() if key != "index"} for block in content]
     cited = {"type": "text", "text": "It is E.", "annotations": [CITATION]}
     assert [*SEARCHED, cited, {"type": "tool_call", "name": "add", "args": {"a": 1}, "id": "t1"}] == blocks
     assert ([], "It is E.") == (said.invalid_tool_calls, said.text)
@@ -120,4 +121,5 @@ def test_cohere_cites(streams: bool) -> None:
         said = add_up(model.stream("?")) if streams else model.invoke("?")
     extras = {"text": "It", "sources": cited["sources"]}
     note = {"type": "citation", "start_index": 0, "end_index": 2, "extras": extras}
-    assert [("It is E.", [note])] == [(block["text"], block["annotations"]) for block in map(dict, said.content)]
+    content: Any = said.content
+    assert [("It is E.", [note])] == [(block["text"], block["annotations"]) for block in content]
