@@ -21,6 +21,8 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from langplug._messages.blocks import ContentPart, join_texts
+
 CARRIED = "langplug_carried"
 """Where in `additional_kwargs` it is."""
 
@@ -60,13 +62,10 @@ def add_carried(turn: dict[str, Any], record: Mapping[str, Any], *, with_reasoni
     for name, value in deepcopy(record.get("message") or {}).items():
         content = turn["content"]
         if name in _MEDIA:
-            parts = [] if isinstance(content, str) else content
+            parts: list[ContentPart] = [] if isinstance(content, str) else content
             media = [part for part in parts if part["type"] == _MEDIA[name]]
-            if rest := [part for part in parts if part["type"] != _MEDIA[name]]:
-                is_text = all(part["type"] == "text" for part in rest)
-                turn["content"] = "".join(part["text"] for part in rest) if is_text else rest
-            elif parts:
-                turn["content"] = ""
+            if media:
+                turn["content"] = join_texts([part for part in parts if part["type"] != _MEDIA[name]], "assistant")
             turn[name] = media if name == "images" else value
         elif not with_reasoning and name not in _NOT_REASONING:
             continue
