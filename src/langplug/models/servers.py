@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from langplug._messages.kept_reasoning import KeepReasoning
-from langplug._messages.openai import ReasoningAs
+from langplug._messages.kept_reasoning import KeepReasoning, ReasoningAs
 from langplug._messages.role_order import RoleOrder
 
 Choice = Literal["auto", "none", "required", "named"]
