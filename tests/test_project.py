@@ -35,14 +35,14 @@ FLOORS = (
     ("_answer", "_lifetimes", "_resources"),
     ("_stream",),
     ("_model",),
-    ("_load",),
+    ("_references",),
     ("_http",),
     ("http", "models"),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""
 
-FRONT_DOOR = "_load"
+FRONT_DOOR = "_references"
 """The highest room that offers something through `langplug` itself: importing from there is importing from it."""
 
 HOOKS = frozenset(
@@ -492,7 +492,7 @@ def bad(text: str, name: str = "langplug._messages.some") -> list[Module]:
         pytest.param(back_doors, bad("from langplug._tools import TOOL_FORMATS"), id="kit, private module"),
         pytest.param(back_doors, bad("def f():\n  from langplug import _env"), id="kit, private name"),
         pytest.param(back_doors, bad("from langplug.cli import chat"), id="kit, what the command line keeps"),
-        pytest.param(back_doors, bad("import langplug._load"), id="kit, import"),
+        pytest.param(back_doors, bad("import langplug._references"), id="kit, import"),
         pytest.param(back_doors, bad("from langplug_backend.server import _Server"), id="kit, the backend's"),
         pytest.param(wordless_tests, bad("async def test_x(): ..."), id="test"),
         pytest.param(circles, ring("from langplug._a import b", "from langplug._a import a"), id="circle"),

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
         UnmetDemandError,
         UnsupportedError,
     )
-    from langplug._load import load
     from langplug._model.chat_model import ChatModel
     from langplug._model.decorator import chat_model
     from langplug._parts import Answer, Finish, Part, Reasoning, ToolCall, Usage
+    from langplug._references import load
     from langplug._request import Request
     from langplug._resources import resource
     from langplug._secrets import Public, is_secret_name
@@ -48,7 +48,7 @@ _HOMES = {
     "chat_model": "_model.decorator",
     "env": "_env",
     "is_secret_name": "_secrets",
-    "load": "_load",
+    "load": "_references",
     "resource": "_resources",
 }
 

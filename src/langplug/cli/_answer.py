@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 
 from langplug.cli._terminal import Terminal
+from langplug.cli._waiting import Waiting
 
 JSON_SCHEMA: Final = "langplug.chat/1"
 """Names the shape of what `--json` prints. The number grows when a field goes or changes its meaning."""
@@ -41,8 +42,14 @@ class Stats:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Output tokens over the whole time, including the wait for the first one."""
-        return self.output_tokens / self.total_s if self.output_tokens and self.total_s else None
+        """How fast tokens came once they did: those after the first, over the time since then.
+
+        None if nobody can say: the model did not report its tokens, or the answer came at once.
+        """
+        if self.output_tokens is None or self.output_tokens < 2 or self.first_s is None:
+            return None
+        since = self.total_s - self.first_s
+        return (self.output_tokens - 1) / since if since > 0 else None
 
     def line(self) -> str:
         """The figures on one line. A figure that the model did not report is said to be missing."""
@@ -136,27 +143,35 @@ class ShownAnswer:
 
 
 class Display:
-    """Shows an answer as it comes: the text on stdout, the rest on stderr, reasoning dim."""
+    """Shows an answer as it comes: the text on stdout, the rest on stderr, reasoning dim.
 
-    def __init__(self, terminal: Terminal) -> None:
+    Args:
+        terminal: Where to show it.
+        waiting: What is shown until the first of it comes.
+    """
+
+    def __init__(self, terminal: Terminal, waiting: Waiting) -> None:
         self._terminal = terminal
+        self._waiting = waiting
         self._open: str | None = None  # the kind of block whose line is not ended yet
 
     def show(self, chunk: AIMessage) -> None:
         """Show the next chunk."""
         for block in chunk.content_blocks:
             if block["type"] == "text" and (text := block["text"]):
+                self._waiting.stop()
                 if self._open == "reasoning":
                     self._end_line()
                 # Noted before it is written: Ctrl-C may come as soon as it stands there.
                 self._open = None if text.endswith("\n") else "text"
-                self._terminal.answer(text)
+                self._terminal.answer(text, wrap=True)
             elif block["type"] == "reasoning" and (thought := block.get("reasoning")):
+                self._waiting.stop()
                 if self._open != "reasoning":
                     self._end_line()
-                    self._terminal.note("thinking: ", end="", dim=True)
+                    self._terminal.note("thinking: ", end="", dim=True, wrap=True)
                 self._open = "reasoning"
-                self._terminal.note(thought, end="", dim=True)
+                self._terminal.note(thought, end="", dim=True, wrap=True)
 
     def end(self, message: AIMessage | None) -> None:
         """End the line, and show what cannot be shown in pieces: tool calls, images."""
@@ -173,7 +188,7 @@ class Display:
 
     def _end_line(self) -> None:
         if self._open == "text":
-            self._terminal.answer("\n")
+            self._terminal.answer("\n", wrap=True)
         elif self._open == "reasoning":
-            self._terminal.note("")
+            self._terminal.note("", wrap=True)
         self._open = None

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from langplug._suggest import did_you_mean
 from langplug.cli._exit import UsageError
-from langplug.cli._parameters import check_name, parse_value
+from langplug.cli._parameters import check_parameter, parse_value
 from langplug.cli._session import Session
 
 _EMPTY: Final = '""'
@@ -81,14 +81,23 @@ def set_system(session: Session, text: str) -> None:
     session.terminal.note(f"system: {session.history.system or '(none)'}", dim=True)
 
 
-@command("set", "[NAME [VALUE]]", "shows the parameters, sets one (JSON or text), or unsets it")
+@command("set", "[NAME[=VALUE]]", "shows the parameters, sets one (JSON or text), or unsets it")
 def set_parameter(session: Session, rest: str) -> None:
     """Set or unset a parameter of the next calls, and show them all."""
-    name, _, value = rest.partition(" ")
+    name, equals, value = rest.partition("=")
+    if not equals or not name.strip().isidentifier():
+        name, _, value = rest.partition(" ")
+    name, value = name.strip(), value.strip()
     if value:
-        session.parameters[check_name(name)] = parse_value(value.strip())
+        parsed = parse_value(value)
+        if said := check_parameter(session.model, name, parsed):
+            session.terminal.note(said, dim=True)
+        session.parameters[name] = parsed
     elif name:
-        session.parameters.pop(name, None)
+        if name not in session.parameters:
+            near = did_you_mean(name, session.parameters, inline=True)
+            raise UsageError(f"{name!r} is not set{near or f': /set {name} VALUE sets it'}")
+        del session.parameters[name]
     shown = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in session.parameters.items()]
     session.terminal.note("\n".join(shown) or "(no parameters set: the model's defaults apply)", dim=True)
 

@@ -68,6 +68,10 @@ class ChatHistory:
                 text = "\n".join(f"## {_HEADINGS.get(m.type, m.type.capitalize())}\n\n{m.text}\n" for m in messages)
             case _:
                 raise UsageError(f"cannot tell the format of {str(path)!r}: end it in .json (can be continued) or .md")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {str(path.parent)!r} to save in: No such file or directory")
+        if path.is_dir():
+            raise UsageError(f"{str(path)!r} is a folder: name a file in it")
         if path.exists() and not overwrite:
             raise UsageError(f"{str(path)!r} is there already: '/save! {path}' writes over it")
         # Beside its place and then moved there: whatever happens while writing, the file is whole or not touched.

@@ -1,12 +1,21 @@
-"""Parameters as a person writes them: names, and values that are JSON or plain text."""
+"""Parameters and settings as a person writes them: names, and values that are JSON, plain text or `env:NAME`."""
 
 import json
-from typing import Any, Final
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from langplug.cli._exit import UsageError
+from langplug._secrets import is_secret_name
+from langplug._suggest import did_you_mean
+from langplug.cli._exit import UsageError, error_text
+
+if TYPE_CHECKING:  # langchain-core alone takes a second
+    from langchain_core.language_models import BaseChatModel
 
 _NOT_PARAMETERS: Final = ("input", "config")
 """Arguments of `BaseChatModel.stream` itself."""
+
+_FROM_ENVIRONMENT: Final = "env:"
 
 
 def check_name(name: str) -> str:
@@ -45,5 +54,79 @@ def split_assignment(text: str, *, example: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise UsageError(f"{text!r} is not NAME=VALUE, such as {example}")
+        # What stands after the `=` is not repeated: it may be a secret.
+        written = f"{name}=..." if equals and is_secret_name(name) else text
+        raise UsageError(f"{written!r} is not NAME=VALUE, such as {example}")
     return name, value
+
+
+def parse_settings(assignments: Iterable[str], *, example: str = "temperature=0") -> dict[str, Any]:
+    """Settings from `NAME=VALUE`: the value is JSON, `env:VARIABLE`, or plain text.
+
+    Secrets are taken from the environment alone: a command line stays in the shell's history, and every user of the
+    machine can read it in the list of processes.
+
+    Raises:
+        UsageError: If one is not of that form, is a secret, or names a variable that is not set.
+    """
+    written = [split_assignment(text, example=example) for text in assignments]
+    return {name: _resolve(name, parse_value(value)) for name, value in written}
+
+
+def _resolve(name: str, value: Any) -> Any:
+    """`value` with what the environment holds in the place of `env:VARIABLE`, in lists and objects as well."""
+    if isinstance(value, dict):
+        return {key: _resolve(str(key), item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [_resolve(name, item) for item in cast("list[Any]", value)]
+    if isinstance(value, str) and value.startswith(_FROM_ENVIRONMENT):
+        variable = value.removeprefix(_FROM_ENVIRONMENT)
+        if variable not in os.environ:
+            near = did_you_mean(variable, os.environ, inline=True)
+            raise UsageError(f"the environment variable {variable!r}, for {name!r}, is not set{near}")
+        return os.environ[variable]
+    if isinstance(value, str) and value and is_secret_name(name):
+        raise UsageError(
+            f"{name!r} is a secret, which would stay in the shell's history: put it into an environment variable, "
+            f"and write {name}=env:VARIABLE"
+        )
+    return value
+
+
+def for_a_call(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a call of a model takes them."""
+    stop = parameters.get("stop")
+    # LangChain takes a list; whoever types `--set stop=END` means one string, and not its letters.
+    return {**parameters, "stop": [stop]} if isinstance(stop, str) else {**parameters}
+
+
+def check_parameter(model: "BaseChatModel", name: str, value: Any) -> str:
+    """Check a parameter before the model is called with it. Returns what there is to say of it, mostly nothing.
+
+    langplug's models are asked as by a call. Those of other packages take any name, and many send it to their server
+    as it is: there, a name is refused only if it is close to that of a field.
+
+    Raises:
+        UsageError: If the model has no such parameter, or if it does not take this value.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from langplug import ChatModel
+    from langplug._model.parameters import parameters_of, sort_call_arguments
+    from langplug._model.plan import with_overrides
+
+    cls = type(model)
+    given = for_a_call({check_name(name): value})
+    try:
+        if isinstance(model, ChatModel):
+            overrides, ignored, _ = sort_call_arguments(cls, given)
+            with_overrides(model, overrides)
+            return f"({cls.__name__} has no {name!r}, and ignores it)" if ignored else ""
+        fields = parameters_of(cls).fields
+        if name in fields:
+            TypeAdapter(cls.model_fields[fields[name]].annotation).validate_python(given[name])
+        elif near := did_you_mean(name, [*fields, "stop", "temperature", "max_tokens"], inline=True):
+            raise UsageError(f"{cls.__name__} has no parameter {name!r}{near}")
+    except (TypeError, ValidationError) as error:
+        raise UsageError(error_text(error)) from error
+    return ""

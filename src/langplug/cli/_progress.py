@@ -1,5 +1,6 @@
 """How far a long command is."""
 
+import os
 import shutil
 from typing import Final, TextIO
 
@@ -20,12 +21,12 @@ class ProgressLine:
         stream: Where to write: stderr, because stdout holds the result alone.
 
     Attributes:
-        redraws: Whether `stream` is a terminal, and so `redraw` shows anything.
+        redraws: Whether `stream` is a terminal on which a line can be redrawn, and so `redraw` shows anything.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.redraws = stream.isatty()
+        self.redraws = stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def redraw(self, text: str) -> None:
         """Show `text` in the line's place, cut off at the terminal's edge."""

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langplug.cli import _exit
 from langplug.cli._answer import Display, ShownAnswer
 from langplug.cli._history import ChatHistory
+from langplug.cli._parameters import for_a_call
 from langplug.cli._terminal import Terminal
 
 
@@ -16,6 +17,7 @@ class Session:
     """A model, the conversation with it, and how it is asked.
 
     Attributes:
+        model: The model.
         terminal: Where the conversation takes place.
         history: What has been said.
         parameters: The parameters of the next call, by name.
@@ -33,7 +35,7 @@ class Session:
         parameters: Mapping[str, Any],
         shows_stats: bool = False,
     ) -> None:
-        self._model = model
+        self.model = model
         self.terminal = terminal
         self.history = history
         self.parameters = dict(parameters)
@@ -50,9 +52,11 @@ class Session:
         """
         answer = self.last = ShownAnswer()
         self.unanswered = prompt
-        display = Display(self.terminal)
+        waiting = self.terminal.waiting("waiting for the answer")
+        display = Display(self.terminal, waiting)
         try:
-            self._ask(prompt, answer, display)
+            with waiting:
+                self._ask(prompt, answer, display)
             self._remember(prompt, answer.message())
         except KeyboardInterrupt:
             self._remember(prompt, answer.message())
@@ -67,7 +71,8 @@ class Session:
         answer = ShownAnswer()
         error: str | None = None
         try:
-            self._ask(prompt, answer)
+            with self.terminal.waiting("waiting for the answer"):
+                self._ask(prompt, answer)
         except BaseException as raised:
             error = _exit.error_text(raised)
             raise
@@ -75,11 +80,8 @@ class Session:
             self.terminal.answer(answer.as_json(error) + "\n")
 
     def _ask(self, prompt: str, answer: ShownAnswer, display: Display | None = None) -> None:
-        stop = self.parameters.get("stop")
-        # LangChain takes a list; whoever types `--set stop=END` means one string, and not its letters.
-        parameters = {**self.parameters, "stop": [stop]} if isinstance(stop, str) else self.parameters
         messages = [*self.history.with_system(), HumanMessage(prompt)]
-        answer.follow(self._model, messages, parameters, display.show if display else None)
+        answer.follow(self.model, messages, for_a_call(self.parameters), display.show if display else None)
 
     def _remember(self, prompt: str, message: AIMessage | None) -> None:
         # An empty answer is not remembered: many servers refuse a history with an empty message in it.

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from langplug.cli._exit import OutputError, ReaderGone, UsageError
+from langplug.cli._waiting import Waiting
+from langplug.cli._wrap import WordWrap
 
 _DIM: Final = "\x1b[2m"
 _RED: Final = "\x1b[31m"
@@ -76,16 +78,26 @@ class Terminal:
         self._out_is_terminal = _is_terminal(self._out)
         self._err_is_terminal = _is_terminal(self._err)
         self.colour = wants_colour(self._err, os.environ)
+        is_smart = os.environ.get("TERM") != "dumb"
+        self._wrapped_out = WordWrap() if self._out_is_terminal and is_smart else None
+        self._wrapped_err = WordWrap() if self._err_is_terminal and is_smart else None
 
-    def answer(self, text: str) -> None:
+    def answer(self, text: str, *, wrap: bool = False) -> None:
         """Write a piece of the answer to stdout, at once.
+
+        Args:
+            text: What to write.
+            wrap: Whether long lines are broken between words, on a terminal.
 
         Raises:
             ReaderGone: If stdout is a pipe whose reader has gone.
             OutputError: If it cannot be written for another reason.
         """
+        shown = text.translate(_VISIBLE) if self._out_is_terminal else text
+        if wrap and self._wrapped_out:
+            shown = self._wrapped_out.feed(shown)
         try:
-            self._out.write(text.translate(_VISIBLE) if self._out_is_terminal else text)
+            self._out.write(shown)
             self._out.flush()
         except OSError as error:
             abandon_stdout()
@@ -94,13 +106,20 @@ class Terminal:
                 raise ReaderGone from error
             raise OutputError(f"the answer cannot be written to stdout: {error.strerror or error}") from error
 
-    def note(self, text: str, *, end: str = "\n", dim: bool = False) -> None:
-        """Write to stderr, at once."""
-        self._write_note(self._styled(self._shown(text), _DIM if dim else "") + end)
+    def note(self, text: str, *, end: str = "\n", dim: bool = False, wrap: bool = False) -> None:
+        """Write to stderr, at once. With `wrap`, long lines are broken between words, on a terminal."""
+        shown = self._shown(text)
+        if wrap and self._wrapped_err:
+            shown, end = self._wrapped_err.feed(shown), self._wrapped_err.feed(end)
+        self._write_note(self._styled(shown, _DIM if dim else "") + end)
 
     def error(self, text: str) -> None:
         """Write an error to stderr, on a line of its own."""
         self._write_note(f"{self._styled('langplug:', _RED)} {self._shown(text)}\n")
+
+    def waiting(self, text: str) -> Waiting:
+        """Show on stderr that `text` is waited for, and for how long, if somebody looks."""
+        return Waiting(self._err, text)
 
     def read_all(self) -> str:
         """All of stdin, without the newlines at its end.

@@ -1,0 +1,40 @@
+"""References to folders with a Hugging Face model."""
+
+import os
+from pathlib import Path
+from typing import Final, NoReturn
+
+from langplug._references.kind import Kind, Settings
+from langplug._suggest import did_you_mean
+
+
+def _fits(reference: str) -> bool:
+    path = Path(reference).expanduser()
+    is_written_so = reference.startswith(("~", ".")) or "/" in reference or os.sep in reference
+    return bool(reference) and (path.is_dir() or (is_written_so and ":" not in reference))
+
+
+def _load(reference: str, _: Settings) -> NoReturn:
+    folder = Path(reference).expanduser()
+    if folder.suffix == ".py":
+        raise ValueError(f"{reference!r} does not say what in the file is the model: write {reference}:NAME")
+    if not folder.is_dir():
+        if folder.exists():
+            raise ValueError(f"{reference!r} is neither a GGUF file, nor a Python file, nor a folder with a model")
+        near = did_you_mean(folder.name, (one.name for one in folder.absolute().parent.glob("*")), inline=True)
+        raise FileNotFoundError(f"no file or folder {str(folder.absolute())!r}{near}")
+    if not (folder / "config.json").is_file():
+        weights = sorted(one.name for one in folder.glob("*.gguf"))
+        there = f"; it has GGUF files, of which you can name one: {', '.join(weights)}" if weights else ""
+        raise FileNotFoundError(
+            f"the folder {reference!r} has no config.json, which every Hugging Face model has{there}"
+        )
+    # Until there is a ChatTransformers, which will be made here.
+    raise NotImplementedError(
+        f"{reference!r} holds a Hugging Face model, which langplug cannot run by itself yet. Serve it (`vllm serve "
+        f"{reference}`) and refer to the server (http://localhost:8000/v1), or convert it to GGUF (llama.cpp's "
+        "convert_hf_to_gguf.py) and refer to that file"
+    )
+
+
+KIND: Final = Kind("a folder with a Hugging Face model", _fits, _load)

@@ -1,0 +1,207 @@
+"""From what a reference leads to, to a model: an instance, a class, a function, a factory; with settings."""
+
+import inspect
+import os
+import re
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterable
+from functools import wraps
+from importlib import import_module
+from typing import Any, Final, cast
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import ValidationError
+
+from langplug._model.chat_model import ChatModel
+from langplug._model.decorator import chat_model
+from langplug._model.parameters import parameters_of, unknown_parameter
+from langplug._model.plan import with_overrides
+from langplug._parts import Answer
+from langplug._references.kind import Settings
+from langplug._request import Request
+from langplug._suggest import did_you_mean
+
+_EXPECTED: Final = (
+    "expected a chat model (an instance or a class of LangChain's BaseChatModel), a function whose first argument is "
+    "called 'request', a function of one text or of a list of messages, or a function without arguments that returns "
+    "a chat model"
+)
+
+_TEXTS: Final = frozenset({"text", "prompt", "question", "message", "query"})
+"""What people call the one argument of a function from a text to a text, if they do not annotate it."""
+
+_ANSWERS: Final = frozenset({"str", "Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator", "Answer"})
+"""What a function that answers returns."""
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def make_model(found: object, reference: str, settings: Settings) -> BaseChatModel:
+    """The chat model that `found` is, or that it makes.
+
+    Raises:
+        TypeError: If it is not a model and does not lead to one, or if it does not take these settings.
+        Exception: What the class or the factory raises, with a note that names the reference.
+    """
+    if isinstance(found, BaseChatModel):
+        return _set_up(found, reference, settings) if settings else found
+    make = _maker_of(found, reference, settings)
+    check_names(make, settings, reference)
+    try:
+        made = make(**settings)
+    except ValidationError as error:
+        problems = error.errors()
+        how = "with these settings" if settings else "without arguments"
+        needed = next((str(one["loc"][0]) for one in problems if one["type"] == "missing"), "")
+        mend = ""
+        if needed:
+            mend = (
+                f": give {needed} as a setting (--with {needed}=..., or load(..., {needed}=...)), or refer to an "
+                "instance, or to a function without arguments that returns one"
+            )
+        elif any(one["type"] == "string_type" and isinstance(one["input"], int | float) for one in problems):
+            mend = ": on a command line, a text that looks like a number is put in quotes, as in JSON"
+        raise TypeError(f"{reference!r} cannot be made {how} ({_list_problems(error)}){mend}") from error
+    except Exception as error:
+        error.add_note(f"while making the model {reference!r}")
+        raise
+    if not isinstance(made, BaseChatModel):
+        raise TypeError(f"{reference!r} was called as a factory and returned {_describe(made)}, {_EXPECTED}")
+    return made
+
+
+def make_ready_made(name: str, reference: str, settings: Settings) -> BaseChatModel:
+    """A model of langplug's own, by the name of its class, which is looked up now: models stand on a floor above."""
+    return make_model(getattr(import_module("langplug.models"), name), reference, settings)
+
+
+def check_names(made_by: Any, settings: Iterable[str], reference: str) -> None:
+    """Check that a class or a factory has parameters of these names.
+
+    Raises:
+        TypeError: If not; the nearest name is suggested. langplug's own classes are asked: they know better.
+    """
+    is_class = isinstance(made_by, type)
+    if is_class and issubclass(made_by, ChatModel):
+        return
+    parameters = _parameters_of(made_by) or []
+    known = {one.name for one in parameters if one.kind not in _VARIADIC}
+    if is_class and issubclass(made_by, BaseChatModel):
+        known |= set(parameters_of(made_by).fields)
+        open_ended = made_by.model_config.get("extra") == "allow"
+    else:
+        open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    for name in settings:
+        if name not in known and not open_ended:
+            hint = did_you_mean(name, known) or f" What it takes: {', '.join(sorted(known)) or 'none'}."
+            raise TypeError(f"{reference!r} has no setting {name!r}.{hint}")
+
+
+def import_problem(what: str, error: BaseException) -> ImportError:
+    """The error for a module that is there and fails as it is imported: with the place in the user's own code."""
+    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    not_theirs = ("<frozen", os.path.dirname(__file__), *places)  # noqa: PTH120 - to compare with, as text
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(not_theirs)]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return ImportError(f"{what} was found, but importing it failed with {type(error).__name__}: {error}{where}")
+
+
+def _set_up(model: BaseChatModel, reference: str, settings: Settings) -> BaseChatModel:
+    """A copy of a model that was made already, with these settings, validated as its constructor would."""
+    cls = type(model)
+    if not isinstance(model, ChatModel):
+        raise TypeError(
+            f"{reference!r} is a model that was made already, of {cls.__name__}, so it takes no settings: refer to the "
+            "class, or to a function that returns a model"
+        )
+    fields = parameters_of(cls).fields
+    for name in settings:
+        if name not in fields:
+            raise unknown_parameter(cls, name, "a reference", fields)
+    try:
+        return cast("ChatModel", with_overrides(model, {fields[name]: value for name, value in settings.items()}))
+    except ValidationError as error:
+        raise TypeError(f"{reference!r} does not take these settings ({_list_problems(error)})") from error
+
+
+def _list_problems(error: ValidationError) -> str:
+    # Not `str(error)`, which shows the rejected values: they may be secrets.
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+
+
+def _maker_of(found: object, reference: str, settings: Settings) -> Callable[..., object]:
+    """What to call, with `settings`, for the model that `found` leads to."""
+    if isinstance(found, type):
+        if issubclass(found, BaseChatModel):
+            return found
+    elif callable(found) and (parameters := _parameters_of(found)) is not None:
+        first = parameters[0] if parameters and parameters[0].kind in _POSITIONAL else None
+        required = [one.name for one in parameters if one.default is one.empty and one.kind not in _VARIADIC]
+        if first is not None:
+            if first.name == "request" or _outer_type(first.annotation) == "Request":
+                return chat_model(cast("Callable[[Request], Answer]", found))  # which checks it
+            if required == [first.name] and first.name not in settings:
+                returned = _outer_type(inspect.signature(found).return_annotation)
+                if (read := _reader_of(first, returned)) is not None:
+                    return chat_model(_from_part(found, parameters, read))
+        # What a factory needs may be given as settings.
+        if settings.keys() >= set(required) and not inspect.iscoroutinefunction(found):
+            return found
+    raise TypeError(f"{reference!r} is {_describe(found)}, {_EXPECTED}")
+
+
+def _reader_of(parameter: inspect.Parameter, returned: str) -> Callable[[Request], object] | None:
+    """What a function of one argument is given of a request; None if it is not meant to answer."""
+    written, name = _outer_type(parameter.annotation), parameter.name
+    # `make(path: str)` may be a factory: its name or what it returns must speak of text.
+    is_text = name in _TEXTS or returned in _ANSWERS
+    if (written == "str" and is_text) or (not written and name in _TEXTS):
+        return lambda request: request.text
+    if written.lower() in ("list", "sequence", "iterable") or (not written and name == "messages"):
+        if "dict" in inspect.formatannotation(parameter.annotation).lower():
+            return Request.openai_messages
+        return lambda request: list(request.messages)
+    return None
+
+
+def _outer_type(annotation: Any) -> str:
+    """The name of the outermost type, such as `list` of `list[dict]`; empty if there is none."""
+    if annotation is inspect.Parameter.empty:
+        return ""
+    # With `from __future__ import annotations` the annotation is its own source text.
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.split(r"[\[\s|]", text.strip("'\""))[0].rpartition(".")[2]
+
+
+def _from_part(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], read: Callable[[Request], object]
+) -> Callable[..., Any]:
+    """A function from a request, from one of a text or of messages. Its other parameters are settings."""
+
+    @wraps(function)
+    def answer(request: Request, **settings: Any) -> Any:
+        return function(read(request), **settings)
+
+    others = [one.replace(kind=one.KEYWORD_ONLY) for one in parameters[1:] if one.kind not in _VARIADIC]
+    of_request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    vars(answer)["__signature__"] = inspect.Signature([of_request, *others])
+    return answer
+
+
+def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # written in C, without a signature
+        return None
+
+
+def _describe(found: object) -> str:
+    """What `found` is, in words."""
+    if isinstance(found, type):
+        return f"the class {found.__name__}, which is not a chat model"
+    if inspect.isroutine(found):
+        kind = "an async function" if inspect.iscoroutinefunction(found) else "a function"
+        return f"{kind} of ({', '.join(parameter.name for parameter in _parameters_of(found) or ())})"
+    return f"an instance of {type(found).__name__}"

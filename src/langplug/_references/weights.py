@@ -1,0 +1,33 @@
+"""References to files of weights: `./weights.gguf`."""
+
+from pathlib import Path
+from typing import Final
+
+from langchain_core.language_models import BaseChatModel
+
+from langplug._references.kind import Kind, Settings
+from langplug._references.making import make_ready_made
+from langplug._suggest import did_you_mean
+
+_OTHER_FORMATS: Final = (".safetensors", ".bin", ".pt", ".pth", ".onnx")
+
+
+def _load(reference: str, settings: Settings) -> BaseChatModel:
+    path = Path(reference).expanduser()
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise ValueError(
+            f"{reference!r} is not a GGUF file, and weights in another format need what lies beside them: refer to "
+            f"their folder, {str(path.parent)!r}"
+        )
+    if path.is_dir():
+        raise ValueError(f"{reference!r} is a folder: refer to the GGUF file in it")
+    if not path.is_file():
+        # Said now and not at the first question, as `ChatGGUF` would: its weights may be downloaded later.
+        near = did_you_mean(path.name, (one.name for one in path.parent.glob("*.gguf")), inline=True)
+        raise FileNotFoundError(f"no file {str(path.absolute())!r}{near}")
+    if "path" in settings:
+        raise TypeError(f"{reference!r} says which file it is: leave out path={str(settings['path'])!r}")
+    return make_ready_made("ChatGGUF", reference, {**settings, "path": str(path)})
+
+
+KIND: Final = Kind("./weights.gguf", lambda reference: reference.lower().endswith((".gguf", *_OTHER_FORMATS)), _load)
