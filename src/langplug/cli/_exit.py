@@ -14,6 +14,11 @@ _LONGEST_MESSAGE: Final = 600
 """Characters of a message that are shown. Some servers answer an error with a whole page of HTML."""
 
 
+def exit_codes(done: str = "done", failed: str = "failed", wrong_use: str = "wrong use") -> str:
+    """The line of a verb's help on its exit codes: the same numbers for every verb, in the verb's own words."""
+    return f"exit codes: {OK} {done} · {FAILED} {failed} · {WRONG_USE} {wrong_use} · {INTERRUPTED} stopped by Ctrl-C"
+
+
 class UsageError(Exception):
     """The command was given something that it cannot work with. Its message is one sentence with the next step."""
 

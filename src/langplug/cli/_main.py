@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -11,35 +13,52 @@ from langplug._suggest import did_you_mean
 from langplug.cli import _exit
 from langplug.cli._exit import ReaderGone, UsageError
 from langplug.cli._terminal import Terminal, use_utf8
-from langplug.cli._verbs import describe_verbs, find_verb
+from langplug.cli._verbs import Verb, describe_verbs, find_verb
 
-_EPILOG: Final = """\
-exit codes: 0 done · 1 failed · 2 wrong use · 130 stopped by Ctrl-C
+_EPILOG: Final = f"""\
+{_exit.exit_codes()}
 "langplug VERB --help" says more about a verb.
 """
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wraps paragraphs to the terminal; lines that are indented, or are short enough, stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs: list[str] = []
+        for paragraph in text.split("\n\n"):
+            is_list = any(line.startswith(" ") for line in paragraph.splitlines())
+            paragraphs.append(paragraph if is_list else textwrap.fill(paragraph, width, break_on_hyphens=False))
+        return textwrap.indent("\n\n".join(paragraphs), indent)
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that refuses what it does not know, and says what was probably meant."""
 
     def __init__(self, **options: Any) -> None:
-        self._flags: list[str] = []
+        self.declared: list[argparse.Action] = []
         # No abbreviations: a script that relies on one breaks as soon as a second flag begins with the same letters.
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """As in the base class; the flag is remembered for suggestions."""
+        """As in the base class; the argument is remembered, for suggestions and for completion."""
         action = super().add_argument(*args, **kwargs)
-        self._flags.extend(action.option_strings)
+        self.declared.append(action)
         return action
+
+    @property
+    def flags(self) -> list[str]:
+        """The options, as they are written."""
+        return [flag for action in self.declared for flag in action.option_strings]
 
     def parse_all(self, args: Sequence[str]) -> argparse.Namespace:
         """Parse `args`, or raise `UsageError` naming the first unknown one."""
-        namespace, unknown = self.parse_known_args(args)
+        # Intermixed: options first, then what is left, so that a reference may stand between options.
+        namespace, unknown = self.parse_known_intermixed_args(args)
         if unknown:
             flag = unknown[0].partition("=")[0]
             if flag.startswith("-"):
-                self.error(f"unknown option {flag!r}{did_you_mean(flag, self._flags, inline=True)}")
+                self.error(f"unknown option {flag!r}{did_you_mean(flag, self.flags, inline=True)}")
             self.error(f"unexpected argument {unknown[0]!r}")
         return namespace
 
@@ -95,11 +114,26 @@ def _run(args: list[str], *, debug: bool) -> int:
         top.parse_all(args)
         top.print_help()
         return _exit.OK
-    name = args[0]
-    verb = find_verb(name)
+    verb = find_verb(args[0])
+    given = parser_of(args[0], verb, debug=debug).parse_all(args[1:])
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return verb.run(given)
+        except SystemExit as error:  # ours have left by now: a model, or a module of its author's, has called `exit`
+            raise RuntimeError(f"the model's code ended the program by SystemExit: {error.code}") from error
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Say a warning in one line: where in Python's code it comes from is of no use at a command line."""
+    Terminal().note(f"langplug: {category.__name__}: {message}", dim=True)
+
+
+def parser_of(name: str, verb: Verb, *, debug: bool = False) -> Parser:
+    """The parser of a verb's arguments."""
     parser = Parser(prog=f"langplug {name}", description=verb.HELP)
     verb.add_arguments(parser)
     parser.add_argument(
         "--debug", action="store_true", default=debug, help="show the traceback of an error [env: LANGPLUG_DEBUG=1]"
     )
-    return verb.run(parser.parse_all(args[1:]))
+    return parser

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from langplug.cli import _exit
+from langplug.cli._banner import describe_model
 from langplug.cli._commands import Leave, run_command
 from langplug.cli._exit import OutputError, ReaderGone
 from langplug.cli._session import Session
@@ -19,10 +20,12 @@ def hold_conversation(session: Session, *, name: str, debug: bool) -> int:
 
     Args:
         session: The model, and the conversation so far.
-        name: What to call the model.
+        name: What the model was called by.
         debug: Whether to show the traceback of an error.
     """
-    session.terminal.note(f"{name} · /help for help, Ctrl-D to leave", dim=True)
+    for line in describe_model(session.model, name):
+        session.terminal.note(line, dim=True)
+    session.terminal.note("/help for help, Ctrl-D to leave", dim=True)
     if session.history.messages:
         session.terminal.note(f"(going on after {len(session.history.messages)} messages)", dim=True)
     interrupts = 0
@@ -74,7 +77,7 @@ def _respond(session: Session, message: str, *, debug: bool) -> None:
             session.answer(message.strip())
     except (Leave, ReaderGone, OutputError):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a model raises, the conversation goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises, the conversation goes on
         if debug and not isinstance(error, _exit.UsageError):
             _exit.print_traceback(error)
         session.terminal.error(_exit.error_text(error))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from langplug.cli import _exit
 from langplug.cli._exit import UsageError
-from langplug.cli._parameters import check_name, parse_value, split_assignment
+from langplug.cli._model import DEFAULT_MODEL, ON_REFERENCES, add_model_arguments, load_model
+from langplug.cli._parameters import check_name, check_parameter, parse_settings
 from langplug.cli._terminal import Terminal, remember_lines
 
 if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone takes a second
@@ -15,29 +16,23 @@ if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone t
 
 HELP: Final = "talk to a model in the terminal"
 
-DEFAULT_MODEL: Final = "langplug.models:ChatGGUF"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug chat` takes."""
     parser.description = """\
 Talk to a model in the terminal: one question with -p or on stdin, else a conversation.
 
-The answer, and nothing else, goes to stdout as it comes; everything else goes to stderr.
-Ctrl-C stops the answer, and the model with it; Ctrl-D leaves."""
-    parser.epilog = """\
-A flag takes precedence over its environment variable, and that over the default.
-More variables: LANGPLUG_HISTORY, a file that keeps the lines you type for the arrow keys (default: kept
-for the session only); NO_COLOR and FORCE_COLOR.
+The answer, and nothing else, goes to stdout as it comes; everything else goes to stderr. Ctrl-C stops the answer, and
+the model with it; Ctrl-D leaves."""
+    parser.epilog = f"""\
+{ON_REFERENCES}
 
-exit codes: 0 answered, or left · 1 no answer, or not all of it · 2 wrong use · 130 stopped by Ctrl-C"""
-    parser.add_argument(
-        "ref",
-        nargs="?",
-        metavar="REF",
-        help="the model, as package.module:attribute or ./file.py:attribute: an instance, a class, a factory or a "
-        f"function from a request to text [env: LANGPLUG_MODEL] (default: {DEFAULT_MODEL}, the embedded model)",
-    )
+A flag takes precedence over its environment variable, and that over the default. More variables: LANGPLUG_HISTORY, a
+file that keeps the lines you type for the arrow keys (default: kept for the session only); LANGPLUG_API_KEY, and
+LANGPLUG_API_KEY_HOSTS, which says to which servers that goes; NO_COLOR and FORCE_COLOR.
+
+{_exit.exit_codes("answered, or left", "no answer, or not all of it")}"""
+    add_model_arguments(parser, default=f"[env: LANGPLUG_MODEL] (default: {DEFAULT_MODEL}, the embedded model)")
     parser.add_argument("-p", "--prompt", metavar="TEXT", help="answer this and leave (default: stdin, if piped)")
     parser.add_argument("--system", metavar="TEXT", help="the system prompt [env: LANGPLUG_SYSTEM]")
     parser.add_argument(
@@ -46,7 +41,7 @@ exit codes: 0 answered, or left · 1 no answer, or not all of it · 2 wrong use 
         dest="parameters",
         action="append",
         default=[],
-        help="a parameter of the model, as JSON or plain text, such as temperature=0; may be given several times",
+        help="a parameter of each call, as JSON or plain text, such as temperature=0; may be given several times",
     )
     parser.add_argument(
         "--continue",
@@ -75,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if prompt is None:
         from langplug.cli._repl import hold_conversation
 
+        for name, value in session.parameters.items():  # or each question would fail, until one guesses why
+            check_parameter(session.model, name, value)
         remember_lines(os.environ.get("LANGPLUG_HISTORY"))
         return hold_conversation(session, name=reference, debug=args.debug)
     if args.json:
@@ -85,19 +82,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_session(args: argparse.Namespace, terminal: Terminal, reference: str) -> "Session":
-    from langplug import load
     from langplug.cli._history import ChatHistory
     from langplug.cli._session import Session
 
-    assignments = [split_assignment(text, example="temperature=0") for text in args.parameters]
-    parameters = {check_name(name): parse_value(value) for name, value in assignments}
+    parameters = {check_name(name): value for name, value in parse_settings(args.parameters).items()}
+    settings = parse_settings(args.settings)
     history = ChatHistory.load(args.saved) if args.saved else ChatHistory()
     # Not the first that is true: `--system ""` asks without the system prompt of the saved conversation.
     systems = (args.system, history.system, os.environ.get("LANGPLUG_SYSTEM"))
     history.system = next((system for system in systems if system is not None), None)
-    try:
-        model = load(reference)
-    except Exception as error:
-        hint = "" if ":" in reference else " (a question goes with -p)"
-        raise UsageError(_exit.error_text(error) + hint) from error
+    with terminal.waiting(f"loading {reference}"):
+        model = load_model(reference, settings)
     return Session(model, terminal, history=history, parameters=parameters, shows_stats=args.stats)

@@ -1,0 +1,66 @@
+"""The model that a verb is about: `REF` and `--with` on the command line, the same for each verb."""
+
+import argparse
+from typing import TYPE_CHECKING, Any, Final
+
+from langplug.cli._exit import UsageError, error_text
+
+if TYPE_CHECKING:  # imported when a model is loaded: langchain-core alone takes a second
+    from langchain_core.language_models import BaseChatModel
+
+DEFAULT_MODEL: Final = "langplug.models:ChatGGUF"
+"""The embedded model: SmolLM2-135M-Instruct."""
+
+ON_REFERENCES: Final = """\
+REF is one of these:
+  package.module:attribute    an instance, a class, a function or a factory;
+  ./file.py:attribute         the same, in a file
+  http://localhost:8000/v1    a server with an OpenAI-compatible API; #NAME at
+                              the end says which model, if it has several
+  ./weights.gguf              a file of weights
+  openai:gpt-4o               a provider and a model, through LangChain's
+                              init_chat_model
+  name                        a model of an installed package"""
+"""For the help of each verb that takes a reference. Each line has less than 80 columns, and is shown as it is."""
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, default: str = "", required: bool = False) -> None:
+    """Declare REF and `--with`, as `args.ref` and `args.settings`.
+
+    Args:
+        parser: The verb's.
+        default: What the help says of the reference that is left out.
+        required: Whether it must not be left out.
+    """
+    number: dict[str, Any] = {} if required else {"nargs": "?"}
+    parser.add_argument("ref", metavar="REF", help=f"the model; see below{f' {default}' if default else ''}", **number)
+    parser.add_argument(
+        "--with",
+        metavar="NAME=VALUE",
+        dest="settings",
+        action="append",
+        default=[],
+        help="a constructor argument of the model, as JSON or plain text, such as temperature=0; may be given several "
+        "times. Secrets come from the environment: api_key=env:ACME_KEY",
+    )
+
+
+def load_model(reference: str, settings: dict[str, Any]) -> "BaseChatModel":
+    """The model that a command line refers to.
+
+    Raises:
+        UsageError: If there is none, or if it does not take these settings.
+        ModelError: If it is behind a server, and that fails.
+    """
+    from langchain_core.exceptions import ModelError
+
+    from langplug import load
+
+    try:
+        return load(reference, **settings)
+    except ModelError:
+        raise  # the reference was right: what failed may pass
+    except Exception as error:
+        is_one_word = not any(sign in reference for sign in ":/")
+        hint = " (a question goes with -p)" if is_one_word else ""
+        raise UsageError(error_text(error) + hint) from error
