@@ -89,3 +89,13 @@ class Strict(ChatModel):
     def respond(self, request: Request, /) -> str:
         """Say the parameter, and the stop strings backwards, as forwards they would end the answer."""
         return f"temperature {self.temperature} stop {[stop[::-1] for stop in request.stop]}"
+
+
+class Needy(ChatModel):
+    """Cannot be made without a word."""
+
+    word: str
+
+    def respond(self, request: Request, /) -> str:
+        """Say the word."""
+        return self.word

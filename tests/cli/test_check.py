@@ -58,20 +58,18 @@ def polite(subject):
 
 
 def test_a_model_is_pointed_at_the_backend(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """--dialect and --set say how a model is made that speaks to a server."""
+    """--dialect and --with say how a model is made that speaks to a server."""
     (tmp_path / "speaks.py").write_text(SPEAKS)
-    how = ("--dialect", "openai", "--set", "base_url={url}", "model=stub")
-    code, out, _ = run(
-        capsys, "check", f"{tmp_path}/speaks.py:Speaks", *how, "--only", "C15", "--json", f"{tmp_path}/j"
-    )
-    assert (0, True) == (code, out.endswith("ready: 1 pass\n"))
-    assert "wire" == json.loads((tmp_path / "j").read_text())["driver"]
+    how = ("--dialect", "openai", "--with", "base_url={url}", "--with", "model=stub")
+    code, out, _ = run(capsys, "check", f"{tmp_path}/speaks.py:Speaks", *how, "--only", "C15", "--json")
+    report = json.loads(out)
+    assert (0, True, "wire") == (code, report["ready"], report["driver"])
 
 
 def test_statements_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """--with names modules that register statements, which are listed, explained and checked like the others."""
+    """--statements names modules that register statements, which are listed, explained and checked like the others."""
     (tmp_path / "polite_statements.py").write_text(OWN)
-    option = ("--with", f"{tmp_path}/polite_statements.py")
+    option = ("--statements", f"{tmp_path}/polite_statements.py")
     script = "import sys; from langplug.cli import main; sys.exit(main(sys.argv[1:]))"
     for args, code, told in (
         (("--list",), 0, "X. Statements of your own\n  X01  It says please.\n"),
@@ -85,22 +83,42 @@ def test_statements_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_the_report_is_written_in_every_form(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """JSON, JUnit, Markdown and HTML, each into its file."""
-    forms = {"json": "r.json", "junit": "r.xml", "markdown": "r.md", "html": "r.html"}
+    """JUnit, Markdown and HTML, each into its file."""
+    forms = {"junit": "r.xml", "markdown": "r.md", "html": "r.html"}
     files = [part for form, name in forms.items() for part in (f"--{form}", str(tmp_path / name))]
     code, _, _ = run(capsys, "check", FOREIGN, "--only", "A08", "--here", *files)
     assert 0 == code
-    assert json.loads((tmp_path / "r.json").read_text())["ready"]
     assert "1" == ET.parse(tmp_path / "r.xml").getroot().get("tests")
     assert (tmp_path / "r.md").read_text().startswith(f"# `{FOREIGN}`")
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
 
 
-def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A file that cannot be written is a failure that names it, after the report was shown."""
-    code, out, err = run(capsys, "check", FOREIGN, "--only", "A08", "--here", "--json", str(tmp_path / "no" / "r.json"))
-    assert (1, True) == (code, "ready: 1 pass" in out)
-    assert "r.json': No such file or directory" in err
+@pytest.mark.parametrize(("form", "name"), [("html", "no/r.html"), ("junit", ""), ("markdown", ".")])
+def test_a_report_that_cannot_be_written(
+    form: str, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file that cannot be written is wrong use, and is said before anything is checked."""
+    code, out, err = run(capsys, "check", FOREIGN, "--only", "A08", "--here", f"--{form}", str(tmp_path / name))
+    assert (2, "") == (code, out)
+    assert f"langplug: --{form}: " in err
+    assert str(tmp_path) in err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param(["--only", "A08", FOREIGN, "--here"], id="after the ids"),
+        pytest.param(["--only", "A08", "B12", "--skip", "B12", FOREIGN, "--here"], id="after the ids of the last"),
+        pytest.param(["--only", "A08", "--here", FOREIGN], id="after another option"),
+        pytest.param(["--only", "A08,B12", "--skip=B12", FOREIGN, "--here"], id="lists with commas"),
+        pytest.param(["--here", FOREIGN, "--only", "A08"], id="between options"),
+    ],
+)
+def test_a_reference_is_found_beside_ids(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The reference may stand anywhere: `--only` takes ids, one after another or with commas, and nothing else."""
+    code, out, _ = run(capsys, "check", *args)
+    assert (0, True) == (code, out.startswith(f"{FOREIGN}\n"))
+    assert out.endswith("ready: 1 pass\n")
 
 
 @pytest.mark.parametrize(
@@ -111,11 +129,11 @@ def test_a_report_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp
         ([FOREIGN, "--skip", "zzz"], "unknown check 'zzz' (--list shows them all)"),
         (["--explain", "A6b"], "did you mean A06b"),
         ([FOREIGN, "--only", "A01", "--skip", "A"], "no check is left: of A01, A is skipped"),
-        ([FOREIGN, "--set", "base_url={url}"], "--set needs --dialect"),
+        ([FOREIGN, "--with", "base_url={url}"], "{url} needs --dialect"),
         ([FOREIGN, "--dialect", "openai"], "--dialect needs to know where the URL goes"),
-        ([FOREIGN, "--dialect", "openai", "--set", "{url}"], "'{url}' is not NAME=VALUE, such as base_url={url}"),
+        ([FOREIGN, "--dialect", "openai", "--with", "{url}"], "'{url}' is not NAME=VALUE, such as base_url={url}"),
         ([FOREIGN, "--dialect", "french"], "invalid choice: 'french'"),
-        ([FOREIGN, "--with", "no_such_module"], "cannot import 'no_such_module' (--with)"),
+        ([FOREIGN, "--statements", "no_such_module"], "cannot import 'no_such_module' (--statements)"),
         (["--list", "--only", "T"], "are known once they run"),
         ([FOREIGN, "--onyl", "A01"], "unknown option '--onyl', did you mean '--only'?"),
     ],
@@ -150,6 +168,25 @@ def test_the_checks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == code
     assert out.startswith("A. Construction, configuration, secrets\n  A02  The standard parameters")
     assert "\n\nN. Token counting, profile\n  N03  `profile` is None" in out
+
+
+@pytest.mark.parametrize("args", [("--list", "--only", "A"), ("--explain", "a07")], ids=" ".join)
+def test_what_is_said_of_checks_as_json(args: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--json` prints JSON that names its schema, and nothing else, whatever is asked for."""
+    code, out, err = run(capsys, "check", *args, "--json")
+    told = json.loads(out)
+    assert (0, "", "langplug.checks/1") == (code, err, told["schema"])
+    assert "A07" in [check["id"] for check in told["checks"]]
+
+
+def test_settings_of_a_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--with` sets constructor arguments, for `check` and `explain` as for every verb."""
+    reference = "tests.cli.models:Needy"
+    for verb in (["check", "--only", "A08"], ["explain"]):
+        code, _, err = run(capsys, *verb, reference)
+        assert (2, True) == (code, "--with word=..." in err)
+        code, out, _ = run(capsys, *verb, reference, "--with", "word=hello")
+        assert (0, True) == (code, out.startswith(f"{reference}\n"))
 
 
 def test_a_check_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

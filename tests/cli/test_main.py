@@ -27,7 +27,7 @@ def imports_after(*args: str) -> set[str]:
     return set(done.stderr.split())
 
 
-VERBS = ("chat", "check", "explain", "pull")
+VERBS = ("chat", "check", "completion", "explain", "pull")
 
 
 @pytest.mark.parametrize("args", [["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join)

@@ -8,12 +8,13 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from pydantic.fields import FieldInfo
 
-from langplug import ChatModel
+from langplug import ChatModel, load
 from langplug_check.fields import MASK, argument_name, own_fields, secret_fields, telling_fields, variants
 from langplug_check.job import resolve
 from langplug_check.subject import Subject
@@ -70,13 +71,17 @@ class Explanation:
         return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
-def explain(reference: str) -> Explanation:
+def explain(reference: str, **settings: Any) -> Explanation:
     """What the model that `reference` leads to will do.
+
+    Args:
+        reference: As for `langplug.load`.
+        settings: Constructor arguments of the model.
 
     Raises:
         Exception: What making it raises.
     """
-    with Subject(resolve(reference), probe=False) as subject:
+    with Subject(partial(load, reference, **settings) if settings else resolve(reference), probe=False) as subject:
         model = subject.real()
         topics = (_streaming, _tools, _content, _retries, _cache, _traces)
         points = [point for topic in topics for point in topic(subject, model)]

@@ -132,7 +132,7 @@ def _find_ids(names: Iterable[str], known: Collection[str]) -> set[str]:
         if letter in GROUPS:
             inside = {one for one in known if one.startswith(letter)}
             if not inside and letter != STANDARD:  # langchain-tests' cases are known only once they have run
-                raise ValueError(f"no statement is in group {letter}: import the module that registers yours (--with)")
+                raise ValueError(f"no statement is in group {letter}: name the module with yours (--statements)")
             ids |= inside
         elif wanted in by_case:
             ids.add(by_case[wanted])

@@ -85,7 +85,8 @@ def _resolve(name: str, value: Any) -> Any:
             near = did_you_mean(variable, os.environ, inline=True)
             raise UsageError(f"the environment variable {variable!r}, for {name!r}, is not set{near}")
         return os.environ[variable]
-    if isinstance(value, str) and value and is_secret_name(name):
+    # `{key}` is what `langplug check` puts its own key in place of.
+    if isinstance(value, str) and value not in ("", "{key}") and is_secret_name(name):
         raise UsageError(
             f"{name!r} is a secret, which would stay in the shell's history: put it into an environment variable, "
             f"and write {name}=env:VARIABLE"

@@ -1,17 +1,21 @@
 """`langplug pull`: download weights into the user's cache."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from langplug._suggest import did_you_mean
-from langplug.cli._exit import OK, UsageError
+from langplug.cli._exit import OK, UsageError, exit_codes
 from langplug.cli._progress import ProgressLine, draw_bar
 from langplug.models.gguf import weights
 from langplug.models.gguf.weights import KNOWN
 
 HELP: Final = "download the weights of the embedded model"
+
+JSON_SCHEMA: Final = "langplug.pull/1"
+"""Names the shape of what `--json` prints."""
 
 _STEP: Final = 25
 """Per cent from one plain line to the next, where the bar cannot move."""
@@ -23,20 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug pull` takes."""
     parser.add_argument("name", nargs="?", help="which weights (default: list them)")
     parser.add_argument("--force", action="store_true", help="download them again, even if they are there")
-    parser.epilog = f"{_list_weights()}\n\nThey are kept in the user's cache [env: LANGPLUG_CACHE]."
+    parser.add_argument("--json", action="store_true", help="print what there is, or where it is, as JSON")
+    parser.epilog = f"""\
+{_list_weights()}
+
+They are kept in the user's cache [env: LANGPLUG_CACHE].
+
+{exit_codes(failed="not downloaded")}"""
 
 
 def run(args: argparse.Namespace) -> int:
     """Download the weights, and say where they are. Returns the exit code."""
     if args.name is None:
-        print(_list_weights())
+        print(json.dumps({"schema": JSON_SCHEMA, "weights": _facts()}) if args.json else _list_weights())
         return OK
     if args.name not in KNOWN:
         hint = did_you_mean(args.name, KNOWN, inline=True) or f", expected {' or '.join(KNOWN)}"
         raise UsageError(f"unknown weights {args.name!r}{hint}")
     wanted = KNOWN[args.name]
     if not args.force and (there := weights.find(wanted)):
-        return _report(f"{wanted.name} is already there:", there)
+        return _report(f"{wanted.name} is already there:", there, wanted.name if args.json else "")
     print(f"{wanted.title}, {wanted.size // _MB} MB, {wanted.license}, from {wanted.requirement}", file=sys.stderr)
     line = ProgressLine(sys.stderr)
     shown = -1
@@ -57,14 +67,23 @@ def run(args: argparse.Namespace) -> int:
         path = weights.pull(wanted, force=args.force, progress=show)
     finally:
         line.clear()
-    return _report(f"{wanted.name} is good for {wanted.good_for}. It is here:", path)
+    return _report(f"{wanted.name} is good for {wanted.good_for}. It is here:", path, wanted.name if args.json else "")
 
 
-def _report(note: str, path: Path) -> int:
+def _report(note: str, path: Path, json_name: str) -> int:
     """The note is for people; the path alone goes to stdout, for the next command of a pipe."""
     print(note, file=sys.stderr)
-    print(path)
+    print(json.dumps({"schema": JSON_SCHEMA, "name": json_name, "path": str(path)}) if json_name else path)
     return OK
+
+
+def _facts() -> list[dict[str, Any]]:
+    names = ("name", "title", "size", "license", "good_for", "requirement")
+    there = {name: weights.find(known) for name, known in KNOWN.items()}
+    return [
+        {**{name: getattr(known, name) for name in names}, "path": there[key] and str(there[key])}
+        for key, known in KNOWN.items()
+    ]
 
 
 def _list_weights() -> str:

@@ -2,24 +2,30 @@
 
 import argparse
 import importlib
+import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langplug.cli import (
     FAILED,
     OK,
+    ON_REFERENCES,
     OutputError,
     ReaderGone,
     Terminal,
     UsageError,
     abandon_stdout,
+    add_model_arguments,
     error_text,
-    parse_value,
-    split_assignment,
+    exit_codes,
+    parse_settings,
     wants_colour,
 )
 from langplug_check.cli.progress import Progress
@@ -29,12 +35,18 @@ if TYPE_CHECKING:  # at run time imported by `run`: langchain-core alone takes a
 
 HELP: Final = "say whether a chat model keeps the whole contract, and how to fix it"
 
+LIST_SCHEMA: Final = "langplug.checks/1"
+"""Names the shape of what `--list --json` and `--explain ID --json` print."""
+
+_REFERENCE: Final = re.compile(r"[:/.]")
+"""What references have, and ids of checks do not."""
+
 _WIDEST: Final = 120
 
 DIALECTS: Final = ("openai", "ollama", "anthropic")
 """What the test kit's server speaks."""
 
-_FORMS: Final = {"json": "JSON", "junit": "JUnit XML", "markdown": "Markdown", "html": "one page of HTML"}
+_FORMS: Final = {"junit": "JUnit XML", "markdown": "Markdown", "html": "one page of HTML"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,43 +56,30 @@ Check any LangChain chat model, statement by statement, without a network.
 
 Models that speak to a server are pointed at one of the test kit's own; langplug's models that answer in this process
 play scripts; any other model is judged by what it says by itself. The report names what could not be observed."""
-    parser.epilog = """\
+    parser.epilog = f"""\
 The report goes to stdout, progress to stderr. An ID is that of a check, such as A01, or the letter of a group.
 
-exit codes: 0 ready · 1 not ready · 2 wrong use, or no such model · 130 stopped by Ctrl-C"""
-    parser.add_argument(
-        "ref",
-        nargs="?",
-        metavar="REF",
-        help="the model, as package.module:attribute or ./file.py:attribute: an instance, a class, a factory or a "
-        "function from a request to text",
-    )
+{ON_REFERENCES}
+
+{exit_codes("ready", "not ready", "wrong use, or no such model")}"""
+    add_model_arguments(parser)
     for flag, wording in (("only", "run only these checks"), ("skip", "leave these checks out")):
         parser.add_argument(
-            f"--{flag}", metavar="ID", nargs="+", action="extend", default=[], help=f"{wording}; several ids may follow"
+            f"--{flag}", metavar="ID", nargs="+", action="extend", default=[], help=f"{wording}: D E12, or D,E12"
         )
     parser.add_argument(
         "--dialect",
         choices=DIALECTS,
-        help="the model speaks to a server in this dialect: point it at one of the test kit's own, see --set",
+        help="the model speaks to a server in this dialect: point it at one of the test kit's own, by --with "
+        "base_url={url}. {url} becomes the server's URL with the dialect's usual path, {root} the URL without a path, "
+        "{key} a key",
     )
     parser.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="with --dialect: constructor arguments, such as base_url={url}. {url} becomes the server's URL with the "
-        "dialect's usual path, {root} the URL without a path, {key} a key",
-    )
-    parser.add_argument(
-        "--with",
+        "--statements",
         metavar="MODULE",
-        nargs="+",
-        action="extend",
+        action="append",
         default=[],
-        dest="with_",
-        help="modules or files with statements of your own, X01 and so on, to check too",
+        help="a module or file with statements of your own, X01 and so on, to check too; may be given several times",
     )
     parser.add_argument(
         "--explain", metavar="ID", help="say what a check is about, how it looks, and how to fix what it finds"
@@ -90,33 +89,27 @@ exit codes: 0 ready · 1 not ready · 2 wrong use, or no such model · 130 stopp
     parser.add_argument(
         "--here", action="store_true", help="run in this process, where a hanging model can be debugged"
     )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, or what --list or --explain say")
     for form, wording in _FORMS.items():
         parser.add_argument(f"--{form}", metavar="FILE", type=Path, help=f"write the report as {wording}, too")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check a model, or say something about the checks. Returns the exit code."""
-    for module in args.with_:
+    for module in args.statements:
         _import(module)
+    _sort_ids(args)
     if args.list or args.explain:
-        Terminal().answer(_explanations(args.explain) if args.explain else _list(args))
+        Terminal().answer(_explanations(args) if args.explain else _list(args))
         return OK
     if not args.ref:
         raise UsageError("which model? Give a reference, such as ./file.py:attribute")
-    _select(args.only, args.skip)  # a wrong id is reported before the model is made
+    # What is wrong with the command line is said before the model is made, and before minutes of checks.
+    _select(args.only, args.skip)
+    for form in _FORMS:
+        _refuse_unwritable(form, getattr(args, form))
     report = _check(args, _recipe(args))
-    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
-    colour = wants_colour(sys.stdout, os.environ)
-    text = report.to_text(width=width, colour=colour, verbose=args.verbose)
-    if not colour:
-        Terminal().answer(text)
-    else:
-        try:  # not `answer`, which would tame the colours; the report's only control characters are these
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            abandon_stdout()
-            raise ReaderGone from error
+    _show(report, args)
     for form in _FORMS:
         path: Path | None = getattr(args, form)
         if path is not None:
@@ -125,6 +118,49 @@ def run(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     return OK if report.ready else FAILED
+
+
+def _show(report: "Report", args: argparse.Namespace) -> None:
+    if args.json:
+        Terminal().answer(report.to_json())
+        return
+    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    colour = wants_colour(sys.stdout, os.environ)
+    text = report.to_text(width=width, colour=colour, verbose=args.verbose)
+    if not colour:
+        Terminal().answer(text)
+        return
+    try:  # not `answer`, which would tame the colours; the report's only control characters are these
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        abandon_stdout()
+        raise ReaderGone from error
+
+
+def _as_json(checks: list[dict[str, Any]]) -> str:
+    return json.dumps({"schema": LIST_SCHEMA, "checks": checks}, ensure_ascii=False, indent=2, default=list) + "\n"
+
+
+def _sort_ids(args: argparse.Namespace) -> None:
+    """Split lists of ids at commas, and find the reference among them: argparse gives `--only D REF` to the option."""
+    for ids in (args.only, args.skip):
+        words = [one for word in ids for one in ([word] if _REFERENCE.search(word) else word.split(",")) if one]
+        ids[:] = words
+        for word in words:
+            if args.ref is None and _REFERENCE.search(word) and not word.upper().startswith("T:"):
+                args.ref = word
+                ids.remove(word)
+
+
+def _refuse_unwritable(form: str, path: Path | None) -> None:
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"--{form}: there is no folder {str(folder)!r}")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"--{form}: {str(path)!r} cannot be written")
 
 
 def _select(only: Sequence[str], skip: Sequence[str] = ()) -> "list[Check]":
@@ -144,45 +180,44 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(path.stem if is_file else module)
     except Exception as error:
-        raise UsageError(f"cannot import {module!r} (--with): {error_text(error)}") from error
+        raise UsageError(f"cannot import {module!r} (--statements): {error_text(error)}") from error
 
 
-def _recipe(args: argparse.Namespace) -> "Recipe | None":
-    """How to point the model at the backend, if the command line says so.
+def _recipe(args: argparse.Namespace) -> "Recipe | dict[str, Any]":
+    """How to point the model at the backend, if the command line says so; else the settings to make it with.
 
     Raises:
         UsageError: If the command line says half of it.
     """
     from langplug_check import Recipe
 
+    settings = parse_settings(args.settings, example="base_url={url}" if args.dialect else "temperature=0")
     if not args.dialect:
-        if args.set:
+        if any(re.search(r"\{(url|root|key)\}", str(value)) for value in settings.values()):
             dialects = f"{', '.join(DIALECTS[:-1])} or {DIALECTS[-1]}"
-            raise UsageError(f"--set needs --dialect: which does the model speak to its server, {dialects}?")
-        return None
-    arguments: dict[str, Any] = {}
-    for text in args.set:
-        name, value = split_assignment(text, example="base_url={url}")
-        arguments[name] = parse_value(value) if "{" not in value else value
-    if not any("{url}" in str(value) or "{root}" in str(value) for value in arguments.values()):
-        raise UsageError("--dialect needs to know where the URL goes: name the argument, as in --set base_url={url}")
-    return Recipe(dialect=args.dialect, arguments=arguments)
+            raise UsageError(f"{{url}} needs --dialect: which does the model speak to its server, {dialects}?")
+        return settings
+    if not any("{url}" in str(value) or "{root}" in str(value) for value in settings.values()):
+        raise UsageError("--dialect needs to know where the URL goes: name the argument, as in --with base_url={url}")
+    return Recipe(dialect=args.dialect, arguments=settings)
 
 
-def _check(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
+def _check(args: argparse.Namespace, how: "Recipe | dict[str, Any]") -> "Report":
+    from langplug import load
     from langplug_check import check
 
     progress = Progress(sys.stderr)
     progress.begin()
     try:
-        return check(
-            args.ref,
+        report = check(
+            partial(load, args.ref, **how) if isinstance(how, dict) and how else args.ref,
             only=args.only,
             skip=args.skip,
-            recipe=recipe,
+            recipe=None if isinstance(how, dict) else how,
             progress=progress.show,
             isolated=not args.here,
         )
+        return replace(report, reference=args.ref)
     except KeyboardInterrupt:
         progress.stop()
         raise
@@ -196,7 +231,10 @@ def _check(args: argparse.Namespace, recipe: "Recipe | None") -> "Report":
 def _list(args: argparse.Namespace) -> str:
     lines: list[str] = []
     group = None
-    for check in _select(args.only, args.skip):
+    checks = _select(args.only, args.skip)
+    if args.json:
+        return _as_json([{"id": one.id, "group": one.group.letter, "statement": one.statement} for one in checks])
+    for check in checks:
         if check.group is not group:
             group = check.group
             lines += [*([""] if lines else []), f"{group.letter}. {group.title}"]
@@ -206,9 +244,13 @@ def _list(args: argparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _explanations(check_id: str) -> str:
+def _explanations(args: argparse.Namespace) -> str:
     texts: list[str] = []
-    for check in _select([check_id]):
+    checks = _select([args.explain])
+    if args.json:
+        fields = ("id", "statement", "why", "hint", "needs", "blame", "link")
+        return _as_json([{name: getattr(check, name) for name in fields} for check in checks])
+    for check in checks:
         blame = "" if check.blame == "model" else f"\nfault     a failure is {check.blame}'s"
         needs = f"\nneeds     {', '.join(check.needs)}" if check.needs else ""
         looks = " ".join((check.run.__doc__ or "").split())
