@@ -31,7 +31,10 @@ _EXPECTED: Final = (
 _TEXTS: Final = frozenset({"text", "prompt", "question", "message", "query"})
 """What people call the one argument of a function from a text to a text, if they do not annotate it."""
 
-_ANSWERS: Final = frozenset({"str", "Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncGenerator", "Answer"})
+_ANSWERS: Final = frozenset(
+    {"str", "Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AIMessage"}
+    | {"Answer", "Any"}
+)
 """What a function that answers returns."""
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -155,6 +158,8 @@ def _maker_of(found: object, reference: str, settings: Settings) -> Callable[...
 def _reader_of(parameter: inspect.Parameter, returned: str) -> Callable[[Request], object] | None:
     """What a function of one argument is given of a request; None if it is not meant to answer."""
     written, name = _outer_type(parameter.annotation), parameter.name
+    if returned and returned not in _ANSWERS:
+        return None
     # `make(path: str)` may be a factory: its name or what it returns must speak of text.
     is_text = name in _TEXTS or returned in _ANSWERS
     if (written == "str" and is_text) or (not written and name in _TEXTS):

@@ -23,8 +23,9 @@ def _load(reference: str, settings: Settings) -> BaseChatModel:
     dotted_names = [attribute] if is_file else [source, attribute]
     if not all(part.isidentifier() for name in dotted_names for part in name.split(".")):
         provider = reference.partition(":")[0]
-        near = "" if is_file else did_you_mean(provider, PROVIDERS, inline=True)
-        raise FormError(f"no provider is called {provider!r}{near}" if near else "")
+        if not is_file and (near := did_you_mean(provider, PROVIDERS, inline=True)):
+            raise ValueError(f"{reference!r} is not a reference to a model: no provider is called {provider!r}{near}")
+        raise FormError
     found: object = _import_file(Path(source)) if is_file else _import_module(source)
     for name in attribute.split("."):
         try:

@@ -50,4 +50,4 @@ def _load(reference: str, settings: Settings) -> BaseChatModel:
     return model
 
 
-KIND: Final = Kind("provider:model, such as openai:gpt-4o", _fits, _load)
+KIND: Final = Kind("provider:model (openai:gpt-4o)", _fits, _load)

@@ -169,9 +169,9 @@ class Display:
                 self._waiting.stop()
                 if self._open != "reasoning":
                     self._end_line()
-                    self._terminal.note("thinking: ", end="", dim=True, wrap=True)
+                    self._terminal.note("thinking: ", end="", dim=True)
                 self._open = "reasoning"
-                self._terminal.note(thought, end="", dim=True, wrap=True)
+                self._terminal.note(thought, end="", dim=True)
 
     def end(self, message: AIMessage | None) -> None:
         """End the line, and show what cannot be shown in pieces: tool calls, images."""
@@ -190,5 +190,5 @@ class Display:
         if self._open == "text":
             self._terminal.answer("\n", wrap=True)
         elif self._open == "reasoning":
-            self._terminal.note("", wrap=True)
+            self._terminal.note("")
         self._open = None

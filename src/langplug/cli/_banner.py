@@ -30,5 +30,5 @@ def describe_model(model: BaseChatModel, reference: str) -> list[str]:
     lines = [" · ".join(facts)]
     known = next((weights for weights in KNOWN.values() if weights.filename.removesuffix(".gguf") == name), None)
     if known is not None:
-        lines.append(f"{known.title} ({known.license}) is good for {known.good_for}.")
+        lines.append(f"Good for {known.good_for}.")
     return lines

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from langplug._secrets import is_secret_name
 from langplug._suggest import did_you_mean
@@ -76,9 +76,11 @@ def parse_settings(assignments: Iterable[str], *, example: str = "temperature=0"
 def _resolve(name: str, value: Any) -> Any:
     """`value` with what the environment holds in the place of `env:VARIABLE`, in lists and objects as well."""
     if isinstance(value, dict):
-        return {key: _resolve(str(key), item) for key, item in cast("dict[Any, Any]", value).items()}
+        entries: dict[Any, Any] = value
+        return {key: _resolve(str(key), item) for key, item in entries.items()}
     if isinstance(value, list):
-        return [_resolve(name, item) for item in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [_resolve(name, item) for item in items]
     if isinstance(value, str) and value.startswith(_FROM_ENVIRONMENT):
         variable = value.removeprefix(_FROM_ENVIRONMENT)
         if variable not in os.environ:
@@ -125,7 +127,8 @@ def check_parameter(model: "BaseChatModel", name: str, value: Any) -> str:
             return f"({cls.__name__} has no {name!r}, and ignores it)" if ignored else ""
         fields = parameters_of(cls).fields
         if name in fields:
-            TypeAdapter(cls.model_fields[fields[name]].annotation).validate_python(given[name])
+            annotation: Any = cls.model_fields[fields[name]].annotation
+            TypeAdapter(annotation).validate_python(given[name])
         elif near := did_you_mean(name, [*fields, "stop", "temperature", "max_tokens"], inline=True):
             raise UsageError(f"{cls.__name__} has no parameter {name!r}{near}")
     except (TypeError, ValidationError) as error:

@@ -106,16 +106,14 @@ class Terminal:
                 raise ReaderGone from error
             raise OutputError(f"the answer cannot be written to stdout: {error.strerror or error}") from error
 
-    def note(self, text: str, *, end: str = "\n", dim: bool = False, wrap: bool = False) -> None:
-        """Write to stderr, at once. With `wrap`, long lines are broken between words, on a terminal."""
-        shown = self._shown(text)
-        if wrap and self._wrapped_err:
-            shown, end = self._wrapped_err.feed(shown), self._wrapped_err.feed(end)
-        self._write_note(self._styled(shown, _DIM if dim else "") + end)
+    def note(self, text: str, *, end: str = "\n", dim: bool = False) -> None:
+        """Write to stderr, at once. On a terminal, long lines are broken between words."""
+        self._write_note(self._styled(self._shown(text), _DIM if dim else "") + self._shown(end))
 
     def error(self, text: str) -> None:
         """Write an error to stderr, on a line of its own."""
-        self._write_note(f"{self._styled('langplug:', _RED)} {self._shown(text)}\n")
+        label, rest = self._shown("langplug:"), self._shown(f" {text}\n")
+        self._write_note(self._styled(label, _RED) + rest)
 
     def waiting(self, text: str) -> Waiting:
         """Show on stderr that `text` is waited for, and for how long, if somebody looks."""
@@ -146,6 +144,8 @@ class Terminal:
         """
         if self.interactive and self._out_is_terminal:
             return input(prompt)
+        if self._wrapped_err:
+            self._wrapped_err = WordWrap()  # whoever types ends the line
         self.note(prompt, end="")  # `input` would write the prompt to stdout, which holds only the answer
         line = self._in.readline()
         if not line:
@@ -153,7 +153,8 @@ class Terminal:
         return line.removesuffix("\n")
 
     def _shown(self, note: str) -> str:
-        return note.translate(_VISIBLE) if self._err_is_terminal else note
+        shown = note.translate(_VISIBLE) if self._err_is_terminal else note
+        return self._wrapped_err.feed(shown) if self._wrapped_err else shown
 
     def _styled(self, note: str, style: str) -> str:
         return f"{style}{note}{_PLAIN}" if style and self.colour else note
