@@ -107,11 +107,11 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     for variable in ("LANGPLUG_API_KEY", "LANGPLUG_API_KEY_HOSTS"):
         monkeypatch.delenv(variable, raising=False)
-    before = set(sys.modules)
     (tmp_path / "mine.py").write_text(MODELS, encoding="utf-8")
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def refusal(reference: str, error: type[Exception], **settings: Any) -> str:
@@ -205,7 +205,7 @@ class Mute(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"<html>Welcome</html>")
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
         """Nothing: stderr is the tests'."""
 
 

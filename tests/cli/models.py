@@ -1,11 +1,14 @@
 """Models for the tests of the command line, each reached by a reference to this file."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from langchain_core.messages import SystemMessage
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, SystemMessage
+from pydantic import Field
 
 from langplug import ChatModel, Finish, Part, Reasoning, Request, ToolCall, Usage, chat_model
 
@@ -99,3 +102,23 @@ class Needy(ChatModel):
     def respond(self, request: Request, /) -> str:
         """Say the word."""
         return self.word
+
+
+@chat_model
+def leaving(request: Request) -> str:
+    """Ends the program instead of answering."""
+    sys.exit(0)
+
+
+@chat_model
+def late(request: Request) -> Iterator[Part]:
+    """Answers when a line comes on the pipe named by RELEASE."""
+    Path(os.environ["RELEASE"]).read_text(encoding="utf-8")
+    yield "here I am"
+
+
+class Foreign(GenericFakeChatModel):
+    """Another package's model, which takes any parameter."""
+
+    messages: Iterator[AIMessage | str] = Field(default_factory=lambda: iter(["foreign"]))
+    size: int = 1

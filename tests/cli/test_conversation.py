@@ -16,6 +16,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict
 
 from langplug.cli import main
+from langplug_backend import Backend
 
 MODELS = Path(__file__).parent / "models.py"
 LIMIT_S = 30
@@ -114,6 +115,67 @@ def test_parameters_can_be_changed(keyboard: Keyboard, capsys: pytest.CaptureFix
     assert "langplug: 'a-b' cannot be a parameter of a model" in shown.err
 
 
+@pytest.mark.parametrize("line", ["/set temperature=0.5", "/set temperature = 0.5", "/set temperature 0.5"])
+def test_a_parameter_is_set_in_every_form(line: str, keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> None:
+    """`NAME=VALUE`, as on the command line, and `NAME VALUE` set the parameter; `NAME` unsets it."""
+    assert keyboard.talk(ref("Strict"), lines=(line, "x", "/set temperature", "x", "/set stop=A=B", "x")) == 0
+    shown = capsys.readouterr()
+    assert "temperature 0.5 stop []\ntemperature 1.0 stop []\ntemperature 1.0 stop ['B=A']\n" == shown.out
+    assert "temperature = 0.5\n" in shown.err
+
+
+@pytest.mark.filterwarnings("ignore::langplug.IgnoredParameterWarning")
+@pytest.mark.parametrize(
+    ("model", "line", "told"),
+    [
+        ("Strict", "/set temprature=0", "temprature"),
+        ("Strict", "/set temprature 0", "Did you mean 'temperature'?"),
+        ("Strict", "/set temperature=hot", "temperature: Input should be a valid number"),
+        ("Strict", "/set temperature", "'temperature' is not set: /set temperature VALUE sets it"),
+        ("Strict", "/set a-b=1", "cannot be a parameter of a model"),
+        ("Strict", "/set top_p=0.5", "(Strict has no 'top_p', and ignores it)"),
+        ("Foreign", "/set sise=3", "Foreign has no parameter 'sise', did you mean 'size'?"),
+        ("Foreign", "/set size=big", "Input should be a valid integer"),
+    ],
+)
+def test_a_parameter_is_checked_at_once(
+    model: str, line: str, told: str, keyboard: Keyboard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the pen and a wrong value are said when they are typed, and later questions do not fail."""
+    assert keyboard.talk(ref(model), lines=(line, "x")) == 0
+    shown = capsys.readouterr()
+    assert told in shown.err
+    assert 1 == len(shown.out.splitlines())
+
+
+def test_a_wrong_parameter_of_the_command_line(keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> None:
+    """A conversation does not begin with a parameter that would fail each question."""
+    assert keyboard.talk(ref("Strict"), "--set", "temprature=0") == 2
+    assert "Did you mean 'temperature'?" in capsys.readouterr().err
+
+
+def test_what_is_said_first(keyboard: Keyboard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A conversation begins with the model's name, its class and where it is; of known weights, what they are for."""
+    assert keyboard.talk(ref("echo")) == 0
+    assert capsys.readouterr().err.startswith("echo (echo)\n/help for help, Ctrl-D to leave\n")
+    with Backend(models=["qwen3"]) as backend:
+        assert keyboard.talk(backend.openai_url) == 0
+        assert capsys.readouterr().err.startswith(f"qwen3 (ChatEndpoint) · {backend.openai_url}\n")
+    (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").touch()
+    assert keyboard.talk(f"{tmp_path}/SmolLM2-135M-Instruct.Q4_1.gguf") == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"SmolLM2-135M-Instruct.Q4_1 (ChatGGUF) · {tmp_path}")
+    assert "Good for demos and tests" in told
+
+
+def test_a_model_that_ends_the_program(keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that calls `exit` does not end the conversation."""
+    assert keyboard.talk(ref("leaving"), lines=("x", "/help")) == 0
+    err = capsys.readouterr().err
+    assert "SystemExit" in err
+    assert "/retry" in err
+
+
 def test_undo_and_reset(keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> None:
     """`/undo` forgets the last turn, `/reset` forgets all of them."""
     lines = ("one", "two", "/undo", "three", "/reset", "four", "/undo", "/undo")
@@ -201,6 +263,7 @@ def test_saving_where_nothing_can_be_written(
     assert keyboard.talk(ref("plain"), lines=(f"/save {tmp_path}/none/talk.md", "still here")) == 0
     shown = capsys.readouterr()
     assert "still here\n" == shown.out
+    assert f"there is no folder '{tmp_path}/none'" in shown.err
     assert "No such file or directory" in shown.err
 
 
@@ -254,12 +317,13 @@ class Screen:
 
     def __init__(self, *args: str, **variables: str) -> None:
         self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, 40))
         self._process = subprocess.Popen(
             [sys.executable, "-c", self._AT_A_TERMINAL, "chat", *args],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment(TERM="xterm", **variables),
+            env=environment(**{"TERM": "xterm", **variables}),
             start_new_session=True,
         )
         os.close(slave)
@@ -351,3 +415,40 @@ def test_lines_are_kept_for_the_next_session(open_screen: Callable[..., Screen],
         screen.see("remember me \r\n")  # with the space that the model says
         screen.type_at_prompt("\x04")
         assert screen.leave() == 0
+
+
+def test_waiting_is_shown_and_removed(open_screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """While nothing comes, a line says so, with the seconds; it is gone before the answer begins."""
+    release = tmp_path / "release"
+    os.mkfifo(release)
+    screen = open_screen(ref("late"), RELEASE=str(release))
+    screen.type_at_prompt("x\n")
+    first, second = (re.findall(r"waiting for the answer (\d\.\d)", screen.see(" s"))[-1] for _ in "12")
+    assert 0.4 <= float(first) < float(second)
+    release.write_text("go", encoding="utf-8")
+    assert screen.see("here I am\r\n").endswith("\r\x1b[Khere I am\r\n")
+    screen.type_at_prompt("\x04")
+    assert screen.leave() == 0
+
+
+def test_nothing_is_redrawn_on_a_dumb_terminal(open_screen: Callable[..., Screen], tmp_path: Path) -> None:
+    """A terminal that cannot move its cursor gets neither the line that says so nor broken lines."""
+    release = tmp_path / "release"
+    os.mkfifo(release)
+    screen = open_screen(ref("late"), RELEASE=str(release), TERM="dumb")
+    screen.type_at_prompt("x\n")
+    time.sleep(0.8)
+    release.write_text("go", encoding="utf-8")
+    shown = screen.see("here I am\r\n")
+    assert "waiting" not in shown
+    assert "\x1b[K" not in shown
+
+
+def test_words_are_not_broken(open_screen: Callable[..., Screen]) -> None:
+    """At a terminal, a long line of the answer is broken between words, piece by piece as it comes."""
+    screen = open_screen(ref("plain"))
+    screen.type_at_prompt("It was the best of times, it was the worst of times.\n")
+    screen.see("times.\r\n")
+    assert "It was the best of times, it was the \r\nworst of times.\r\n" == re.sub(
+        r"\x1b\[\?2004.\r?|wo?r?s?t?\x1b\[\dD\x1b\[K", "", screen.see("times.\r\n")
+    )

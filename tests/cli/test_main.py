@@ -1,8 +1,10 @@
 """The command itself: finding verbs, help, errors, exit codes."""
 
+import re
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,37 @@ def test_an_error_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """What a model raises exits with 1 and one line on stderr; where it came from is not shown."""
     assert main(["chat", f"{MODELS}:failing", "-p", "x"]) == 1
     assert "langplug: RuntimeError: the wire is cut (--debug shows where)\n" == capsys.readouterr().err
+
+
+def test_a_model_that_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that calls `exit(0)` has not answered: that is a failure, and is said."""
+    assert main(["chat", f"{MODELS}:leaving", "-p", "x"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "the model's code ended the program by SystemExit: 0" in shown.err
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A warning is said in one line, without a place in Python's code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["chat", f"{MODELS}:plain", "-p", "x", "--set", "top_p=0.5"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("langplug: IgnoredParameterWarning: plain ignores 'top_p'")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_the_exit_codes(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each verb's help says what its exit codes mean: the same four for all of them. No line is wider than 80."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    told = capsys.readouterr().out
+    assert re.search(r"exit codes: 0 .* 1 .* 2 .* 130 stopped by Ctrl-C", " ".join(told.split()))
+    assert 80 >= max(map(len, told.splitlines()))
 
 
 @pytest.mark.parametrize("by", ["flag", "environment"])

@@ -18,7 +18,8 @@ def describe_model(model: BaseChatModel, reference: str) -> list[str]:
     """
     named: Any = None
     with suppress(Exception):  # LangSmith's parameters are an author's own code
-        named = model._get_ls_params().get("ls_model_name")  # noqa: SLF001 - langchain-core documents the hook
+        # langchain-core documents the hook, though its name is private.
+        named = model._get_ls_params().get("ls_model_name")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     # Some models say the path of their weights.
     name = Path(str(named)).name if named else reference
     facts = [f"{name} ({type(model).__name__})"]

@@ -1,6 +1,7 @@
 """The commands of a conversation: what a line does that begins with `/`."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +85,9 @@ def set_system(session: Session, text: str) -> None:
 @command("set", "[NAME[=VALUE]]", "shows the parameters, sets one (JSON or text), or unsets it")
 def set_parameter(session: Session, rest: str) -> None:
     """Set or unset a parameter of the next calls, and show them all."""
-    name, equals, value = rest.partition("=")
-    if not equals or not name.strip().isidentifier():
-        name, _, value = rest.partition(" ")
-    name, value = name.strip(), value.strip()
+    # As on the command line, or with a space; a value may hold either sign.
+    found = re.fullmatch(r"(?s)(\S*?)(?:\s*=\s*|\s+|$)(.*)", rest)
+    name, value = (found[1], found[2]) if found else ("", "")
     if value:
         parsed = parse_value(value)
         if said := check_parameter(session.model, name, parsed):

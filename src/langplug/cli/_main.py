@@ -22,13 +22,16 @@ _EPILOG: Final = f"""\
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Wraps paragraphs to the terminal; lines that are indented, or are short enough, stay as they are."""
+    """Wraps paragraphs to the terminal, and the lines of lists, which are indented, each by itself."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs: list[str] = []
         for paragraph in text.split("\n\n"):
-            is_list = any(line.startswith(" ") for line in paragraph.splitlines())
-            paragraphs.append(paragraph if is_list else textwrap.fill(paragraph, width, break_on_hyphens=False))
+            lines = paragraph.splitlines()
+            if any(line.startswith(" ") for line in lines):  # a list
+                paragraphs += ["\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in lines)]
+            else:
+                paragraphs.append(textwrap.fill(paragraph, width, break_on_hyphens=False))
         return textwrap.indent("\n\n".join(paragraphs), indent)
 
 

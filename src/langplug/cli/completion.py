@@ -8,6 +8,7 @@ import argparse
 import ast
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
@@ -74,12 +75,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _split(line: str) -> list[str]:
     """The words after `langplug`, the last of them as far as it is typed."""
-    try:
-        words = shlex.split(line)
-    except ValueError:  # a quote is still open
-        words = line.split()
-    if not words or line[-1].isspace():
-        words.append("")
+    words: list[str] = []
+    for closing in ("", "'", '"'):  # a quote may still be open
+        with suppress(ValueError):
+            words = shlex.split(line + closing)
+            if not closing and (not line or line[-1].isspace()):
+                words.append("")
+            break
+    else:
+        return [""]
     # As it is called: by a path, after other commands and variables on the same line.
     called = [at for at, word in enumerate(words[:-1]) if Path(word).name == "langplug"]
     return words[called[-1] + 1 :] if called else words[-1:]
