@@ -4,17 +4,26 @@ import os
 from pathlib import Path
 from typing import Final, NoReturn
 
-from langplug._references.kind import Kind, Settings
+from langplug._references.kind import Settings
 from langplug._suggest import did_you_mean
 
+FORM: Final = "a folder with a Hugging Face model"
 
-def _fits(reference: str) -> bool:
+
+def fits(reference: str) -> bool:
+    """Whether it is written so."""
     path = Path(reference).expanduser()
     is_written_so = reference.startswith(("~", ".")) or "/" in reference or os.sep in reference
     return bool(reference) and (path.is_dir() or (is_written_so and ":" not in reference))
 
 
-def _load(reference: str, _: Settings) -> NoReturn:
+def load(reference: str, _: Settings) -> NoReturn:
+    """Say what to do with a folder: langplug cannot run such a model by itself yet.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no model in it.
+        NotImplementedError: If there is.
+    """
     folder = Path(reference).expanduser()
     if folder.suffix == ".py":
         raise ValueError(f"{reference!r} does not say what in the file is the model: write {reference}:NAME")
@@ -35,6 +44,3 @@ def _load(reference: str, _: Settings) -> NoReturn:
         f"{reference}`) and refer to the server (http://localhost:8000/v1), or convert it to GGUF (llama.cpp's "
         "convert_hf_to_gguf.py) and refer to that file"
     )
-
-
-KIND: Final = Kind("a folder with a Hugging Face model", _fits, _load)

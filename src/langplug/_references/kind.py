@@ -1,8 +1,7 @@
-"""`Kind`: one way to refer to a model."""
+"""`Kind`: what the module of one kind of reference defines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 
@@ -14,16 +13,20 @@ class FormError(ValueError):
     """A text is of no form that references have; its message says more, if more can be said. `load` adds the forms."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One way to refer to a model.
+class Kind(Protocol):
+    """One way to refer to a model; a module that defines these three is one."""
 
-    Attributes:
-        form: How such a reference is written, for errors and help.
-        fits: Whether a text is such a reference, right or wrong; what is wrong with it, `load` says.
-        load: Makes the model, with settings.
-    """
+    @property
+    def FORM(self) -> str:  # noqa: N802 - a constant of the module
+        """How such a reference is written, for errors."""
+        ...
 
-    form: str
-    fits: Callable[[str], bool]
-    load: Callable[[str, Settings], BaseChatModel]
+    @property
+    def fits(self) -> Callable[[str], bool]:
+        """Whether a text is such a reference, right or wrong: what is wrong with it, `load` says."""
+        ...
+
+    @property
+    def load(self) -> Callable[[str, Settings], BaseChatModel]:
+        """Makes the model, with settings."""
+        ...

@@ -8,12 +8,12 @@ from langplug._references import folders, installed, modules, providers, servers
 from langplug._references.kind import FormError, Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
-    servers.KIND,
-    weights.KIND,
-    folders.KIND,
-    installed.KIND,
-    providers.KIND,
-    modules.KIND,
+    servers,
+    weights,
+    folders,
+    installed,
+    providers,
+    modules,
 )
 """In the order in which they are asked: the first that fits has the word. A new kind is one entry (that of
 `replay:FILE` must come before the modules). Errors list them from the end: the most common first."""
@@ -58,5 +58,5 @@ def load(reference: str, **settings: Any) -> BaseChatModel:
             return kind.load(reference, settings)
     except FormError as error:
         more = f"; {error}" if str(error) else ""
-    *forms, last = (kind.form for kind in reversed(KINDS))
+    *forms, last = (kind.FORM for kind in reversed(KINDS))
     raise ValueError(f"{reference!r} is not a reference to a model: expected {', '.join(forms)} or {last}{more}")

@@ -1,12 +1,7 @@
 """From what a reference leads to, to a model: an instance, a class, a function, a factory; with settings."""
 
 import inspect
-import os
-import re
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterable
-from functools import wraps
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -18,6 +13,7 @@ from langplug._model.decorator import chat_model
 from langplug._model.parameters import parameters_of, unknown_parameter
 from langplug._model.plan import with_overrides
 from langplug._parts import Answer
+from langplug._references.functions import VARIADIC, function_of_request, outer_type
 from langplug._references.kind import Settings
 from langplug._request import Request
 from langplug._suggest import did_you_mean
@@ -28,17 +24,7 @@ _EXPECTED: Final = (
     "a chat model"
 )
 
-_TEXTS: Final = frozenset({"text", "prompt", "question", "message", "query"})
-"""What people call the one argument of a function from a text to a text, if they do not annotate it."""
-
-_ANSWERS: Final = frozenset(
-    {"str", "Iterator", "Iterable", "Generator", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AIMessage"}
-    | {"Answer", "Any"}
-)
-"""What a function that answers returns."""
-
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def make_model(found: object, reference: str, settings: Settings) -> BaseChatModel:
@@ -90,7 +76,7 @@ def check_names(made_by: Any, settings: Iterable[str], reference: str) -> None:
     if is_class and issubclass(made_by, ChatModel):
         return
     parameters = _parameters_of(made_by) or []
-    known = {one.name for one in parameters if one.kind not in _VARIADIC}
+    known = {one.name for one in parameters if one.kind not in VARIADIC}
     if is_class and issubclass(made_by, BaseChatModel):
         known |= set(parameters_of(made_by).fields)
         open_ended = made_by.model_config.get("extra") == "allow"
@@ -100,15 +86,6 @@ def check_names(made_by: Any, settings: Iterable[str], reference: str) -> None:
         if name not in known and not open_ended:
             hint = did_you_mean(name, known) or f" What it takes: {', '.join(sorted(known)) or 'none'}."
             raise TypeError(f"{reference!r} has no setting {name!r}.{hint}")
-
-
-def import_problem(what: str, error: BaseException) -> ImportError:
-    """The error for a module that is there and fails as it is imported: with the place in the user's own code."""
-    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    not_theirs = ("<frozen", os.path.dirname(__file__), *places)  # noqa: PTH120 - to compare with, as text
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(not_theirs)]
-    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return ImportError(f"{what} was found, but importing it failed with {type(error).__name__}: {error}{where}")
 
 
 def _set_up(model: BaseChatModel, reference: str, settings: Settings) -> BaseChatModel:
@@ -141,58 +118,17 @@ def _maker_of(found: object, reference: str, settings: Settings) -> Callable[...
             return found
     elif callable(found) and (parameters := _parameters_of(found)) is not None:
         first = parameters[0] if parameters and parameters[0].kind in _POSITIONAL else None
-        required = [one.name for one in parameters if one.default is one.empty and one.kind not in _VARIADIC]
+        required = [one.name for one in parameters if one.default is one.empty and one.kind not in VARIADIC]
         if first is not None:
-            if first.name == "request" or _outer_type(first.annotation) == "Request":
+            if first.name == "request" or outer_type(first.annotation) == "Request":
                 return chat_model(cast("Callable[[Request], Answer]", found))  # which checks it
-            if required == [first.name] and first.name not in settings:
-                returned = _outer_type(inspect.signature(found).return_annotation)
-                if (read := _reader_of(first, returned)) is not None:
-                    return chat_model(_from_part(found, parameters, read))
+            is_alone = required == [first.name] and first.name not in settings
+            if is_alone and (of_request := function_of_request(found)) is not None:
+                return chat_model(of_request)
         # What a factory needs may be given as settings.
         if settings.keys() >= set(required) and not inspect.iscoroutinefunction(found):
             return found
     raise TypeError(f"{reference!r} is {_describe(found)}, {_EXPECTED}")
-
-
-def _reader_of(parameter: inspect.Parameter, returned: str) -> Callable[[Request], object] | None:
-    """What a function of one argument is given of a request; None if it is not meant to answer."""
-    written, name = _outer_type(parameter.annotation), parameter.name
-    if returned and returned not in _ANSWERS:
-        return None
-    # `make(path: str)` may be a factory: its name or what it returns must speak of text.
-    is_text = name in _TEXTS or returned in _ANSWERS
-    if (written == "str" and is_text) or (not written and name in _TEXTS):
-        return lambda request: request.text
-    if written.lower() in ("list", "sequence", "iterable") or (not written and name == "messages"):
-        if "dict" in inspect.formatannotation(parameter.annotation).lower():
-            return Request.openai_messages
-        return lambda request: list(request.messages)
-    return None
-
-
-def _outer_type(annotation: Any) -> str:
-    """The name of the outermost type, such as `list` of `list[dict]`; empty if there is none."""
-    if annotation is inspect.Parameter.empty:
-        return ""
-    # With `from __future__ import annotations` the annotation is its own source text.
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.split(r"[\[\s|]", text.strip("'\""))[0].rpartition(".")[2]
-
-
-def _from_part(
-    function: Callable[..., Any], parameters: list[inspect.Parameter], read: Callable[[Request], object]
-) -> Callable[..., Any]:
-    """A function from a request, from one of a text or of messages. Its other parameters are settings."""
-
-    @wraps(function)
-    def answer(request: Request, **settings: Any) -> Any:
-        return function(read(request), **settings)
-
-    others = [one.replace(kind=one.KEYWORD_ONLY) for one in parameters[1:] if one.kind not in _VARIADIC]
-    of_request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    vars(answer)["__signature__"] = inspect.Signature([of_request, *others])
-    return answer
 
 
 def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:

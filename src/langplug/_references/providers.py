@@ -4,8 +4,10 @@ from typing import Final
 
 from langchain_core.language_models import BaseChatModel
 
-from langplug._references.kind import Kind, Settings
+from langplug._references.kind import Settings
 from langplug._references.making import check_names
+
+FORM: Final = "provider:model (openai:gpt-4o)"
 
 PROVIDERS: Final = (
     "anthropic", "anthropic_bedrock", "azure_ai", "azure_openai", "baseten", "bedrock", "bedrock_converse",
@@ -20,11 +22,17 @@ A reference that begins with one of these is never a module: `./openai.py:model`
 """
 
 
-def _fits(reference: str) -> bool:
+def fits(reference: str) -> bool:
+    """Whether it is written so."""
     return reference.partition(":")[0].lower().replace("-", "_") in PROVIDERS and ":" in reference
 
 
-def _load(reference: str, settings: Settings) -> BaseChatModel:
+def load(reference: str, settings: Settings) -> BaseChatModel:
+    """The model, by `init_chat_model`.
+
+    Raises:
+        ImportError: If `langchain`, or the provider's package, is not installed.
+    """
     provider, _, name = reference.partition(":")  # the name may hold colons: `ollama:llama3.2:1b`
     if not name:
         raise ValueError(f"{reference!r} does not name a model: write {reference}NAME, such as openai:gpt-4o")
@@ -48,6 +56,3 @@ def _load(reference: str, settings: Settings) -> BaseChatModel:
     # Only now is its class known. Most classes drop what they do not know, or send it to the server as it is.
     check_names(type(model), settings, reference)
     return model
-
-
-KIND: Final = Kind("provider:model (openai:gpt-4o)", _fits, _load)

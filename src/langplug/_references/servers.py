@@ -14,9 +14,11 @@ from langchain_core.exceptions import (
 )
 from langchain_core.language_models import BaseChatModel
 
-from langplug._references.kind import Kind, Settings
+from langplug._references.kind import Settings
 from langplug._references.making import make_ready_made
 from langplug._suggest import did_you_mean
+
+FORM: Final = "http://host:port/v1#model"
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _HOST_WITH_PORT: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:]+\]):\d+(/.*|#.*)?")
@@ -36,7 +38,17 @@ _LISTED: Final = 20
 """Names of models that an error shows; gateways serve hundreds."""
 
 
-def _load(reference: str, settings: Settings) -> BaseChatModel:
+def fits(reference: str) -> bool:
+    """Whether it is written so."""
+    return bool(_SCHEME.match(reference) or _HOST_WITH_PORT.fullmatch(reference))
+
+
+def load(reference: str, settings: Settings) -> BaseChatModel:
+    """A `ChatEndpoint` with the model that the server has.
+
+    Raises:
+        ModelError: If the server does not answer, or if it cannot be told which model is meant.
+    """
     address, fragment = urldefrag(reference)
     if not _SCHEME.match(reference):
         raise ValueError(f"{reference!r} lacks its scheme: write http://{reference}")
@@ -127,10 +139,3 @@ def _ask_what_it_serves(endpoint: Any) -> tuple[Any, list[tuple[str, list[str]]]
             return found, list(by_name.items())
     assert first is not None
     raise first
-
-
-KIND: Final = Kind(
-    "http://host:port/v1#model",
-    lambda reference: bool(_SCHEME.match(reference) or _HOST_WITH_PORT.fullmatch(reference)),
-    _load,
-)

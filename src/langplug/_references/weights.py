@@ -5,14 +5,27 @@ from typing import Final
 
 from langchain_core.language_models import BaseChatModel
 
-from langplug._references.kind import Kind, Settings
+from langplug._references.kind import Settings
 from langplug._references.making import make_ready_made
 from langplug._suggest import did_you_mean
+
+FORM: Final = "./weights.gguf"
 
 _OTHER_FORMATS: Final = (".safetensors", ".bin", ".pt", ".pth", ".onnx")
 
 
-def _load(reference: str, settings: Settings) -> BaseChatModel:
+def fits(reference: str) -> bool:
+    """Whether it is written so."""
+    return reference.lower().endswith((".gguf", *_OTHER_FORMATS))
+
+
+def load(reference: str, settings: Settings) -> BaseChatModel:
+    """A `ChatGGUF` with the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is in another format.
+    """
     path = Path(reference).expanduser()
     if path.suffix.lower() in _OTHER_FORMATS:
         raise ValueError(
@@ -28,6 +41,3 @@ def _load(reference: str, settings: Settings) -> BaseChatModel:
     if "path" in settings:
         raise TypeError(f"{reference!r} says which file it is: leave out path={str(settings['path'])!r}")
     return make_ready_made("ChatGGUF", reference, {**settings, "path": str(path)})
-
-
-KIND: Final = Kind("./weights.gguf", lambda reference: reference.lower().endswith((".gguf", *_OTHER_FORMATS)), _load)

@@ -17,21 +17,19 @@ from langplug.cli._verbs import Verb, describe_verbs, find_verb
 
 _EPILOG: Final = f"""\
 {_exit.exit_codes()}
+
 "langplug VERB --help" says more about a verb.
 """
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Wraps paragraphs to the terminal, and the lines of lists, which are indented, each by itself."""
+    """Wraps paragraphs to the terminal; lists, whose lines are indented, stay as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs: list[str] = []
         for paragraph in text.split("\n\n"):
-            lines = paragraph.splitlines()
-            if any(line.startswith(" ") for line in lines):  # a list
-                paragraphs += ["\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in lines)]
-            else:
-                paragraphs.append(textwrap.fill(paragraph, width, break_on_hyphens=False))
+            is_list = any(line.startswith(" ") for line in paragraph.splitlines())
+            paragraphs.append(paragraph if is_list else textwrap.fill(paragraph, width, break_on_hyphens=False))
         return textwrap.indent("\n\n".join(paragraphs), indent)
 
 

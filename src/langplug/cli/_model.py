@@ -13,7 +13,7 @@ DEFAULT_MODEL: Final = "langplug.models:ChatGGUF"
 
 ON_REFERENCES: Final = """\
 REF is one of these:
-  package.module:attribute    an instance, a class, a function or a factory;
+  package.module:attribute    an instance, a class, a function or a factory
   ./file.py:attribute         the same, in a file
   http://localhost:8000/v1    a server with an OpenAI-compatible API; #NAME at
                               the end says which model, if it has several

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from langplug._suggest import did_you_mean
 from langplug.cli._exit import OK, UsageError, exit_codes
@@ -25,6 +25,7 @@ _MB: Final = 1_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug pull` takes."""
+    parser.description = "Download the weights of the embedded model into the user's cache."
     parser.add_argument("name", nargs="?", help="which weights (default: list them)")
     parser.add_argument("--force", action="store_true", help="download them again, even if they are there")
     parser.add_argument("--json", action="store_true", help="print what there is, or where it is, as JSON")
@@ -39,7 +40,13 @@ They are kept in the user's cache [env: LANGPLUG_CACHE].
 def run(args: argparse.Namespace) -> int:
     """Download the weights, and say where they are. Returns the exit code."""
     if args.name is None:
-        print(json.dumps({"schema": JSON_SCHEMA, "weights": _facts()}) if args.json else _list_weights())
+        if args.json:
+            names = ("name", "title", "size", "license", "good_for", "requirement")
+            facts = [({name: getattr(w, name) for name in names}, weights.find(w)) for w in KNOWN.values()]
+            listed = [{**known, "path": None if path is None else str(path)} for known, path in facts]
+            print(json.dumps({"schema": JSON_SCHEMA, "weights": listed}))
+        else:
+            print(_list_weights())
         return OK
     if args.name not in KNOWN:
         hint = did_you_mean(args.name, KNOWN, inline=True) or f", expected {' or '.join(KNOWN)}"
@@ -77,15 +84,6 @@ def _report(note: str, path: Path, json_name: str) -> int:
     return OK
 
 
-def _facts() -> list[dict[str, Any]]:
-    names = ("name", "title", "size", "license", "good_for", "requirement")
-    there = {name: weights.find(known) for name, known in KNOWN.items()}
-    return [
-        {**{name: getattr(known, name) for name in names}, "path": there[key] and str(there[key])}
-        for key, known in KNOWN.items()
-    ]
-
-
 def _list_weights() -> str:
-    lines = [f"  {w.name:<10} {w.title} ({w.size // _MB} MB, {w.license}): {w.good_for}" for w in KNOWN.values()]
+    lines = [f"  {w.name:<10} {w.title} ({w.size // _MB} MB, {w.license}):\n    {w.good_for}" for w in KNOWN.values()]
     return "\n".join(["weights:", *lines])
