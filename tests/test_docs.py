@@ -108,6 +108,14 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
     check(page.read_text(encoding="utf-8"), tmp_path / f"{page.stem}.md")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_only_shown_is_python(page: Path) -> None:
+    """A Python block that does not run, for want of a package, is Python all the same."""
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if language(token) == "python":
+            compile(token.content, f"{page.name}, line {line(token)}", "exec")
+
+
 def test_the_readme_shows_something_that_runs() -> None:
     """The first page that anybody reads has an example that runs, and what it prints."""
     assert any(block.prints for block in blocks_of((ROOT / "README.md").read_text(encoding="utf-8")))
