@@ -277,9 +277,9 @@ def test_a_class_that_needs_arguments() -> None:
     with pytest.raises(TypeError) as raised:
         load("bench_models:Needy")
     assert (
-        "'bench_models:Needy' cannot be made without arguments (path: Field required): give path as a setting (--with "
-        "path=..., or load(..., path=...)), or refer to an instance, or to a function without arguments that returns one"
-        == str(raised.value)
+        "'bench_models:Needy' cannot be made without arguments (path: Field required): give path as a setting "
+        "(--with path=..., or load(..., path=...)), or refer to an instance, or to a function without arguments that "
+        "returns one" == str(raised.value)
     )
     assert isinstance(raised.value.__cause__, ValidationError)
 

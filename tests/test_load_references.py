@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAuthenticationError, ModelConnectionError, ModelError, ModelNotFoundError
 
 from langplug import ChatModel, load
@@ -285,6 +287,14 @@ def test_an_address_that_is_none(reference: str, told: str) -> None:
     assert told in refusal(reference, TypeError)
 
 
+@pytest.mark.parametrize("reference", ["http://user:sk-secret@host/v1", "http://host/v1?api_key=sk-secret"])
+def test_a_secret_in_an_address(reference: str) -> None:
+    """A secret in an address is refused, and no error or note of it shows the secret."""
+    with pytest.raises(TypeError) as raised:
+        load(reference)
+    assert "sk-secret" not in "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+
+
 def test_settings_of_a_server(served: Backend) -> None:
     """Settings go to the constructor; what the reference says already is refused, and so are slips of the pen."""
     model = load(f"{served.openai_url}#qwen3", temperature=0.5, max_retries=7)
@@ -452,7 +462,7 @@ def test_nothing_of_that_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "settings", "answer"),
+    ("reference", "given_settings", "answer"),
     [
         pytest.param("Repeat", {"times": 4}, "hi" * 4, id="a class"),
         pytest.param("Repeat", {"count": 4}, "hi" * 4, id="a class, by its alias"),
@@ -466,14 +476,14 @@ def test_nothing_of_that_name() -> None:
         pytest.param("of_question", {"mark": "!"}, "asked hi!", id="a function of a text"),
     ],
 )
-def test_settings(reference: str, settings: dict[str, Any], answer: str) -> None:
+def test_settings(reference: str, given_settings: dict[str, Any], answer: str) -> None:
     """Settings reach the model, whatever makes it, and leave an instance as it was."""
-    assert answer == load(f"./mine.py:{reference}", **settings).invoke("hi").text
+    assert answer == load(f"./mine.py:{reference}", **given_settings).invoke("hi").text
     assert "hi" * 3 == load("./mine.py:instance").invoke("hi").text
 
 
 @pytest.mark.parametrize(
-    ("reference", "settings", "told"),
+    ("reference", "given_settings", "told"),
     [
         ("Repeat", {"timse": 1}, "Did you mean 'times'?"),
         ("instance", {"timse": 1}, "Did you mean 'times'?"),
@@ -489,9 +499,9 @@ def test_settings(reference: str, settings: dict[str, Any], answer: str) -> None
         ("foreign", {"label": "x"}, "is a model that was made already, of Foreign, so it takes no settings"),
     ],
 )
-def test_wrong_settings(reference: str, settings: dict[str, Any], told: str) -> None:
+def test_wrong_settings(reference: str, given_settings: dict[str, Any], told: str) -> None:
     """A name that is unknown is refused with the near one, also by classes that would drop it; a value is checked."""
-    assert told in refusal(f"./mine.py:{reference}", TypeError, **settings)
+    assert told in refusal(f"./mine.py:{reference}", TypeError, **given_settings)
 
 
 def test_errors_do_not_show_the_values() -> None:
@@ -532,6 +542,56 @@ def test_a_function_of_anything(function: str, answer: str) -> None:
 def test_a_function_that_may_be_a_factory(function: str) -> None:
     """A text argument alone says nothing: a factory may need one, too."""
     assert "is a function of (" in refusal(f"./mine.py:{function}", TypeError)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "a" * 5000,
+        "./" + "a" * 5000,
+        "a" * 5000 + ".gguf",
+        "./" + "a" * 5000 + ".py:x",
+        "What is the capital of France? " * 20,
+        "~no-such-user/x.gguf",
+        "~no-such-user",
+        "~no-such-user/x.py:x",
+        "a\0b",
+        "./a\0b.py:x",
+        "\0.gguf",
+        "http://[::1",
+        "http://[::1/v1#x",
+        "./a.b.py:x",
+        "-",
+        "--",
+        ".",
+        "..",
+        "/",
+        "~",
+        ":",
+        "::",
+        "#",
+        "\ud800:x",
+    ],
+)
+def test_odd_references(reference: str) -> None:
+    """Whatever is written, the error is one of those that are promised, and says what was written."""
+    with pytest.raises((ValueError, ImportError, FileNotFoundError)) as raised:
+        load(reference)
+    assert str(raised.value)
+
+
+@settings(max_examples=60)
+@given(st.text(alphabet="ab.:/#~ -_\0\n1é\\\"'?=@[]", max_size=12))
+def test_any_text(reference: str) -> None:
+    """No text makes it fail in another way, and none reaches the network without an address."""
+    with pytest.raises((ValueError, ImportError, FileNotFoundError)):
+        load(reference)
+
+
+def test_a_file_with_a_dot_in_its_name(tmp_path: Path) -> None:
+    """A file whose name cannot be a module's is taken all the same."""
+    (tmp_path / "a.b.py").write_text("def say(request): return 'dotted'")
+    assert "dotted" == load("./a.b.py:say").invoke("hi").text
 
 
 def test_an_import_error_says_where(tmp_path: Path) -> None:

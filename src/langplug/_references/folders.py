@@ -1,10 +1,9 @@
 """References to folders with a Hugging Face model."""
 
 import os
-from pathlib import Path
 from typing import Final, NoReturn
 
-from langplug._references.kind import Settings
+from langplug._references.kind import Settings, user_path
 from langplug._suggest import did_you_mean
 
 FORM: Final = "a folder with a Hugging Face model"
@@ -12,9 +11,9 @@ FORM: Final = "a folder with a Hugging Face model"
 
 def fits(reference: str) -> bool:
     """Whether it is written so."""
-    path = Path(reference).expanduser()
     is_written_so = reference.startswith(("~", ".")) or "/" in reference or os.sep in reference
-    return bool(reference) and (path.is_dir() or (is_written_so and ":" not in reference))
+    is_there = os.path.isdir(user_path(reference))  # noqa: PTH112 - that of pathlib raises for names that are too long
+    return bool(reference) and (is_there or (is_written_so and ":" not in reference))
 
 
 def load(reference: str, _: Settings) -> NoReturn:
@@ -24,11 +23,11 @@ def load(reference: str, _: Settings) -> NoReturn:
         FileNotFoundError: If there is no such folder, or no model in it.
         NotImplementedError: If there is.
     """
-    folder = Path(reference).expanduser()
+    folder = user_path(reference)
     if folder.suffix == ".py":
         raise ValueError(f"{reference!r} does not say what in the file is the model: write {reference}:NAME")
-    if not folder.is_dir():
-        if folder.exists():
+    if not os.path.isdir(folder):  # noqa: PTH112 - likewise
+        if os.path.exists(folder):  # noqa: PTH110 - likewise
             raise ValueError(f"{reference!r} is neither a GGUF file, nor a Python file, nor a folder with a model")
         near = did_you_mean(folder.name, (one.name for one in folder.absolute().parent.glob("*")), inline=True)
         raise FileNotFoundError(f"no file or folder {str(folder.absolute())!r}{near}")

@@ -41,13 +41,15 @@ def import_file(path: Path) -> ModuleType:
         FileNotFoundError: If there is no such file.
         ImportError: If it fails as it is imported.
     """
-    path = path.expanduser().resolve()
-    if not path.is_file():
+    path = Path(os.path.realpath(path))
+    if not os.path.isfile(path):  # noqa: PTH113 - that of pathlib raises for names that are too long
         near = did_you_mean(path.stem, (file.stem for file in path.parent.glob("*.py")), inline=True)
         raise FileNotFoundError(f"no file {str(path)!r}{near}")
     name = path.stem
     if (loaded := sys.modules.get(name)) is not None:
         owner = getattr(loaded, "__file__", None) or ""
+    elif not name.isidentifier():  # not one that can be imported: with a dot, the search would import the rest
+        owner = ""
     else:
         spec = importlib.util.find_spec(name)
         owner = str(path) if spec is None else spec.origin or ""

@@ -1,12 +1,19 @@
 """`Kind`: what the module of one kind of reference defines."""
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 
 Settings: TypeAlias = Mapping[str, Any]
 """Constructor arguments, by name."""
+
+
+def user_path(text: str) -> Path:
+    """The path that a person wrote, with a home directory in the place of `~`, if there is one."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - that of pathlib raises for `~nobody`
 
 
 class FormError(ValueError):

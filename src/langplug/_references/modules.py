@@ -1,13 +1,12 @@
 """References to attributes of modules and files: `package.module:attribute` and `./file.py:attribute`."""
 
 import os
-from pathlib import Path
 from typing import Final
 
 from langchain_core.language_models import BaseChatModel
 
 from langplug._references.importing import import_file, import_module
-from langplug._references.kind import FormError, Settings
+from langplug._references.kind import FormError, Settings, user_path
 from langplug._references.making import make_model
 from langplug._references.providers import PROVIDERS
 from langplug._suggest import did_you_mean
@@ -30,7 +29,7 @@ def load(reference: str, settings: Settings) -> BaseChatModel:
         if not is_file and (near := did_you_mean(provider, PROVIDERS, inline=True)):
             raise ValueError(f"{reference!r} is not a reference to a model: no provider is called {provider!r}{near}")
         raise FormError
-    found: object = import_file(Path(source)) if is_file else import_module(source)
+    found: object = import_file(user_path(source)) if is_file else import_module(source)
     for name in attribute.split("."):
         try:
             found = getattr(found, name)

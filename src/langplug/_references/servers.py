@@ -49,7 +49,10 @@ def load(reference: str, settings: Settings) -> BaseChatModel:
     Raises:
         ModelError: If the server does not answer, or if it cannot be told which model is meant.
     """
-    address, fragment = urldefrag(reference)
+    try:
+        address, fragment = urldefrag(reference)
+    except ValueError as error:
+        raise ValueError(f"{reference!r} is not an address: {error}") from None
     if not _SCHEME.match(reference):
         raise ValueError(f"{reference!r} lacks its scheme: write http://{reference}")
     scheme = urlsplit(address).scheme.lower()
@@ -64,7 +67,9 @@ def load(reference: str, settings: Settings) -> BaseChatModel:
         raise TypeError(f"{reference!r} says which model it is: leave out model={settings['model']!r}")
     # As people copy it out of a browser or a log.
     given = {"model": named, **settings, "base_url": address.rstrip("/").removesuffix("/models")}
-    endpoint: Any = make_ready_made("ChatEndpoint", reference, given)
+    # Errors repeat the reference; a password or a key in it is refused, and must not be in the error either.
+    shown = re.sub(r"//[^/]*@|\?[^#]*", lambda hidden: "//...@" if hidden[0].startswith("//") else "", reference)
+    endpoint: Any = make_ready_made("ChatEndpoint", shown, given)
     # A name among the settings is taken at its word: a gateway may know more names than it lists.
     model: BaseChatModel = endpoint if "model" in settings else _find_model(endpoint)
     return model
