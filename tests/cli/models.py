@@ -111,6 +111,12 @@ def leaving(request: Request) -> str:
 
 
 @chat_model
+def abandoning(request: Request) -> str:
+    """Raises what is no `Exception`."""
+    raise GeneratorExit("gone")
+
+
+@chat_model
 def late(request: Request) -> Iterator[Part]:
     """Answers when a line comes on the pipe named by RELEASE."""
     Path(os.environ["RELEASE"]).read_text(encoding="utf-8")

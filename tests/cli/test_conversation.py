@@ -174,6 +174,8 @@ def test_a_model_that_ends_the_program(keyboard: Keyboard, capsys: pytest.Captur
     err = capsys.readouterr().err
     assert "SystemExit" in err
     assert "/retry" in err
+    assert keyboard.talk(ref("abandoning"), lines=("x", "/help")) == 0
+    assert "/retry" in capsys.readouterr().err
 
 
 def test_undo_and_reset(keyboard: Keyboard, capsys: pytest.CaptureFixture[str]) -> None:

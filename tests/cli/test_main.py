@@ -128,6 +128,8 @@ def test_a_model_that_ends_the_program(capsys: pytest.CaptureFixture[str]) -> No
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "the model's code ended the program by SystemExit: 0" in shown.err
+    assert main(["chat", f"{MODELS}:abandoning", "-p", "x"]) == 1
+    assert capsys.readouterr().err
 
 
 def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def set_system(session: Session, text: str) -> None:
     session.terminal.note(f"system: {session.history.system or '(none)'}", dim=True)
 
 
-@command("set", "[NAME[=VALUE]]", "shows the parameters, sets one (JSON or text), or unsets it")
+@command("set", "[NAME[=VALUE]]", "shows the parameters, sets or unsets one")
 def set_parameter(session: Session, rest: str) -> None:
     """Set or unset a parameter of the next calls, and show them all."""
     # As on the command line, or with a space; a value may hold either sign.

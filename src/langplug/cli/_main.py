@@ -121,8 +121,10 @@ def _run(args: list[str], *, debug: bool) -> int:
         warnings.showwarning = _show_warning
         try:
             return verb.run(given)
-        except SystemExit as error:  # ours have left by now: a model, or a module of its author's, has called `exit`
-            raise RuntimeError(f"the model's code ended the program by SystemExit: {error.code}") from error
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # ours have left by now: a model, or a module of its author's, has called `exit`
+            raise RuntimeError(f"the model's code ended the program by {type(error).__name__}: {error}") from error
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

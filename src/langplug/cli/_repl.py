@@ -75,9 +75,9 @@ def _respond(session: Session, message: str, *, debug: bool) -> None:
             run_command(session, message)
         elif message.strip():
             session.answer(message.strip())
-    except (Leave, ReaderGone, OutputError):
+    except (Leave, ReaderGone, OutputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises, the conversation goes on
+    except BaseException as error:  # noqa: BLE001 - whatever a model raises, the conversation goes on
         if debug and not isinstance(error, _exit.UsageError):
             _exit.print_traceback(error)
         session.terminal.error(_exit.error_text(error))
