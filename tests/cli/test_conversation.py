@@ -456,7 +456,7 @@ def test_words_are_not_broken(open_screen: Callable[..., Screen]) -> None:
 
 
 def lines_on_screen(printed: str) -> list[str]:
-    """The lines that a terminal shows of what was printed: it moves its cursor left, and clears to the end of a line."""
+    """The lines that a terminal shows of `printed`: its cursor moves left, and lines are cleared to their end."""
     lines, column = [""], 0
     for piece in re.findall(r"\x1b\[[?\d]*[A-Za-z]|.", printed, re.DOTALL):
         if piece == "\n":
