@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from itertools import combinations, permutations
 from pathlib import Path
@@ -127,7 +125,7 @@ def test_a_result_holds_its_content_unchanged(name: str, content: str) -> None:
         ("LiquidAI/LFM2-1.2B", "pythonic"),
         ("Mixtral-8x7B-Instruct-v0.1", "mistral"),
         ("Ministral-3-14B", "mistral"),
-        ("gemma-3-4b-it", "default"),
+        ("phi-2", "default"),
         ("", "default"),
         ("{% if tools %}<tool_call>\n<function=name>{% endif %}", "qwen_coder"),
         ("{% if tools %}<tool_call>{% endif %}", "hermes"),
@@ -182,30 +180,6 @@ def test_the_most_special_sign_counts(order: Mapping[str, str], glue: str) -> No
     for first, second in combinations(order, 2):
         for pair in permutations((first, second)):
             assert format_for(glue.format(*pair)).name == order[first], pair
-
-
-GLM = """
-from dataclasses import replace
-
-from langplug._tools.formats.hermes import FORMAT as HERMES
-from langplug._tools.tool_format import Speakers
-
-FORMAT = replace(HERMES, name="glm")
-SPOKEN_BY = Speakers(rank=15, names=["glm4"])
-"""
-
-
-def test_a_format_is_one_file(tmp_path: Path) -> None:
-    """A file beside the others is a format: known by its name, and taken for the models that it declares."""
-    (tmp_path / "glm.py").write_text(GLM, encoding="utf-8")
-    program = (
-        "import importlib, sys, langplug._tools.formats as formats\n"
-        f"formats.__path__.append({str(tmp_path)!r})\n"
-        "registry = importlib.reload(sys.modules['langplug._tools.registry'])\n"
-        "print(*sorted(registry.TOOL_FORMATS), registry.format_for('GLM-4-9B').name)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert [*sorted([*TOOL_FORMATS, "glm"]), "glm"] == done.stdout.split()
 
 
 def test_every_file_is_a_format_of_its_own() -> None:

@@ -39,24 +39,6 @@ class ToolFormat:
     parser: MakeParser
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speakers:
-    """By what the models that write calls in a format are recognised.
-
-    Attributes:
-        rank: Where the format stands in the order in which formats are tried, lowest first. A format that is more
-            special than another comes before it: "qwen3coder" holds "qwen", and a Hermes is trained from a Llama.
-        templates: Sets of markers of calls. A chat template that holds all markers of one of them writes such calls.
-        families: Markers of a family of models, which say nothing of calls: they count where no `templates` do.
-        names: Parts of the models' names, in lower case and without `-`, `_` and spaces.
-    """
-
-    rank: int
-    templates: Sequence[Sequence[str]] = ()
-    families: Sequence[str] = ()
-    names: Sequence[str] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Instructions:
     """Instructions with one line for each tool, and a call of the first or the chosen one as `write_call` writes it.

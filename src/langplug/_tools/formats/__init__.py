@@ -1,5 +1,5 @@
-"""The formats in which models write calls, one a file; `registry` finds them.
+"""The formats in which models write calls; `registry` finds them.
 
-Each declares its `FORMAT`, and in `SPOKEN_BY` the models that write in it (None: no model is recognised by it). What
+Each file declares its `FORMAT`. Which models write in it is said in `langplug._families`, one line a family. What
 several of them share is next door: `json_calls` and `tags`.
 """

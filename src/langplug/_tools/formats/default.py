@@ -22,4 +22,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = replace(HERMES, name="default", parser=make_parser)
-SPOKEN_BY = None

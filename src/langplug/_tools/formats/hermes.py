@@ -8,7 +8,7 @@ from typing import Any
 
 from langplug._tools.markup import CallParser, Grammar, MarkupParser
 from langplug._tools.tags import CLOSER, OPENER, TAGGED
-from langplug._tools.tool_format import Instructions, Speakers, ToolFormat, json_call, json_result
+from langplug._tools.tool_format import Instructions, ToolFormat, json_call, json_result
 from langplug._tools.toolbox import Tool, schemas_of
 
 GRAMMAR = Grammar(*TAGGED)
@@ -30,4 +30,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("hermes", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = Speakers(rank=20, templates=[["<tool_call>"]], names=["hermes", "qwen", "qwq", "smollm"])

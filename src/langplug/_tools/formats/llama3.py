@@ -9,7 +9,7 @@ from typing import Any
 from langplug._tools.json_calls import BARE, JsonCalls
 from langplug._tools.markup import CallParser, Grammar, Markup, MarkupParser
 from langplug._tools.tags import FUNCTIONS
-from langplug._tools.tool_format import Instructions, Speakers, ToolFormat, json_call, json_result
+from langplug._tools.tool_format import Instructions, ToolFormat, json_call, json_result
 from langplug._tools.toolbox import Tool, schemas_of
 
 PYTHON_TAG = "<|python_tag|>"
@@ -32,4 +32,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("llama3", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = Speakers(rank=40, templates=[[PYTHON_TAG]], families=["<|start_header_id|>"], names=["llama3"])

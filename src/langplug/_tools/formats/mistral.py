@@ -11,7 +11,7 @@ from langplug._tools.json_calls import JsonCalls
 from langplug._tools.literals import arguments_of, read_value
 from langplug._tools.markup import BoundTools, CallParser, Found, Grammar, Markup, MarkupParser
 from langplug._tools.scanner import Read, Scanner
-from langplug._tools.tool_format import Instructions, Speakers, ToolFormat, json_call, json_result
+from langplug._tools.tool_format import Instructions, ToolFormat, json_call, json_result
 from langplug._tools.toolbox import Tool, schemas_of
 
 OPENER, ID, ARGS = "[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"
@@ -63,8 +63,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("mistral", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = Speakers(
-    rank=50,
-    templates=[[OPENER]],
-    names=["mistral", "mixtral", "ministral", "magistral", "devstral", "codestral", "pixtral"],
-)

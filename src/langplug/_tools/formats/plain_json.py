@@ -27,4 +27,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("json", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = None

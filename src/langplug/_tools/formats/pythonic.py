@@ -10,7 +10,7 @@ from langplug._parts import ToolCall
 from langplug._tools.literals import arguments_of, read_nested
 from langplug._tools.markup import BoundTools, CallParser, Found, Grammar, Markup, MarkupParser
 from langplug._tools.scanner import Read, Scanner
-from langplug._tools.tool_format import Instructions, Speakers, ToolFormat, json_result
+from langplug._tools.tool_format import Instructions, ToolFormat, json_result
 from langplug._tools.toolbox import Tool, schemas_of
 
 LLAMA4, LFM2 = ("<|python_start|>", "<|python_end|>"), ("<|tool_call_start|>", "<|tool_call_end|>")
@@ -68,4 +68,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("pythonic", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = Speakers(rank=30, templates=[[LLAMA4[0]], [LFM2[0]]], names=["llama4", "toolace", "lfm2"])

@@ -18,7 +18,7 @@ from langplug._tools.tags import (
     PARAMETER_CLOSER,
     TAGGED,
 )
-from langplug._tools.tool_format import Instructions, Speakers, ToolFormat
+from langplug._tools.tool_format import Instructions, ToolFormat
 from langplug._tools.toolbox import Tool, schemas_of
 
 GRAMMAR = Grammar(*TAGGED, *FUNCTIONS)  # small ones forget `<tool_call>` around it
@@ -52,4 +52,3 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
 
 
 FORMAT = ToolFormat("qwen_coder", Instructions(write_call), write_call, write_result, make_parser)
-SPOKEN_BY = Speakers(rank=10, templates=[["<tool_call>", "<function="]], names=["qwen3coder", "qwen3.5"])

@@ -1,0 +1,194 @@
+"""Families of open-weight models: how each is recognised, how it writes tool calls, and how it reasons.
+
+No server reports what a model writes into its text, so it is known from the chat template, the architecture or the
+name. To add a family, add its line to `FAMILIES`; its `tool_format` is one of those in `_tools/formats`.
+"""
+
+import re
+from dataclasses import dataclass
+
+Tags = tuple[str, str]
+
+THINK: Tags = ("<think>", "</think>")
+"""The tags that most families put around their reasoning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What is known of one family.
+
+    Attributes:
+        name: What it is called; its own among all families.
+        tool_format: The name of the format in which it writes calls.
+        names: Parts of its models' names, as `plain_name` writes them, separated by blanks.
+        templates: Sets of markers, each separated by blanks. A chat template with all markers of a set is its own.
+        architectures: GGUF's `general.architecture` and Hugging Face's `model_type`, separated by blanks. What several
+            families share, such as `llama`, `qwen2` or `deepseek2`, tells nothing and is left out.
+        reasoning: The tags around its reasoning; None if it does not reason in its text, as far as is known.
+        opened: Whether its chat template writes the opening tag, so that answers begin within the reasoning.
+        switch: The variable of its chat template that turns reasoning on and off (or sets how much); None if it has
+            none.
+        source: Where its calls are described: a model on Hugging Face, or an address.
+    """
+
+    name: str
+    tool_format: str
+    names: str = ""
+    templates: tuple[str, ...] = ()
+    architectures: str = ""
+    reasoning: Tags | None = None
+    opened: bool = False
+    switch: str | None = None
+    source: str = ""
+
+
+UNKNOWN = Family("unknown", "default", reasoning=THINK)
+"""What stands for a model of no known family: it is told and read with patience."""
+
+# Where two lines fit, the upper one counts, so the more special stands above: a Hermes is trained from a Llama, a
+# distilled DeepSeek from a Qwen, "qwen3coder" holds "qwen", and most templates with `<tool_call>` are not Hermes'.
+# fmt: off
+FAMILIES: tuple[Family, ...] = (
+    Family("deepseek-v4", "deepseek_v4", "deepseekv4", ("｜DSML｜ tool_calls",), "deepseek_v4 deepseek4",
+           THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V4-Flash"),
+    Family("deepseek-v3.2", "deepseek_v3_2", "deepseekv3.2", ("｜DSML｜",), "deepseek_v32",
+           THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.2"),
+    Family("deepseek-r1", "deepseek_v3", "deepseekr1 r1distill", ("<｜tool▁calls▁begin｜> ```json <think>",),
+           reasoning=THINK, opened=True, source="deepseek-ai/DeepSeek-R1"),
+    Family("deepseek-v3.1", "deepseek_v3_1", "deepseekv3.1", ("<｜tool▁calls▁begin｜> thinking",),
+           reasoning=THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.1"),
+    Family("deepseek-v3", "deepseek_v3", "deepseekv3", ("<｜tool▁calls▁begin｜>",), "deepseek_v3",
+           source="deepseek-ai/DeepSeek-V3-0324"),
+    Family("kimi-k3", "kimi_k3", "kimik3", ("<|open|>",), "kimi_k3",
+           THINK, switch="thinking", source="moonshotai/Kimi-K3"),
+    Family("kimi-k2", "kimi_k2", "kimik2 kimilinear", ("<|tool_calls_section_begin|>",),
+           "kimi_k2 kimi_k25 kimi_linear kimi-linear", THINK, switch="thinking", source="moonshotai/Kimi-K2-Instruct"),
+    Family("longcat", "longcat", "longcat", ("<longcat_tool_call>",), "longcat_flash",
+           ("<longcat_think>", "</longcat_think>"), switch="enable_thinking",
+           source="meituan-longcat/LongCat-Flash-Chat"),
+    Family("hunyuan-3", "hunyuan_3", "hy3 hyv3 hunyuan3", ("<tool_sep> <arg_key>",), "hy_v3",
+           THINK, switch="reasoning_effort", source="tencent/Hy3-preview"),
+    Family("glm-4.7", "glm_4_7", "glm4.7 glm5", reasoning=THINK, opened=True, switch="enable_thinking",
+           architectures="glm4_moe_lite glm_moe_dsa glm-dsa", source="zai-org/GLM-4.7"),
+    Family("glm-4.5", "glm", "glm4.5 glm4.6", ("<arg_key>",), "glm4_moe glm4moe glm4v_moe",
+           THINK, switch="enable_thinking", source="zai-org/GLM-4.6"),
+    Family("minimax-m3", "minimax_m3", "minimaxm3", ("]<]minimax[>[",), "minimax_m3 minimax-m3",
+           THINK, switch="thinking_mode", source="MiniMaxAI/MiniMax-M3"),
+    Family("minimax-m2", "minimax_m2", "minimaxm2", ("<minimax:tool_call>",), "minimax_m2 minimax-m2",
+           THINK, opened=True, source="MiniMaxAI/MiniMax-M2"),
+    Family("minimax-m1", "minimax_m1", "minimaxm1", architectures="minimax_m1", reasoning=THINK, opened=True,
+           source="MiniMaxAI/MiniMax-M1-80k"),
+    Family("gpt-oss", "harmony", "gptoss", ("<|channel|>",), "gpt_oss gpt-oss",
+           ("<|channel|>analysis<|message|>", "<|end|>"), switch="reasoning_effort", source="openai/gpt-oss-20b"),
+    Family("functiongemma", "functiongemma", "functiongemma", ("<start_function_call>",),
+           source="google/functiongemma-270m-it"),
+    Family("gemma-4", "gemma4", "gemma4", ("<|tool_call>",), "gemma4 gemma4_text",
+           ("<|channel>thought", "<channel|>"), switch="enable_thinking", source="google/gemma-4-31B-it"),
+    Family("gemma-3", "gemma", "gemma3", architectures="gemma3 gemma3_text gemma3n",
+           source="google/gemma-3-4b-it"),
+    Family("seed-oss", "seed_oss", "seedoss", ("<seed:tool_call>",), "seed_oss",
+           ("<seed:think>", "</seed:think>"), switch="thinking_budget", source="ByteDance-Seed/Seed-OSS-36B-Instruct"),
+    Family("step-3.5", "qwen_coder", "step3.5 step3.7", architectures="step3p5 step35", reasoning=THINK, opened=True,
+           source="stepfun-ai/Step-3.5-Flash"),
+    Family("step-3", "step3", "step3", ("<steptml:invoke",), "step3_text step3_vl", THINK, opened=True,
+           source="stepfun-ai/step3"),
+    Family("minicpm-5", "minicpm5", "minicpm5", ("<function <param",), "minicpm5", THINK, switch="enable_thinking",
+           source="openbmb/MiniCPM5"),
+    Family("qwen-coder", "qwen_coder", "qwen3coder", ("<tool_call> <function=",),
+           source="Qwen/Qwen3-Coder-30B-A3B-Instruct"),
+    Family("qwen-3.5", "qwen_coder", "qwen3.5 qwen3.6", architectures="qwen35 qwen35moe qwen3_5 qwen3_5_moe",
+           reasoning=THINK, opened=True, switch="enable_thinking", source="Qwen/Qwen3.5-35B-A3B"),
+    Family("mimo-v2", "qwen_coder", "mimov2 mimo", architectures="mimo_v2_flash mimo2", reasoning=THINK,
+           switch="enable_thinking", source="XiaomiMiMo/MiMo-V2-Flash"),
+    Family("nemotron-3", "qwen_coder", "nemotron3", architectures="nemotron_h_moe", reasoning=THINK,
+           opened=True, switch="enable_thinking", source="nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"),
+    Family("nemotron", "nemotron", "nemotronnano nemotronsuper nemotronultra llama3.3nemotron", ("<TOOLCALL>",),
+           "nemotron_h", THINK, source="nvidia/NVIDIA-Nemotron-Nano-9B-v2"),
+    Family("granite-20b-fc", "granite_20b_fc", "granite20bfunctioncalling", ("<function_call>",),
+           source="ibm-granite/granite-20b-functioncalling"),
+    Family("granite-3", "granite", "granite3", ("<|tool_call|> <|start_of_role|>",), reasoning=THINK,
+           switch="thinking", source="ibm-granite/granite-3.3-8b-instruct"),
+    Family("phi-4-mini", "phi4_mini", "phi4mini", ("<|tool_call|>",), source="microsoft/Phi-4-mini-instruct"),
+    Family("command-a", "command", "commandr7b commanda c4aicommanda", ("<|START_ACTION|>",), "cohere2",
+           ("<|START_THINKING|>", "<|END_THINKING|>"), switch="reasoning",
+           source="CohereLabs/c4ai-command-r7b-12-2024"),
+    Family("command-r", "command_r", "commandr", architectures="cohere command-r",
+           source="CohereLabs/c4ai-command-r-plus-08-2024"),
+    Family("hunyuan-a13b", "hunyuan_a13b", "hunyuana13b", architectures="hunyuan_v1_moe hunyuan-moe",
+           reasoning=THINK, switch="enable_thinking", source="tencent/Hunyuan-A13B-Instruct"),
+    Family("jamba", "jamba", "jamba", ("<tool_calls>",), "jamba", source="ai21labs/AI21-Jamba-1.5-Mini"),
+    Family("apriel", "apriel", "apriel", source="ServiceNow-AI/Apriel-1.5-15b-Thinker"),
+    Family("apertus", "apertus", "apertus", ("<|tools_prefix|>",), "apertus",
+           ("<|inner_prefix|>", "<|inner_suffix|>"), switch="enable_thinking",
+           source="swiss-ai/Apertus-8B-Instruct-2509"),
+    Family("internlm", "internlm", "internlm2.5 internlm3 interns1", ("<|action_start|>",), "internlm2 internlm3",
+           THINK, switch="enable_thinking", source="internlm/internlm2_5-7b-chat"),
+    Family("gigachat-3", "gigachat3", "gigachat3", ("call<|role_sep|>",), source="ai-sage/GigaChat3-10B-A1.8B"),
+    Family("hyperclova-x", "hyperclovax", "hyperclova", ("tool/function_call",), "hyperclovax",
+           source="naver-hyperclovax/HyperCLOVAX-SEED-Think-14B"),
+    Family("olmo-3", "olmo3", "olmo3", ("<function_calls>",), "olmo3", THINK, source="allenai/Olmo-3-7B-Instruct"),
+    Family("functionary", "functionary", "functionary", (">>>all",), source="meetkai/functionary-small-v3.2"),
+    Family("firefunction", "firefunction", "firefunction", ("functools[",),
+           source="fireworks-ai/llama-3-firefunction-v2"),
+    Family("mirothinker", "mcp", "mirothinker", ("<use_mcp_tool>",), reasoning=THINK,
+           source="miromind-ai/MiroThinker-v1.0-30B"),
+    Family("xlam", "xlam", "xlam", source="Salesforce/Llama-xLAM-2-8b-fc-r"),
+    Family("ernie-4.5", "ernie", "ernie4.5 ernie5", architectures="ernie4_5 ernie4_5_moe ernie4_5-moe", reasoning=THINK,
+           source="baidu/ERNIE-4.5-21B-A3B-Thinking"),
+    Family("qwen-3", "hermes", "qwen3 qwq", architectures="qwen3 qwen3moe qwen3_moe qwen3vl qwen3vlmoe qwen3_vl",
+           reasoning=THINK, switch="enable_thinking", source="Qwen/Qwen3-8B"),
+    Family("smollm3", "hermes", "smollm3", architectures="smollm3", reasoning=THINK, switch="enable_thinking",
+           source="HuggingFaceTB/SmolLM3-3B"),
+    Family("hermes", "hermes", "hermes qwen smollm exaone4 granite4 trinity", ("<tool_call>",),
+           "granitehybrid granitemoehybrid exaone4 exaone-moe afmoe", THINK,
+           source="https://github.com/NousResearch/Hermes-Function-Calling"),
+    Family("ling", "hermes", "ling1t ling2.0 lingmini lingflash linglite ring1t ringmini ringflash ringlite",
+           architectures="bailing_moe bailingmoe bailing_moe_v2 bailingmoe2", reasoning=THINK,
+           source="inclusionAI/Ling-mini-2.0"),
+    Family("llama-4", "pythonic", "llama4 toolace", ("<|python_start|>",), "llama4",
+           source="https://www.llama.com/docs/model-cards-and-prompt-formats/llama4/"),
+    Family("lfm2", "pythonic", "lfm2", ("<|tool_call_start|>",), "lfm2 lfm2moe lfm2_moe", THINK,
+           source="LiquidAI/LFM2-1.2B"),
+    Family("llama-3", "llama3", "llama3", ("<|python_tag|>",),
+           source="https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1/"),
+    Family("magistral", "mistral", "magistral ministral3", ("[TOOL_CALLS] [THINK]",), reasoning=("[THINK]", "[/THINK]"),
+           source="https://github.com/mistralai/mistral-common"),
+    Family("mistral", "mistral", "mistral mixtral ministral devstral codestral pixtral", ("[TOOL_CALLS]",),
+           "mistral mixtral mistral3 mistral4 pixtral", source="https://docs.mistral.ai/guides/tokenization/"),
+    # what marks Llama 3's turns says nothing of calls: a template of any family above may hold it as well
+    Family("llama-3 without tools", "llama3", templates=("<|start_header_id|>",),
+           source="https://www.llama.com/docs/model-cards-and-prompt-formats/meta-llama-3/"),
+)
+# fmt: on
+
+
+def family_for(*hints: str) -> Family:
+    """The family of a model, of which its chat template, architecture and name are known, or some of them.
+
+    A chat template, which is recognised by its braces, says more than an architecture, and that more than a name.
+    `UNKNOWN` where nothing fits.
+    """
+    templates = [hint for hint in hints if _is_template(hint)]
+    words = [hint for hint in hints if not _is_template(hint)]
+    for template in templates:
+        for family in FAMILIES:
+            if any(all(marker in template for marker in markers.split()) for markers in family.templates):
+                return family
+    for word in words:
+        for family in FAMILIES:
+            if word in family.architectures.split():
+                return family
+    for name in map(plain_name, words):
+        for family in FAMILIES:
+            if any(part in name for part in family.names.split()):
+                return family
+    return UNKNOWN
+
+
+def plain_name(name: str) -> str:
+    """A model's name in lower case, without `-`, `_` and blanks, and with the dot that stands as a `p` in `v3p1`."""
+    return re.sub(r"(?<=\d)p(?=\d)", ".", re.sub(r"[-_ ]", "", name.casefold()))
+
+
+def _is_template(hint: str) -> bool:
+    return "{%" in hint or "{{" in hint
