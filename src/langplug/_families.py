@@ -28,6 +28,8 @@ class Family:
         opened: Whether its chat template writes the opening tag, so that answers begin within the reasoning.
         switch: The variable of its chat template that turns reasoning on and off (or sets how much); None if it has
             none.
+        framed: Whether what a user is to see stands between tags as well, which the parser of its format leaves out,
+            and which is needed for that even without tools.
         source: Where its calls are described: a model on Hugging Face, or an address.
     """
 
@@ -39,6 +41,7 @@ class Family:
     reasoning: Tags | None = None
     opened: bool = False
     switch: str | None = None
+    framed: bool = False
     source: str = ""
 
 
@@ -60,7 +63,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("deepseek-v3", "deepseek_v3", "deepseekv3", ("<｜tool▁calls▁begin｜>",), "deepseek_v3",
            source="deepseek-ai/DeepSeek-V3-0324"),
     Family("kimi-k3", "kimi_k3", "kimik3", ("<|open|>",), "kimi_k3",
-           THINK, switch="thinking", source="moonshotai/Kimi-K3"),
+           ("<|open|>think<|sep|>", "<|close|>think<|sep|>"), opened=True, switch="thinking", framed=True,
+           source="moonshotai/Kimi-K3"),
     Family("kimi-k2", "kimi_k2", "kimik2 kimilinear", ("<|tool_calls_section_begin|>",),
            "kimi_k2 kimi_k25 kimi_linear kimi-linear", THINK, switch="thinking", source="moonshotai/Kimi-K2-Instruct"),
     Family("longcat", "longcat", "longcat", ("<longcat_tool_call>",), "longcat_flash",
@@ -72,14 +76,27 @@ FAMILIES: tuple[Family, ...] = (
            architectures="glm4_moe_lite glm_moe_dsa glm-dsa", source="zai-org/GLM-4.7"),
     Family("glm-4.5", "glm", "glm4.5 glm4.6", ("<arg_key>",), "glm4_moe glm4moe glm4v_moe",
            THINK, switch="enable_thinking", source="zai-org/GLM-4.6"),
+    Family("poolside", "glm", "poolside laguna", source="poolside/Laguna-XS.2"),
+    Family("ling-3", "glm", "ling3", reasoning=THINK, source="inclusionAI/Ling-3.0-flash"),
+    Family("spark-2.5", "glm", "spark2.5", reasoning=THINK, source="iflytek/Spark2.5"),
+    Family("k2-horizon", "k2_horizon", "k2horizon k2v3", ("<ifm|tool_call>",),
+           reasoning=("<ifm|think>", "</ifm|think>"), source="LLM360/K2-V3"),
+    Family("solar-open-2", "solar_open2", "solaropen2", ("<|tool_call:start|>",), source="upstage/Solar-Open2-250B"),
+    Family("dots", "dots", "dots.llm dots2", ("<dots_function_call>",), reasoning=THINK,
+           source="rednote-hilab/dots.llm1.inst"),
+    Family("muse", "muse", "museglimmer", ("<atem:invoke",), source="facebook/muse-glimmer"),
+    Family("inkling", "inkling", "inkling", ("<|content_invoke_tool_json|>",), framed=True,
+           source="thinkingmachines/Inkling"),
+    Family("gigachat-3.5", "gigachat3_5", "gigachat3.5", ("｜GCML｜",), source="ai-sage/GigaChat3.5"),
     Family("minimax-m3", "minimax_m3", "minimaxm3", ("]<]minimax[>[",), "minimax_m3 minimax-m3",
-           THINK, switch="thinking_mode", source="MiniMaxAI/MiniMax-M3"),
+           ("<mm:think>", "</mm:think>"), switch="thinking_mode", source="MiniMaxAI/MiniMax-M3"),
     Family("minimax-m2", "minimax_m2", "minimaxm2", ("<minimax:tool_call>",), "minimax_m2 minimax-m2",
            THINK, opened=True, source="MiniMaxAI/MiniMax-M2"),
     Family("minimax-m1", "minimax_m1", "minimaxm1", architectures="minimax_m1", reasoning=THINK, opened=True,
            source="MiniMaxAI/MiniMax-M1-80k"),
     Family("gpt-oss", "harmony", "gptoss", ("<|channel|>",), "gpt_oss gpt-oss",
-           ("<|channel|>analysis<|message|>", "<|end|>"), switch="reasoning_effort", source="openai/gpt-oss-20b"),
+           ("<|channel|>analysis<|message|>", "<|end|>"), switch="reasoning_effort", framed=True,
+           source="openai/gpt-oss-20b"),
     Family("functiongemma", "functiongemma", "functiongemma", ("<start_function_call>",),
            source="google/functiongemma-270m-it"),
     Family("gemma-4", "gemma4", "gemma4", ("<|tool_call>",), "gemma4 gemma4_text",
@@ -110,7 +127,7 @@ FAMILIES: tuple[Family, ...] = (
            switch="thinking", source="ibm-granite/granite-3.3-8b-instruct"),
     Family("phi-4-mini", "phi4_mini", "phi4mini", ("<|tool_call|>",), source="microsoft/Phi-4-mini-instruct"),
     Family("command-a", "command", "commandr7b commanda c4aicommanda", ("<|START_ACTION|>",), "cohere2",
-           ("<|START_THINKING|>", "<|END_THINKING|>"), switch="reasoning",
+           ("<|START_THINKING|>", "<|END_THINKING|>"), switch="reasoning", framed=True,
            source="CohereLabs/c4ai-command-r7b-12-2024"),
     Family("command-r", "command_r", "commandr", architectures="cohere command-r",
            source="CohereLabs/c4ai-command-r-plus-08-2024"),
@@ -127,7 +144,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("hyperclova-x", "hyperclovax", "hyperclova", ("tool/function_call",), "hyperclovax",
            source="naver-hyperclovax/HyperCLOVAX-SEED-Think-14B"),
     Family("olmo-3", "olmo3", "olmo3", ("<function_calls>",), "olmo3", THINK, source="allenai/Olmo-3-7B-Instruct"),
-    Family("functionary", "functionary", "functionary", (">>>all",), source="meetkai/functionary-small-v3.2"),
+    Family("functionary", "functionary", "functionary", (">>>all",), framed=True,
+           source="meetkai/functionary-small-v3.2"),
     Family("firefunction", "firefunction", "firefunction", ("functools[",),
            source="fireworks-ai/llama-3-firefunction-v2"),
     Family("mirothinker", "mcp", "mirothinker", ("<use_mcp_tool>",), reasoning=THINK,
@@ -186,8 +204,8 @@ def family_for(*hints: str) -> Family:
 
 
 def plain_name(name: str) -> str:
-    """A model's name in lower case, without `-`, `_` and blanks, and with the dot that stands as a `p` in `v3p1`."""
-    return re.sub(r"(?<=\d)p(?=\d)", ".", re.sub(r"[-_ ]", "", name.casefold()))
+    """A model's name in lower case, without `-`, `_` and blanks, and with the dot that is a `p` in `v3p1`, or a `_`."""
+    return re.sub(r"[-_ ]", "", re.sub(r"(?<=\d)[p_](?=\d)", ".", name.casefold()))
 
 
 def _is_template(hint: str) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from langplug._answer.tool_calls import CallAssembler
 from langplug._parts import ToolCall
 from langplug._tools import TOOL_FORMATS, CallParser
+from langplug._tools.shapes import grammar_of
 
 Parts = list[str | ToolCall]
 
@@ -35,6 +36,12 @@ TOOLS = [tool("add"), tool("add_two"), tool("get.weather-now"), tool("f")]
 def parser(name: str) -> CallParser:
     """A new parser of a format, for `TOOLS`."""
     return TOOL_FORMATS[name].parser(TOOLS)
+
+
+def openers_of(name: str) -> frozenset[str]:
+    """What calls of a format begin with at the start of a line."""
+    shapes = getattr(TOOL_FORMATS[name].parser, "shapes", ())
+    return grammar_of(shapes).line_start.openers
 
 
 def read(parser: CallParser, pieces: Iterable[str]) -> Parts:

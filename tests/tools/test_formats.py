@@ -1,6 +1,7 @@
 """What a model is told of its tools, and which format it is taken to write in."""
 
 import dataclasses
+import importlib
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import pytest
 from tests.tools.answers import read, tool
 
 import langplug
+from langplug._families import FAMILIES, Family
 from langplug._parts import ToolCall
 from langplug._tools import TOOL_FORMATS, ToolChoice, format_for
 from langplug._tools.markup import Grammar
@@ -182,31 +184,43 @@ def test_the_most_special_sign_counts(order: Mapping[str, str], glue: str) -> No
             assert format_for(glue.format(*pair)).name == order[first], pair
 
 
-def test_every_file_is_a_format_of_its_own() -> None:
-    """No two files declare a format of the same name."""
+def test_every_file_declares_formats_of_its_own() -> None:
+    """No two formats have one name, and no file of the folder is without one."""
     folder = Path(langplug.__file__).parent / "_tools" / "formats"
-    assert len(TOOL_FORMATS) == len([path for path in folder.glob("*.py") if path.stem != "__init__"])
+    files = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    declared = [importlib.import_module(f"langplug._tools.formats.{stem}").FORMATS for stem in files]
+    assert all(declared)
+    assert sorted(TOOL_FORMATS) == sorted(each.name for formats in declared for each in formats)
 
 
-def documented() -> Mapping[str, tuple[str, list[str]]]:
-    """The table of formats in `docs/tools.md`: for each name, a call, and the models."""
-    text = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
-    table = text.partition("| name | a call looks like | spoken by |")[2].partition("\n\n")[0]
-    rows = [line.replace("\\|", "\0").strip("|").split("|") for line in table.splitlines() if line.startswith('| `"')]
-    return {
-        name.strip(' `"'): (call.replace("\0", "|").split("`")[1], [] if "–" in models else models.strip().split(", "))
-        for name, call, models in rows
-    }
+def table() -> str:
+    """The table of formats: for each name, a call, and the families, each with a link to its source."""
+    rows = ["| name | a call looks like | written by |", "|---|---|---|"]
+    for name in TOOL_FORMATS:
+        call = re.sub(
+            r"\n *", " " if name in ("functionary", "gemma") else "", TOOL_FORMATS[name].call("add", {"a": 1}, "")
+        )
+        ticks = "``" if "`" in call else "`"
+        families = [link(family) for family in FAMILIES if family.tool_format == name]
+        if name != "default":
+            shown = f"{ticks}{' ' * (ticks != '`')}{call}{' ' * (ticks != '`')}{ticks}".replace("|", "\\|")
+            rows.append(f'| `"{name}"` | {shown} | {", ".join(families) or "–"} |')
+    return "\n".join(rows)
+
+
+def link(family: Family) -> str:
+    address = family.source if "://" in family.source else f"https://huggingface.co/{family.source}"
+    return f"[{family.name}]({address})"
 
 
 def test_the_table_in_the_docs_holds_every_format() -> None:
-    """Each format but the default has its row, with a call that it reads, and models for which it is taken."""
-    rows = documented()
-    assert set(rows) == set(TOOL_FORMATS) - {"default"}
-    for name, (written, models) in rows.items():
+    """`docs/tools.md` holds each format with a call that it reads, and the families for which it is taken."""
+    text = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    assert table() in text, f"Put this table there:\n\n{table()}"
+    for name in TOOL_FORMATS:
+        written = TOOL_FORMATS[name].call("add", {"a": 1}, "").replace("\n", " ")
         found = read(TOOL_FORMATS[name].parser([tool("add", {"a": {"type": "integer"}})]), [written])
         assert [ToolCall(name="add", args={"a": 1})] == found
-        assert [name] * len(models) == [format_for(model).name for model in models]
 
 
 def test_a_format_can_be_changed() -> None:

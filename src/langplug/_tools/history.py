@@ -138,10 +138,13 @@ class _Rewriter:
         times = Counter(call.name for call in calls)
         self._names.update((str(call.id), str(call.name)) for call in calls)
         self._shown_ids.update(str(call.id) for call in calls if times[call.name] > 1)
-        written = "\n".join(
-            self._format.call(str(call.name), call.args or {}, str(call.id) if call.id in self._shown_ids else "")
-            for call in calls
-        )
+        shown = [
+            (str(call.name), call.args or {}, str(call.id) if call.id in self._shown_ids else "") for call in calls
+        ]
+        if self._format.calls is not None:
+            written = self._format.calls(shown)
+        else:
+            written = "\n".join(self._format.call(*each) for each in shown)
         blocks = [block for block in _blocks(message.content) if not _is_call(block)]
         texts = [text for block in blocks if (text := _text(block)) is not None]
         keyed = any(isinstance(block, dict) and keys_of_caller(block, "assistant") for block in blocks)

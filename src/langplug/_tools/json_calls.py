@@ -37,11 +37,13 @@ class JsonCalls:
     Attributes:
         sure: Whether the markup before it says that it is a call; then keys that no call has are passed over. Else
             they show that it is not one, unless they stand after name and arguments; so does an unknown `"type"`.
+        keyed: Whether the name is the one key, and the arguments are its value: `{"add": {"a": 1}}`.
         closer: The tag that ends the call, if one does.
         with_id: Whether the model's own ids are worth keeping: most copy one from the conversation.
     """
 
     sure: bool = False
+    keyed: bool = False
     closer: str = ""
     with_id: bool = False
 
@@ -94,7 +96,7 @@ class _CallReader:
 
     def read(self) -> Read[ToolCall | None]:
         """The call, or None if it is not a call of a bound tool; its `{` was read."""
-        end = yield from self._members()
+        end = yield from (self._keyed_member() if self._form.keyed else self._members())
         if end == "text" or not self._name:
             return None
         if self._args is None and end == "whole" and not self._has_strangers:
@@ -145,8 +147,7 @@ class _CallReader:
                 self._depth = 1
             return end
         if key in _NAME_KEYS and not self._name:
-            names = frozenset(f"{quote}{name}{quote}" for name in self._tools for quote in QUOTES)
-            self._name = ((yield from scanner.one_of(names)) or "")[1:-1]
+            self._name = yield from self._bound_name()
             return "whole" if self._name else "text"
         if key == "type" and not self._form.sure:
             return "whole" if (yield from scanner.one_of(_TYPES)) else self._cut_or_text()
@@ -159,6 +160,21 @@ class _CallReader:
         elif key != "type":
             self._has_strangers = True
         return "whole" if is_whole else "broken"
+
+    def _keyed_member(self) -> Read[_End]:
+        yield from self._scanner.blanks()
+        self._name = yield from self._bound_name()
+        if not self._name:
+            return "text"
+        if not (yield from self._scanner.skip(":")):
+            return "broken"
+        yield from self._scanner.blanks()
+        end = yield from self._value("arguments")
+        return "whole" if end == "whole" and (yield from self._scanner.skip("}")) else "broken"
+
+    def _bound_name(self) -> Read[str]:
+        names = frozenset(f"{quote}{name}{quote}" for name in self._tools for quote in QUOTES)
+        return ((yield from self._scanner.one_of(names)) or "")[1:-1]
 
     def _cut_or_text(self) -> _End:
         return "broken" if self._scanner.at_end else "text"
@@ -186,8 +202,8 @@ def read_fence(scanner: Scanner, tools: BoundTools) -> Read[Found]:
 
 
 BARE = (
-    Markup("{", _JSON.read_object, "line start"),
-    Markup("[", _JSON.read_list, "line start"),
+    Markup("{", _JSON.read_object, "line start", "[\"'}]"),
+    Markup("[", _JSON.read_list, "line start", "{"),
     *_JSON.after_call(),
     Markup("</tool_call>", where="after a call"),
 )

@@ -47,11 +47,14 @@ class Markup:
         read: Reads what follows. None: the opener is all there is to it, and is left out of the text.
         where: Where it counts. The start of a line is the start of the answer, the place after a call, or a newline
             and at most one blank: what is indented further is more likely part of something else.
+        follows: What can stand next after blanks, as a pattern of one character; empty if anything can. It spares the
+            reader what cannot be a call anyway, such as most brackets in code.
     """
 
     opener: str
     read: Reader | None = None
     where: Literal["anywhere", "line start", "after a call"] = "anywhere"
+    follows: str = ""
 
 
 class Grammar:
@@ -61,19 +64,31 @@ class Grammar:
         markups: What to recognise; the first of two with the same opener counts.
 
     Attributes:
+        markups: What it was made of.
         after_call: The markups that count right after a call: all of them.
         line_start: Those that count at the start of a line.
         anywhere: Those that count in the middle of a line.
-        prose: A character, and all that follows and can begin no markup.
+        candidate: What finds the next place where markup can begin.
     """
 
     def __init__(self, *markups: Markup) -> None:
         before_calls = [markup for markup in markups if markup.where != "after a call"]
+        self.markups = markups
         self.after_call = _Place(markups)
         self.line_start = _Place(before_calls)
         self.anywhere = _Place([markup for markup in before_calls if markup.where == "anywhere"])
-        firsts = "".join(map(re.escape, sorted(self.line_start.first_chars)))
-        self.prose = re.compile(f"(?s:.)[^{firsts}]*" if firsts else r"(?s:.)+")
+        self.candidate = re.compile("|".join(map(_candidate, before_calls)) or "(?!)")
+
+
+def _candidate(markup: Markup) -> str:
+    """The pattern of a place where a markup begins, or may begin once more of the text has come."""
+    pattern = rf"(?=\s*(?:{markup.follows}|\Z))" if markup.follows else ""
+    for char in reversed(markup.opener[1:]):
+        pattern = rf"(?:{re.escape(char)}{pattern}|\Z)"
+    first = re.escape(markup.opener[0])
+    # the pattern begins with the character itself, so that the search can skip to it
+    after_newline = rf"(?:(?<=\n{first})|(?<=\n\s{first}))" if markup.where == "line start" else ""
+    return first + after_newline + pattern
 
 
 class _Place:
@@ -140,13 +155,15 @@ class MarkupParser:
             else:
                 place = grammar.line_start if out.is_at_line_start else grammar.anywhere
             if (yield from scanner.peek()) not in place.first_chars:
-                out.say(scanner.now(grammar.prose))
+                out.say(scanner.before(grammar.candidate))
                 continue
             opener = yield from scanner.one_of(place.openers)
             if opener is None:
                 begun = scanner.marked()
                 # an answer may end within the end of a call's markup: `</tool_` after a whole call is not text
-                if not (scanner.at_end and any(closer.startswith(begun) for closer in place.closers)):
+                if not begun:
+                    out.say(scanner.before(grammar.candidate))
+                elif not any(closer.startswith(begun) for closer in place.closers):
                     out.say(begun)
                 continue
             read = place.readers[opener]

@@ -14,7 +14,7 @@ _MODULES = [
     for name in sorted(module.name for module in pkgutil.iter_modules(_FOLDER.__path__))
 ]
 
-TOOL_FORMATS: Mapping[str, ToolFormat] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
+TOOL_FORMATS: Mapping[str, ToolFormat] = {each.name: each for module in _MODULES for each in module.FORMATS}
 """The formats by name; `"default"` is for unknown models."""
 
 
@@ -37,4 +37,4 @@ def format_for(*hints: str) -> ToolFormat:
 
     `TOOL_FORMATS["default"]` where its family is unknown.
     """
-    return TOOL_FORMATS.get(family_for(*hints).tool_format, TOOL_FORMATS["default"])
+    return TOOL_FORMATS[family_for(*hints).tool_format]

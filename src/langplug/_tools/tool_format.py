@@ -12,6 +12,7 @@ from langplug._tools.toolbox import Tool, ToolChoice, chosen_name, name_of, sche
 WriteCall: TypeAlias = Callable[[str, Mapping[str, Any] | str, str], str]
 WriteResult: TypeAlias = Callable[[str, str, str, bool], str]
 WriteInstructions: TypeAlias = Callable[[Sequence[Tool], ToolChoice, bool | None], str]
+WriteCalls: TypeAlias = Callable[[Sequence[tuple[str, Mapping[str, Any] | str, str]]], str]
 MakeParser: TypeAlias = Callable[[Sequence[Tool]], CallParser]
 
 
@@ -30,6 +31,8 @@ class ToolFormat:
         result: `(name, content, id, is_error) -> str`: how the result of a call is shown. An empty id, or an empty
             name, is left out.
         parser: `(tools) -> CallParser`: reads the calls of these tools back out of an answer. One for each answer.
+        calls: `(calls) -> str`: how calls of the past that were made at once stand in the conversation, each of them a
+            tuple of name, arguments and id. None: each as `call` writes it, one after another.
     """
 
     name: str
@@ -37,17 +40,25 @@ class ToolFormat:
     call: WriteCall
     result: WriteResult
     parser: MakeParser
+    calls: WriteCalls | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
     """Instructions with one line for each tool, and a call of the first or the chosen one as `write_call` writes it.
 
+    Attributes:
+        write_call: Writes the call.
+        tools: What stands before and after the lines of the tools.
+        several: What is said of several calls.
+
     For `"none"`, and without tools, they are empty. An object, and not a function that encloses `write_call`, as
     models hold their format and have to be picklable.
     """
 
     write_call: WriteCall
+    tools: tuple[str, str] = ("<tools>", "</tools>")
+    several: str = "For several calls, write one after the other."
 
     def __call__(self, tools: Sequence[Tool], tool_choice: ToolChoice = None, parallel: bool | None = None) -> str:
         """The instructions for `tools`."""
@@ -63,9 +74,10 @@ class Instructions:
             rule = "Now you must call a tool. Write the call and nothing else."
         else:
             rule = "If no tool is needed, answer in plain text instead."
-        count = "Call one tool at most." if parallel is False else "For several calls, write one after the other."
+        count = "Call one tool at most." if parallel is False else self.several
+        before, after = self.tools
         return (
-            f"You can call these tools:\n<tools>\n{lines}\n</tools>\n"
+            f"You can call these tools:\n{before}\n{lines}\n{after}\n"
             f"To call a tool, write its name and arguments exactly like this, then stop and wait for the result:\n"
             f"{self.write_call(example, example_arguments(schemas[example]), '')}\n{rule} {count}"
         )

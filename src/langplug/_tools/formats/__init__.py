@@ -1,5 +1,5 @@
-"""The formats in which models write calls; `registry` finds them.
+"""The formats in which models write calls, one file a grammar; `registry` finds them.
 
-Each file declares its `FORMAT`. Which models write in it is said in `langplug._families`, one line a family. What
-several of them share is next door: `json_calls` and `tags`.
+Each file declares its `FORMATS`. Which models write in them is said in `langplug._families`, one line a family. What
+formats are made of is next door: `shapes`, `call_templates` and `json_calls`.
 """

@@ -62,4 +62,4 @@ def make_parser(tools: Sequence[Tool]) -> CallParser:
     return MarkupParser(GRAMMAR, schemas_of(tools))
 
 
-FORMAT = ToolFormat("mistral", Instructions(write_call), write_call, write_result, make_parser)
+FORMATS = (ToolFormat("mistral", Instructions(write_call), write_call, write_result, make_parser),)
