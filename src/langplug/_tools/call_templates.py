@@ -91,7 +91,12 @@ class TagArguments:
         written = value if isinstance(value, str) else dump(value)
         if self.pads or _PADDED.fullmatch(written):
             written = f"\n{written}\n"
-        fields = {"key": key, "value": written, "string": dump(isinstance(value, str)), "type": _json_type(value)}
+        fields = {
+            "key": key,
+            "value": written,
+            "string": dump(isinstance(value, str)),
+            "type": _JSON_TYPES[type(value)],
+        }
         return re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], self.text)
 
     def begins(self) -> str:
@@ -211,11 +216,9 @@ class _ArgumentParts(NamedTuple):
         return cls(opener, after_key, False, "".join(before_value), after.strip())
 
 
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    names = {str: "string", int: "number", float: "number", dict: "object", list: "array", type(None): "null"}
-    return names[type(value)]
+_JSON_TYPES = {
+    str: "string", bool: "boolean", int: "number", float: "number", dict: "object", list: "array", type(None): "null",
+}  # fmt: skip
 
 
 class _Step(NamedTuple):
@@ -259,11 +262,12 @@ class CallTemplate:
     def markups(self) -> Sequence[Markup]:
         """What a call, or a section of them, begins with, and all that may stand after one."""
         before, _, after = self.call.partition("{arguments}")
+        own_closers = [step.text.strip() for step in _steps(after)]
         section, _, section_end = self.section.partition("{calls}")
         first, *steps = _steps(before)
         opener, _, more = first.text.strip().partition("\n")  # other blanks may stand there than the template has
         steps = [_Step("word", more), *steps] if more else steps
-        closers = [tag for text in (*_words(after), section_end, *self.closers) for tag in _TAGS.split(text) if tag]
+        closers = [tag for text in (*own_closers, section_end, *self.closers) for tag in _TAGS.split(text) if tag]
         leads = [tag for text in (*self.openers, section) for tag in _TAGS.split(text) if tag]
         in_section = "" if not section_end.strip() else _TAGS.split(section_end.strip())[0]
         reader = _CallReader(self.arguments, opener, tuple(steps), tuple(closers), frozenset(leads), in_section)
@@ -294,15 +298,6 @@ def _steps(text: str) -> tuple[_Step, ...]:
         else:
             steps.append(_Step("word", word))
     return tuple(steps)
-
-
-@lru_cache(maxsize=256)
-def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, words)))
-
-
-def _words(text: str) -> list[str]:
-    return [step.text.strip() for step in _steps(text) if step.text.strip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +376,7 @@ class _CallReader:
         unique = tuple(tag for tag in self.closers if not any(tag in step.text for step in self.steps))
         if not unique:
             return (yield from self._read_once(scanner, tools))
-        ends = _any_of(unique)
+        ends = re.compile("|".join(map(re.escape, unique)))
         if not scanner.rewound:
             calls = yield from self._read_once(scanner, tools)
             is_broken = any(isinstance(call.args, str) for call in calls or ())

@@ -66,17 +66,15 @@ class TaggedJson:
 
     def write(self, calls: Sequence[WrittenCall]) -> str:
         """Calls that were made at once."""
-        objects = [self._object(*call) for call in calls]
+        objects: list[str] = []
+        for name, args, call_id in calls:
+            written = args if isinstance(args, str) else dump(args)
+            member = f', "{self.id_key}": {dump(call_id)}' if call_id else ""
+            one = f'{{"{self.name_key}": {dump(name)}, "{self.args_key}": {written}{member}}}'
+            objects.append(f"{{{dump(name)}: {written}}}" if self.keyed else one)
         if "{calls}" in self.text:
             return self.text.replace("{calls}", self.separator.join(objects))
-        return "\n".join(self.text.replace("{call}", written) for written in objects)
-
-    def _object(self, name: str, args: Mapping[str, Any] | str, call_id: str) -> str:
-        written = args if isinstance(args, str) else dump(args)
-        if self.keyed:
-            return f"{{{dump(name)}: {written}}}"
-        member = f', "{self.id_key}": {dump(call_id)}' if call_id else ""
-        return f'{{"{self.name_key}": {dump(name)}, "{self.args_key}": {written}{member}}}'
+        return "\n".join(self.text.replace("{call}", one) for one in objects)
 
     def markups(self) -> Sequence[Markup]:
         """The opening tags, each with a reader, and all that may stand between and after calls."""

@@ -1,8 +1,7 @@
 """Python calls: `[add(a=1, b=2), now()]`, in a list, in tags or in a fence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from langplug._parts import ToolCall
 from langplug._tools.json_calls import JsonCalls
@@ -84,12 +83,14 @@ class PythonCalls:
 
     def write(self, calls: Sequence[WrittenCall]) -> str:
         """Calls that were made at once."""
-        return self.section.replace("{calls}", self.separator.join(self._write_one(*call) for call in calls))
-
-    def _write_one(self, name: str, args: Mapping[str, Any] | str, call_id: str) -> str:
-        if isinstance(args, str):
-            return f"{name}({args.removeprefix('(').removesuffix(')')})"
-        return f"{name}({', '.join(f'{key}={value!r}' for key, value in args.items())})"
+        written: list[str] = []
+        for name, args, _ in calls:  # there is no place for ids
+            if isinstance(args, str):
+                inside = args.removeprefix("(").removesuffix(")")
+            else:
+                inside = ", ".join(f"{key}={value!r}" for key, value in args.items())
+            written.append(f"{name}({inside})")
+        return self.section.replace("{calls}", self.separator.join(written))
 
     def markups(self) -> Sequence[Markup]:
         """The list, or the sections."""
