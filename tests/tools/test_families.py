@@ -243,6 +243,8 @@ def test_families_are_told_apart() -> None:
         for name in family.names.split():
             assert family is family_for(name), name
             assert name == plain_name(name)
+        for markers in family.templates:
+            assert family is family_for(f"{{{{ messages }}}} {markers}"), markers
         for architecture in family.architectures.split():
             assert family is family_for(architecture)
 

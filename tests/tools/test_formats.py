@@ -201,7 +201,7 @@ def table() -> str:
             r"\n *", " " if name in ("functionary", "gemma") else "", TOOL_FORMATS[name].call("add", {"a": 1}, "")
         )
         ticks = "``" if "`" in call else "`"
-        families = [link(family) for family in FAMILIES if family.tool_format == name]
+        families = [link(family) for family in FAMILIES if family.tool_format == name and family.names]
         if name != "default":
             shown = f"{ticks}{' ' * (ticks != '`')}{call}{' ' * (ticks != '`')}{ticks}".replace("|", "\\|")
             rows.append(f'| `"{name}"` | {shown} | {", ".join(families) or "–"} |')
