@@ -6,7 +6,7 @@ text that turned out not to be a call.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, Protocol, TypeAlias, cast
@@ -77,18 +77,35 @@ class Grammar:
         self.after_call = _Place(markups)
         self.line_start = _Place(before_calls)
         self.anywhere = _Place([markup for markup in before_calls if markup.where == "anywhere"])
-        self.candidate = re.compile("|".join(map(_candidate, before_calls)) or "(?!)")
+        self.candidate = re.compile("|".join(_candidates(before_calls)) or "(?!)")
 
 
-def _candidate(markup: Markup) -> str:
-    """The pattern of a place where a markup begins, or may begin once more of the text has come."""
-    pattern = rf"(?=\s*(?:{markup.follows}|\Z))" if markup.follows else ""
-    for char in reversed(markup.opener[1:]):
-        pattern = rf"(?:{re.escape(char)}{pattern}|\Z)"
-    first = re.escape(markup.opener[0])
-    # the pattern begins with the character itself, so that the search can skip to it
-    after_newline = rf"(?:(?<=\n{first})|(?<=\n\s{first}))" if markup.where == "line start" else ""
-    return first + after_newline + pattern
+def _candidates(markups: Sequence[Markup]) -> Iterator[str]:
+    """The patterns of places where a markup begins, or may begin once more of the text has come."""
+    firsts = dict.fromkeys((markup.opener[0], markup.where) for markup in markups)
+    for char, where in firsts:
+        rests = [
+            (markup.opener[1:], rf"(?=\s*(?:{markup.follows}|\Z))" if markup.follows else "")
+            for markup in markups
+            if (markup.opener[0], markup.where) == (char, where)
+        ]
+        first = re.escape(char)
+        # the pattern begins with the character itself, so that the search can skip to it
+        after_newline = rf"(?:(?<=\n{first})|(?<=\n\s{first}))" if where == "line start" else ""
+        yield first + after_newline + _rest_pattern(rests)
+
+
+def _rest_pattern(rests: Sequence[tuple[str, str]]) -> str:
+    """What goes on as one of `rests`, each with what must follow it, or ends within one."""
+    ends = [follows for rest, follows in rests if not rest]
+    if "" in ends:
+        return ""
+    by_char: dict[str, list[tuple[str, str]]] = {}
+    for rest, follows in rests:
+        if rest:
+            by_char.setdefault(rest[0], []).append((rest[1:], follows))
+    goes_on = [re.escape(char) + _rest_pattern(others) for char, others in by_char.items()]
+    return "(?:" + "|".join([*ends, *goes_on, *([r"\Z"] if goes_on else [])]) + ")"
 
 
 class _Place:

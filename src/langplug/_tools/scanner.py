@@ -5,7 +5,7 @@ pieces, so what it finds cannot depend on how the text was cut. Each character i
 """
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from functools import lru_cache
 from typing import Literal, TypeAlias, TypeVar
 
@@ -186,5 +186,15 @@ class Scanner:
 
 @lru_cache(maxsize=512)
 def _compile_words(words: frozenset[str]) -> tuple[frozenset[str], re.Pattern[str], int]:
-    longest_first = sorted(words, key=len, reverse=True)
-    return words, re.compile("|".join(map(re.escape, longest_first)) or r"(?!)"), len(longest_first[0]) if words else 0
+    return words, re.compile(_words_pattern(sorted(words)) if words else r"(?!)"), max(map(len, words), default=0)
+
+
+def _words_pattern(words: Sequence[str]) -> str:
+    """The longest of `words`: what several begin with is tried once."""
+    by_char: dict[str, list[str]] = {}
+    for word in filter(None, words):
+        by_char.setdefault(word[0], []).append(word[1:])
+    going_on = "|".join(re.escape(char) + _words_pattern(rests) for char, rests in by_char.items())
+    if "" in words:
+        return f"(?:{going_on})?" if going_on else ""
+    return f"(?:{going_on})"

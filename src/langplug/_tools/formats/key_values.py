@@ -5,16 +5,14 @@ from langplug._tools.shapes import format_of
 
 RESPONSE = ("<tool_response>\n", "\n</tool_response>")
 
+GLM = CallTemplate(
+    call="<tool_call>{name}\n{arguments}</tool_call>",
+    arguments=TagArguments("<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n"),
+)
+"""llama.cpp models/templates/GLM-4.6.jinja; Ling 3, Laguna and Spark 2.5 write the same."""
+
 FORMATS = (
-    # llama.cpp models/templates/GLM-4.6.jinja; Ling 3, Laguna and Spark 2.5 write the same
-    format_of(
-        "glm",
-        CallTemplate(
-            call="<tool_call>{name}\n{arguments}</tool_call>",
-            arguments=TagArguments("<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n"),
-        ),
-        RESPONSE,
-    ),
+    format_of("glm", GLM, RESPONSE),
     # https://huggingface.co/zai-org/GLM-4.7: without newlines
     format_of(
         "glm_4_7",
