@@ -81,6 +81,25 @@ def test_only_bound_tools_are_recognised(model: str, name: str, text: str) -> No
         assert bare.split() == shown.split()
 
 
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("gpt-oss-20b", "<|start|>assistant<|channel|>final<|message|>It rains.<|return|>"),
+        ("gpt-oss-20b", "<|channel|>commentary<|message|>It rains.<|end|>"),
+        ("c4ai-command-r7b-12-2024", "<|START_RESPONSE|>It rains.<|END_RESPONSE|>"),
+        ("command-a-plus-05-2026", "<|START_TEXT|>It rains.<|END_TEXT|>"),
+        ("Kimi-K3", "<|open|>response<|sep|>It rains.<|close|>response<|sep|>"),
+        ("Inkling", "<|content_text|>It rains.<|end_message|>"),
+        ("functionary-small-v3.2", ">>>all\nIt rains."),
+    ],
+)
+def test_frames_around_what_a_user_sees_go(model: str, text: str) -> None:
+    """Where a family frames its visible text, and says so, the parser leaves the frames out, with and without tools."""
+    assert family_for(model).framed
+    check(model, text, ["It rains."])
+    assert ["It rains."] == read(format_for(model).parser([]), text)
+
+
 @BY_NAME
 def test_a_cut_off_call_is_never_executed(model: str, name: str, text: str) -> None:
     """A call that breaks off anywhere is text, an invalid call, or the call if all of its arguments are there."""

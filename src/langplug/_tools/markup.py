@@ -8,6 +8,7 @@ text that turned out not to be a call.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Literal, Protocol, TypeAlias, cast
 
@@ -68,7 +69,6 @@ class Grammar:
         after_call: The markups that count right after a call: all of them.
         line_start: Those that count at the start of a line.
         anywhere: Those that count in the middle of a line.
-        candidate: What finds the next place where markup can begin.
     """
 
     def __init__(self, *markups: Markup) -> None:
@@ -77,7 +77,12 @@ class Grammar:
         self.after_call = _Place(markups)
         self.line_start = _Place(before_calls)
         self.anywhere = _Place([markup for markup in before_calls if markup.where == "anywhere"])
-        self.candidate = re.compile("|".join(_candidates(before_calls)) or "(?!)")
+        self._before_calls = before_calls
+
+    @cached_property
+    def candidate(self) -> re.Pattern[str]:
+        """What finds the next place where markup can begin; made with the first answer, as there are many grammars."""
+        return re.compile("|".join(_candidates(self._before_calls)) or "(?!)")
 
 
 def _candidates(markups: Sequence[Markup]) -> Iterator[str]:
