@@ -168,7 +168,7 @@ def test_what_a_model_is_told_outweighs_its_description() -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("tool_calling", "nativ", "'native', 'prompted' or 'off'"),
+    ("tool_calling", "nativ", "'native', 'templated', 'prompted' or 'off'"),
     ("structured_output", True, "'native' or 'derived'"),
     ("accepts", "image", "a frozenset of kinds of content"),
     ("tool_format", 3, "a format's name, a ToolFormat or None"),

@@ -26,10 +26,13 @@ class Family:
             families share, such as `llama`, `qwen2` or `deepseek2`, tells nothing and is left out.
         reasoning: The tags around its reasoning; None if it does not reason in its text, as far as is known.
         opened: Whether its chat template writes the opening tag, so that answers begin within the reasoning.
+        asked: Whether it reasons only if its `switch` is on.
         switch: The variable of its chat template that turns reasoning on and off (or sets how much); None if it has
             none.
         framed: Whether what a user is to see stands between tags as well, which the parser of its format leaves out,
             and which is needed for that even without tools.
+        more_reasoning: Other tags in which it may reason.
+        answers: Tags that may stand around the text after its reasoning.
         source: Where its calls are described: a model on Hugging Face, or an address.
     """
 
@@ -43,6 +46,9 @@ class Family:
     switch: str | None = None
     framed: bool = False
     source: str = ""
+    asked: bool = False
+    more_reasoning: tuple[Tags, ...] = ()
+    answers: tuple[Tags, ...] = ()
 
 
 UNKNOWN = Family("unknown", "default", reasoning=THINK)
@@ -53,13 +59,13 @@ UNKNOWN = Family("unknown", "default", reasoning=THINK)
 # fmt: off
 FAMILIES: tuple[Family, ...] = (
     Family("deepseek-v4", "deepseek_v4", "deepseekv4", ("｜DSML｜ tool_calls>",), "deepseek_v4 deepseek4",
-           THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V4-Flash"),
+           THINK, opened=True, asked=True, switch="thinking", source="deepseek-ai/DeepSeek-V4-Flash"),
     Family("deepseek-v3.2", "deepseek_v3_2", "deepseekv3.2", ("｜DSML｜",), "deepseek_v32",
-           THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.2"),
+           THINK, opened=True, asked=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.2"),
     Family("deepseek-r1", "deepseek_v3", "deepseekr1 r1distill", ("<｜tool▁calls▁begin｜> ```json <think>",),
            reasoning=THINK, opened=True, source="deepseek-ai/DeepSeek-R1"),
     Family("deepseek-v3.1", "deepseek_v3_1", "deepseekv3.1", ("<｜tool▁calls▁begin｜> thinking",),
-           reasoning=THINK, opened=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.1"),
+           reasoning=THINK, opened=True, asked=True, switch="thinking", source="deepseek-ai/DeepSeek-V3.1"),
     Family("deepseek-v3", "deepseek_v3", "deepseekv3", ("<｜tool▁calls▁begin｜>",), "deepseek_v3",
            source="deepseek-ai/DeepSeek-V3-0324"),
     Family("kimi-k3", "kimi_k3", "kimik3", ("<|open|>",), "kimi_k3",
@@ -67,6 +73,8 @@ FAMILIES: tuple[Family, ...] = (
            source="moonshotai/Kimi-K3"),
     Family("kimi-k2", "kimi_k2", "kimik2 kimilinear", ("<|tool_calls_section_begin|>",),
            "kimi_k2 kimi_k25 kimi_linear kimi-linear", THINK, switch="thinking", source="moonshotai/Kimi-K2-Instruct"),
+    Family("kimi-vl", "default", "kimivl", ("◁think▷",), "kimi_vl",
+           ("◁think▷", "◁/think▷"), source="moonshotai/Kimi-VL-A3B-Thinking-2506"),
     Family("longcat", "longcat", "longcat", ("<longcat_tool_call>",), "longcat_flash",
            ("<longcat_think>", "</longcat_think>"), switch="enable_thinking",
            source="meituan-longcat/LongCat-Flash-Chat"),
@@ -96,6 +104,9 @@ FAMILIES: tuple[Family, ...] = (
            source="MiniMaxAI/MiniMax-M1-80k"),
     Family("gpt-oss", "harmony", "gptoss", ("<|channel|>",), "gpt_oss gpt-oss",
            ("<|channel|>analysis<|message|>", "<|end|>"), switch="reasoning_effort", framed=True,
+           more_reasoning=(("<|start|>assistant<|channel|>analysis<|message|>", "<|end|>"),),
+           answers=(("<|channel|>final<|message|>", "<|return|>"),
+                    ("<|start|>assistant<|channel|>final<|message|>", "<|return|>")),
            source="openai/gpt-oss-20b"),
     Family("functiongemma", "functiongemma", "functiongemma", ("<start_function_call>",),
            source="google/functiongemma-270m-it"),
@@ -127,16 +138,20 @@ FAMILIES: tuple[Family, ...] = (
     Family("granite-20b-fc", "granite_20b_fc", "granite20bfunctioncalling", ("<function_call>",),
            source="ibm-granite/granite-20b-functioncalling"),
     Family("granite-3", "granite", "granite3", ("<|tool_call|> <|start_of_role|>",), reasoning=THINK,
-           switch="thinking", source="ibm-granite/granite-3.3-8b-instruct"),
+           switch="thinking", asked=True, answers=(("<response>", "</response>"),),
+           source="ibm-granite/granite-3.3-8b-instruct"),
     Family("phi-4-mini", "phi4_mini", "phi4mini", ("<|tool_call|>",), source="microsoft/Phi-4-mini-instruct"),
     Family("command-a", "command", "commandr7b commanda c4aicommanda", ("<|START_ACTION|>",), "cohere2",
            ("<|START_THINKING|>", "<|END_THINKING|>"), switch="reasoning", framed=True,
+           answers=(("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<|START_TEXT|>", "<|END_TEXT|>")),
            source="CohereLabs/c4ai-command-r7b-12-2024"),
     Family("command-r", "command_r", "commandr", architectures="cohere command-r",
            source="CohereLabs/c4ai-command-r-plus-08-2024"),
     Family("hunyuan-a13b", "hunyuan_a13b", "hunyuana13b", ("<tool_calls> enable_thinking",),
-           "hunyuan_v1_moe hunyuan-moe", THINK, switch="enable_thinking", source="tencent/Hunyuan-A13B-Instruct"),
+           "hunyuan_v1_moe hunyuan-moe", THINK, switch="enable_thinking", answers=(("<answer>", "</answer>"),),
+           source="tencent/Hunyuan-A13B-Instruct"),
     Family("apriel", "apriel", "apriel", ("<tool_calls> <available_tools>",),
+           reasoning=("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),
            source="ServiceNow-AI/Apriel-1.5-15b-Thinker"),
     Family("jamba", "jamba", "jamba", ("<tool_calls>",), "jamba", source="ai21labs/AI21-Jamba-1.5-Mini"),
     Family("apertus", "apertus", "apertus", ("<|tools_prefix|>",), "apertus",
@@ -156,12 +171,17 @@ FAMILIES: tuple[Family, ...] = (
            source="miromind-ai/MiroThinker-v1.0-30B"),
     Family("xlam", "xlam", "xlam", source="Salesforce/Llama-xLAM-2-8b-fc-r"),
     Family("ernie-4.5", "ernie", "ernie4.5 ernie5", architectures="ernie4_5 ernie4_5_moe ernie4_5-moe", reasoning=THINK,
+           answers=(("<response>", "</response>"),),
            source="baidu/ERNIE-4.5-21B-A3B-Thinking"),
-    Family("qwen-3", "hermes", "qwen3 qwq", ("<tool_call> enable_thinking",),
+    Family("qwen-3-thinking", "hermes", "thinking2507 qwq", reasoning=THINK, opened=True,
+           source="Qwen/Qwen3-30B-A3B-Thinking-2507"),
+    Family("qwen-3", "hermes", "qwen3", ("<tool_call> enable_thinking",),
            "qwen3 qwen3moe qwen3_moe qwen3vl qwen3vlmoe qwen3_vl", THINK, switch="enable_thinking",
            source="Qwen/Qwen3-8B"),
     Family("smollm3", "hermes", "smollm3", architectures="smollm3", reasoning=THINK, switch="enable_thinking",
            source="HuggingFaceTB/SmolLM3-3B"),
+    Family("exaone-deep", "hermes", "exaonedeep", ("<thought>",),
+           reasoning=("<thought>", "</thought>"), opened=True, source="LGAI-EXAONE/EXAONE-Deep-7.8B"),
     Family("hermes", "hermes", "hermes qwen smollm exaone granite4 trinity llama3groq", ("<tool_call>",),
            "granitehybrid granitemoehybrid exaone4 exaone-moe afmoe", THINK,
            source="https://github.com/NousResearch/Hermes-Function-Calling"),

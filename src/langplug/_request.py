@@ -12,12 +12,15 @@ from uuid import UUID
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from langplug._messages.kept_reasoning import KeepReasoning, ReasoningAs, write_reasoning_in_tags
+from langplug._messages.kept_reasoning import KeepReasoning, ReasoningAs
 from langplug._messages.media import MediaIn
 from langplug._messages.openai import to_openai_messages
 from langplug._messages.prompt import PromptTemplate, render_prompt
 from langplug._redaction import conceal
 from langplug._secrets import MASK, is_secret_name
+
+_PROMPT_END = 100
+"""Characters of a prompt's end that are remembered: more than any tag has, and the blanks after it."""
 
 # two threads that begin to wait at the same moment must wait for the same event
 _making_events = threading.Lock()
@@ -77,6 +80,8 @@ class Run:
     config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)
     context: contextvars.Context | None = field(default=None, repr=False, compare=False)
     """Where the author's function runs, if it is not to run in its caller's context."""
+    prompt_end: str = field(default="", repr=False, compare=False)
+    """How the last prompt ended that `Request.prompt` gave: an answer may begin inside of what it opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,8 @@ class Request:
         strict: Whether the model must keep to the schema to the letter, for APIs that can be told so; None: not asked.
         keep_reasoning: Which of its earlier reasoning `openai_messages` and `prompt` show the model.
         origin: Who answers: the only one to whom goes back what an earlier answer of theirs carries, as a signature.
+        thinking: Whether the model is to reason before it answers: its field `thinking`, if it declares one. None: as
+            the model likes. `prompt` tells a Jinja chat template, if that has a switch for it.
         streaming: A hint: whether the caller reads the answer as it comes.
         params: The parameters given for this call alone, by name, validated.
         run: The run of this call: its id, tags, metadata and configuration.
@@ -109,6 +116,7 @@ class Request:
     strict: bool | None = None
     keep_reasoning: KeepReasoning = "never"
     origin: str = field(default="", repr=False)
+    thinking: bool | None = None
     streaming: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
     run: Run = field(default_factory=Run, repr=False, compare=False)
@@ -164,7 +172,15 @@ class Request:
             template: `"plain"` (`Human: ...`, `AI:`), `"chatml"`, `"llama3"`, `"mistral"`, a Jinja chat template
                 as Hugging Face models ship them (needs `jinja2`), or a `PromptTemplate`.
         """
-        return render_prompt(write_reasoning_in_tags(self.messages, self.keep_reasoning), template, tools=self.tools)
+        prompt = render_prompt(
+            self.messages,
+            template,
+            tools=self.tools,
+            keep_reasoning=self.keep_reasoning,
+            thinking=self.thinking,
+        )
+        self.run.prompt_end = prompt[-_PROMPT_END:].rstrip()
+        return prompt
 
     # --- what authors try who take it for the messages, or for a text; no `__iter__`: it would be an iterable ---
 

@@ -1,7 +1,8 @@
 """Reasoning that a model writes into its answer between tags, such as `<think>` and `</think>`."""
 
 import re
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from langplug._answer.stop import partial_start
@@ -13,6 +14,9 @@ _NEWLINE_RUN = re.compile(r"[\r\n]*")
 _INDENT_RUN = re.compile(r"[ \t]*")
 
 _Parts: TypeAlias = list[str | Reasoning]
+Tags: TypeAlias = tuple[str, str]
+_Search: TypeAlias = Callable[..., re.Match[str] | None]
+Opened: TypeAlias = bool | Literal["perhaps"]
 
 
 class ReasoningSplitter:
@@ -35,33 +39,57 @@ class ReasoningSplitter:
         closer: The tag that ends it.
         opened: Whether the answer begins inside, because the prompt already ended with the opener, as the chat
             templates of DeepSeek-R1 and Qwen3-Thinking have it. An opener that the model then repeats at once is
-            dropped; newlines at the start are those after the opener.
+            dropped; newlines at the start are those after the opener. `"perhaps"`: the answer is held back until its
+            closer comes, which says that it did; if none comes, it was text. A function is asked when text comes.
+        others: More tags around reasoning.
+        answers: Tags around the text that follows the reasoning, such as Hunyuan's `<answer>`. They are dropped, too,
+            where they directly follow reasoning, or begin the answer.
 
     Raises:
         ValueError: If a tag is empty, holds a newline, or begins or ends with a blank.
     """
 
-    __slots__ = ("_blanks", "_closer", "_fresh", "_held", "_opened", "_opener", "_place")
+    __slots__ = (
+        "_ahead",
+        "_answers",
+        "_blanks",
+        "_closer",
+        "_closers",
+        "_first",
+        "_fresh",
+        "_held",
+        "_is_text",
+        "_line_start",
+        "_opened",
+        "_openers",
+        "_place",
+    )
 
-    def __init__(self, opener: str = "<think>", closer: str = "</think>", *, opened: bool = False) -> None:
-        for which, tag in (("opener", opener), ("closer", closer)):
-            if not tag or tag != tag.strip() or "\n" in tag:
-                raise ValueError(
-                    f"{which} is {tag!r}; expected a tag on one line without blanks around it. "
-                    "Write one such as '<think>'."
-                )
-        self._opener = opener
-        self._closer = closer
+    def __init__(
+        self,
+        opener: str = "<think>",
+        closer: str = "</think>",
+        *,
+        opened: Opened | Callable[[], Opened] = False,
+        others: Sequence[Tags] = (),
+        answers: Sequence[Tags] = (),
+    ) -> None:
+        self._openers, self._answers, self._closers, self._first, self._line_start = _prepare(
+            ((opener, closer), *others), tuple(answers)
+        )
+        self._closer = closer  # of what is open
+        self._is_text = False  # whether that is the text after the reasoning
         self._opened = opened
-        self._place: Literal["start", "text", "after opener", "inside", "after closer"] = "start"
+        self._place: Literal["start", "perhaps", "text", "after opener", "inside", "after closer"] = "start"
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag
+        self._ahead: list[str] = []  # what is reasoning if its closer comes, and text if not
         self._fresh = True  # whether only blanks have come since the line of text began
 
     def feed(self, text: str) -> _Parts:
         """Take the next piece; return what is known now."""
         # Most pieces of most answers: text that cannot have anything to do with a tag.
-        if self._place == "text" and not self._held and self._opener[0] not in text:
+        if self._place == "text" and not self._held and not self._first(text):
             self._fresh = self._is_fresh(text)
             return [text] if text else []
         text, self._held = self._held + text, ""
@@ -71,35 +99,33 @@ class ReasoningSplitter:
             match self._place:
                 case "start":
                     at = self._read_start(text, parts)
+                case "perhaps" | "inside":
+                    at = self._read_inside(text, at, parts)
                 case "text":
                     at = self._read_text(text, at, parts)
-                case "inside":
-                    end = text.find(self._closer, at)
-                    known = end if end >= 0 else at + partial_start(text[at:], self._closer)
-                    self._add_reasoning(text[at:known], parts)
-                    if end < 0:
-                        self._held = text[known:]
-                        return parts
-                    self._blanks.clear()  # the newlines right before the closer
-                    self._place = "after closer"
-                    at = end + len(self._closer)
-                case "after opener" | "after closer":
+                case "after opener":
                     at = _run_end(_NEWLINE_RUN, text, at)
                     if at < len(text):
-                        self._fresh = True
-                        self._place = "inside" if self._place == "after opener" else "text"
+                        self._place = "inside"
+                case "after closer":
+                    at = self._read_after_closer(text, at)
         return parts
 
     def flush(self) -> _Parts:
         """Say that the answer is over; return what was held back."""
+        if self._place == "perhaps":
+            rest = "".join(self._ahead) + self._held
+            self._ahead, self._held, self._place = [], "", "text"
+            return [*self.feed(rest), *self.flush()]
         rest = self._take_blanks() + self._held
-        self._held = ""
-        inside = self._place == "inside"
-        if self._place == "start" and self._opened:
-            rest, inside = rest.lstrip(_NEWLINES), True
+        is_inside = self._place == "inside" and not self._is_text
+        if self._place == "start" and self._is_opened() is True:
+            rest, is_inside = rest.lstrip(_NEWLINES), True
+        # If the answer goes on, it is after something that is not text: it cannot begin inside any more.
+        self._held, self._opened = "", False
         if not rest:
             return []
-        return [Reasoning(rest) if inside else rest]
+        return [Reasoning(rest) if is_inside else rest]
 
     # Each reads on in one place, adds to `parts` what is certain, and returns how far it went.
 
@@ -107,50 +133,96 @@ class ReasoningSplitter:
         body = text.lstrip(_BLANKS)
         at = len(text) - len(body)
         self._blanks.append(text[:at])
-        if body.startswith(self._opener):
-            self._blanks.clear()
-            self._place = "after opener"
-            return at + len(self._opener)
-        if self._opener.startswith(body):  # with an empty body, too: only blanks so far
+        openers = (*self._openers, *self._answers)
+        for opener in openers:
+            if body.startswith(opener):
+                self._blanks.clear()
+                return self._open(opener, at)
+        if any(opener.startswith(body) for opener in openers):  # with an empty body, too: only blanks so far
             self._held = body
             return len(text)
+        opened = self._is_opened()
         blanks = self._take_blanks()
-        if self._opened:
+        if opened == "perhaps":
+            self._place = "perhaps"
+            self._ahead.append(blanks)
+        elif opened:
             self._place = "inside"
-            self._add_reasoning(blanks.lstrip(_NEWLINES), parts)
+            self._add(blanks.lstrip(_NEWLINES), parts)
         else:
             self._place = "text"
             if blanks:
                 parts.append(blanks)
         return at
 
+    def _read_inside(self, text: str, at: int, parts: _Parts) -> int:
+        """What is open, or perhaps is, up to its closer."""
+        end = text.find(self._closer, at)
+        known = end if end >= 0 else at + partial_start(text[at:], self._closer)
+        if self._place == "perhaps":
+            self._ahead.append(text[at:known])
+            if end >= 0:
+                self._add("".join(self._ahead).lstrip(_NEWLINES), parts)
+                self._ahead = []
+        else:
+            self._add(text[at:known], parts)
+        if end < 0:
+            self._held = text[known:]
+            return len(text)
+        self._blanks.clear()  # the newlines right before the closer
+        self._place = "after closer"
+        return end + len(self._closer)
+
+    def _read_after_closer(self, text: str, at: int) -> int:
+        at = _run_end(_NEWLINE_RUN, text, at)
+        if at == len(text):
+            return at
+        for opener in self._answers:  # none begins like another
+            if text.startswith(opener, at):
+                return self._open(opener, at)
+            if opener.startswith(text[at:]):
+                self._held = text[at:]
+                return len(text)
+        self._place, self._fresh = "text", True
+        return at
+
     def _read_text(self, text: str, at: int, parts: _Parts) -> int:
-        if text.find(self._opener, at) >= 0:
+        if self._first(text, at):
             # An opener counts at the start of a line: of this one, if only blanks came before it, or of a later one.
             body = _run_end(_INDENT_RUN, text, at)
-            end = body + len(self._opener) if self._fresh and text.startswith(self._opener, body) else -1
+            found = next((each for each in self._openers if self._fresh and text.startswith(each, body)), "")
             # From `at + 1`, as `^` matches at the beginning of `text` even where that is the middle of a line.
-            if end < 0 and (found := _opener_of_a_line(self._opener).search(text, at + 1)):
-                end = found.end()
-            if end >= 0:
-                if before := text[at : end - len(self._opener)]:
+            if not found and (match := self._line_start(text, at + 1)):
+                found, body = match[1], match.start(1)
+            if found:
+                if before := text[at:body]:
                     parts.append(before)
-                self._place = "after opener"
-                return end
+                return self._open(found, body)
         rest = text[at:]
         line = rest[rest.rfind("\n") + 1 :].lstrip(" \t")
-        starts_line = self._fresh or "\n" in rest
-        self._held = line if starts_line and line and self._opener.startswith(line) else ""
+        starts_line = (self._fresh or "\n" in rest) and line
+        self._held = line if starts_line and any(opener.startswith(line) for opener in self._openers) else ""
         self._fresh = bool(self._held) or self._is_fresh(rest)
         if known := rest[: len(rest) - len(self._held)]:
             parts.append(known)
         return len(text)
 
-    def _add_reasoning(self, text: str, parts: _Parts) -> None:
-        """Give `text` on, but hold its last newlines back: a closer may follow."""
+    def _open(self, opener: str, at: int) -> int:
+        """Begin what `opener`, which stands at `at`, opens; return where that begins."""
+        self._is_text = opener in self._answers
+        self._closer = self._closers[opener]
+        self._place = "after opener"
+        return at + len(opener)
+
+    def _is_opened(self) -> Opened:
+        return self._opened() if callable(self._opened) else self._opened
+
+    def _add(self, text: str, parts: _Parts) -> None:
+        """Give `text` of what is open on, but hold its last newlines back: a closer may follow."""
         said = text.rstrip(_NEWLINES)
         if said:
-            parts.append(Reasoning(self._take_blanks() + said))
+            said = self._take_blanks() + said
+            parts.append(said if self._is_text else Reasoning(said))
         self._blanks.append(text[len(said) :])
 
     def _is_fresh(self, text: str) -> bool:
@@ -164,9 +236,26 @@ class ReasoningSplitter:
         return blanks
 
 
-@cache
-def _opener_of_a_line(opener: str) -> re.Pattern[str]:
-    return re.compile(rf"^[ \t]*{re.escape(opener)}", re.MULTILINE)
+@lru_cache(maxsize=64)  # each answer has its splitter, and most have the same tags
+def _prepare(
+    reasoning: tuple[Tags, ...], answers: tuple[Tags, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str], _Search, _Search]:
+    """The openers of both kinds, the closer of each, and two searches.
+
+    One is for the first character of what opens reasoning, the other for an opener of it at the start of a line.
+    """
+    for tags in (*reasoning, *answers):
+        for which, tag in zip(("opener", "closer"), tags, strict=True):
+            if not tag or tag != tag.strip() or "\n" in tag:
+                raise ValueError(
+                    f"{which} is {tag!r}; expected a tag on one line without blanks around it. "
+                    "Write one such as '<think>'."
+                )
+    openers = tuple(opener for opener, _ in reasoning)
+    firsts = "".join(sorted({re.escape(opener[0]) for opener in openers}))
+    line_start = re.compile(rf"^[ \t]*({'|'.join(map(re.escape, openers))})", re.MULTILINE)
+    closers = dict([*answers, *reversed(reasoning)])
+    return openers, tuple(opener for opener, _ in answers), closers, re.compile(f"[{firsts}]").search, line_start.search
 
 
 def _run_end(run: re.Pattern[str], text: str, at: int) -> int:

@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.messages import BaseMessage
 
+from langplug._families import THINK, family_for
 from langplug._messages.blocks import join_texts
+from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
+from langplug._messages.thinking import say_no_think, switch_values
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+def render_jinja(
+    messages: Sequence[BaseMessage],
+    template: str,
+    *,
+    tools: Sequence[Mapping[str, Any]] = (),
+    keep_reasoning: KeepReasoning = "never",
+    thinking: bool | None = None,
+) -> str:
     """Render a chat template the way transformers does, in a sandbox.
 
     The template gets `messages` (OpenAI messages, with the arguments of tool calls as mappings), `tools` (None if there
@@ -26,12 +36,24 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
     template that needs the other is given as `"{% set eos_token = '</s>' %}" + template`.
     See https://huggingface.co/docs/transformers/chat_templating_writing.
 
+    Args:
+        messages: The conversation.
+        template: The template's text.
+        tools: The tools that may be called, as OpenAI tool dicts.
+        keep_reasoning: Which reasoning of earlier answers the template gets: in their `reasoning_content`, if it reads
+            that, else in their text.
+        thinking: Sets the template's own switch of reasoning, if it has one; None leaves it at its default.
+
     Raises:
         ImportError: If jinja2 is not installed.
         ValueError: If the template is broken or refuses the conversation.
     """
     compiled = compile_template(template)
-    turns = to_openai_messages(messages)
+    if "reasoning_content" in template:
+        turns = to_openai_messages(messages, keep_reasoning)
+    else:
+        tags = family_for(template).reasoning or THINK
+        turns = to_openai_messages(write_reasoning_in_tags(messages, keep_reasoning, tags))
     for turn in turns:
         if isinstance(turn["content"], list):  # keys of parts are for servers, and many templates take text alone
             turn["content"] = join_texts(turn["content"], turn["role"], drop_keys=True)
@@ -42,6 +64,8 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
                 function["arguments"] = json.loads(function["arguments"])
             except ValueError:
                 continue  # broken arguments stay the text that they are
+    if thinking is False:
+        turns = say_no_think(turns, template)
     try:
         return compiled.render(
             messages=turns,
@@ -50,6 +74,7 @@ def render_jinja(messages: Sequence[BaseMessage], template: str, *, tools: Seque
             add_generation_prompt=True,
             bos_token="",
             eos_token="",
+            **({} if thinking is None else switch_values(thinking, template)),
         )
     except Exception as error:  # a template is foreign code and may fail in any way
         raise ValueError(f"The chat template does not take this conversation: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from langplug._families import THINK
 from langplug._messages.blocks import unwrap_block
 from langplug._messages.carried import drop_carried_reasoning
 
@@ -81,18 +82,20 @@ def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -
     return kept
 
 
-def write_reasoning_in_tags(messages: Sequence[BaseMessage], policy: KeepReasoning) -> list[BaseMessage]:
-    """The messages with the reasoning to show again in their text, in the tags that most models reason in."""
+def write_reasoning_in_tags(
+    messages: Sequence[BaseMessage], policy: KeepReasoning, tags: tuple[str, str] = THINK
+) -> list[BaseMessage]:
+    """The messages with the reasoning to show again in their text, in the tags that the model reasons in."""
     shown = list(messages)
     for number, reasoning in select_reasoning(messages, policy).items():
-        text = in_think_tags(reasoning, str(messages[number].text))
+        text = in_think_tags(reasoning, str(messages[number].text), tags)
         shown[number] = messages[number].model_copy(update={"content": text})
     return shown
 
 
-def in_think_tags(reasoning: str, text: str) -> str:
+def in_think_tags(reasoning: str, text: str, tags: tuple[str, str] = THINK) -> str:
     """`text` after `reasoning`, as most models write both."""
-    return f"<think>\n{reasoning}\n</think>\n\n{text}"
+    return f"{tags[0]}\n{reasoning}\n{tags[1]}\n\n{text}"
 
 
 def _start_of_current_turn(messages: Sequence[BaseMessage]) -> int:

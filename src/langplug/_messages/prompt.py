@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 from langchain_core.messages import BaseMessage
 
 from langplug._messages.blocks import join_texts
+from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import openai_turns
 from langplug._suggest import did_you_mean
 
@@ -105,15 +106,22 @@ class _Line:
 
 
 def render_prompt(
-    messages: Sequence[BaseMessage], template: str | PromptTemplate, *, tools: Sequence[Mapping[str, Any]] = ()
+    messages: Sequence[BaseMessage],
+    template: str | PromptTemplate,
+    *,
+    tools: Sequence[Mapping[str, Any]] = (),
+    keep_reasoning: KeepReasoning = "never",
+    thinking: bool | None = None,
 ) -> str:
     """Return the conversation as one string, which ends where the model's answer begins.
 
     Args:
-        messages: The conversation. Reasoning is left out.
+        messages: The conversation.
         template: `"plain"`, `"chatml"`, `"llama3"`, `"mistral"`, a `PromptTemplate`, or the text of a Jinja chat
             template as Hugging Face models ship them (see `langplug._messages.jinja.render_jinja`).
         tools: The tools that may be called, as OpenAI tool dicts.
+        keep_reasoning: Which reasoning of earlier answers it holds.
+        thinking: Sets a Jinja template's own switch of reasoning, if it has one; None leaves it at its default.
 
     Raises:
         ValueError: If the template is unknown, or cannot hold a message, such as one with an image; also if a
@@ -128,7 +136,7 @@ def render_prompt(
     if isinstance(template, str) and ("{%" in template or "{{" in template):
         from langplug._messages.jinja import render_jinja
 
-        return render_jinja(messages, template, tools=tools)
+        return render_jinja(messages, template, tools=tools, keep_reasoning=keep_reasoning, thinking=thinking)
     if isinstance(template, str):
         if template not in _TEMPLATES:
             known = ", ".join(map(repr, _TEMPLATES))
@@ -137,6 +145,7 @@ def render_prompt(
                 f"PromptTemplate.{did_you_mean(template, _TEMPLATES)}"
             )
         template = _TEMPLATES[template]
+    messages = write_reasoning_in_tags(messages, keep_reasoning)
     lines = [line for n, message in enumerate(messages) for line in _lines_of(message, f"$.messages[{n}]", template)]
     if tools:
         before, between, after = template.tools

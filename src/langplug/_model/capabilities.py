@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from langplug._model.annotations import annotations_in
 from langplug._tools import ToolFormat, format_named
 
-ToolCalling = Literal["native", "prompted", "off"]
+ToolCalling = Literal["native", "templated", "prompted", "off"]
 StructuredOutput = Literal["native", "derived"]
 
 CAPABILITIES: dict[str, Any] = {
@@ -29,7 +29,7 @@ CAPABILITIES: dict[str, Any] = {
 """The capabilities and their types."""
 
 _EXPECTED = {
-    "tool_calling": "'native', 'prompted' or 'off'",
+    "tool_calling": "'native', 'templated', 'prompted' or 'off'",
     "structured_output": "'native' or 'derived'",
     "accepts": "a frozenset of kinds of content, such as frozenset({'image'})",
     "tool_format": "a format's name, a ToolFormat or None",
@@ -58,6 +58,6 @@ def read_capabilities(body: dict[str, Any], where: str) -> None:
             body[capability] = value = TypeAdapter(CAPABILITIES[capability]).validate_python(value)
         except ValidationError:
             raise TypeError(f"{where}.{capability} is {value!r}. It must be {_EXPECTED[capability]}.") from None
-        if capability == "tool_format" and isinstance(value, str):
+        if capability == "tool_format" and isinstance(value, str) and value != "off":
             format_named(value)  # raises if there is none of this name
     body["__annotations__"] = annotations

@@ -4,11 +4,11 @@
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from langplug._answer.reasoning import ReasoningSplitter
+from langplug._answer.reasoning import ReasoningSplitter, Tags
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
 from langplug._model.backoff import Backoff
@@ -23,6 +23,8 @@ from langplug._parts import Answer
 from langplug._request import Request
 from langplug._resources import HasResources, Injected, Resource, ResourceStore, injected_now
 from langplug._tools import ToolFormat, format_named
+
+ReasoningTags: TypeAlias = Tags | Literal["auto"] | None
 
 _CORE_FIELDS = {
     "name": "The name of this model's runs in traces. Default: its class.",
@@ -52,7 +54,11 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     __langplug_shape__: ClassVar[Shape] = Shape.FUNCTION  # not `shape`: authors draw, and give models a `shape`
 
     tool_calling: ToolCalling = "prompted"
-    """How the model calls tools: `"native"`, `"prompted"` or `"off"`. Set it in the class or for one model."""
+    """How the model calls tools. Set it in the class or for one model.
+
+    `"native"`: `respond` gives the model `request.tools`, and gives `ToolCall`s. `"templated"`: it gives the model
+    `request.tools` in its chat template, and gives text, out of which calls are read. `"prompted"`: the tools are said
+    in the prompt, and calls are read out of the text. `"off"`: tools are refused."""
 
     structured_output: StructuredOutput = "derived"
     """`"native"` if `respond` makes its text fit `request.schema`; else langplug prompts, checks and asks again."""
@@ -61,7 +67,8 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     """Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type."""
 
     tool_format: str | ToolFormat | None = None
-    """How calls stand in the text of a prompted model. Default: as models of its name write them."""
+    """How calls stand in the model's text. Default: as models of its kind write them, by its chat template or name.
+    Out of the text of a native model, calls are read only if it gave none; `"off"` reads none."""
 
     stop: list[str] | None = None
     """Strings at which the answer ends, unless a call gives its own."""
@@ -85,11 +92,14 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     token_counter: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """Counts the tokens of a text. With it, usage that the model does not report is estimated and marked so."""
 
-    reasoning_tags: tuple[str, str] | None = ("<think>", "</think>")
-    """The tags around reasoning in the model's text; None takes all text as it is."""
+    reasoning_tags: ReasoningTags = "auto"
+    """The tags around reasoning in the model's text; None takes all text as it is. Default: `<think>`, and those of
+    models of its kind, by its chat template or name."""
 
-    reasoning_opened: bool = False
-    """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag."""
+    reasoning_opened: bool | None = None
+    """Whether answers begin inside the reasoning, because the prompt template already wrote the opening tag. Default:
+    if the prompt that `request.prompt` gave ends with it. If it gave none, answers of models that are known for such a
+    template (by name, if they are not native) are held back until the closing tag says where they began."""
 
     keep_reasoning: KeepReasoning = "never"
     """Which of its earlier reasoning the model is shown again: none, that since the last human message, or all."""
@@ -126,14 +136,14 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     @field_validator("tool_format")
     @classmethod
     def __check_tool_format(cls, chosen: str | ToolFormat | None) -> str | ToolFormat | None:
-        if isinstance(chosen, str):
+        if isinstance(chosen, str) and chosen != "off":
             format_named(chosen)
         return chosen
 
     @field_validator("reasoning_tags")
     @classmethod
-    def __check_reasoning_tags(cls, tags: tuple[str, str] | None) -> tuple[str, str] | None:
-        if tags is not None:
+    def __check_reasoning_tags(cls, tags: ReasoningTags) -> ReasoningTags:
+        if isinstance(tags, tuple):
             ReasoningSplitter(*tags)  # says what is wrong with them now, and not at the first call
         return tags
 
@@ -163,7 +173,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
 
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
-        """What may tell how it writes calls, the best first: its chat template, where it is known, and its name."""
+        """What may tell how it writes calls and reasons: its chat template and its architecture, if known; its name."""
         return (self.reported_name,)
 
     @property
@@ -184,6 +194,14 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values that fields have for one call, of those that are `given` for it."""
         return {**given}
+
+    def __langplug_tool_calling__(self, *, kept: bool = False) -> ToolCalling:
+        """How tools are called in effect: `tool_calling`, unless the model falls back to another way.
+
+        Args:
+            kept: Whether the answer is to be kept to something, which may be a forced call or a schema.
+        """
+        return self.tool_calling
 
     def __langplug_backoff__(self) -> Backoff:
         """How often the author's function is called again, and when; mangled, since authors' names are their own."""

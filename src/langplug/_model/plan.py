@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
 from langplug._answer.parser import AnswerParser
-from langplug._answer.reasoning import ReasoningSplitter
+from langplug._answer.reasoning import Opened, ReasoningSplitter, Tags
 from langplug._errors import UnsupportedError
+from langplug._families import THINK, UNKNOWN, Family, family_for
 from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
@@ -19,7 +21,7 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._model.state import forget_cached
 from langplug._redaction import unconceal
 from langplug._request import Cancellation, Request, Run
-from langplug._tools import TOOL_FORMATS, ToolFormat, format_for, format_named, rewrite_history, with_instructions
+from langplug._tools import TOOL_FORMATS, ToolFormat, format_named, rewrite_history, with_instructions
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
 from langplug._tools.toolbox import Toolbox, ToolDict, refuse_tools, signature_of, toolbox_of
 
@@ -54,7 +56,7 @@ class Plan:
     _box = _NO_TOOLS
     _callable: tuple[ToolDict, ...] = ()
     _schema: Any = None
-    _prompts_tools = _constrains_calls = _prompts_schema = False
+    _calls_are_text = _constrains_calls = _prompts_schema = False
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Plan:
         in_force = model.stop if stop is None else stop
         self.live = given.get(FOR_A_PARSER) == "live"
         self.requirement: Requirement | None = None
+        self._tool_calling = model.__langplug_tool_calling__()
         if tooling:
             self._read_tooling(tooling)
         if ignored and model.adaptations == "note":
@@ -92,6 +95,7 @@ class Plan:
             params=model.__langplug_hide__({name: getattr(model, name) for name in overrides}) if overrides else {},
             keep_reasoning=model.keep_reasoning,
             origin=model.__langplug_origin__,
+            thinking=thinking if isinstance(thinking := model.__dict__.get("thinking"), bool) else None,
             run=run,
         )
         helped = [*(note["feature"] for note in self.adaptations), *(["stop"] if request.stop else [])]
@@ -100,10 +104,8 @@ class Plan:
                 f"{owner} cannot do {helped[0]!r} by itself, and adaptations='refuse' forbids langplug to do it "
                 "in its place. Leave it out, or set adaptations='note'."
             )
-        # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
         for_a_parser = bool(tooling and given.get(FOR_A_PARSER))
-        prompted = model.tool_calling == "prompted"
-        self.request = self._write_tools(request, for_a_parser=for_a_parser) if prompted else request
+        self.request = self._write_tools(request, for_a_parser=for_a_parser)
         if tooling:
             self._apply_tooling(tooling, messages, for_a_parser=for_a_parser)
 
@@ -121,10 +123,11 @@ class Plan:
         self._schema = None if kind == "text" else ANY_JSON if kind == "json_object" else asked
         self._callable = self._box.callable_tools if self._box.tools else ()
         keeps_schemas = model.structured_output == "native"
-        self._prompts_tools = model.tool_calling != "native" and bool(self._callable)
+        self._tool_calling = model.__langplug_tool_calling__(kept=self._box.forced or self._schema is not None)
+        self._calls_are_text = self._tool_calling != "native" and bool(self._callable)
         # A model that keeps to schemas writes a forced call best as JSON of one: it cannot then write anything else.
-        self._constrains_calls = self._prompts_tools and keeps_schemas and self._box.forced
-        self._prompts_schema = self._schema is not None and (not keeps_schemas or self._prompts_tools)
+        self._constrains_calls = self._calls_are_text and keeps_schemas and self._box.forced
+        self._prompts_schema = self._schema is not None and (not keeps_schemas or self._calls_are_text)
 
     def _note_adaptations(self, ignored: Sequence[str]) -> list[dict[str, Any]]:
         notes = [_note(name, "ignored: the model has no such parameter") for name in dict.fromkeys(ignored)]
@@ -132,9 +135,10 @@ class Plan:
             notes.append(_note("tools", f"left out {left_out}: run at a provider that this model does not speak to"))
         if self._constrains_calls:
             notes.append(_note("tools", "kept to a schema of calls, which were read out of the text"))
-        elif self._prompts_tools:
+        elif self._calls_are_text:
+            how = "prompted" if self._tool_calling == "prompted" else "in the chat template; calls"
             name = self._tool_format().name
-            notes.append(_note("tools", f"prompted in the {name!r} format of calls, which were read out of the text"))
+            notes.append(_note("tools", f"{how} in the {name!r} format of calls, which were read out of the text"))
         if self._prompts_schema:
             notes.append(_note("structured_output", "prompted, checked, and asked for again where it does not fit"))
         return notes
@@ -144,42 +148,54 @@ class Plan:
         chosen = self.model.tool_format
         if isinstance(chosen, ToolFormat):
             return chosen
+        if chosen == "off":
+            raise ValueError(
+                f"{self._owner}: tool_format='off' is for models that call tools natively. This one writes calls as "
+                "text: set tool_calling='off' to have it call none."
+            )
         if chosen is not None:
             return format_named(chosen)
-        formats = (format_for(hint) for hint in self.model.tool_format_hints)
-        return next((known for known in formats if known.name != "default"), TOOL_FORMATS["default"])
+        return TOOL_FORMATS.get(_kind(self.model.tool_format_hints)[0].tool_format, TOOL_FORMATS["default"])
 
     # --- what the author gets ---
 
     def _write_tools(self, request: Request, *, for_a_parser: bool) -> Request:
-        """The request with the tools, and what was done with them before, in words."""
-        # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
+        """The request with what the model is told of tools in words: those it has, and what was done with them."""
         messages = request.messages
-        if request.keep_reasoning == "current":
-            messages = tuple(drop_old_reasoning(messages, request.keep_reasoning))
-        if any(map(_may_hold_calls, messages)):
-            messages = tuple(rewrite_history(messages, self._tool_format()))
-        if self._constrains_calls:
-            tools = "\n".join(_compact(tool["function"]) for tool in self._callable)
-            messages = tuple(with_instructions(messages, CALL_IN_JSON.format(tools=tools)))
-        elif self._prompts_tools:
-            text = self._tool_format().instructions(self._callable, self._box.choice, self._box.parallel)
-            messages = tuple(with_instructions(messages, text))
-        if for_a_parser and (known := [tool for tool in self._box.tools if tool not in self._callable]):
+        # Also without tools in this call: an earlier turn may have had some, and its calls are in the history.
+        if self._tool_calling == "prompted":
+            # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
+            if request.keep_reasoning == "current":
+                messages = tuple(drop_old_reasoning(messages, request.keep_reasoning))
+            if any(map(_may_hold_calls, messages)):
+                messages = tuple(rewrite_history(messages, self._tool_format()))
+            if self._constrains_calls:
+                tools = "\n".join(_compact(tool["function"]) for tool in self._callable)
+                messages = tuple(with_instructions(messages, CALL_IN_JSON.format(tools=tools)))
+            elif self._calls_are_text:
+                text = self._tool_format().instructions(self._callable, self._box.choice, self._box.parallel)
+                messages = tuple(with_instructions(messages, text))
+        shows_others = for_a_parser and self._tool_calling in ("prompted", "templated")
+        if shows_others and (known := [tool for tool in self._box.tools if tool not in self._callable]):
             tools = "\n".join(signature_of(tool) for tool in known)
             messages = tuple(with_instructions(messages, KNOWN_TOOLS.format(tools=tools)))
         if messages is request.messages:
             return request
+        if self._tool_calling != "prompted":
+            return replace(request, messages=messages)
         # What "current" leaves out is gone already; the rest must not be left out again by `openai_messages`.
         policy: KeepReasoning = "never" if request.keep_reasoning == "never" else "all"
         return replace(request, messages=messages, keep_reasoning=policy)
 
     def _apply_tooling(self, tooling: Mapping[str, Any], history: Sequence[BaseMessage], *, for_a_parser: bool) -> None:
         """Give the request what the model is to read itself, and say what the answer must hold."""
-        box, model, request = self._box, self.model, self.request
-        if model.tool_calling != "prompted":
-            tools = (*box.tools, *box.provider_tools)
-            request = replace(request, tools=tools, tool_choice=box.choice, parallel_tool_calls=box.parallel)
+        box, request = self._box, self.request
+        if self._tool_calling != "prompted":
+            # A template writes all tools that it is given, whatever the choice is.
+            own = self._callable if self._tool_calling == "templated" else box.tools
+            tools = (*own, *box.provider_tools)
+            choice = box.choice if tools or not box.tools else None
+            request = replace(request, tools=tools, tool_choice=choice, parallel_tool_calls=box.parallel)
         schema: dict[str, Any] | None = None
         if self._constrains_calls:
             schema = call_schema([tool["function"] for tool in self._callable])
@@ -210,18 +226,36 @@ class Plan:
         """The parser of one attempt."""
         model = self.model
         calls = None
-        if self._prompts_tools:
+        if self._calls_are_text:
             calls = (TOOL_FORMATS["json"] if self._constrains_calls else self._tool_format()).parser(self._callable)
         return AnswerParser(
             owner=f"{self._owner}.respond",
             stop=self.request.stop,
             include_stop=model.include_stop,
-            reasoning=ReasoningSplitter(*model.reasoning_tags, opened=model.reasoning_opened)
-            if model.reasoning_tags
-            else None,
+            reasoning=None if model.reasoning_tags is None else self._new_splitter(model.reasoning_tags),
             calls_in_text=calls,
             tools=self._callable,
             most_calls=self._box.most_calls if self._box.tools else None,
+        )
+
+    def _new_splitter(self, chosen: Tags | Literal["auto"]) -> ReasoningSplitter:
+        """What tells reasoning from text, by the tags that the model was given, or those of its kind."""
+        model, opened = self.model, self.model.reasoning_opened
+        if chosen == "auto":
+            family, tags = _kind(model.tool_format_hints)
+        else:
+            family, tags = UNKNOWN, (chosen,)
+        may_be_opened = family.opened and model.tool_calling != "native"
+
+        def begins_inside() -> Opened:
+            """Asked when the answer begins, and not before: only by then the author has rendered the prompt."""
+            if end := self.request.run.prompt_end:
+                return any(end.endswith(opener) for opener, _ in tags)
+            thinks = not family.asked if self.request.thinking is None else self.request.thinking
+            return "perhaps" if may_be_opened and thinks else False
+
+        return ReasoningSplitter(
+            *tags[0], others=tags[1:], answers=family.answers, opened=begins_inside if opened is None else opened
         )
 
     def next_request(self, request: Request, answer: AIMessage, problem: str) -> Request:
@@ -233,7 +267,7 @@ class Plan:
             ToolMessage(problem, tool_call_id=str(call["id"]), name=call["name"], status="error") for call in calls
         ]
         messages: Sequence[BaseMessage] = [attempt, *(corrections or [HumanMessage(problem)])]
-        if self.model.tool_calling != "native":
+        if self._tool_calling == "prompted":
             messages = rewrite_history(messages, self._tool_format())
         return replace(request, messages=(*request.messages, *messages), cancellation=Cancellation())
 
@@ -245,6 +279,14 @@ def with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFie
     for name, value in overrides.items():
         type(model).__pydantic_validator__.validate_assignment(copied, name, unconceal(value))
     return copied
+
+
+@lru_cache(maxsize=64)
+def _kind(hints: tuple[str, ...]) -> tuple[Family, tuple[Tags, ...]]:
+    """The family of a model, and the tags around its reasoning, the likeliest first."""
+    family = family_for(*hints)
+    # Fine-tunes of any family reason between <think> tags, whatever the family did before.
+    return family, tuple(dict.fromkeys((family.reasoning or THINK, *family.more_reasoning, THINK)))
 
 
 def _may_hold_calls(message: BaseMessage) -> bool:
