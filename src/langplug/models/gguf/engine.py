@@ -144,10 +144,10 @@ class Engine:
         with _in_flight:
             return list(self.load().post("/tokenize", {"content": text})["tokens"])
 
-    def count_tokens(self, messages: list[dict[str, Any]]) -> int:
-        """How many tokens the messages make as a prompt, including the chat template."""
+    def count_tokens(self, body: Mapping[str, Any]) -> int:
+        """How many tokens the messages and tools of a request make as a prompt, by the chat template."""
         with _in_flight:
-            return int(self.load().post("/v1/chat/completions/input_tokens", {"messages": messages})["input_tokens"])
+            return int(self.load().post("/v1/chat/completions/input_tokens", body)["input_tokens"])
 
     def load(self) -> "LlamaServer":
         """The loaded model; loading it takes seconds, once.

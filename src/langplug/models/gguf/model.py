@@ -14,6 +14,8 @@ from langchain_core.messages import BaseMessage
 from pydantic import Field, field_validator, model_validator
 
 from langplug import ChatModel, Part, Request, resource
+from langplug._messages.thinking import say_no_think, switch_values
+from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.sampling import Penalty, Probability, SamplingFields, Temperature
 from langplug._model.tokens import request_to_count
 from langplug.models.gguf import weights
@@ -23,6 +25,9 @@ from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError, r
 
 __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
 
+
+_KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
+"""What a chat template that writes tools holds: a tag that reads them."""
 
 _ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
 
@@ -48,7 +53,21 @@ class ChatGGUF(SamplingFields, ChatModel):
         ImportError: llama.cpp is not installed, or lacks a library of the system. The message says what to do.
     """
 
-    structured_output = "native"
+    # Annotated again, or type checkers would not let a subclass set another value.
+    tool_calling: ToolCalling = "native"
+    """How the model is told of tools. `"native"`: llama.cpp writes them into the model's chat template and reads the
+    calls. `"templated"`: llama.cpp writes them, and langplug reads the calls, as it also does for a forced call or a
+    schema, since llama.cpp would keep to neither, and where llama.cpp refuses a tool's schema or cannot read the
+    template's calls. `"prompted"`: langplug writes and reads, which it also does if the template knows no tools."""
+
+    structured_output: StructuredOutput = "native"
+
+    reasoning_opened: bool | None = False
+    """Whether text begins inside reasoning. llama.cpp knows what the template opens, and gives reasoning apart."""
+
+    thinking: bool | None = None
+    """Whether the model reasons before it answers, where its chat template has a switch for that. Default: as the
+    template has it."""
 
     path: str | None = None
     """The GGUF file; of a split one, the first part. Default: the weights that `langplug pull smollm2` downloads."""
@@ -139,7 +158,19 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     async def respond(self, request: Request) -> AsyncIterator[Part]:
         """Answer with llama.cpp's own chunks."""
-        async with aclosing(self.engine.chat(self._body(request))) as chunks:
+        body = self._body(request)
+        try:
+            async with aclosing(self.engine.chat(body)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ModelInvalidRequestError as error:
+            # llama.cpp makes a grammar of the tools and a parser of the template, and not every schema or template is
+            # such that it can. With "none" it does neither; what calls it then leaves in the text, langplug reads.
+            if "Unable to generate parser" not in str(error) or body.get("tool_choice") in (None, "none"):
+                raise
+        else:
+            return
+        async with aclosing(self.engine.chat(body | {"tool_choice": "none"})) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -147,7 +178,7 @@ class ChatGGUF(SamplingFields, ChatModel):
         """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server."""
         # Stop strings are left to langplug, which passes the stop text on; llama.cpp would swallow it.
         body: dict[str, Any] = {
-            "messages": request.openai_messages(),
+            **self._conversation(request),
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_progress": True,
@@ -160,6 +191,29 @@ class ChatGGUF(SamplingFields, ChatModel):
         names = (*SamplingFields.model_fields, "top_k", "min_p", "repeat_penalty", "top_logprobs")
         return body | {name: value for name in names if (value := getattr(self, name)) is not None}
 
+    def _conversation(self, request: Request) -> dict[str, Any]:
+        """What llama.cpp makes the prompt of."""
+        messages = request.openai_messages()
+        said: dict[str, Any] = {}
+        if self.thinking is not None:
+            template = self._template()
+            said["chat_template_kwargs"] = switch_values(self.thinking, template)
+            messages = messages if self.thinking else say_no_think(messages, template)
+        if request.tools:
+            # With "none", llama.cpp writes the tools and leaves the calls in the text. It is the only choice beside
+            # which it takes a grammar.
+            reads = self.tool_calling == "native" and request.schema is None and request.tool_choice == "auto"
+            said |= {"tools": request.openai_tools(), "tool_choice": "auto" if reads else "none"}
+            if request.parallel_tool_calls is not None:
+                said["parallel_tool_calls"] = request.parallel_tool_calls
+        return {"messages": messages, **said}
+
+    def __langplug_tool_calling__(self, *, kept: bool = False) -> ToolCalling:
+        """As `tool_calling` says, if the template knows tools; what is kept to a grammar is read by langplug."""
+        if self.tool_calling in ("native", "templated") and not _KNOWS_TOOLS.search(self._template()):
+            return "prompted"
+        return "templated" if kept and self.tool_calling == "native" else self.tool_calling
+
     # --- identity ---
 
     @property
@@ -169,13 +223,19 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
-        """The chat template, in which calls stand as the model has learned to write them, and the file's name."""
-        template = self.chat_template
-        if not template:
-            # Without a file there is no answer either; whoever asks for one is told what is missing.
-            with suppress(WeightsNotFoundError, BadWeightsError, OSError):
-                template = read_chat_template(locate(self.path))
-        return (template or "", self.reported_name)
+        """The chat template, in which calls stand as the model learned to write them; architecture; the file's name."""
+        architecture = None
+        with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+            architecture = read_header(locate(self.path)).architecture
+        return (self._template(), architecture or "", self.reported_name)
+
+    def _template(self) -> str:
+        if self.chat_template:
+            return self.chat_template
+        # Without a file there is no answer either; whoever asks for one is told what is missing.
+        with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+            return read_chat_template(locate(self.path)) or ""
+        return ""
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
@@ -200,10 +260,11 @@ class ChatGGUF(SamplingFields, ChatModel):
         if self.token_counter or self.custom_get_token_ids or not messages:
             return super().get_num_tokens_from_messages(messages, tools)
         try:
-            turns = request_to_count(self, messages, tools).openai_messages()
+            body = self._conversation(request_to_count(self, messages, tools))
+            turns = body["messages"]
             if turns[-1]["role"] == "assistant":
                 # llama.cpp would take it for the beginning of its own answer, which must be one, and without calls.
                 turns.append({"role": "user", "content": ""})
-            return self.engine.count_tokens(turns)
+            return self.engine.count_tokens(body)
         except (ValueError, ModelInvalidRequestError):
             return super().get_num_tokens_from_messages(messages, tools)
