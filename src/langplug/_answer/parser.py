@@ -21,7 +21,7 @@ from langplug._answer.tool_calls import CallAssembler, CallFragment, WholeCall
 from langplug._answer.usage import UsageMeter
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
-from langplug._tools import CallParser
+from langplug._tools import CallParser, LeakParser
 
 Piece: TypeAlias = str | Reasoning | WholeCall | CallFragment | dict[str, Any]
 """What comes out: text, reasoning, a whole tool call (before it its fragments, if asked for), or another block."""
@@ -81,6 +81,7 @@ class AnswerParser:
         carried: Fields of the message that are to go back to the source as they came.
         id: The message's id, if the source gave one.
         dropped_calls: How many calls came beyond those that the request allows.
+        leaked_calls: How many were found in the text of a model that calls tools natively.
         shows_fragments: Set it for a reader who can be shown the fragments of calls before these are whole.
     """
 
@@ -103,7 +104,7 @@ class AnswerParser:
         self.additional_kwargs: dict[str, Any] = {}
         self.carried: dict[str, Any] = {}
         self.id: str | None = None
-        self.dropped_calls = 0
+        self.dropped_calls = self.leaked_calls = 0
         self.shows_fragments = False
         self._owner = owner
         self._splitter = reasoning
@@ -276,6 +277,8 @@ class AnswerParser:
 
     def _feed_whole(self, part: Reasoning | ToolCall | dict[str, Any], inside: Any) -> list[Piece]:
         """Take reasoning, a call or a content block: it goes after the text that was held back."""
+        if isinstance(self._call_parser, LeakParser) and isinstance(part, ToolCall):
+            self._call_parser.turn_off()  # a server that has recognised a call has left none in the text
         pieces = self._flush_text()
         if self.stopped:  # at a stop string that could have been a longer one until now
             self.runs_on = True
@@ -311,6 +314,7 @@ class AnswerParser:
         pieces: list[Piece] = []
         for one in found:
             if isinstance(one, ToolCall):
+                self.leaked_calls += isinstance(self._call_parser, LeakParser)
                 pieces += self._assemble(one)
             elif one:
                 pieces.append(one)

@@ -21,7 +21,15 @@ from langplug._model.requirements import CallRequirement, Requirement, SchemaReq
 from langplug._model.state import forget_cached
 from langplug._redaction import unconceal
 from langplug._request import Cancellation, Request, Run
-from langplug._tools import TOOL_FORMATS, ToolFormat, format_named, rewrite_history, with_instructions
+from langplug._tools import (
+    TOOL_FORMATS,
+    CallParser,
+    LeakParser,
+    ToolFormat,
+    format_named,
+    rewrite_history,
+    with_instructions,
+)
 from langplug._tools.schema import ANY_JSON, call_schema, checker_of, json_schema_of
 from langplug._tools.toolbox import Toolbox, ToolDict, refuse_tools, signature_of, toolbox_of
 
@@ -225,9 +233,13 @@ class Plan:
     def new_parser(self) -> AnswerParser:
         """The parser of one attempt."""
         model = self.model
-        calls = None
-        if self._calls_are_text:
-            calls = (TOOL_FORMATS["json"] if self._constrains_calls else self._tool_format()).parser(self._callable)
+        calls: CallParser | None = None
+        if self._constrains_calls:
+            calls = TOOL_FORMATS["json"].parser(self._callable)
+        elif self._calls_are_text:
+            calls = self._tool_format().parser(self._callable)
+        elif self._callable and model.tool_format != "off" and model.adaptations != "refuse":
+            calls = LeakParser(self._tool_format(), self._callable)
         return AnswerParser(
             owner=f"{self._owner}.respond",
             stop=self.request.stop,

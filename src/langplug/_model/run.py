@@ -337,6 +337,8 @@ class ModelRun:
         notes = [*self._adaptations, *metadata.pop("adaptations", ())]  # a ready-made model's own are in the metadata
         if parser.stopped and self._cuts:
             notes.append({"feature": "stop", "action": "cut by langplug"})
+        if parser.leaked_calls:
+            notes.append({"feature": "tools", "action": f"read {parser.leaked_calls} calls that were left in the text"})
         if parser.dropped_calls:
             notes.append({"feature": "tools", "action": f"dropped {parser.dropped_calls} calls that were not allowed"})
         if notes and model.adaptations != "silent":

@@ -6,6 +6,7 @@ of an answer. Fragments of calls that a model gives natively are not put togethe
 """
 
 from langplug._tools.history import rewrite_history, with_instructions
+from langplug._tools.leaks import LeakParser
 from langplug._tools.markup import CallParser
 from langplug._tools.registry import TOOL_FORMATS, format_for, format_named
 from langplug._tools.tool_format import ToolFormat
@@ -14,6 +15,7 @@ from langplug._tools.toolbox import Tool, ToolChoice
 __all__ = [
     "TOOL_FORMATS",
     "CallParser",
+    "LeakParser",
     "Tool",
     "ToolChoice",
     "ToolFormat",
