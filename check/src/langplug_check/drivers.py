@@ -197,14 +197,18 @@ class ScriptedDriver:
 
 def _with_tool_format(factory: Factory, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
     example = factory.example
-    if isinstance(example, ChatModel) and example.tool_calling == "prompted" and not example.tool_format:
+    if isinstance(example, ChatModel) and _writes_calls(example) and not example.tool_format:
         # Without a format of its own, a model is understood in several, and the script has to write in one.
         return {"tool_format": "hermes", **overrides}
     return overrides
 
 
+def _writes_calls(model: ChatModel) -> bool:
+    return model.__langplug_tool_calling__() in ("prompted", "templated")
+
+
 def _reads_prompts(model: BaseChatModel) -> TypeGuard[ChatModel]:
-    return isinstance(model, ChatModel) and model.tool_calling == "prompted"
+    return isinstance(model, ChatModel) and model.__langplug_tool_calling__() == "prompted"
 
 
 def _understand(model: ChatModel, asked: ChatRequest) -> ChatRequest:

@@ -154,9 +154,16 @@ def _tools(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         texts = {
             "off": "bind_tools is an error: tool_calling = 'off'.",
             "native": "`respond` gets the schemas, and yields ToolCalls (tool_calling = 'native').",
+            "templated": f"The chat template gets the schemas, and calls are read out of the text, {written}.",
             "prompted": f"Prompted: schemas go into the prompt, and calls are read out of the text, {written}.",
         }
-        yield Point("tools", model.tool_calling, texts[model.tool_calling])
+        way = model.__langplug_tool_calling__()
+        because = (
+            "" if way == model.tool_calling else f" tool_calling is {model.tool_calling!r}, which it falls back from."
+        )
+        if way == "native" and chosen != "off" and model.adaptations != "refuse":
+            because = " If it gives none, whole calls that were left at the end of its text are read."
+        yield Point("tools", way, texts[way] + because)
     elif subject.overrides("bind_tools"):
         yield Point("tools", "native", "By the class's own `bind_tools`; `langplug check` says what it makes of them.")
     else:
@@ -222,8 +229,8 @@ def _content(_: Subject, model: BaseChatModel) -> Iterator[Point]:
     kinds = ", ".join(["text", *sorted(model.accepts)])
     yield Point("content", kinds, f"Takes {kinds}; anything else in a message is an error (accepts).")
     done = ["stop strings: cut by langplug, whatever the model does"]
-    if model.tool_calling == "prompted":
-        done.append("tools: prompted")
+    if (way := model.__langplug_tool_calling__()) in ("prompted", "templated"):
+        done.append(f"tools: {'prompted' if way == 'prompted' else 'calls read out of the text'}")
     if model.structured_output != "native":
         done.append("schemas: said in the prompt, checked, asked for again")
     done += [f"{name}: ignored, the model has no such parameter" for name in model.ignored_params]

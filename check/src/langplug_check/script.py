@@ -247,7 +247,7 @@ def _to_parts(model: ChatModel, request: Request, turn: Completion) -> Iterator[
             yield Reasoning(piece.text)
         elif isinstance(piece, Refusal):
             yield {"type": "refusal", "refusal": piece.text}
-        elif model.tool_calling == "prompted":
+        elif model.__langplug_tool_calling__() in ("prompted", "templated"):
             yield from write_call(model, piece, turn.finish, keeps_schema=request.schema is not None)
         else:
             yield ToolCall(name=piece.name, id=piece.id, index=calls)

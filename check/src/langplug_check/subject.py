@@ -241,9 +241,9 @@ class Subject:
 
     @property
     def tool_calling(self) -> str:
-        """How the model calls tools, if it is one of langplug's: `"native"`, `"prompted"` or `"off"`. Else empty."""
+        """How the model calls tools in effect, if it is one of langplug's, as its `tool_calling` says. Else empty."""
         example = self._factory.example
-        return example.tool_calling if isinstance(example, ChatModel) else ""
+        return example.__langplug_tool_calling__() if isinstance(example, ChatModel) else ""
 
     @property
     def calls_tools(self) -> bool:

@@ -307,7 +307,10 @@ class AnswerParser:
         """Calls that are written in the text, taken out of it."""
         if self._call_parser is None or not text:
             return (text,) if text else ()
-        return self._gather(self._call_parser.feed(text))
+        found = self._call_parser.feed(text)
+        if len(found) == 1 and isinstance(found[0], str):  # as nearly always
+            return (found[0],) if found[0] else ()
+        return self._gather(found)
 
     def _gather(self, found: Iterable[str | ToolCall]) -> list[Piece]:
         """The text and the calls that were found in the text, as pieces."""

@@ -221,8 +221,8 @@ class ReasoningSplitter:
         """Give `text` of what is open on, but hold its last newlines back: a closer may follow."""
         said = text.rstrip(_NEWLINES)
         if said:
-            said = self._take_blanks() + said
-            parts.append(said if self._is_text else Reasoning(said))
+            whole = self._take_blanks() + said
+            parts.append(whole if self._is_text else Reasoning(whole))
         self._blanks.append(text[len(said) :])
 
     def _is_fresh(self, text: str) -> bool:

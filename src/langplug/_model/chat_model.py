@@ -73,8 +73,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     What the model can do by itself is set in the class body or, for one model, in the constructor:
 
         tool_calling: `"native"`: `respond` reads `request.tools` and `request.tool_choice` and yields `ToolCall`s.
-            `"prompted"` (the default): langplug puts them into the prompt and reads calls out of the text. `"off"`:
-            it refuses tools.
+            `"templated"`: `respond` gives `request.tools` to the model's chat template, as `request.prompt` does, and
+            yields text, out of which calls are read. `"prompted"` (the default): langplug puts them into the prompt
+            and reads calls out of the text. `"off"`: it refuses tools.
         structured_output: `"native"` if `respond` sees to it that its text fits `request.schema`. `"derived"` (the
             default): langplug puts the schema into the prompt, checks the answer, and asks again.
         accepts: Content that it takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.

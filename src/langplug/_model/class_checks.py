@@ -81,7 +81,8 @@ def check_leftovers(cls: type) -> None:
     if tools is not None and "__class__" not in tools.co_freevars and not {"bind", "bind_tools"} & {*tools.co_names}:
         told.append(
             "`bind_tools` binds nothing: the tools would never reach `respond`. Delete it: every model has one, and "
-            '`request.tools` holds the tools (with `tool_calling = "native"`), or the prompt tells of them.'
+            '`request.tools` holds the tools (with `tool_calling = "native"` or `"templated"`), or the prompt tells of '
+            "them."
         )
     if told:
         raise TypeError(f"{cls.__module__}.{cls.__qualname__}: {' '.join(told)}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from langplug import ChatModel, Finish, Part, Request, Usage
+from langplug._model.fields import ReasoningTags
 
 
 class CustomChatModelAdvanced(ChatModel):
@@ -25,7 +26,7 @@ class CustomChatModelAdvanced(ChatModel):
     n: int = Field(ge=0)
     """How many characters of the last message to echo. A shorter message is echoed whole."""
 
-    reasoning_tags: tuple[str, str] | None = None
+    reasoning_tags: ReasoningTags = None
     """None: what is echoed is never taken for reasoning."""
 
     @property

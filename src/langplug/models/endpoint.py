@@ -20,6 +20,7 @@ from langplug._http.headers import find_header
 from langplug._http.model import HTTPModel
 from langplug._http.request import encode_json, join_address
 from langplug._messages.role_order import RoleOrder
+from langplug._messages.thinking import thinking_fields
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.retries import Tries
 from langplug._model.sampling import SamplingFields
@@ -80,6 +81,14 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     cache_control: dict[str, Any] | None = None
     """Has a provider that can cache the prompt, such as Anthropic by way of OpenRouter, do so by itself:
     `{"type": "ephemeral"}`. To say where, put it on a content part, a message or a tool."""
+
+    thinking: bool | None = None
+    """Whether the model reasons before it answers, if it can be told: by the server's own field for that; by the switch
+    of the chat template, if the server has one (`chat_template_kwargs`). Default: as the server has it."""
+
+    reasoning_opened: bool | None = False
+    """Whether text begins inside reasoning: set it if the model's chat template opens the tag (DeepSeek-R1,
+    Qwen3-Thinking) and the server has no reasoning parser, so that answers hold a closing tag alone."""
 
     roles: Literal["auto", RoleOrder] = "auto"
     """The order of roles that the model's chat template takes: `"as given"`, `"system first"`, `"alternating"` or
@@ -205,6 +214,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             body.done["reasoning"] = ("messages", "earlier reasoning sent back")
         if self.reasoning_effort == "none" and server.no_thinking:
             body.fields |= {"reasoning_effort": None, **server.no_thinking}
+        if self.thinking is not None:
+            # A server of which nothing is known most likely runs open weights, with a chat template.
+            template = {"chat_template_kwargs": {}} if self._server is SERVERS["any"] else {}
+            body.fields |= thinking_fields(self.thinking, server.no_thinking or template)
         request = write_schema(request, server, body)
         write_messages(request, server, server.roles if self.roles == "auto" else self.roles, body)
         write_tools(request, server, body)

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from pydantic import Field, PrivateAttr
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Part, Request
+from langplug._model.fields import ReasoningTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class ChatScripted(ChatModel):
     when_exhausted: Literal["error", "repeat", "cycle"] = "error"
     """After the last reply: raise `ScriptExhausted`, give the last one again, or start again with the first."""
 
-    reasoning_tags: tuple[str, str] | None = None
+    reasoning_tags: ReasoningTags = None
     """None: scripted text stays text. Script `Reasoning` parts, or set the tags to have reasoning read out of text."""
 
     _log: "_RequestLog" = PrivateAttr(default_factory=lambda: _RequestLog())  # noqa: PLW0108 - the class comes below
