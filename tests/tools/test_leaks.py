@@ -67,7 +67,7 @@ def test_a_leaked_call_is_read(way: str, size: int, before: str) -> None:
     message = answer(before + LEAKED[way] + "\n", size)
     assert READ == calls(message)
     assert before.strip() == message.text.strip()
-    assert "read 1 calls that were left in the text" == message.response_metadata["adaptations"][0]["action"]
+    assert "calls left in the text, and read there: 1" == message.response_metadata["adaptations"][0]["action"]
     assert "tool_calls" == message.response_metadata["finish_reason"]
 
 

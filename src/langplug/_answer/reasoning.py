@@ -86,7 +86,7 @@ class ReasoningSplitter:
         self._ahead: list[str] = []  # what is reasoning if its closer comes, and text if not
         self._fresh = True  # whether only blanks have come since the line of text began
 
-    def feed(self, text: str) -> _Parts:
+    def feed(self, text: str) -> _Parts:  # noqa: C901, PLR0912 - a case a place
         """Take the next piece; return what is known now."""
         # Most pieces of most answers: text that cannot have anything to do with a tag.
         if self._place == "text" and not self._held and not self._first(text):
@@ -100,7 +100,21 @@ class ReasoningSplitter:
                 case "start":
                     at = self._read_start(text, parts)
                 case "perhaps" | "inside":
-                    at = self._read_inside(text, at, parts)
+                    end = text.find(self._closer, at)
+                    known = end if end >= 0 else at + partial_start(text[at:], self._closer)
+                    if self._place == "perhaps":
+                        self._ahead.append(text[at:known])
+                    else:
+                        self._add(text[at:known], parts)
+                    if end < 0:
+                        self._held = text[known:]
+                        return parts
+                    if self._place == "perhaps":
+                        self._add("".join(self._ahead).lstrip(_NEWLINES), parts)
+                        self._ahead = []
+                    self._blanks.clear()  # the newlines right before the closer
+                    self._place = "after closer"
+                    at = end + len(self._closer)
                 case "text":
                     at = self._read_text(text, at, parts)
                 case "after opener":
@@ -108,7 +122,14 @@ class ReasoningSplitter:
                     if at < len(text):
                         self._place = "inside"
                 case "after closer":
-                    at = self._read_after_closer(text, at)
+                    at = _run_end(_NEWLINE_RUN, text, at)
+                    if opener := next((each for each in self._answers if text.startswith(each, at)), ""):
+                        at = self._open(opener, at)
+                    elif at < len(text) and any(each.startswith(text[at:]) for each in self._answers):
+                        self._held = text[at:]
+                        return parts
+                    elif at < len(text):
+                        self._place, self._fresh = "text", True
         return parts
 
     def flush(self) -> _Parts:
@@ -153,37 +174,6 @@ class ReasoningSplitter:
             self._place = "text"
             if blanks:
                 parts.append(blanks)
-        return at
-
-    def _read_inside(self, text: str, at: int, parts: _Parts) -> int:
-        """What is open, or perhaps is, up to its closer."""
-        end = text.find(self._closer, at)
-        known = end if end >= 0 else at + partial_start(text[at:], self._closer)
-        if self._place == "perhaps":
-            self._ahead.append(text[at:known])
-            if end >= 0:
-                self._add("".join(self._ahead).lstrip(_NEWLINES), parts)
-                self._ahead = []
-        else:
-            self._add(text[at:known], parts)
-        if end < 0:
-            self._held = text[known:]
-            return len(text)
-        self._blanks.clear()  # the newlines right before the closer
-        self._place = "after closer"
-        return end + len(self._closer)
-
-    def _read_after_closer(self, text: str, at: int) -> int:
-        at = _run_end(_NEWLINE_RUN, text, at)
-        if at == len(text):
-            return at
-        for opener in self._answers:  # none begins like another
-            if text.startswith(opener, at):
-                return self._open(opener, at)
-            if opener.startswith(text[at:]):
-                self._held = text[at:]
-                return len(text)
-        self._place, self._fresh = "text", True
         return at
 
     def _read_text(self, text: str, at: int, parts: _Parts) -> int:

@@ -1,4 +1,4 @@
-"""The switches with which chat templates turn a model's reasoning on and off.
+"""The switches with which chat templates and servers turn a model's reasoning on and off.
 
 Each family has its own, and one that a template does not read does no harm. So all the yes-or-no switches are set
 together; those that take other values are set where the template names them.
@@ -29,6 +29,20 @@ def switch_values(thinking: bool, template: str = "") -> dict[str, Any]:
         elif off in ("no_think", "none"):  # which is the default then
             values["reasoning_effort"] = "high"
     return values
+
+
+def thinking_fields(thinking: bool, off: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request that turn reasoning on or off.
+
+    Args:
+        thinking: On or off.
+        off: The fields by which the server turns it off; empty if it has none but `reasoning_effort`.
+    """
+    if "chat_template_kwargs" in off:  # the server has templates, each with a switch of its own
+        return {"chat_template_kwargs": switch_values(thinking)}
+    if not thinking:
+        return dict(off) or {"reasoning_effort": "none"}
+    return {"thinking": {"type": "enabled"}} if "thinking" in off else dict.fromkeys(off, True)
 
 
 def say_no_think(turns: Sequence[Mapping[str, Any]], template: str) -> list[dict[str, Any]]:

@@ -3,20 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
 from langplug._answer.parser import AnswerParser
-from langplug._answer.reasoning import Opened, ReasoningSplitter, Tags
 from langplug._errors import UnsupportedError
-from langplug._families import THINK, UNKNOWN, Family, family_for
 from langplug._messages.checks import check_messages
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
 from langplug._model.keywords import FOR_A_PARSER, parameters_in
 from langplug._model.parameters import sort_call_arguments, warn_of_ignored
+from langplug._model.reasoning import family_of, splitter_of
 from langplug._model.requirements import CallRequirement, Requirement, SchemaRequirement
 from langplug._model.state import forget_cached
 from langplug._redaction import unconceal
@@ -163,7 +161,7 @@ class Plan:
             )
         if chosen is not None:
             return format_named(chosen)
-        return TOOL_FORMATS.get(_kind(self.model.tool_format_hints)[0].tool_format, TOOL_FORMATS["default"])
+        return TOOL_FORMATS.get(family_of(self.model.tool_format_hints).tool_format, TOOL_FORMATS["default"])
 
     # --- what the author gets ---
 
@@ -175,7 +173,14 @@ class Plan:
             # Old reasoning goes first: results of tools become human messages, each of which would begin a turn.
             if request.keep_reasoning == "current":
                 messages = tuple(drop_old_reasoning(messages, request.keep_reasoning))
-            if any(map(_may_hold_calls, messages)):
+            # Most histories hold no call, and so need no format looked up.
+            if any(
+                not isinstance(message.content, str)
+                or isinstance(message, ToolMessage | FunctionMessage)
+                or "function_call" in message.additional_kwargs
+                or (isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls))
+                for message in messages
+            ):
                 messages = tuple(rewrite_history(messages, self._tool_format()))
             if self._constrains_calls:
                 tools = "\n".join(_compact(tool["function"]) for tool in self._callable)
@@ -240,34 +245,16 @@ class Plan:
             calls = self._tool_format().parser(self._callable)
         elif self._callable and model.tool_format != "off" and model.adaptations != "refuse":
             calls = LeakParser(self._tool_format(), self._callable)
+        elif self._tool_calling != "native" and model.tool_format is None and family_of(model.tool_format_hints).framed:
+            calls = self._tool_format().parser(())  # it leaves out the frames of what is text
         return AnswerParser(
             owner=f"{self._owner}.respond",
             stop=self.request.stop,
             include_stop=model.include_stop,
-            reasoning=None if model.reasoning_tags is None else self._new_splitter(model.reasoning_tags),
+            reasoning=splitter_of(model, self.request),
             calls_in_text=calls,
             tools=self._callable,
             most_calls=self._box.most_calls if self._box.tools else None,
-        )
-
-    def _new_splitter(self, chosen: Tags | Literal["auto"]) -> ReasoningSplitter:
-        """What tells reasoning from text, by the tags that the model was given, or those of its kind."""
-        model, opened = self.model, self.model.reasoning_opened
-        if chosen == "auto":
-            family, tags = _kind(model.tool_format_hints)
-        else:
-            family, tags = UNKNOWN, (chosen,)
-        may_be_opened = family.opened and model.tool_calling != "native"
-
-        def begins_inside() -> Opened:
-            """Asked when the answer begins, and not before: only by then the author has rendered the prompt."""
-            if end := self.request.run.prompt_end:
-                return any(end.endswith(opener) for opener, _ in tags)
-            thinks = not family.asked if self.request.thinking is None else self.request.thinking
-            return "perhaps" if may_be_opened and thinks else False
-
-        return ReasoningSplitter(
-            *tags[0], others=tags[1:], answers=family.answers, opened=begins_inside if opened is None else opened
         )
 
     def next_request(self, request: Request, answer: AIMessage, problem: str) -> Request:
@@ -291,22 +278,6 @@ def with_overrides(model: ModelFields, overrides: Mapping[str, Any]) -> ModelFie
     for name, value in overrides.items():
         type(model).__pydantic_validator__.validate_assignment(copied, name, unconceal(value))
     return copied
-
-
-@lru_cache(maxsize=64)
-def _kind(hints: tuple[str, ...]) -> tuple[Family, tuple[Tags, ...]]:
-    """The family of a model, and the tags around its reasoning, the likeliest first."""
-    family = family_for(*hints)
-    # Fine-tunes of any family reason between <think> tags, whatever the family did before.
-    return family, tuple(dict.fromkeys((family.reasoning or THINK, *family.more_reasoning, THINK)))
-
-
-def _may_hold_calls(message: BaseMessage) -> bool:
-    """Whether a history with `message` has to be rewritten. Most have not, and so need no format looked up."""
-    if isinstance(message, AIMessage) and (message.tool_calls or message.invalid_tool_calls):
-        return True
-    plain = isinstance(message.content, str) and "function_call" not in message.additional_kwargs
-    return not plain or isinstance(message, ToolMessage | FunctionMessage)
 
 
 def _note(feature: str, action: str) -> dict[str, Any]:

@@ -338,7 +338,9 @@ class ModelRun:
         if parser.stopped and self._cuts:
             notes.append({"feature": "stop", "action": "cut by langplug"})
         if parser.leaked_calls:
-            notes.append({"feature": "tools", "action": f"read {parser.leaked_calls} calls that were left in the text"})
+            notes.append(
+                {"feature": "tools", "action": f"calls left in the text, and read there: {parser.leaked_calls}"}
+            )
         if parser.dropped_calls:
             notes.append({"feature": "tools", "action": f"dropped {parser.dropped_calls} calls that were not allowed"})
         if notes and model.adaptations != "silent":

@@ -94,8 +94,12 @@ class LeakParser:
         calls: list[ToolCall] = []
         while True:
             found = (yield from read(scanner, self._tools)) if read else []
-            if found is None or not all(self._fits(call) for call in found):
+            if found is None:
                 return None
+            for call in found:
+                schema = self._tools.get(str(call.name))
+                if schema is None or not isinstance(call.args, Mapping) or problem_with(call.args, schema):
+                    return None
             calls += found
             yield from scanner.blanks()
             if not (yield from scanner.more()):
@@ -104,10 +108,6 @@ class LeakParser:
             if next_opener is None:
                 return calls if scanner.at_end else None  # it may end within a closing tag
             read = after_call[next_opener]
-
-    def _fits(self, call: ToolCall) -> bool:
-        schema = self._tools.get(str(call.name))
-        return schema is not None and isinstance(call.args, Mapping) and problem_with(call.args, schema) is None
 
     def _may_begin(self) -> bool:
         """Whether a call may stand here."""
@@ -149,18 +149,16 @@ def _prepare(tool_format: ToolFormat) -> tuple[_Markups, re.Pattern[str], _Searc
                 markups.setdefault(opener, (read, grammar.after_call.readers))
     before = rf"(?<=[\s{''.join(sorted(_SENTENCE_ENDS))}])"
     firsts = "".join(sorted({re.escape(opener[0]) for opener in markups})) or "<"
-    pattern = re.compile(f"{before}(?:{'|'.join(map(_opener_or_its_start, markups))})")
-    return markups, pattern, re.compile(f"[{firsts}]").search
+    starts: list[str] = []
+    for opener in markups:
+        start = ""
+        for char in reversed(opener[1:]):  # all of the opener, or as much of it as the text holds that has come
+            start = rf"(?:{re.escape(char)}{start}|\Z)"
+        starts.append(re.escape(opener[0]) + start)
+    candidate = re.compile(f"{before}(?:{'|'.join(starts)})")
+    return markups, candidate, re.compile(f"[{firsts}]").search
 
 
 def _grammar_of(tool_format: ToolFormat) -> Grammar | None:
     parser = tool_format.parser(())
     return parser._grammar if isinstance(parser, MarkupParser) else None  # noqa: SLF001 - of this room
-
-
-def _opener_or_its_start(opener: str) -> str:
-    """The pattern of an opener, or of as much of it as the text holds that has come."""
-    pattern = ""
-    for char in reversed(opener[1:]):
-        pattern = rf"(?:{re.escape(char)}{pattern}|\Z)"
-    return re.escape(opener[0]) + pattern
