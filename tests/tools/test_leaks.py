@@ -79,6 +79,23 @@ def test_several_leaked_calls_are_read(way: str, size: int) -> None:
     assert READ * 2 == calls(answer(text, size)) == calls(answer(text, size, streamed=True))
 
 
+WEAK = {"llama3", "json", "xlam", "command_r", "pythonic", "react"}
+"""Formats whose calls look like what people write, too: JSON, lists, lines with a colon."""
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+@pytest.mark.parametrize("name", sorted(TOOL_FORMATS))
+def test_every_format_with_markup_of_its_own_is_read(name: str, size: int) -> None:
+    """What a family writes is read, from a model that is known to be of it; bare JSON and the like stay text."""
+    tool_format = TOOL_FORMATS[name]
+    text = tool_format.call("read_file", {"path": "main.py"}, "")
+    if tool_format.calls:
+        text = tool_format.calls([("read_file", {"path": "main.py"}, "")])
+    message = answer(f"Let me look.\n{text}", size, tool_format=name)
+    assert ([] if name in WEAK else READ) == calls(message)
+    assert (f"Let me look.\n{text}" if name in WEAK else "Let me look.\n") == message.text
+
+
 GOOD = LEAKED["hermes"]
 PROSE = {
     "mentioned": "The tag <tool_call> begins a call.",

@@ -145,7 +145,7 @@ def _prepare(tool_format: ToolFormat) -> tuple[_Markups, re.Pattern[str], _Searc
         # What counts anywhere in the text of prompted models is markup of tokenizers or the like; brackets, fences and
         # words count at the start of a line alone. What stands for no call is not looked for.
         for opener, read in grammar.anywhere.readers.items():
-            if read is not None and (grammar is own or opener.startswith("<")):
+            if read is not None and (grammar is own or opener[0] in "<["):
                 markups.setdefault(opener, (read, grammar.after_call.readers))
     before = rf"(?<=[\s{''.join(sorted(_SENTENCE_ENDS))}])"
     firsts = "".join(sorted({re.escape(opener[0]) for opener in markups})) or "<"
