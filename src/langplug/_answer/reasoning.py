@@ -79,7 +79,7 @@ class ReasoningSplitter:
         )
         self._closer = closer  # of what is open
         self._is_text = False  # whether that is the text after the reasoning
-        self._opened = opened
+        self._opened: Opened | Callable[[], Opened] = opened
         self._place: Literal["start", "perhaps", "text", "after opener", "inside", "after closer"] = "start"
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag

@@ -19,11 +19,13 @@ def splitter_of(model: ModelFields, request: Request) -> ReasoningSplitter | Non
     family, tags = UNKNOWN, model.reasoning_tags
     if tags is None:
         return None
-    every: tuple[Tags, ...] = (tags,) if tags != "auto" else ()
+    every: tuple[Tags, ...]
     if tags == "auto":
         family = family_of(model.tool_format_hints)
         # Fine-tunes of any family reason between <think> tags, whatever the family did before.
         every = tuple(dict.fromkeys((family.reasoning or THINK, *family.more_reasoning, THINK)))
+    else:
+        every = (tags,)
     may_be_opened = family.opened and model.tool_calling != "native"
 
     def begins_inside() -> Opened:

@@ -161,4 +161,4 @@ def _prepare(tool_format: ToolFormat) -> tuple[_Markups, re.Pattern[str], _Searc
 
 def _grammar_of(tool_format: ToolFormat) -> Grammar | None:
     parser = tool_format.parser(())
-    return parser._grammar if isinstance(parser, MarkupParser) else None  # noqa: SLF001 - of this room
+    return parser.grammar if isinstance(parser, MarkupParser) else None

@@ -142,7 +142,7 @@ class MarkupParser:
     """
 
     def __init__(self, grammar: Grammar, tools: BoundTools) -> None:
-        self._grammar = grammar
+        self.grammar = grammar
         self._tools = tools
         self._scanner = Scanner()
         self._out = _Output()
@@ -166,7 +166,7 @@ class MarkupParser:
 
     def _read(self) -> Read[None]:
         """Read the answer to its end, a run of blanks, of prose or of markup at a time."""
-        scanner, out, grammar = self._scanner, self._out, self._grammar
+        scanner, out, grammar = self._scanner, self._out, self.grammar
         while (yield from scanner.more()):
             scanner.mark()
             if blanks := scanner.now(BLANKS):
