@@ -228,7 +228,10 @@ class Plan:
         if box.forced:
             self.requirement = CallRequirement(box, for_a_parser=for_a_parser, history=history)
         elif self._schema is not None and (
-            self._prompts_schema or not model.__langplug_keeps_to_schemas__ or not request.streaming or for_a_parser
+            self._prompts_schema
+            or not self.model.__langplug_keeps_to_schemas__
+            or not request.streaming
+            or for_a_parser
         ):
             # What the model keeps to by itself is not held back from those who read it as it comes.
             self.requirement = SchemaRequirement(checker_of(self._schema))

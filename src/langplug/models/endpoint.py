@@ -216,7 +216,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             body.fields |= {"reasoning_effort": None, **server.no_thinking}
         if self.thinking is not None:
             # A server of which nothing is known most likely runs open weights, with a chat template.
-            template = {"chat_template_kwargs": {}} if self._server is SERVERS["any"] else {}
+            template: dict[str, Any] = {"chat_template_kwargs": {}} if self._server is SERVERS["any"] else {}
             body.fields |= thinking_fields(self.thinking, server.no_thinking or template)
         request = write_schema(request, server, body)
         write_messages(request, server, server.roles if self.roles == "auto" else self.roles, body)
