@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 
 import langplug.models
@@ -119,46 +119,46 @@ def test_a_method_left_over_is_refused_when_the_class_is_made(name: str) -> None
         new_model({name: leftover})
 
 
-def test_the_model_of_langchains_own_page_is_told_all_that_has_to_move() -> None:
-    """Its `ChatParrotLink`, with the base changed: one error names both hooks, and nothing that may stay."""
-
-    def generate(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        text = messages[-1].content[: self.parrot_buffer_length]
-        message = AIMessage(content=text, additional_kwargs={}, response_metadata={"time_in_seconds": 3})
-        return ChatResult(generations=[ChatGeneration(message=message)])
+def test_hooks_beside_a_respond_are_told_all_that_has_to_move() -> None:
+    """Those of LangChain's own page, say: one error names both hooks, and nothing that may stay."""
 
     def stream(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
-        for token in messages[-1].content[: self.parrot_buffer_length]:
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=token))
-            if run_manager:
-                run_manager.on_llm_new_token(token, chunk=chunk)
-            yield chunk
+        yield ChatGenerationChunk(message=AIMessageChunk(content="token"))
 
     body: dict[str, Any] = {
-        "__annotations__": {
-            "model_name": str,
-            "parrot_buffer_length": int,
-            "temperature": float | None,
-            "max_tokens": int | None,
-            "timeout": int | None,
-            "stop": list[str] | None,
-            "max_retries": int,
-        },
-        **dict.fromkeys(("temperature", "max_tokens", "timeout", "stop")),
-        "max_retries": 2,
         "_llm_type": property(lambda _: "echoing-chat-model-advanced"),
-        "_identifying_params": property(lambda self: {"model_name": self.model_name}),
+        "_identifying_params": property(lambda self: {"model_name": "parrot"}),
     }
     with pytest.raises(TypeError) as error:
-        types.new_class(
-            "Parrot", (ChatModel,), exec_body=lambda empty: empty.update(body, _generate=generate, _stream=stream)
-        )
+        new_model({**body, "_generate": leftover, "_stream": stream})
     assert "`_generate` and `_stream` would answer in the place of `respond`. Move their bodies to" in str(error.value)
     assert "yield the messages that the chunks held" in str(error.value)
+    assert "Or delete `respond`" in str(error.value)
     assert "_llm_type" not in str(error.value)
     assert "_identifying_params" not in str(error.value)
-    moved: Any = types.new_class("Parrot", (ChatModel,), exec_body=lambda empty: empty.update(body, respond=answer))
-    assert 3 == moved(model_name="parrot", parrot_buffer_length=3, timeout=3).timeout
+    assert "hello" == new_model(body)().invoke("hi").text
+
+
+class Hooks:
+    """A mixin with a hook."""
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        return "hooked"
+
+
+def test_hooks_of_a_mixin_beside_a_respond_are_refused_where_they_would_answer() -> None:
+    """Before `ChatModel` among the bases; after it, nothing of them is called."""
+    with pytest.raises(TypeError, match=r"`_generate` of Hooks would answer.*put Hooks after `ChatModel`"):
+        types.new_class("Mine", (Hooks, ChatModel), exec_body=lambda empty: empty.update(respond=answer))
+    made: Any = types.new_class("Mine", (ChatModel, Hooks), exec_body=lambda empty: empty.update(respond=answer))
+    assert "hello" == made().invoke("hi").text
+    assert "hello" == "".join(chunk.text for chunk in made().stream("hi"))
+
+
+def test_a_class_without_any_of_them_says_what_to_write() -> None:
+    """A `respond`, or a hook."""
+    with pytest.raises(TypeError, match=r"has no `respond`.*`_generate`"):
+        types.new_class("Mine", (ChatModel,))()
 
 
 def test_all_that_is_left_over_is_named_at_once() -> None:

@@ -63,6 +63,7 @@ class Run:
 
     Attributes:
         id: The run's id in callbacks and traces; None if there is no run, as in a `Request` made by hand.
+        parent_id: The id of the run around it, if it is known.
         name: The run's name: `run_name` of the configuration, else the model's class.
         tags: The tags of the call, of the runs around it and of the model.
         metadata: Their metadata; the call's own entries come first where two have one name.
@@ -73,6 +74,7 @@ class Run:
     """
 
     id: UUID | None = None
+    parent_id: UUID | None = None
     name: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ import inspect
 import types
 from typing import Any
 
+from langplug._model import hooks
 from langplug._model.fields import ModelFields
 from langplug._model.fingerprint import Followed, Names, follow, members_of, names_in, read_globals
 from langplug._model.parameters import parameters_of
@@ -50,6 +51,7 @@ _HOLDERS: tuple[tuple[type, str], ...] = (
 def reads_run(cls: type[ModelFields]) -> bool:
     """Whether code of the author's reads `request.run`, so that what a caller says of a call may be in the answer."""
     members = {name: member for base in reversed(_authors(cls)) for name, member in members_of(base).items()}
+    told = {"run", *(("tags", "metadata") if cls.respond is hooks.respond else ())}  # those of a hook's `run_manager`
     waiting: list[Any] = [cls.respond, *members.values()]
     seen: set[int] = set()
     while waiting:
@@ -59,7 +61,7 @@ def reads_run(cls: type[ModelFields]) -> bool:
         if type(function) is not types.FunctionType or id(function) in seen:
             continue
         seen.add(id(function))
-        if "run" in names_in(function.__code__).read_attributes:
+        if not names_in(function.__code__).read_attributes.isdisjoint(told):
             return True
         cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
         waiting += [*cells, vars(function).get("__wrapped__"), *read_globals(function).values()]
@@ -76,7 +78,7 @@ def _changed_by_calls(members: dict[str, Any]) -> set[str]:
     """The attributes that `respond`, and the methods that it calls, set: a counter, a client made on first use."""
     changed: set[str] = set()
     seen: set[str] = set()
-    waiting = {"respond"}
+    waiting = {"respond", *hooks.HOOKS}
     while waiting:
         seen |= waiting
         names: list[Names] = []

@@ -15,7 +15,7 @@ from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_ser
 from langplug._answer.fast_chunks import whole_generation
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
-from langplug._model import class_checks, tokens
+from langplug._model import class_checks, hooks, tokens
 from langplug._model.cache_key import follow_model, reads_run
 from langplug._model.choices import Choices
 from langplug._model.composable import Composable
@@ -108,7 +108,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         check_resources(cls)
         class_checks.check_secrets(cls)
         if not cls.__module__.startswith("langplug."):
-            class_checks.check_leftovers(cls)
+            class_checks.check_leftovers(cls, ModelFields)
+            hooks.open_doors(cls, ChatModel)
         by_decorator = "__langplug_shape__" in cls.__dict__  # such a class has its function's docstring, as it is
         if not by_decorator:
             cls.__langplug_shape__ = class_checks.read_shape(cls, ModelFields.respond)
@@ -139,7 +140,10 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def __sort_arguments(cls, given: Any) -> Any:
         # Not abstract: a base class between may leave `respond` to its children, and be checked like any class.
         if cls.respond is ModelFields.respond:
-            raise TypeError(f"{cls.__name__} has no `respond`. Write `def respond(self, request: Request): ...` in it.")
+            raise TypeError(
+                f"{cls.__name__} has no `respond`. Write `def respond(self, request: Request): ...` in it, or one of "
+                f"langchain-core's hooks, such as `_generate`."
+            )
         if not isinstance(given, dict):
             return given
         declared = parameters_of(cls)
@@ -304,6 +308,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def _generate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
+        if hooks.is_inside(self):  # an author's hook calls that of a class after `ChatModel`, or langchain-core's
+            return super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super] # likewise
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
@@ -314,6 +320,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
+        if hooks.is_inside(self):
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         plan = Plan(self, messages, stop, kwargs, streaming=False, run=run)
         if plan.model.answers_per_call > 1:
@@ -323,6 +331,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def _stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
+        if hooks.is_inside(self):
+            return super()._stream(messages, stop, run_manager, **kwargs)
         opened: list[Any] | None = kwargs.pop(OPENED, None)
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         given = held_for_a_parser(kwargs) if opened is None else kwargs
@@ -334,6 +344,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
+        if hooks.is_inside(self):
+            return super()._astream(messages, stop, run_manager, **kwargs)
         opened: list[Any] | None = kwargs.pop(OPENED, None)
         run = run_of(self, kwargs.pop(CALL, None) or CallConfig.of(None), run_manager)
         given = held_for_a_parser(kwargs) if opened is None else kwargs
@@ -394,6 +406,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             UnsupportedError: If the model has turned tools off.
             ValueError: If a tool cannot be described, or the choice names none of them.
         """
+        if hooks.is_inside(self):  # what keywords a hook is to be given: those of a class after `ChatModel`
+            return super().bind_tools(tools, tool_choice=tool_choice, **kwargs)  # type: ignore[arg-type]
         owner = type(self).__name__
         functions, others = split_tools(tools)
         described = list(tool_dicts(functions, kwargs.pop("strict", None)))

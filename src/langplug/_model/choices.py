@@ -63,7 +63,7 @@ class Choices:
         deadline = None if model.timeout is None else Deadline(model.timeout)
         tries = Tries(model, deadline, self._partial)
         while True:
-            source = aparts(model.respond, model.__langplug_shape__, self._request, deadline)
+            source = aparts(*model.__langplug_on_loop__(self._request), self._request, deadline)
             with tries:
                 try:
                     async for part in source:

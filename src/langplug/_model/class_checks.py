@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from langplug._bridge.shapes import Shape, shape_of
 from langplug._env import EnvironmentValue
+from langplug._model import hooks
 from langplug._model.annotations import annotations_in, annotations_of, read_signature
 from langplug._model.parameters import holds_secret, names_of
 from langplug._request import Request
@@ -44,45 +45,56 @@ def check_names(where: str, bases: tuple[type, ...], body: dict[str, Any]) -> No
             )
 
 
-def check_leftovers(cls: type) -> None:
-    """Check that no method of a `BaseChatModel` that was written by hand is left in the class.
+def check_leftovers(cls: Any, stub: Any) -> None:
+    """Check that a class that has a `respond` has no hook of langchain-core's left, and none a `bind_tools` in vain.
 
     One that calls `super()`, or another of them, is an extension of ours and stays, such as one that logs or counts.
+    Without a `respond`, the hooks are what answers.
+
+    Args:
+        cls: The class.
+        stub: The class of langplug's that has the `respond` of which nobody has written another.
 
     Raises:
         TypeError: If one would answer in the place of `respond`, or never be called; what to write is said.
     """
+    told: list[str] = []
+    # What comes before langplug's among the bases. Models of langplug's among it were looked at already.
+    before = cls.__mro__[1 : cls.__mro__.index(stub)]
+    mixins = [one for one in before if not (issubclass(one, stub) or one.__module__.startswith(_OURS))]
+    has_respond = not hooks.answers_by_hooks(cls, stub) and cls.respond is not stub.respond
     codes = {name: value.__code__ for name, value in vars(cls).items() if inspect.isfunction(value)}
-    hooks = [name for name in _PARTS if name in codes and name != "_call"]
-    names = {name: {*codes[name].co_freevars, *codes[name].co_names} for name in hooks}
-    moved = [name for name in hooks if names[name].isdisjoint({"__class__", *_PARTS} - {"_call"})]
-    # What calls another hook extends it, unless that is left over itself: then it is so, too.
-    moved = [name for name in hooks if name in moved or ("__class__" not in names[name] and names[name] & {*moved})]
+    moved = hooks.hooks_in(vars(cls)) if has_respond else []
     listed = " and ".join(
         filter(None, [", ".join(f"`{name}`" for name in moved[:-1]), *(f"`{name}`" for name in moved[-1:])])
     )
     problems = [f"{listed} would answer in the place of `respond`"] if moved else []
     # `_call` is a `SimpleChatModel`'s or an `LLM`'s by its parameters, unless `respond` makes use of it.
-    call = codes.get("_call")
+    call = codes.get("_call") if has_respond else None
     uses = any("_call" in code.co_names for name, code in codes.items() if name not in ("_call", *moved))
     if call is not None and not uses and {"stop", "run_manager"} <= {*call.co_varnames}:
         moved.append("_call")
         problems.append("`_call` is never called")
-    told: list[str] = []
     if moved:
-        what = "its body" if len(moved) == 1 else "their bodies"
+        what, them = ("its body", "it") if len(moved) == 1 else ("their bodies", "them")
         # Who streams needs no other way: langplug adds the pieces up for `invoke`.
         part = _PARTS[next((name for name in moved if "stream" in name), moved[0])]
         told.append(
             f"{' and '.join(problems)}. Move {what} to `def respond(self, request: Request)`: read `request.messages` "
-            f"and `request.stop`, and {part}. Then delete {'it' if len(moved) == 1 else 'them'}."
+            f"and `request.stop`, and {part}. Then delete {them}. Or delete `respond`: hooks alone are a model, too."
         )
-    tools = codes.get("bind_tools")
-    if tools is not None and "__class__" not in tools.co_freevars and not {"bind", "bind_tools"} & {*tools.co_names}:
+    inherited = [(one, name) for one in mixins for name in hooks.hooks_in(vars(one)) if name not in codes]
+    if inherited and has_respond:
+        (base, name), *_ = inherited
         told.append(
-            "`bind_tools` binds nothing: the tools would never reach `respond`. Delete it: every model has one, and "
-            '`request.tools` holds the tools (with `tool_calling = "native"` or `"templated"`), or the prompt tells of '
-            "them."
+            f"`{name}` of {base.__qualname__} would answer in the place of `respond`. Delete one of them: hooks alone "
+            f"are a model, too. To keep both classes, put {base.__qualname__} after `ChatModel`."
+        )
+    if any(hooks.binds_tools(vars(one)) is False for one in (cls, *mixins)):
+        told.append(
+            "`bind_tools` binds nothing: the tools would never reach the model. Delete it: every model has one, and "
+            'the prompt tells of them, or, with `tool_calling = "native"` or `"templated"`, `request.tools` of `respond` '
+            "and `tools` among the keywords of a hook."
         )
     if told:
         raise TypeError(f"{cls.__module__}.{cls.__qualname__}: {' '.join(told)}")
@@ -225,6 +237,8 @@ def read_shape(cls: Any, stub: Callable[..., Any]) -> Shape:
     owners = [base for base in cls.__mro__ if vars(base).get("respond", stub) is not stub]
     if not owners:
         return Shape.FUNCTION  # there is none yet: the classes below may have one
+    if vars(owners[0])["respond"] is hooks.respond:
+        return hooks.shape_by_hooks(cls)
     if "__langplug_shape__" in vars(owners[0]):
         return cast("Shape", owners[0].__langplug_shape__)
     respond = vars(owners[0])["respond"]

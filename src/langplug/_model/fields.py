@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from langplug._answer.reasoning import ReasoningSplitter, Tags
 from langplug._bridge.shapes import Shape
 from langplug._messages.kept_reasoning import KeepReasoning
+from langplug._model import hooks
 from langplug._model.backoff import Backoff
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.fingerprint import Followed, Snapshot
@@ -18,7 +19,7 @@ from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
 from langplug._model.parameters import MaxRetries, name_text, parameters_of, read_attribute, retries_itself
-from langplug._model.state import check_assignment
+from langplug._model.state import INSIDE, check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
 from langplug._resources import HasResources, Injected, Resource, ResourceStore, injected_now
@@ -50,8 +51,13 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
 
+    if not TYPE_CHECKING:
+        __slots__ = (INSIDE,)
+
     provider: ClassVar[str] = ""
     __langplug_shape__: ClassVar[Shape] = Shape.FUNCTION  # not `shape`: authors draw, and give models a `shape`
+
+    __langplug_source__: ClassVar[str] = "respond"  # what errors call that which gave the answer
 
     tool_calling: ToolCalling = "prompted"
     """How the model calls tools. Set it in the class or for one model.
@@ -190,6 +196,17 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     def __langplug_keeps_to_schemas__(self) -> bool:
         """Whether the model keeps to a schema that it is given, and was given this one as such."""
         return True
+
+    def __langplug_on_loop__(self, request: Request) -> tuple[Callable[[Request], Any], Shape]:
+        """What answers `request` on an event loop, and its shape: `respond`, unless hooks are there in both colours."""
+        if type(self).respond is hooks.respond:
+            return hooks.respond_on_loop(self, request)
+        return self.respond, self.__langplug_shape__
+
+    @classmethod
+    def __langplug_takes__(cls, name: str) -> bool:
+        """Whether a call may be given a parameter that is not a field: a hook takes it among its keywords."""
+        return cls.respond is hooks.respond and any(hook.takes(name) for hook in hooks.hooks_of(cls).values())
 
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values that fields have for one call, of those that are `given` for it."""

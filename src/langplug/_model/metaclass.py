@@ -1,5 +1,6 @@
 """The metaclass of chat models: what must happen to an author's class body before pydantic sees it."""
 
+import re
 from collections.abc import Callable
 from functools import update_wrapper
 from inspect import isfunction
@@ -8,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
+from langplug._model import hooks
+from langplug._model.annotations import annotations_in
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
 from langplug._model.parameters import MaxRetries, conceal_arguments
+
+_INT = re.compile(r"(typing\.)?Optional\[int\]|int \| None|None \| int|<class 'int'>|int")
 
 _OF_A_MODEL = frozenset(
     {"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "bind", "bind_tools", "with_retry"}
@@ -72,6 +77,11 @@ else:
             """
             where = body.get("__qualname__", name)
             check_names(where, bases, body)
+            # LangChain's page declares whole seconds; langplug keeps to parts of one, too.
+            if _INT.fullmatch(str(annotations_in(body).get("timeout"))):
+                body["__annotations__"] = {**annotations_in(body), "timeout": float | None}
+            if hooks.bind_natively(bases, body):
+                body.setdefault("tool_calling", "native")
             read_capabilities(body, where)
             if "max_retries" in body and "max_retries" not in body.get("__annotations__", {}):
                 body["__annotations__"] = {**body.get("__annotations__", {}), "max_retries": MaxRetries}

@@ -148,6 +148,9 @@ _NO_CALLER = frozenset(
 _STANDARD_TESTS = "langchain_tests"
 """They give every model the standard parameters, which no author asked for and none can leave out."""
 
+_NOT_READING = ("langchain_core.", "pydantic.", "builtins", "abc", "typing")
+"""Where classes are from that read no setting of an author's."""
+
 _warned: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()
 
 _OURS = ("langplug._", "langchain_core.")
@@ -320,21 +323,43 @@ def holds_secret(annotation: Any) -> bool:
 def retries_itself(cls: type[BaseChatModel]) -> bool:
     """Whether an author has declared a `max_retries` of their own, which mostly goes to a client that tries again.
 
-    Retries of retries would be many. `max_retries = 3`, without a type, only sets langplug's.
+    Retries of retries would be many. `max_retries = 3`, without a type, only sets langplug's. That of LangChain's page
+    on custom models goes nowhere: where hooks answer and no code of theirs reads it, it is langplug's as well.
     """
     declared = [hints["max_retries"] for base in cls.__mro__ if "max_retries" in (hints := annotations_of(base))]
     # The last is that of every model. A subclass of a model that has given its own to langplug may write any type.
-    return len(declared) > 1 and declared[-2] is not MaxRetries
+    if len(declared) < 2 or declared[-2] is MaxRetries:
+        return False
+    if getattr(cls, "__langplug_source__", "respond") == "respond":
+        return True
+    bodies = [
+        vars(base).values() for base in cls.__mro__ if not base.__module__.startswith(("langplug.", *_NOT_READING))
+    ]
+    waiting = [getattr(inspect.unwrap(getattr(one, "fget", one)), "__code__", None) for body in bodies for one in body]
+    while waiting:
+        code = waiting.pop()
+        if code is not None:
+            if not {"max_retries", "model_dump", "dict", "__dict__"}.isdisjoint(
+                {*code.co_names, *map(str, code.co_consts)}
+            ):
+                return True
+            waiting += filter(inspect.iscode, code.co_consts)
+    return False
 
 
 def sort_call_arguments(
-    cls: type[BaseChatModel], given: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
+    cls: type[BaseChatModel], given: Mapping[str, Any], takes: Callable[[str], bool]
+) -> tuple[dict[str, Any], list[str], dict[str, Any], dict[str, Any]]:
     """Sort the keyword arguments of a call.
+
+    Args:
+        cls: The class of models.
+        given: The arguments, by name.
+        takes: Tells of a name that no field has whether the model takes it all the same.
 
     Returns:
         Values for fields of the model, by field; standard parameters that it has no use for; what concerns tools and
-        structured output.
+        structured output; what it takes besides.
 
     Raises:
         TypeError: If the model has no such parameter; the nearest one is named.
@@ -343,6 +368,7 @@ def sort_call_arguments(
     overrides: dict[str, Any] = {}
     ignored: list[str] = []
     tooling: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for name, value in given.items():
         # A field of the author's own may be called `tools` or `top_p`: it comes first.
         if name in known:
@@ -353,11 +379,13 @@ def sort_call_arguments(
             raise TypeError(
                 f"{cls.__name__}: no call can change {name!r}. Give it to the constructor of a model of its own."
             )
+        elif takes(name):
+            others[name] = value
         elif name in STANDARD:
             ignored.append(name)
         else:
             raise unknown_parameter(cls, name, "a call", {*known, *TOOL_KEYWORDS})
-    return overrides, ignored, tooling
+    return overrides, ignored, tooling, others
 
 
 def conceal_arguments(

@@ -74,7 +74,11 @@ class Plan:
         streaming: bool,
         run: Run,
     ) -> None:
-        overrides, ignored, tooling = sort_call_arguments(type(model), parameters_in(given)) if given else ({}, [], {})
+        overrides, ignored, tooling, others = (
+            sort_call_arguments(type(model), parameters_in(given), model.__langplug_takes__)
+            if given
+            else ({}, [], {}, {})
+        )
         if overrides:
             model = with_overrides(model, model.__langplug_for_call__(overrides))
         self.model = model
@@ -98,7 +102,9 @@ class Plan:
             messages=given_messages,
             stop=(in_force,) if isinstance(in_force, str) else tuple(in_force or ()),
             streaming=streaming,
-            params=model.__langplug_hide__({name: getattr(model, name) for name in overrides}) if overrides else {},
+            params=model.__langplug_hide__({name: getattr(model, name) for name in overrides} | others)
+            if overrides or others
+            else {},
             keep_reasoning=model.keep_reasoning,
             origin=model.__langplug_origin__,
             thinking=thinking if isinstance(thinking := model.__dict__.get("thinking"), bool) else None,
@@ -251,7 +257,7 @@ class Plan:
         elif self._tool_calling != "native" and model.tool_format is None and family_of(model.tool_format_hints).framed:
             calls = self._tool_format().parser(())  # it leaves out the frames of what is text
         return AnswerParser(
-            owner=f"{self._owner}.respond",
+            owner=f"{self._owner}.{model.__langplug_source__}",
             stop=self.request.stop,
             include_stop=model.include_stop,
             reasoning=splitter_of(model, self.request),

@@ -84,7 +84,7 @@ class ModelRun:
         tries = self._start()
         model = self._model
         while True:
-            source = aparts(model.respond, model.__langplug_shape__, self._request, self._deadline)
+            source = aparts(*model.__langplug_on_loop__(self._request), self._request, self._deadline)
             with tries:
                 try:
                     async for part in source:

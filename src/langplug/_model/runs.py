@@ -53,6 +53,7 @@ def run_of(model: BaseChatModel, call: CallConfig, manager: BaseRunManager | Non
                 context.run(variable.set, None)
     return Run(
         id=run_id,
+        parent_id=None if listeners is None else listeners.parent_run_id,
         name=config.get("run_name") or model.get_name(),
         tags=tuple(dict.fromkeys([*(config.get("tags") or ()), *(model.tags or ())])),
         metadata={name: value for name, value in metadata.items() if name != _VERSIONS},

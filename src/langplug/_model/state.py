@@ -19,6 +19,9 @@ from langplug._suggest import did_you_mean
 SLOTS = "__langplug_slots__"
 """The place in a pickled state for what an author's slots hold."""
 
+INSIDE = "__langplug_inside__"
+"""The slot that is set in the stand-in of a model that its hooks see (`hooks.py`), and in no copy of it."""
+
 _PLAIN = (str, bytes, int, float, complex, tuple, frozenset, type(None))
 
 
@@ -49,7 +52,7 @@ def _slots(cls: type) -> tuple[str, ...]:
         name
         for base in cls.__mro__
         for name, slot in vars(base).items()
-        if isinstance(slot, MemberDescriptorType) and not name.startswith("__pydantic")
+        if isinstance(slot, MemberDescriptorType) and not name.startswith("__pydantic") and name != INSIDE
     )
 
 
