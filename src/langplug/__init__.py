@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langplug._resources import resource
     from langplug._secrets import Public, is_secret_name
     from langplug._tools import TOOL_FORMATS, ToolFormat
+    from langplug.models.adopted import adopt
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "UnmetDemandError": "_errors",
     "UnsupportedError": "_errors",
     "Usage": "_parts",
+    "adopt": "models.adopted",
     "chat_model": "_model.decorator",
     "env": "_env",
     "is_secret_name": "_secrets",
@@ -70,6 +72,7 @@ __all__ = [
     "UnmetDemandError",
     "UnsupportedError",
     "Usage",
+    "adopt",
     "chat_model",
     "env",
     "is_secret_name",

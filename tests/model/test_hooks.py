@@ -44,7 +44,7 @@ def new_class(name: str, bases: tuple[Any, ...], body: dict[str, Any]) -> Any:
 
 
 def chunk(text: str) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=AIMessageChunk(text))
+    return ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
 @tool

@@ -5,8 +5,8 @@ So whoever has a `_generate` or a `_stream` may return or yield from `respond` w
 
 from collections.abc import Iterator
 
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 
 from langplug._answer import from_message
 from langplug._answer.from_openai import fields_of, usage_in
@@ -34,6 +34,15 @@ def generation_in(result: ChatResult | LLMResult | Generation) -> Generation:
     if isinstance(generation, ChatGeneration) and not isinstance(generation.message, AIMessage):
         raise TypeError(f"its message is {a(generation.message)}, not an AIMessage")
     return generation
+
+
+def plain_text(chunk: ChatGenerationChunk) -> str | None:
+    """The text of a chunk that holds nothing else, as most do; None if it may hold more."""
+    message = chunk.message
+    if type(message) is not AIMessageChunk or type(message.content) is not str:
+        return None
+    said_more = message.additional_kwargs or message.response_metadata or message.tool_call_chunks
+    return None if said_more or message.usage_metadata or chunk.generation_info else message.content
 
 
 def parts_of(result: ChatResult | LLMResult | Generation) -> Iterator[Part]:

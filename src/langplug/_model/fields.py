@@ -203,9 +203,9 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
             return hooks.respond_on_loop(self, request)
         return self.respond, self.__langplug_shape__
 
-    @classmethod
-    def __langplug_takes__(cls, name: str) -> bool:
+    def __langplug_takes__(self, name: str) -> bool:
         """Whether a call may be given a parameter that is not a field: a hook takes it among its keywords."""
+        cls = type(self)
         return cls.respond is hooks.respond and any(hook.takes(name) for hook in hooks.hooks_of(cls).values())
 
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:

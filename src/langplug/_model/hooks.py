@@ -13,7 +13,7 @@ all that the model holds.
 import dis
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -185,13 +185,26 @@ def find_method(cls: type, name: str) -> Any:
             names = list(getattr(getattr(inspect.unwrap(method), "__code__", None), "co_varnames", ()))
             if {"stop", "run_manager"}.isdisjoint(names) and names[1:2] not in (["messages"], ["prompt"]):
                 continue
-        if method is not None:
+        if method is not None and not is_stub(method):
             found.append(method)
-    return found[0] if not all(map(_calls_super, found)) else None
+    return found[0] if not all(extends(method, name) for method in found) else None
 
 
-def _calls_super(method: Any) -> bool:
-    return "__class__" in getattr(getattr(method, "__code__", None), "co_freevars", ())
+def extends(method: Any, name: str) -> bool:
+    """Whether a method calls the one of this name by `super()`."""
+    code = getattr(method, "__code__", None)
+    return code is not None and "__class__" in code.co_freevars and name in code.co_names
+
+
+def is_stub(method: Any) -> bool:
+    """Whether a method only says that there is none, as one that must be there: `raise NotImplementedError`, or `...`."""
+    code = getattr(method, "__code__", None)
+    if code is None or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+        return False
+    raises = "NotImplementedError" in code.co_names and {*code.co_names} <= {"NotImplementedError", "type", "__name__"}
+    reads = any(one.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) for one in dis.get_instructions(code))
+    gives_nothing = {*code.co_consts} - {method.__doc__} == {None} and not (reads or code.co_names)
+    return raises or gives_nothing or getattr(method, "__isabstractmethod__", False)
 
 
 def hooks_in(body: Mapping[str, Any]) -> list[str]:
@@ -209,10 +222,16 @@ def hooks_in(body: Mapping[str, Any]) -> list[str]:
 def binds_tools(body: Mapping[str, Any]) -> bool | None:
     """Whether a class's own `bind_tools` binds them; None if the body has none, or one that extends another."""
     method = body.get("bind_tools")
-    if not inspect.isfunction(method) or hasattr(method, "__langplug_door__") or _calls_super(method):
+    if not inspect.isfunction(method) or hasattr(method, "__langplug_door__") or extends(method, "bind_tools"):
         return None
     # A copy that holds them is as good; one that calls the other by name is an extension.
     return not {"bind", "bind_tools", "model_copy", "copy", "RunnableBinding"}.isdisjoint(method.__code__.co_names)
+
+
+def has_own_tools(cls: type) -> bool:
+    """Whether a class has a `bind_tools` of its author's that gives tools to its hooks, and does not only store them."""
+    method = find_method(cls, "bind_tools")
+    return method is not None and binds_tools({"bind_tools": method}) is not False
 
 
 def _after_loads(code: Any, name: str) -> Iterator[dis.Instruction]:
@@ -266,40 +285,29 @@ class _AsyncHookRun(AsyncCallbackManagerForLLMRun, AsyncParentRunManager):
         return made
 
 
-def keywords_of(hook: Hook, request: Request, owner: type, bound: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a hook is given of a call besides the conversation: its parameters, tools and schema.
-
-    Args:
-        hook: The hook.
-        request: The request.
-        owner: The class of models that has the hook.
-        bound: What a `bind_tools` of the class's own makes of the tools; None if it has none, or there are no tools.
-
-    Raises:
-        TypeError: If the hook takes no such keyword.
-    """
-    fields = getattr(owner, "model_fields", {})
-    given = {
+def parameters_in(request: Request, hook: Hook, fields: Iterable[str]) -> dict[str, Any]:
+    """The parameters of a call that go to a hook: those that it names, and those that are no `fields` of the model."""
+    return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else unconceal(value)
         for name, value in request.params.items()
         if name in hook.named or name not in fields  # the model has the others for as long as the call lasts
     }
-    if bound is not None:
-        given |= bound
-    elif request.tools:
-        given["tools"] = [*request.tools]
-        choices = {"tool_choice": request.tool_choice, "parallel_tool_calls": request.parallel_tool_calls}
-        given |= {name: value for name, value in choices.items() if value is not None and hook.takes(name)}
-    if request.schema is not None and "response_format" not in given:
-        described = {"name": str(request.schema.get("title") or "answer"), "schema": request.schema}
-        strict = {} if request.strict is None else {"strict": request.strict}
-        given["response_format"] = {"type": "json_schema", "json_schema": described | strict}
-    if deaf := [name for name in given if not hook.takes(name)]:
-        raise TypeError(
-            f"{owner.__name__}.{hook.name} makes no use of {deaf[0]!r}, which it is to be given. "
-            "Let it take `**kwargs`, and pass them on."
-        )
-    return given
+
+
+def openai_tools(request: Request, hook: Hook) -> dict[str, Any]:
+    """The tools of a request as keywords in OpenAI's form."""
+    choices = {"tool_choice": request.tool_choice, "parallel_tool_calls": request.parallel_tool_calls}
+    taken = {name: value for name, value in choices.items() if value is not None and hook.takes(name)}
+    return {"tools": [*request.tools], **taken} if request.tools else {}
+
+
+def openai_schema(request: Request) -> dict[str, Any]:
+    """The schema of a request as a keyword in OpenAI's form."""
+    if request.schema is None:
+        return {}
+    described = {"name": str(request.schema.get("title") or "answer"), "schema": request.schema}
+    strict = {} if request.strict is None else {"strict": request.strict}
+    return {"response_format": {"type": "json_schema", "json_schema": described | strict}}
 
 
 def bind_own_tools(model: Any, request: Request) -> tuple[Any, dict[str, Any]]:
@@ -370,7 +378,7 @@ def open_doors(cls: Any, public: Any) -> None:
         if not has_door and method is not None:
             setattr(cls, name, _door(cls, name, method, getattr(public, name, None)))
     for capability, keyword in (("tool_calling", "tools"), ("structured_output", "response_format")):
-        is_told = keyword == "tools" and find_method(cls, "bind_tools") is not None
+        is_told = keyword == "tools" and has_own_tools(cls)
         deaf = [name for name, hook in hooks_of(cls).items() if not hook.takes(keyword)]
         if cls.model_fields[capability].default == "native" and deaf and not is_told:
             raise TypeError(
@@ -440,11 +448,19 @@ def respond_on_loop(model: Any, request: Request) -> tuple[Callable[[Request], A
 
 
 def _ask(model: Any, request: Request, hook: Hook) -> Any:
-    inside, bound = _inside(model), None
-    if request.tools and find_method(type(model), "bind_tools") is not None:
+    cls, inside = type(model), _inside(model)
+    given = parameters_in(request, hook, cls.model_fields) | openai_schema(request)
+    if request.tools and has_own_tools(cls):
         target, bound = bind_own_tools(inside, request)
-        inside = target if target is inside else _inside(target)
-    return hook.call(inside, request, keywords_of(hook, request, type(model), bound))
+        inside, given = target if target is inside else _inside(target), given | bound
+    else:
+        given |= openai_tools(request, hook)
+    if deaf := [name for name in given if not hook.takes(name)]:
+        raise TypeError(
+            f"{cls.__name__}.{hook.name} makes no use of {deaf[0]!r}, which it is to be given. Let it take `**kwargs`, "
+            "and pass them on."
+        )
+    return hook.call(inside, request, given)
 
 
 def shape_by_hooks(cls: type) -> Shape:

@@ -1,0 +1,385 @@
+"""Any chat model, chain or graph of somebody else's as a model of langplug's: `langplug.adopt`."""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from functools import reduce
+from typing import Any, Self, cast
+
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel, LangSmithParams, ModelProfile
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import add_usage
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
+from pydantic import Field, SkipValidation, field_validator, model_validator
+
+from langplug import ChatModel, Part, Request, resource
+from langplug._bridge.loop import wait_for
+from langplug._bridge.shapes import Shape
+from langplug._bridge.slots import Slots
+from langplug._model.hooks import (
+    Hook,
+    bind_own_tools,
+    find_method,
+    has_own_tools,
+    hook_for,
+    hooks_of,
+    openai_schema,
+    openai_tools,
+    parameters_in,
+)
+from langplug._model.keywords import TRACING_ONLY
+from langplug._model.names import kebab_case
+
+_COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")
+"""What langchain-core does around a model's hooks. Who calls the hooks takes it over."""
+
+
+def adopt(model: Any, **settings: Any) -> ChatModel:
+    """Make a model of langplug's of any chat model, chain or graph.
+
+    It is asked by its own hooks, so that there is one run in traces, each token is told once, and usage is counted
+    once. What it does natively it goes on doing: tools by its own `bind_tools`, schemas by its own `json_schema`
+    method. The rest is langplug's: stop strings, tools and schemas in the prompt, cancellation, cache keys, errors.
+
+    Args:
+        model: A `BaseChatModel` or an `LLM`; or a Runnable or LangGraph graph that answers messages, or a state with
+            `messages`, with a message, a text or such a state. A model of langplug's stays what it is.
+        settings: Fields of `ChatAdopted`, such as `concurrency=1`; parameters of the adopted model that each call is to
+            have, such as `temperature=0`.
+
+    Raises:
+        TypeError: If it is none of these, or a setting is neither its nor langplug's.
+
+    Example:
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> adopt(FakeListChatModel(responses=["one two three"])).invoke("Count!", stop=["two"]).content
+        'one two'
+    """
+    if isinstance(model, ChatModel):
+        unknown = settings.keys() - type(model).model_fields.keys()
+        if unknown:
+            raise TypeError(f"{type(model).__name__} is a model of langplug's, and has no setting {min(unknown)!r}.")
+        copied = model.model_copy()
+        for name, value in settings.items():
+            type(model).__pydantic_validator__.validate_assignment(copied, name, value)
+        return copied if settings else model
+    keywords: dict[str, Any] = {}
+    # Bound parameters are handed to the hooks; through the binding, the model would have a run of its own.
+    while isinstance(model, RunnableBinding) and isinstance(model.bound, BaseLanguageModel) and not model.config:
+        keywords = {**model.kwargs, **keywords}
+        model = model.bound
+    if isinstance(model, type) and issubclass(model, BaseLanguageModel):
+        raise TypeError(f"{model.__name__} is a class. Make a model first: `adopt({model.__name__}(...))`.")
+    if not isinstance(model, Runnable):
+        raise TypeError(
+            f"{model!r:.200} is neither a chat model nor a Runnable. A function from a request to text becomes a model "
+            "by `@chat_model`."
+        )
+    ours = ChatAdopted.model_fields
+    given = {name: value for name, value in settings.items() if name in ours}
+    others = {name: value for name, value in settings.items() if name not in ours}
+    made = ChatAdopted(adopted=model, **given)
+    for name in others:
+        if not made.__langplug_takes__(name):
+            raise TypeError(f"Neither {type(model).__name__} nor ChatAdopted has a parameter {name!r}.")
+    made.model_kwargs = {**keywords, **made.model_kwargs, **others}
+    return made
+
+
+class ChatAdopted(ChatModel):
+    """Somebody else's chat model, chain or graph as a model of langplug's. Made by `langplug.adopt`.
+
+    What it reports of itself is the adopted one's: type, name, provider, profile. Parameters of a call are passed on
+    to it. A graph, or what else answers with a state, is answered in one piece: which of the messages of a state is
+    the answer is known at its end.
+    """
+
+    adopted: SkipValidation[Any] = Field(exclude=True, repr=False)
+    """The chat model, chain or graph."""
+
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of each call of the adopted one, unless a call has its own."""
+
+    concurrency: int | None = Field(default=None, gt=0)
+    """How many calls it is given at once; the others wait their turn. 1 for a model that is not safe to call twice."""
+
+    @field_validator("adopted")
+    @classmethod
+    def __check_adopted(cls, adopted: Any) -> Any:
+        if not isinstance(adopted, Runnable):
+            raise ValueError("it must be a chat model, a Runnable or a graph; `langplug.adopt` says more")  # noqa: TRY004
+        return adopted
+
+    @model_validator(mode="after")
+    def __take_over(self) -> Self:
+        adopted, given = self.adopted, self.model_fields_set
+        found: dict[str, Any] = {}
+        if isinstance(adopted, BaseLanguageModel):
+            found = {name: value for name in _COMPANIONS if (value := getattr(adopted, name, None))}
+            profile = cast("Mapping[str, Any]", getattr(adopted, "profile", None) or {})
+            kinds = {"image": "image_inputs", "audio": "audio_inputs", "video": "video_inputs", "file": "pdf_inputs"}
+            # Of what its profile says nothing of, it says itself what it cannot take.
+            found["accepts"] = frozenset(kind for kind, key in kinds.items() if profile.get(key, True))
+            if has_own_tools(type(adopted)):
+                found["tool_calling"] = "native"
+            if self.__has_own_schemas():
+                found["structured_output"] = "native"
+        else:
+            found["accepts"] = frozenset({"image", "audio", "video", "file"})
+        for name, value in found.items():
+            if name not in given:
+                self.__dict__[name] = value
+        return self
+
+    # --- what it is ---
+
+    def __has_own_schemas(self) -> bool:
+        """Whether the adopted model has a way of its own to keep to a JSON schema."""
+        if find_method(type(self.adopted), "with_structured_output") is None:
+            return False
+        method = inspect.signature(self.adopted.with_structured_output).parameters.get("method")
+        return method is not None and "json_schema" in f"{method.annotation} {method.default}"
+
+    def __langplug_takes__(self, name: str) -> bool:
+        cls = type(self.adopted)
+        if not isinstance(self.adopted, BaseLanguageModel):
+            return False
+        return any(hook.takes(name) for hook in hooks_of(cls).values()) or field_of(self.adopted, name) is not None
+
+    @property
+    def _llm_type(self) -> str:
+        if isinstance(self.adopted, BaseLanguageModel):
+            return str(self.adopted._llm_type)  # noqa: SLF001 - what langchain-core calls it by
+        return kebab_case(type(self.adopted).__name__)
+
+    def __reported(self, stop: list[str] | None = None, **kwargs: Any) -> Mapping[str, Any]:
+        """What the adopted model says of itself for traces."""
+        if not isinstance(self.adopted, BaseChatModel):
+            return {}
+        return cast("Mapping[str, Any]", self.adopted._get_ls_params(stop=stop, **kwargs))  # noqa: SLF001 - as langchain-core
+
+    @property
+    def reported_name(self) -> str:
+        """The adopted model's name."""
+        named = (getattr(self.adopted, name, None) for name in ("model", "model_name", "model_id"))
+        name = self.__reported(**self.model_kwargs).get("ls_model_name") or next(filter(None, named), None)
+        return str(name or self.adopted.get_name())
+
+    @property
+    def reported_provider(self) -> str:
+        """The adopted model's provider."""
+        return str(self.__reported().get("ls_provider") or super().reported_provider)
+
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        """The adopted one's, which its runs in traces have as ever."""
+        return super().get_name(suffix, name=name or self.name or self.adopted.get_name())
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        given = {**self.model_kwargs, **kwargs}
+        both = {**super()._get_ls_params(stop=stop, **kwargs), **self.__reported(self.stop if stop is None else stop, **given)}
+        return cast("LangSmithParams", both)
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        theirs = self.adopted._identifying_params if isinstance(self.adopted, BaseLanguageModel) else {}  # noqa: SLF001
+        return {**theirs, **super()._identifying_params, "adopted": type(self.adopted).__qualname__}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The adopted model's."""
+        return {**getattr(self.adopted, "lc_secrets", {}), **super().lc_secrets}
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        ours = dict(super()._resolve_model_profile() or {})
+        theirs = dict(getattr(self.adopted, "profile", None) or {})
+        derived = {name: ours[name] for name in ("tool_calling", "tool_choice", "structured_output") if name in ours}
+        return cast("ModelProfile", {**ours, **theirs, **derived})
+
+    def close(self) -> None:
+        """Tear down what langplug made, and what the adopted one has to close."""
+        super().close()
+        if callable(close := getattr(self.adopted, "close", None)) and not inspect.iscoroutinefunction(close):
+            close()
+
+    # --- how it is asked ---
+
+    @resource(uses=("concurrency",))
+    def turns(self) -> Slots | None:
+        """The queue of calls, fair across threads and event loops."""
+        return None if self.concurrency is None else Slots(self.concurrency)
+
+    def respond(self, request: Request, /) -> Iterator[Part]:
+        """Ask the adopted one; what only an event loop can read is returned, and read there."""
+        if not isinstance(self.adopted, BaseLanguageModel):
+            answer = self.__in_turn(lambda: _parts(self.adopted, request))
+        else:
+            hook = hook_for(type(self.adopted), request, on_loop=False)
+            in_turn = self.__ain_turn if hook.is_async else self.__in_turn
+            answer = in_turn(lambda: self.__call(hook, request))
+        if not isinstance(answer, Iterator):
+            return answer
+        yield from answer
+        return None
+
+    def __langplug_on_loop__(self, request: Request) -> tuple[Callable[[Request], Any], Shape]:
+        if type(self).respond is not ChatAdopted.respond:  # a subclass has written its own
+            return super().__langplug_on_loop__(request)
+        if not isinstance(self.adopted, BaseLanguageModel):
+            return lambda asked: self.__ain_turn(lambda: _aparts(self.adopted, asked)), Shape.ASYNC_GENERATOR
+        hook = hook_for(type(self.adopted), request, on_loop=True)
+        if hook.is_async:
+            return lambda asked: self.__ain_turn(lambda: self.__call(hook, asked)), Shape.ASYNC_GENERATOR
+        return lambda asked: self.__in_turn(lambda: self.__call(hook, asked)), Shape.FUNCTION
+
+    def __in_turn(self, ask: Callable[[], Any]) -> Any:
+        """What `ask` gives, once it is its turn."""
+        if (turns := self.turns) is None:
+            return ask()
+
+        def parts() -> Iterator[Any]:
+            wait_for(turns.acquire())
+            try:
+                answer = ask()
+                if isinstance(answer, Iterator):
+                    yield from answer
+                else:
+                    yield answer
+            finally:
+                turns.release()
+
+        return parts()
+
+    def __ain_turn(self, ask: Callable[[], Any]) -> Any:
+        if (turns := self.turns) is None:
+            return ask()
+
+        async def parts() -> AsyncIterator[Any]:
+            await turns.acquire()
+            try:
+                answer = ask()
+                if isinstance(answer, AsyncIterator):
+                    try:
+                        async for part in answer:
+                            yield part
+                    finally:
+                        if isinstance(answer, AsyncGenerator):
+                            await answer.aclose()
+                else:
+                    yield await answer
+            finally:
+                turns.release()
+
+        return parts()
+
+    def __call(self, hook: Hook, request: Request) -> Any:
+        """Ask the adopted model by one of its hooks."""
+        model, cls = self.adopted, type(self)
+        given = {**self.model_kwargs, **parameters_in(request, hook, cls.model_fields)}
+        if request.tools and has_own_tools(type(model)):
+            model, bound = bind_own_tools(model, request)
+            given |= bound
+        else:
+            given |= openai_tools(request, hook)
+        if request.schema is not None:
+            given |= self.__schema_keywords(request) or openai_schema(request)
+        # What its hook makes no use of, but the model has as a setting, is set in a copy of it.
+        changed = {name: given.pop(name) for name in [*given] if not hook.takes(name)}
+        if changed:
+            fields = {name: field_of(model, name) for name in changed}
+            if unknown := [name for name, field in fields.items() if field is None]:
+                raise TypeError(f"{type(model).__name__}.{hook.name} makes no use of {unknown[0]!r}.")
+            model = model.model_copy(update={str(fields[name]): value for name, value in changed.items()})
+        return hook.call(model, request, given)
+
+    def __schema_keywords(self, request: Request) -> dict[str, Any]:
+        """The keywords that the adopted model's own structured output makes of a schema; none if they cannot be told."""
+        if not self.__has_own_schemas():
+            return {}
+        schema = {"title": "answer", **(request.schema or {})}
+        takes_strict = "strict" in inspect.signature(self.adopted.with_structured_output).parameters
+        strict = {} if request.strict is None or not takes_strict else {"strict": request.strict}
+        chain = self.adopted.with_structured_output(schema, method="json_schema", **strict)
+        bound = chain.first if isinstance(chain, RunnableSequence) else chain
+        if not isinstance(bound, RunnableBinding):
+            return {}
+        return {name: value for name, value in bound.kwargs.items() if name not in TRACING_ONLY}
+
+
+def field_of(model: Any, name: str) -> str | None:
+    """The field of an adopted model that is called so, or has this alias."""
+    fields = type(model).model_fields
+    return name if name in fields else next((field for field, one in fields.items() if one.alias == name), None)
+
+
+# --- chains and graphs ---
+
+
+def _parts(runnable: Runnable[Any, Any], request: Request) -> Iterator[Part]:
+    given, whole = _input_for(runnable, request)
+    if whole or not request.streaming:
+        yield from _answer_in(runnable.invoke(given, request.run.config), given)
+        return
+    for item in runnable.stream(given, request.run.config):
+        yield from _answer_in(item, given)
+
+
+async def _aparts(runnable: Runnable[Any, Any], request: Request) -> AsyncIterator[Part]:
+    given, whole = _input_for(runnable, request)
+    if whole or not request.streaming:
+        for part in _answer_in(await runnable.ainvoke(given, request.run.config), given):
+            yield part
+        return
+    stream = runnable.astream(given, request.run.config)
+    try:
+        async for item in stream:
+            for part in _answer_in(item, given):
+                yield part
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+def _input_for(runnable: Runnable[Any, Any], request: Request) -> tuple[Any, bool]:
+    """What a chain or graph is given, by the schema of its input; and whether it answers with a state.
+
+    Raises:
+        TypeError: If it wants something else than messages.
+    """
+    messages = [*request.messages]
+    schemas: list[dict[str, Any]] = []
+    for read in (runnable.get_input_jsonschema, runnable.get_output_jsonschema):
+        try:
+            schemas.append(read())
+        except Exception:  # noqa: BLE001 - of types that no schema can say: then it is asked as a model is
+            schemas.append({})
+    wanted, given = schemas
+    answers_state = "messages" in given.get("properties", {})
+    if "messages" in wanted.get("properties", {}):
+        return {"messages": messages}, answers_state
+    if wanted.get("type") == "string":
+        return request.text if len(messages) == 1 else request.prompt(), answers_state
+    if wanted.get("type") == "object" and wanted.get("required"):
+        raise TypeError(
+            f"{runnable.get_name()} wants {', '.join(map(repr, wanted['required']))}, not messages. Put a function before "
+            "it that makes that of the messages: `adopt(RunnableLambda(lambda messages: {...}) | chain)`."
+        )
+    return messages, answers_state
+
+
+def _answer_in(output: Any, given: Any) -> Iterator[Part]:
+    """The answer in what a chain or graph gives: the last message of a state, with the tokens that all of it took.
+
+    Raises:
+        TypeError: If there is none.
+    """
+    if not (isinstance(output, Mapping) and isinstance(output.get("messages"), list | tuple)):
+        yield output
+        return
+    said = [*output["messages"]]
+    if not said or not isinstance(said[-1], AIMessage):
+        last = type(said[-1]).__name__ if said else "no message"
+        raise TypeError(f"The state ends with {last}, not with the answer of a model (an AIMessage).")
+    # What it was given stands first, unless it has forgotten some of that.
+    before = len(given["messages"]) if isinstance(given, dict) else 0
+    new = said[before:] if len(said) > before else said[-1:]
+    used = [one.usage_metadata for one in new if isinstance(one, AIMessage) and one.usage_metadata is not None]
+    yield said[-1].model_copy(update={"usage_metadata": reduce(add_usage, used) if used else None})
