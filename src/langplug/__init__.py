@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langplug._resources import resource
     from langplug._secrets import Public, is_secret_name
     from langplug._tools import TOOL_FORMATS, ToolFormat
-    from langplug.models.adopted import adopt
+    from langplug.models.adopted.model import adopt
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _HOMES = {
     "UnmetDemandError": "_errors",
     "UnsupportedError": "_errors",
     "Usage": "_parts",
-    "adopt": "models.adopted",
+    "adopt": "models.adopted.model",
     "chat_model": "_model.decorator",
     "env": "_env",
     "is_secret_name": "_secrets",

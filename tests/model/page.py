@@ -1,5 +1,3 @@
-# pyright: basic, reportPossiblyUnboundVariable=false
-# The page tells a token that there may be none of.
 """The class of LangChain's page "How to create a custom chat model class", as it stands there, on any base."""
 
 from collections.abc import Iterator

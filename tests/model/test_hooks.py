@@ -1,5 +1,4 @@
 # mypy: disable-error-code="misc, override, valid-type"
-# pyright: basic, reportIncompatibleMethodOverride=false, reportIncompatibleVariableOverride=false
 # Hooks are written here as people write them, and mixed as no type checker would have it.
 """A class with langchain-core's hooks and no `respond` is a model: its hooks answer, langplug does the rest."""
 

@@ -87,7 +87,8 @@ def test_a_model_that_cannot_be_imported_harms_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("ChatGUF", "did you mean 'ChatGGUF'?"), ("Llama", "there are ChatCommand, ChatEndpoint")]
+    ("name", "hint"),
+    [("ChatGUF", "did you mean 'ChatGGUF'?"), ("Llama", "there are ChatAdopted, ChatCommand, ChatEndpoint")],
 )
 def test_an_unknown_model_is_an_attribute_error(name: str, hint: str) -> None:
     """A name that no model has is an `AttributeError` that suggests a near one, or lists them all."""

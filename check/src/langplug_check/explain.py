@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import pickle
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,11 @@ from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
 from pydantic.fields import FieldInfo
 
-from langplug import ChatModel, load
+from langplug import ChatModel, Request, load
+from langplug.models import ChatAdopted
 from langplug_check.fields import MASK, argument_name, own_fields, secret_fields, telling_fields, variants
 from langplug_check.job import resolve
 from langplug_check.subject import Subject
@@ -83,9 +86,31 @@ def explain(reference: str, **settings: Any) -> Explanation:
     """
     with Subject(partial(load, reference, **settings) if settings else resolve(reference), probe=False) as subject:
         model = subject.real()
-        topics = (_streaming, _tools, _content, _retries, _cache, _traces)
+        topics = (_origin, _streaming, _tools, _content, _retries, _cache, _traces)
         points = [point for topic in topics for point in topic(subject, model)]
         return Explanation(reference, f"{subject.cls.__module__}.{subject.cls.__qualname__}", points)
+
+
+# --- where it comes from ---
+
+
+def _origin(_: Subject, model: BaseChatModel) -> Iterator[Point]:
+    """What a model is made of that langplug did not write: hooks of langchain-core's, or somebody else's model."""
+    if (hooks := getattr(model, "__langplug_source__", "respond")) != "respond":
+        listed = ", ".join(f"`{name}`" for name in hooks.split("/"))
+        yield Point("source", "hooks", f"langchain-core's hooks, in the place of a `respond`: {listed}.")
+    if isinstance(model, ChatAdopted):
+        theirs = type(model.adopted)
+        text = (
+            f"{theirs.__module__}.{theirs.__qualname__}, adopted: asked by its own hooks. Adoption does not change how "
+            "it is made: its constructor, and what that does with arguments that it does not know, stay as they are. "
+        )
+        try:
+            pickle.dumps(model.adopted)
+            text += "It can be pickled."
+        except Exception as error:  # noqa: BLE001 - of anybody's class
+            text += f"It cannot be pickled, and so no more can this: {error}."
+        yield Point("adopted", theirs.__qualname__, text)
 
 
 # --- streaming and async ---
@@ -129,6 +154,9 @@ def _asynchronous(subject: Subject, model: BaseChatModel) -> Point:
         if model.__langplug_shape__.is_async:
             text = "Natively, on the caller's loop; invoke and stream run it on one long-lived loop of langplug's."
             return Point("async", "native", text)
+        asked = Request(messages=(HumanMessage("Hello"),), streaming=True)
+        if model.__langplug_on_loop__(asked)[1].is_async:
+            return Point("async", "native", "Natively, by its asynchronous hooks; invoke and stream use the others.")
         text = (
             "Bridged: the synchronous `respond` runs in a thread of langplug's, and hands its pieces over in batches."
         )

@@ -36,10 +36,10 @@ def generation_in(result: ChatResult | LLMResult | Generation) -> Generation:
     return generation
 
 
-def plain_text(chunk: ChatGenerationChunk) -> str | None:
-    """The text of a chunk that holds nothing else, as most do; None if it may hold more."""
+def plain_text(chunk: ChatGenerationChunk, known_id: str | None) -> str | None:
+    """The text of a chunk that holds nothing else, as most do; None if it may hold more, such as a new id."""
     message = chunk.message
-    if type(message) is not AIMessageChunk or type(message.content) is not str:
+    if type(message) is not AIMessageChunk or type(message.content) is not str or (message.id and not known_id):
         return None
     said_more = message.additional_kwargs or message.response_metadata or message.tool_call_chunks
     return None if said_more or message.usage_metadata or chunk.generation_info else message.content

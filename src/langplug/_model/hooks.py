@@ -197,7 +197,7 @@ def extends(method: Any, name: str) -> bool:
 
 
 def is_stub(method: Any) -> bool:
-    """Whether a method only says that there is none, as one that must be there: `raise NotImplementedError`, or `...`."""
+    """Whether a method only says that there is none: `raise NotImplementedError`, or `...`."""
     code = getattr(method, "__code__", None)
     if code is None or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         return False
@@ -229,7 +229,7 @@ def binds_tools(body: Mapping[str, Any]) -> bool | None:
 
 
 def has_own_tools(cls: type) -> bool:
-    """Whether a class has a `bind_tools` of its author's that gives tools to its hooks, and does not only store them."""
+    """Whether a class has a `bind_tools` of its author's that gives its hooks the tools, and does not only store them."""
     method = find_method(cls, "bind_tools")
     return method is not None and binds_tools({"bind_tools": method}) is not False
 

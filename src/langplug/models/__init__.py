@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langplug._suggest import did_you_mean
 
 if TYPE_CHECKING:  # for type checkers alone; tests/models/test_discovery.py says when a model is missing here
-    from langplug.models.adopted import ChatAdopted as ChatAdopted
+    from langplug.models.adopted.model import ChatAdopted as ChatAdopted
     from langplug.models.command.model import ChatCommand as ChatCommand
     from langplug.models.echo import CustomChatModelAdvanced as CustomChatModelAdvanced
     from langplug.models.endpoint import ChatEndpoint as ChatEndpoint

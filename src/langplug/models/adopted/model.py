@@ -1,13 +1,10 @@
 """Any chat model, chain or graph of somebody else's as a model of langplug's: `langplug.adopt`."""
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from functools import reduce
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Any, Self, cast
 
-from langchain_core.language_models import BaseChatModel, BaseLanguageModel, LangSmithParams, ModelProfile
-from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import add_usage
+from langchain_core.language_models import BaseLanguageModel, LangSmithParams, ModelProfile
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
@@ -27,7 +24,8 @@ from langplug._model.hooks import (
     parameters_in,
 )
 from langplug._model.keywords import TRACING_ONLY
-from langplug._model.names import kebab_case
+from langplug._model.names import kebab_case, provider_name
+from langplug.models.adopted.runnables import aread_parts, read_parts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")
 """What langchain-core does around a model's hooks. Who calls the hooks takes it over."""
@@ -106,7 +104,7 @@ class ChatAdopted(ChatModel):
     @classmethod
     def __check_adopted(cls, adopted: Any) -> Any:
         if not isinstance(adopted, Runnable):
-            raise ValueError("it must be a chat model, a Runnable or a graph; `langplug.adopt` says more")  # noqa: TRY004
+            raise ValueError("it must be a chat model, a Runnable or a graph; `langplug.adopt` says more")
         return adopted
 
     @model_validator(mode="after")
@@ -114,7 +112,7 @@ class ChatAdopted(ChatModel):
         adopted, given = self.adopted, self.model_fields_set
         found: dict[str, Any] = {}
         if isinstance(adopted, BaseLanguageModel):
-            found = {name: value for name in _COMPANIONS if (value := getattr(adopted, name, None))}
+            found = {name: value for name in _COMPANIONS if (value := getattr(adopted, name, None)) is not None}
             profile = cast("Mapping[str, Any]", getattr(adopted, "profile", None) or {})
             kinds = {"image": "image_inputs", "audio": "audio_inputs", "video": "video_inputs", "file": "pdf_inputs"}
             # Of what its profile says nothing of, it says itself what it cannot take.
@@ -127,7 +125,7 @@ class ChatAdopted(ChatModel):
             found["accepts"] = frozenset({"image", "audio", "video", "file"})
         for name, value in found.items():
             if name not in given:
-                self.__dict__[name] = value
+                object.__setattr__(self, name, value)  # not by validation, which would come here again
         return self
 
     # --- what it is ---
@@ -140,7 +138,7 @@ class ChatAdopted(ChatModel):
         return method is not None and "json_schema" in f"{method.annotation} {method.default}"
 
     def __langplug_takes__(self, name: str) -> bool:
-        cls = type(self.adopted)
+        cls: type = type(self.adopted)
         if not isinstance(self.adopted, BaseLanguageModel):
             return False
         return any(hook.takes(name) for hook in hooks_of(cls).values()) or field_of(self.adopted, name) is not None
@@ -148,14 +146,13 @@ class ChatAdopted(ChatModel):
     @property
     def _llm_type(self) -> str:
         if isinstance(self.adopted, BaseLanguageModel):
-            return str(self.adopted._llm_type)  # noqa: SLF001 - what langchain-core calls it by
+            return str(cast("Any", self.adopted)._llm_type)  # noqa: SLF001 - what langchain-core calls it by
         return kebab_case(type(self.adopted).__name__)
 
     def __reported(self, stop: list[str] | None = None, **kwargs: Any) -> Mapping[str, Any]:
         """What the adopted model says of itself for traces."""
-        if not isinstance(self.adopted, BaseChatModel):
-            return {}
-        return cast("Mapping[str, Any]", self.adopted._get_ls_params(stop=stop, **kwargs))  # noqa: SLF001 - as langchain-core
+        read = getattr(self.adopted, "_get_ls_params", None)
+        return cast("Mapping[str, Any]", read(stop=stop, **kwargs)) if callable(read) else {}
 
     @property
     def reported_name(self) -> str:
@@ -167,7 +164,7 @@ class ChatAdopted(ChatModel):
     @property
     def reported_provider(self) -> str:
         """The adopted model's provider."""
-        return str(self.__reported().get("ls_provider") or super().reported_provider)
+        return str(self.__reported().get("ls_provider") or provider_name(type(self.adopted).__name__))
 
     def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
         """The adopted one's, which its runs in traces have as ever."""
@@ -175,8 +172,9 @@ class ChatAdopted(ChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         given = {**self.model_kwargs, **kwargs}
-        both = {**super()._get_ls_params(stop=stop, **kwargs), **self.__reported(self.stop if stop is None else stop, **given)}
-        return cast("LangSmithParams", both)
+        theirs = self.__reported(self.stop if stop is None else stop, **given)
+        known = {name: value for name, value in theirs.items() if value is not None and name != "ls_model_type"}
+        return cast("LangSmithParams", {**super()._get_ls_params(stop=stop, **kwargs), **known})
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -194,6 +192,10 @@ class ChatAdopted(ChatModel):
         derived = {name: ours[name] for name in ("tool_calling", "tool_choice", "structured_output") if name in ours}
         return cast("ModelProfile", {**ours, **theirs, **derived})
 
+    def __repr_args__(self) -> Any:
+        # Somebody else's repr may show anything, keys included.
+        return [("adopted", type(self.adopted)), *super().__repr_args__()]
+
     def close(self) -> None:
         """Tear down what langplug made, and what the adopted one has to close."""
         super().close()
@@ -207,10 +209,10 @@ class ChatAdopted(ChatModel):
         """The queue of calls, fair across threads and event loops."""
         return None if self.concurrency is None else Slots(self.concurrency)
 
-    def respond(self, request: Request, /) -> Iterator[Part]:
+    def respond(self, request: Request, /) -> Generator[Part, None, Any]:
         """Ask the adopted one; what only an event loop can read is returned, and read there."""
         if not isinstance(self.adopted, BaseLanguageModel):
-            answer = self.__in_turn(lambda: _parts(self.adopted, request))
+            answer = self.__in_turn(lambda: read_parts(self.adopted, request))
         else:
             hook = hook_for(type(self.adopted), request, on_loop=False)
             in_turn = self.__ain_turn if hook.is_async else self.__in_turn
@@ -224,7 +226,7 @@ class ChatAdopted(ChatModel):
         if type(self).respond is not ChatAdopted.respond:  # a subclass has written its own
             return super().__langplug_on_loop__(request)
         if not isinstance(self.adopted, BaseLanguageModel):
-            return lambda asked: self.__ain_turn(lambda: _aparts(self.adopted, asked)), Shape.ASYNC_GENERATOR
+            return lambda asked: self.__ain_turn(lambda: aread_parts(self.adopted, asked)), Shape.ASYNC_GENERATOR
         hook = hook_for(type(self.adopted), request, on_loop=True)
         if hook.is_async:
             return lambda asked: self.__ain_turn(lambda: self.__call(hook, asked)), Shape.ASYNC_GENERATOR
@@ -291,7 +293,7 @@ class ChatAdopted(ChatModel):
         return hook.call(model, request, given)
 
     def __schema_keywords(self, request: Request) -> dict[str, Any]:
-        """The keywords that the adopted model's own structured output makes of a schema; none if they cannot be told."""
+        """The keywords that the adopted model's own structured output makes of a schema; none if it cannot be said."""
         if not self.__has_own_schemas():
             return {}
         schema = {"title": "answer", **(request.schema or {})}
@@ -308,78 +310,3 @@ def field_of(model: Any, name: str) -> str | None:
     """The field of an adopted model that is called so, or has this alias."""
     fields = type(model).model_fields
     return name if name in fields else next((field for field, one in fields.items() if one.alias == name), None)
-
-
-# --- chains and graphs ---
-
-
-def _parts(runnable: Runnable[Any, Any], request: Request) -> Iterator[Part]:
-    given, whole = _input_for(runnable, request)
-    if whole or not request.streaming:
-        yield from _answer_in(runnable.invoke(given, request.run.config), given)
-        return
-    for item in runnable.stream(given, request.run.config):
-        yield from _answer_in(item, given)
-
-
-async def _aparts(runnable: Runnable[Any, Any], request: Request) -> AsyncIterator[Part]:
-    given, whole = _input_for(runnable, request)
-    if whole or not request.streaming:
-        for part in _answer_in(await runnable.ainvoke(given, request.run.config), given):
-            yield part
-        return
-    stream = runnable.astream(given, request.run.config)
-    try:
-        async for item in stream:
-            for part in _answer_in(item, given):
-                yield part
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
-
-
-def _input_for(runnable: Runnable[Any, Any], request: Request) -> tuple[Any, bool]:
-    """What a chain or graph is given, by the schema of its input; and whether it answers with a state.
-
-    Raises:
-        TypeError: If it wants something else than messages.
-    """
-    messages = [*request.messages]
-    schemas: list[dict[str, Any]] = []
-    for read in (runnable.get_input_jsonschema, runnable.get_output_jsonschema):
-        try:
-            schemas.append(read())
-        except Exception:  # noqa: BLE001 - of types that no schema can say: then it is asked as a model is
-            schemas.append({})
-    wanted, given = schemas
-    answers_state = "messages" in given.get("properties", {})
-    if "messages" in wanted.get("properties", {}):
-        return {"messages": messages}, answers_state
-    if wanted.get("type") == "string":
-        return request.text if len(messages) == 1 else request.prompt(), answers_state
-    if wanted.get("type") == "object" and wanted.get("required"):
-        raise TypeError(
-            f"{runnable.get_name()} wants {', '.join(map(repr, wanted['required']))}, not messages. Put a function before "
-            "it that makes that of the messages: `adopt(RunnableLambda(lambda messages: {...}) | chain)`."
-        )
-    return messages, answers_state
-
-
-def _answer_in(output: Any, given: Any) -> Iterator[Part]:
-    """The answer in what a chain or graph gives: the last message of a state, with the tokens that all of it took.
-
-    Raises:
-        TypeError: If there is none.
-    """
-    if not (isinstance(output, Mapping) and isinstance(output.get("messages"), list | tuple)):
-        yield output
-        return
-    said = [*output["messages"]]
-    if not said or not isinstance(said[-1], AIMessage):
-        last = type(said[-1]).__name__ if said else "no message"
-        raise TypeError(f"The state ends with {last}, not with the answer of a model (an AIMessage).")
-    # What it was given stands first, unless it has forgotten some of that.
-    before = len(given["messages"]) if isinstance(given, dict) else 0
-    new = said[before:] if len(said) > before else said[-1:]
-    used = [one.usage_metadata for one in new if isinstance(one, AIMessage) and one.usage_metadata is not None]
-    yield said[-1].model_copy(update={"usage_metadata": reduce(add_usage, used) if used else None})

@@ -1,0 +1,1 @@
+"""`ChatAdopted`: somebody else's chat model, chain or graph."""

@@ -1,0 +1,378 @@
+"""`adopt`: anybody's chat model, chain or graph is a model of langplug's, and stays what it is."""
+
+import asyncio
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from langchain_core.tracers.base import BaseTracer
+from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import BaseModel, Field
+from tests.model.page import parrot_class
+from tests.models.adopted_classes import CLASSES, ChatCallsBeside, ChatRequests, ChatSdk, ChatStreaming, whole
+from tests.paths import PATHS
+
+from langplug import ChatModel, adopt
+from langplug.models import ChatAdopted, ChatScripted
+
+Parrot = parrot_class(BaseChatModel)
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+
+class Listener(BaseTracer):
+    """Keeps the runs that it traces, with the tokens of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[Any] = []
+
+    def _persist_run(self, run: Any) -> None:
+        self.runs.append(run)
+
+
+class Tokens(BaseCallbackHandler):
+    """Keeps the tokens that it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
+        self.told.append(token)
+
+
+# --- each kind of class that people write ---
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("cls", CLASSES)
+def test_each_kind_of_class_answers(cls: Any, path: str) -> None:
+    """On each path, cut at stop strings, with one run, each token once."""
+    model = adopt(cls())
+    listener, tokens = Listener(), Tokens()
+    answered = PATHS[path](model, "one two three", config={"callbacks": [listener, tokens]})
+    assert "You said one two three" == answered.text
+    [run] = listener.runs
+    assert "llm" == run.run_type
+    assert "".join(tokens.told) in ("", "You said one two three")
+    assert "You said one two" == PATHS[path](model, "one two three", stop=["two"]).text
+    assert cls().get_name() == run.name
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_each_kind_of_class_calls_tools_and_keeps_to_schemas(cls: Any) -> None:
+    """By itself where it can, else by the prompt; nothing is left of it at the next call."""
+
+    class City(BaseModel):
+        """A city."""
+
+        city: str = Field(pattern="^Oslo$")
+
+    model = adopt(cls())
+    answer = model.bind_tools([add]).invoke('<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>')
+    assert [{"a": 1, "b": 2}] == [call["args"] for call in answer.tool_calls]
+    assert "You said hi" == model.invoke("hi").text
+    assert City(city="Oslo") == model.with_structured_output(City).invoke('{"city": "Oslo"}')
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_each_kind_of_class_is_what_it_was(cls: Any) -> None:
+    """Its type, its name, its provider; and its key tells it from others."""
+    model, theirs = adopt(cls()), cls()
+    assert theirs._llm_type == model._llm_type
+    reported = theirs._get_ls_params()
+    assert reported["ls_provider"] == model._get_ls_params()["ls_provider"] == model.reported_provider
+    assert {**theirs._identifying_params, **model._identifying_params} == model._identifying_params
+    assert repr(model).startswith("ChatAdopted(adopted=<class")
+
+
+def test_keys_follow_the_settings_of_the_adopted() -> None:
+    """Also those that its own `_identifying_params` leaves out."""
+    keys = [adopt(Parrot(parrot_buffer_length=n, model="m")).cache_key() for n in (3, 3, 4)]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0] != adopt(Parrot(parrot_buffer_length=3, model="m"), temperature=1).cache_key()
+
+
+def test_the_page_as_it_comes() -> None:
+    """Its outputs, its metadata and its usage; an empty prompt, too."""
+    model = adopt(Parrot(parrot_buffer_length=3, model="my_custom_model"))
+    message = model.invoke("Meow!")
+    assert ("Meo", 3, "my_custom_model") == (
+        message.content,
+        message.response_metadata["time_in_seconds"],
+        message.response_metadata["model_name"],
+    )
+    listener, tokens, usage = Listener(), Tokens(), UsageMetadataCallbackHandler()
+    assert "c|a|t||" == "".join(
+        f"{one.content}|" for one in model.stream("cat", {"callbacks": [listener, tokens, usage]})
+    )
+    assert ["c", "a", "t", ""] == tokens.told
+    assert 6 == usage.usage_metadata["my_custom_model"]["total_tokens"]
+    assert ("ChatParrotLink", []) == (listener.runs[0].name, listener.runs[0].child_runs)
+    assert {""} == {PATHS[path](model, "").text for path in PATHS}
+
+
+# --- parameters ---
+
+
+def test_parameters_of_a_call_are_passed_on() -> None:
+    """To a hook that takes them, else to a copy of the model whose setting they are; or they are a mistake."""
+    seen: list[dict[str, Any]] = []
+
+    class Takes(ChatRequests):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            seen.append({"kept": self.temperature, **kwargs})
+            return whole("x")
+
+    adopt(Takes()).invoke("x", temperature=0.1, user="bo")
+    adopt(Takes(), temperature=0.2).invoke("x")
+    adopt(Takes().bind(temperature=0.3), user="al").invoke("x", user="bo")
+    assert [
+        {"kept": 0.7, "temperature": 0.1, "user": "bo"},
+        {"kept": 0.7, "temperature": 0.2},
+        {"kept": 0.7, "temperature": 0.3, "user": "bo"},
+    ] == seen
+    parrot = adopt(Parrot(parrot_buffer_length=3, model="m"))
+    assert ["he", "hel"] == [parrot.invoke("hello", parrot_buffer_length=2).text, parrot.invoke("hello").text]
+    with pytest.raises(TypeError, match="temprature"):
+        parrot.invoke("hello", temprature=1)
+    with pytest.raises(TypeError, match="temprature"):
+        adopt(Parrot(parrot_buffer_length=3, model="m"), temprature=1)
+
+
+def test_its_companions_are_taken_over() -> None:
+    """What langchain-core does around a model's hooks: its rate limiter, callbacks, tags."""
+    tokens, limiter = Tokens(), InMemoryRateLimiter(requests_per_second=1000)
+    model = adopt(ChatStreaming(callbacks=[tokens], rate_limiter=limiter, tags=["t"]))
+    list(model.stream("hi"))
+    assert "You said hi" == "".join(tokens.told)
+    assert limiter is model.rate_limiter
+    assert ["t"] == model.tags
+
+
+def test_tools_and_schemas_go_by_its_own_way() -> None:
+    """Those of a model that has them; and what it says of a choice."""
+    seen: list[Any] = []
+
+    class Native(ChatSdk):
+        def with_structured_output(self, schema: Any, *, method: str = "json_schema", **kwargs: Any) -> Any:
+            return self.bind(guided=schema, ls_structured_output_format={}) | RunnableLambda(str)
+
+        def _send(self, messages: Any, **kwargs: Any) -> Any:
+            seen.append(kwargs)
+            return super()._send(messages, **kwargs)
+
+    model = adopt(Native())
+    assert ("native", "native") == (model.tool_calling, model.structured_output)
+    forced = model.bind_tools([add], tool_choice="add")
+    assert [{"a": 1, "b": 2}] == [call["args"] for call in forced.invoke("x").tool_calls]
+    assert ("add", "add") == (seen[-1]["tools"][0]["function"]["name"], seen[-1]["tool_choice"])
+    with pytest.raises(OutputParserException):
+        model.with_structured_output({"title": "City", "type": "object", "required": ["city"]}).invoke("x")
+    assert {"stop", "guided"} == seen[-1].keys()
+    assert ["prompted", "native", "native"] == [
+        adopt(cls()).tool_calling for cls in (ChatStreaming, ChatSdk, ChatCallsBeside)
+    ]
+
+
+def test_in_an_agent() -> None:
+    """With tools that it calls by itself."""
+    agent: Any = create_agent(adopt(ChatSdk()), [add])
+    messages = agent.invoke({"messages": [("user", "1 + 2?")]})["messages"]
+    assert ["human", "ai", "tool", "ai"] == [message.type for message in messages]
+    assert "You said 3" == messages[-1].text
+
+
+# --- turns ---
+
+
+class Busy(ChatStreaming):
+    """Notes how many calls it has at once."""
+
+    calls: Any = Field(default_factory=lambda: [0, 0], exclude=True)
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        self.calls[0] += 1
+        self.calls[1] = max(self.calls)
+        time.sleep(0.005)
+        self.calls[0] -= 1
+        return whole("x")
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        self.calls[0] += 1
+        self.calls[1] = max(self.calls)
+        await asyncio.sleep(0.005)
+        self.calls[0] -= 1
+        return whole("x")
+
+
+def test_one_call_at_a_time() -> None:
+    """Across threads and loops, and a call that gives up leaves the queue."""
+    theirs = Busy()
+    model = adopt(theirs, concurrency=1)
+
+    async def many() -> list[Any]:
+        tasks = [asyncio.create_task(model.ainvoke("x")) for _ in range(4)]
+        await asyncio.sleep(0.002)
+        tasks[2].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: model.batch(["x"] * 4))
+    thread.start()
+    results = asyncio.run(many())
+    thread.join()
+    assert 1 == theirs.calls[1]
+    assert [False, False, True, False] == [isinstance(one, asyncio.CancelledError) for one in results]
+    assert "x" == model.invoke("x").text
+    assert "x" == adopt(theirs, concurrency=2).invoke("x").text
+
+
+def test_a_stream_that_is_left_gives_its_turn_back() -> None:
+    """In both colours."""
+    model = adopt(ChatStreaming(), concurrency=1)
+    for _ in range(3):
+        next(iter(model.stream("x")))
+
+        async def leave() -> None:
+            stream = model.astream("x")
+            await anext(stream)
+            await stream.aclose()
+
+        asyncio.run(leave())
+    assert "You said x" == model.invoke("x").text
+
+
+# --- chains and graphs ---
+
+
+def echo(messages: Any) -> AIMessage:
+    return AIMessage(f"You said {messages[-1].text}")
+
+
+async def aecho(messages: Any) -> AIMessage:
+    await asyncio.sleep(0)
+    return echo(messages)
+
+
+def pieces(messages: Any) -> Iterator[str]:
+    yield from ("You said ", messages[-1].text)
+
+
+def graph() -> Any:
+    built = StateGraph(MessagesState)
+    for name in ("draft", "answer"):
+        built.add_node(name, lambda state: {"messages": ChatStreaming().invoke(state["messages"][:1])})
+    built.add_edge(START, "draft")
+    built.add_edge("draft", "answer")
+    built.add_edge("answer", END)
+    return built.compile()
+
+
+PROMPT = ChatPromptTemplate.from_messages([("system", "Be kind."), ("placeholder", "{messages}")])
+
+RUNNABLES: dict[str, Callable[[], Any]] = {
+    "a function": lambda: RunnableLambda(echo),
+    "a function of two colours": lambda: RunnableLambda(echo, aecho),
+    "a function to text": lambda: RunnableLambda(lambda messages: f"You said {messages[-1].text}"),
+    "a generator": lambda: RunnableLambda(pieces),
+    "a chain": lambda: PROMPT | ChatStreaming(),
+    "a graph": graph,
+    "a function of a state": lambda: RunnableLambda(
+        lambda state: {"messages": [*state["messages"], echo(state["messages"])]}
+    ),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", RUNNABLES)
+def test_chains_and_graphs_answer(kind: str, path: str) -> None:
+    """As one model: each token once, usage once, and what is within them is a child."""
+    model = adopt(RUNNABLES[kind]())
+    listener, tokens, usage = Listener(), Tokens(), UsageMetadataCallbackHandler()
+    config = {"callbacks": [listener, tokens, usage]}
+    answered = PATHS[path](model, "one two three", config=config)
+    assert "You said one two three" == answered.text
+    [run] = listener.runs
+    assert "llm" == run.run_type
+    assert "".join(map(str, tokens.told)) in ("", "You said one two three")
+    assert "You said one two" == PATHS[path](model, "one two three", stop=["two"]).text
+    counted = {"a chain": 5, "a graph": 10}.get(kind)
+    assert counted == (answered.message.usage_metadata or {"total_tokens": None})["total_tokens"]
+    if counted is not None:
+        assert [counted] == [one["total_tokens"] for one in usage.usage_metadata.values()]
+
+
+def test_a_chain_that_wants_something_else_says_so() -> None:
+    """With what to put before it."""
+    chain = ChatPromptTemplate.from_messages([("human", "{question}")]) | ChatStreaming()
+    with pytest.raises(TypeError, match=r"wants 'question', not messages.*RunnableLambda"):
+        adopt(chain).invoke("x")
+
+
+def test_a_state_without_an_answer_is_an_error() -> None:
+    """One that ends with what a person said."""
+    with pytest.raises(TypeError, match="ends with HumanMessage"):
+        adopt(RunnableLambda(lambda state: {"messages": state["messages"]})).invoke("x")
+
+
+# --- what can be adopted ---
+
+
+def test_a_model_of_langplugs_stays_what_it_is() -> None:
+    """And takes settings of its own."""
+    model = ChatScripted(replies=["one two"], when_exhausted="repeat")
+    assert model is adopt(model)
+    assert "one" == adopt(model, stop=["e"]).invoke("x").text
+    with pytest.raises(TypeError, match="'concurrency_'"):
+        adopt(model, concurrency_=1)
+
+
+@pytest.mark.parametrize("wrong", [ChatStreaming, "gpt-4o", lambda request: "x"])
+def test_anything_else_is_refused(wrong: Any) -> None:
+    """A class, a name, a function: with what to do instead."""
+    with pytest.raises(TypeError, match=r"Make a model first|neither a chat model nor a Runnable"):
+        adopt(wrong)
+
+
+def test_it_is_pickled_as_far_as_the_adopted_can() -> None:
+    """With all its settings."""
+    model = pickle.loads(pickle.dumps(adopt(ChatStreaming(), concurrency=1, stop=["said"])))
+    assert isinstance(model, ChatAdopted)
+    assert isinstance(model, ChatModel)
+    assert "You said" == model.invoke("hi").text
+
+
+def test_a_reader_that_leaves_closes_the_hook() -> None:
+    """And the stop string does."""
+    closed: list[bool] = []
+
+    class Endless(ChatStreaming):
+        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
+            try:
+                while True:
+                    yield ChatGenerationChunk(message=AIMessageChunk(content="a"))
+            finally:
+                closed.append(True)
+
+    model = adopt(Endless())
+    for _ in model.stream("x"):
+        break
+    assert "aa" == PATHS["stream"](model, "x", stop=["aa"]).text
+    assert [True, True] == closed
