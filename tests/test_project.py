@@ -341,6 +341,7 @@ PUBLIC_NAMES = [
     "UnmetDemandError",
     "UnsupportedError",
     "Usage",
+    "adopt",
     "chat_model",
     "env",
     "is_secret_name",

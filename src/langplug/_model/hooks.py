@@ -229,7 +229,7 @@ def binds_tools(body: Mapping[str, Any]) -> bool | None:
 
 
 def has_own_tools(cls: type) -> bool:
-    """Whether a class has a `bind_tools` of its author's that gives its hooks the tools, and does not only store them."""
+    """Whether a class has a `bind_tools` of its author's that gives its hooks the tools, and not only stores them."""
     method = find_method(cls, "bind_tools")
     return method is not None and binds_tools({"bind_tools": method}) is not False
 

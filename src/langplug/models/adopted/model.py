@@ -8,10 +8,10 @@ from langchain_core.language_models import BaseLanguageModel, LangSmithParams, M
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
-from langplug import ChatModel, Part, Request, resource
 from langplug._bridge.loop import wait_for
 from langplug._bridge.shapes import Shape
 from langplug._bridge.slots import Slots
+from langplug._model.chat_model import ChatModel
 from langplug._model.hooks import (
     Hook,
     bind_own_tools,
@@ -25,6 +25,9 @@ from langplug._model.hooks import (
 )
 from langplug._model.keywords import TRACING_ONLY
 from langplug._model.names import kebab_case, provider_name
+from langplug._parts import Part
+from langplug._request import Request
+from langplug._resources import resource
 from langplug.models.adopted.runnables import aread_parts, read_parts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")

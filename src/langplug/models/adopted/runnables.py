@@ -8,7 +8,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import add_usage
 from langchain_core.runnables import Runnable
 
-from langplug import Part, Request
+from langplug._parts import Part
+from langplug._request import Request
 
 
 def read_parts(runnable: Runnable[Any, Any], request: Request) -> Iterator[Part]:
