@@ -397,6 +397,8 @@ def test_parameters_of_a_call_reach_who_makes_use_of_them() -> None:
     assert Takes().cache_key(user="bo") != Takes().cache_key(user="al")
     with pytest.raises(TypeError, match="no parameter 'top_j'"):
         Names().invoke("x", top_j=7)
+    with pytest.raises(TypeError, match="no parameter 'n'"):  # of several answers, one would be left
+        Takes().generate([[HumanMessage("x")]], n=2)
     with pytest.raises(TypeError, match="no parameter 'temprature'"):  # the page's hooks look at none
         Parrot(parrot_buffer_length=3, model="x").invoke("x", temprature=1)
 

@@ -92,6 +92,13 @@ class Completions:
         return iter([SimpleNamespace(choices=[SimpleNamespace(delta=delta)], usage=None) for delta in deltas])
 
 
+class Client:
+    """What `openai.OpenAI` is to a hand-written class."""
+
+    def __init__(self) -> None:
+        self.chat = SimpleNamespace(completions=Completions())
+
+
 class ChatSdk(BaseChatModel):
     """OpenAI's SDK by hand: a client made in a validator, a `bind_tools` that binds, calls in fragments."""
 
@@ -103,7 +110,7 @@ class ChatSdk(BaseChatModel):
 
     @model_validator(mode="after")
     def make_client(self) -> "ChatSdk":
-        self.client = self.client or SimpleNamespace(chat=SimpleNamespace(completions=Completions()))
+        self.client = self.client or Client()
         return self
 
     @property

@@ -112,8 +112,11 @@ class Hook:
         return self.name.startswith("_a")
 
     def takes(self, keyword: str) -> bool:
-        """Whether it makes use of a keyword."""
-        return keyword in self.named or self.uses_kwargs
+        """Whether it makes use of a keyword.
+
+        Not of `n` unless it names it: of several answers to one prompt only the first would be left.
+        """
+        return keyword in self.named or (self.uses_kwargs and keyword != "n")
 
     def call(self, model: Any, request: Request, given: Mapping[str, Any]) -> Any:
         """What it answers, as it gives it: a result, an iterator, an awaitable, an async iterator."""
