@@ -122,7 +122,7 @@ def check_parameter(model: "BaseChatModel", name: str, value: Any) -> str:
     given = for_a_call({check_name(name): value})
     try:
         if isinstance(model, ChatModel):
-            overrides, ignored, _ = sort_call_arguments(cls, given)
+            overrides, ignored, *_ = sort_call_arguments(cls, given, model.__langplug_takes__)
             with_overrides(model, overrides)
             return f"({cls.__name__} has no {name!r}, and ignores it)" if ignored else ""
         fields = parameters_of(cls).fields
