@@ -221,6 +221,35 @@ def test_hooks_come_from_another_chat_model(path: str) -> None:
         assert "a b" == PATHS[path](cls(responses=["a b c"]), "hi", stop=["b"]).text
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_hook_that_only_raises_is_none(path: str) -> None:
+    """`BaseChatModel` wants a `_generate`, and so those that only await or stream write one that answers nothing."""
+
+    class Awaits(ChatModel):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            raise NotImplementedError("Use the asynchronous methods.")
+
+        async def _agenerate(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        ) -> ChatResult:
+            return whole(messages[-1].text)
+
+    class Streams(ChatModel):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any: ...
+
+        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
+            yield chunk(messages[-1].text)
+
+    class Nothing(ChatModel):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            raise NotImplementedError
+
+    assert "hi" == PATHS[path](Awaits(), "hi").text
+    assert "hi" == PATHS[path](Streams(), "hi").text
+    with pytest.raises(TypeError, match="has no `respond`"):
+        Nothing()
+
+
 def test_a_subclass_overrides_one_hook() -> None:
     """It reaches the other by `super()`, and what it leaves is as in its base."""
 

@@ -206,7 +206,7 @@ def is_stub(method: Any) -> bool:
         return False
     raises = "NotImplementedError" in code.co_names and {*code.co_names} <= {"NotImplementedError", "type", "__name__"}
     reads = any(one.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) for one in dis.get_instructions(code))
-    gives_nothing = {*code.co_consts} - {method.__doc__} == {None} and not (reads or code.co_names)
+    gives_nothing = {*code.co_consts} <= {None, ..., method.__doc__} and not (reads or code.co_names)
     return raises or gives_nothing or getattr(method, "__isabstractmethod__", False)
 
 
@@ -376,8 +376,10 @@ def open_doors(cls: Any, public: Any) -> None:
         # A base that is itself such a model has its doors already.
         has_door = holder is not cls and holder not in public.__mro__ and issubclass(holder, public)
         method = find_method(cls, name)
-        if holder.__module__ in _MACHINERY and holder not in public.__mro__:
-            method = method or vars(holder)[name]  # `SimpleChatModel._generate`, where that comes before ours
+        theirs = None if holder in public.__mro__ else vars(holder)[name]
+        # Also before what answers nothing but stands before ours: `SimpleChatModel._generate`, or one that only raises.
+        if name in CORES and theirs is not None and (holder.__module__ in _MACHINERY or is_stub(theirs)):
+            method = method or theirs
         if not has_door and method is not None:
             setattr(cls, name, _door(cls, name, method, getattr(public, name, None)))
     for capability, keyword in (("tool_calling", "tools"), ("structured_output", "response_format")):
@@ -395,7 +397,7 @@ def answers_by_hooks(cls: type, public: Any) -> bool:
     for base in cls.__mro__:
         if "respond" in vars(base) and base not in public.__mro__:
             return vars(base)["respond"] is respond
-    return any(
+    return bool(hooks_of(cls)) and any(
         hooks_in(vars(base)) or not hooks_of(base).keys().isdisjoint({"_call", "_acall"})
         for base in cls.__mro__
         if not base.__module__.startswith("langplug.") and base.__module__ not in _MACHINERY
