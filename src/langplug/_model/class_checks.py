@@ -93,8 +93,8 @@ def check_leftovers(cls: Any, stub: Any) -> None:
     if any(hooks.binds_tools(vars(one)) is False for one in (cls, *mixins)):
         told.append(
             "`bind_tools` binds nothing: the tools would never reach the model. Delete it: every model has one, and "
-            'the prompt tells of them, or, with `tool_calling = "native"` or `"templated"`, `request.tools` of `respond` '
-            "and `tools` among the keywords of a hook."
+            'the prompt tells of them, or, with `tool_calling = "native"` or `"templated"`, `request.tools` of '
+            "`respond`, and `tools` among the keywords of a hook."
         )
     if told:
         raise TypeError(f"{cls.__module__}.{cls.__qualname__}: {' '.join(told)}")
