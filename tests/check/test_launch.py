@@ -131,19 +131,37 @@ def test_a_fork_has_langchain_already(start: Start, tmp_path: Path) -> None:
 
 
 @LINUX
-def test_without_the_fork_server_programs_are_fresh(
+def test_when_the_fork_server_is_gone_another_takes_its_place(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the process that forks is gone, programs start all the same; of its forks nobody knows how they end."""
+    """When the process that forks is gone, another one forks, so no model is a child of ours; nobody knows how the
+    forks of the first one end."""
     monkeypatch.setattr(launching, "_servers", [])
     forked = start("import time; time.sleep(600)")
     (server,) = launching._servers
     kill(server._process)
     assert -signal.SIGKILL == forked.wait(60)
-    fresh = start("print('here')")
-    assert isinstance(fresh, subprocess.Popen)
-    assert 0 == fresh.wait(60)
-    assert "here" == (tmp_path / "output").read_text().strip()
+    another = start("import os; print('here', os.getppid())")
+    assert isinstance(another, Fork)
+    assert 0 == another.wait(60)
+    assert f"here {launching._servers[-1]._process.pid}" == (tmp_path / "output").read_text().strip()
+    launching._servers[-1].close()
+
+
+def test_what_left_its_group_ends_too(way: str, start: Start, tmp_path: Path) -> None:
+    """A process in a session of its own, and one that it started, do not outlive the worker either."""
+    process = start(
+        "import subprocess, sys, time\n"
+        "inner = 'import subprocess, sys, time; p = subprocess.Popen([sys.executable, \"-c\", \"import time; '"
+        "'time.sleep(600)\"], start_new_session=True); print(p.pid, flush=True); time.sleep(600)'\n"
+        "child = subprocess.Popen([sys.executable, '-c', inner], start_new_session=True)\n"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    output = tmp_path / "output"
+    eventually(lambda: len(output.read_text().split()) == 2)
+    pids = [int(pid) for pid in output.read_text().split()]
+    kill(process)
+    eventually(lambda: not any(map(is_running, pids)))
 
 
 @LINUX

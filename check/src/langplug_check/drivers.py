@@ -7,7 +7,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, cast
@@ -21,7 +20,7 @@ from langplug_backend.reply import Piece
 from langplug_backend.request import ChatRequest
 from langplug_check.factory import Factory
 from langplug_check.needs import UNMET, Need
-from langplug_check.paths import error_text
+from langplug_check.paths import error_text, is_from_keyboard
 from langplug_check.recipes import Recipe
 from langplug_check.script import (
     UNTIL_FAULT,
@@ -100,9 +99,9 @@ class WireDriver:
 
     name: DriverName = "wire"
     prompt = ASKED
-    error = ""
 
     def __init__(self, make_factory: Callable[[Mapping[str, Any]], Factory], recipe: Recipe) -> None:
+        self.error = ""
         self.recipe = recipe
         offers: set[Need] = {"answer", "text", "replies", "pace", "faults", "requests", "backend"}
         self.offers: frozenset[Need] = frozenset({*offers, "refusals"} if recipe.tells_refusals else offers)
@@ -255,8 +254,10 @@ class PlainDriver:
         if not answers:
             try:
                 factory().invoke(ASKED)
-            except Exception as error:  # noqa: BLE001 - a model may raise anything
-                self.error = error_text(error)
+            except BaseException as error:
+                if is_from_keyboard(error):
+                    raise
+                self.error = error_text(error)  # a model may raise anything
         self.offers: frozenset[Need] = frozenset() if self.error else frozenset({"answer"})
 
     def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
@@ -318,8 +319,11 @@ def choose_driver(
         return PlainDriver(factory, answers=True)  # taken on trust: a check that asks will meet what is wrong
 
     def echoes(prompt: str) -> bool:
-        with suppress(Exception):
+        try:
             return str(factory().invoke(prompt).text) == prompt
-        return False
+        except BaseException as error:
+            if is_from_keyboard(error):
+                raise
+            return False
 
     return EchoDriver(factory) if all(map(echoes, _PROBES)) else PlainDriver(factory)

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from langplug_check.factory import Target
 from langplug_check.job import Identity, Job, identify, make_job, resolve
+from langplug_check.paths import error_text
 from langplug_check.process.pool import MEMORY_LIMIT, CannotBeMade, Ended, NeverMade, Pool
 from langplug_check.recipes import Recipe
 from langplug_check.runner import capture_output, run_check_in_thread
@@ -97,9 +98,15 @@ def open_runner(
         if job is not None:
             try:
                 return Subprocess(job, memory_limit)
-            # A model that ended its process is not tried here, where it would end the report.
             except CannotBeMade as error:
+                # What was given as an object is at work in this process anyway, and may not be found by its name in
+                # another. A reference is the model's own code, which may do anything: it is not tried here.
+                if job.reference is not None:
+                    raise error.original or error from error
                 why = f"in another one it cannot be made ({error})"
     with capture_output():
-        subject = Subject(resolve(target, recipe) if isinstance(target, str) else target, recipe=recipe)
+        try:
+            subject = Subject(resolve(target, recipe) if isinstance(target, str) else target, recipe=recipe)
+        except (SystemExit, GeneratorExit) as error:
+            raise CannotBeMade(f"importing or making the model raised {error_text(error)}") from error
     return InProcess(subject, why)

@@ -4,17 +4,18 @@ import os
 import pickle
 import pkgutil
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, Self, TypeAlias, cast, get_args
 
 from langchain_core.language_models import BaseChatModel
 
-from langplug import load
+from langplug import ChatModel, load
 from langplug_check.drivers import DriverName
 from langplug_check.factory import Target
 from langplug_check.recipes import Recipe, recipe_for
@@ -101,6 +102,10 @@ def _is_built_by(recipe: Recipe | None, found: Any) -> bool:
     return is_class and (recipe is not None or recipe_for(found) is not None)
 
 
+Origin: TypeAlias = Literal["langplug", "installed", "hand-written"]
+"""Whose class a model is of, which decides about the cheapest fix."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What a model turned out to be.
@@ -108,14 +113,30 @@ class Identity:
     Attributes:
         name: The class.
         driver: How it is made to say something.
+        origin: Whose class it is: langplug's or derived from that, a package's that is installed, or written by hand.
         error: What it raised when it was asked; empty if it answered, or was not asked.
         versions: Packages and their versions.
     """
 
     name: str
     driver: DriverName
+    origin: Origin = "installed"
     error: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The identity that `dataclasses.asdict` made this data of, or as much of it as can be read."""
+        driver = data.get("driver")
+        versions = data.get("versions")
+        return cls(
+            name=str(data.get("name")),
+            driver=driver if driver in get_args(DriverName) else "plain",
+            origin=data["origin"] if data.get("origin") in get_args(Origin) else "installed",
+            error=str(data.get("error") or ""),
+            versions={str(name): str(one) for name, one in versions.items()} if isinstance(versions, dict) else {},
+        )
 
 
 def identify(subject: Subject) -> Identity:
@@ -128,6 +149,16 @@ def identify(subject: Subject) -> Identity:
     return Identity(
         name=f"{cls.__module__}.{cls.__qualname__}",
         driver=subject.driver.name,
+        origin=_origin(cls),
         error=subject.driver.error,
         versions=versions,
     )
+
+
+def _origin(cls: type[BaseChatModel]) -> Origin:
+    """Whose class it is."""
+    if issubclass(cls, ChatModel):
+        return "langplug"
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+    places = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    return "installed" if any(file.startswith(place + os.sep) for place in places) else "hand-written"

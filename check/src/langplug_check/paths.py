@@ -1,5 +1,7 @@
 """The paths from a prompt to an answer, behind one function, so that a check's body is the same for all of them."""
 
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -70,9 +72,19 @@ def error_text(error: BaseException | None) -> str:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         message = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in wrong)
     else:
-        message = str(error)
+        try:
+            message = str(error)
+        except Exception as worse:  # noqa: BLE001 - an exception of a model may be as broken as the model
+            message = f"(its text cannot be read: {type(worse).__name__})"
     text = " ".join(message.split())
     return f"{type(error).__name__}: {text[:200]}{'...' if len(text) > 200 else ''}"
+
+
+def is_from_keyboard(error: BaseException) -> bool:
+    """Whether it is what Ctrl-C raises, and not a KeyboardInterrupt that a model raised where no keyboard is heard."""
+    is_main = threading.current_thread() is threading.main_thread()
+    listens = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, KeyboardInterrupt) and listens
 
 
 PathResult: TypeAlias = tuple[str, AIMessage, Sequence[Any]]

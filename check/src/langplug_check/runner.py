@@ -3,20 +3,28 @@
 import contextlib
 import inspect
 import io
+import sysconfig
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from langplug_check.paths import error_text
+import langplug_backend
+
+from langplug_check.paths import error_text, is_from_keyboard
 from langplug_check.statement import Check
 from langplug_check.subject import Subject, run
-from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, Result, Verdict
+from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, PartlyObserved, Result, Verdict
 
 NOISE_LIMIT = 4000
 """Characters of what a model printed that are kept."""
+
+_OWN_FILES = (str(Path(__file__).parent), str(Path(str(langplug_backend.__file__)).parent))
+_LIBRARY = (sysconfig.get_path("stdlib"), "<frozen")
 
 
 def run_check(check: Check, subject: Subject) -> Result:
@@ -46,14 +54,32 @@ def run_check_uncaptured(check: Check, subject: Subject) -> Result:
         verdict, observed, expected = "not observed", str(reason), ""
     except Advisory as advice:
         verdict, observed = "advisory", str(advice)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - even SystemExit must not end the report
-        verdict, observed = "fail", f"it raised {error_text(error)}"
+    except PartlyObserved as rest:
+        verdict, observed, expected = "partly observed", str(rest), ""
+    except BaseException as error:
+        # Even SystemExit must not end the report, nor a KeyboardInterrupt that comes from no keyboard.
+        if is_from_keyboard(error):
+            raise
+        if _is_own_trouble(error):
+            verdict, observed, expected = "not observed", f"the check itself failed: {error_text(error)}", ""
+        else:
+            verdict, observed = "fail", f"it raised {error_text(error)}"
     finally:
         subject.tidy()
     seconds = time.perf_counter() - began
     return Result(id=check.id, verdict=verdict, observed=observed, expected=expected, blame=blame, seconds=seconds)
+
+
+def _is_own_trouble(error: BaseException) -> bool:
+    """Whether an exception came about without the model: in this kit, or in what that called of Python's own library.
+
+    A statement's set-up may fail, a program that it starts may take too long on a busy machine. That says nothing about
+    the model.
+    """
+    if not isinstance(error, Exception):
+        return False
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return all(file.startswith(_OWN_FILES) or (file.startswith(_LIBRARY) and "-packages" not in file) for file in files)
 
 
 def run_check_in_thread(check: Check, subject: Subject) -> Result:

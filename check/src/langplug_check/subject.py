@@ -17,7 +17,7 @@ from langplug_check.drivers import SAID, Driver, ScriptedDriver, choose_driver
 from langplug_check.factory import Factory, Target
 from langplug_check.fields import MARKED_KEY, secret_fields
 from langplug_check.needs import UNMET, Need
-from langplug_check.paths import PATHS, Outcome, PathName, allow_beta, ask
+from langplug_check.paths import PATHS, Outcome, PathName, allow_beta, ask, error_text, is_from_keyboard
 from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.recipes import Recipe, recipe_for
 from langplug_check.recorder import Event, KeyKeeper, Recorder, global_cache
@@ -64,8 +64,10 @@ class Subject:
             except ImportError:
                 self.close()
                 raise
-            except Exception:  # noqa: BLE001, S110 - whatever else is wrong, the checks will report
-                pass
+            except BaseException as error:
+                if is_from_keyboard(error):
+                    raise
+                self.driver.error = error_text(error)  # whatever else is wrong, the checks will report
             self.tidy()
 
     # --- models ---

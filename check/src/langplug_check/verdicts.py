@@ -5,15 +5,18 @@ A check that returns has passed. Otherwise it raises one of
 * `Failed`: the statement does not hold for this model;
 * `NotApplicable`: the statement says nothing about such a model; the message is the reason;
 * `NotObserved`: whether it holds could not be seen; the message is the reason. A verdict is never a guess;
+* `PartlyObserved`: it holds as far as could be seen, and the message says what could not;
 * `Advisory`: it holds, and something could be better.
 
-Any other exception from a check is what the model did instead of answering: a failure.
+Any other exception from a check is what the model did instead of answering: a failure. If none of the model's code, nor
+of LangChain's, had a part in it, it is the trouble of the check itself, and nothing was observed.
 """
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias, get_args
 
-Verdict: TypeAlias = Literal["pass", "fail", "advisory", "not applicable", "not observed"]
+Verdict: TypeAlias = Literal["pass", "partly observed", "fail", "advisory", "not applicable", "not observed"]
 
 Blame: TypeAlias = Literal["model", "langchain-core", "backend"]
 """Whose fault a failure is. `"langchain-core"` is for what no subclass of `BaseChatModel` can fix by plain means."""
@@ -47,6 +50,10 @@ class NotObserved(VerdictException):
     """Whether the statement holds could not be seen. The message is the reason."""
 
 
+class PartlyObserved(VerdictException):
+    """The statement holds as far as could be seen. The message says what could not be seen."""
+
+
 class Advisory(VerdictException):
     """The statement holds, and something could be better. The message says what was seen."""
 
@@ -72,6 +79,22 @@ class Result:
     blame: Blame = "model"
     seconds: float = 0.0
     noise: str = ""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The result that `dataclasses.asdict` made this data of.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if set(data) != {field.name for field in fields(cls)}:
+            raise ValueError("not the fields of a result")
+        texts = (data["id"], data["observed"], data["expected"], data["noise"])
+        if not all(isinstance(text, str) for text in texts) or not isinstance(data["seconds"], int | float):
+            raise ValueError("a field of a result has another type")
+        if data["verdict"] not in get_args(Verdict) or data["blame"] not in get_args(Blame):
+            raise ValueError("no such verdict")
+        return cls(**data)
 
     @property
     def counts_against(self) -> bool:

@@ -14,9 +14,11 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 SIZE = struct.Struct("!q")
@@ -24,6 +26,9 @@ SIZE = struct.Struct("!q")
 
 START_LIMIT_S = 60.0
 """Seconds within which the fork server has to have imported all, and a worker to have made its model."""
+
+_ATTEMPTS = 2
+"""Fork servers that are asked: the first may be gone."""
 
 QUIET: Mapping[str, str] = {"LANGSMITH_TRACING": "false", "LANGCHAIN_TRACING_V2": "false", "LANGCHAIN_TRACING": ""}
 """No tracing: what is checked must not be sent anywhere."""
@@ -89,7 +94,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._is_broken = False
+        self.is_broken = False
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(START_LIMIT_S)
@@ -106,7 +111,7 @@ class ForkServer:
 
     def fork(self, program: Program, streams: Sequence[int]) -> Fork | None:
         """The program, started with these three streams; None if it cannot be forked, or not safely."""
-        if self._is_broken:
+        if self.is_broken:
             return None
         message = pickle.dumps(program)
         status, theirs = os.pipe()
@@ -116,7 +121,7 @@ class ForkServer:
                 self._control.sendall(message)
                 (pid,) = SIZE.unpack(self._control.recv(SIZE.size))
         except (OSError, struct.error):
-            self._is_broken, pid = True, 0
+            self.is_broken, pid = True, 0
         finally:
             os.close(theirs)
         if pid == 0:
@@ -146,12 +151,18 @@ def launch(program: Program, *, stdin: int, stdout: int, stderr: int) -> Process
     """
     # Elsewhere, system libraries do not survive a fork (macOS), or there is none (Windows).
     if sys.platform == "linux":
-        with _starting:
-            if not _servers or _servers[-1].owner != os.getpid():  # a fork of this process has a server of its own
-                _servers.append(ForkServer())
-        forked = _servers[-1].fork(program, (stdin, stdout, stderr))
-        if forked is not None:
-            return forked
+        for _ in range(_ATTEMPTS):
+            with _starting:
+                # A fork of this process has a server of its own. And a model may kill the one that is its parent: then
+                # the next model must not become a child of this process, which it would kill in the same way.
+                if not _servers or _servers[-1].owner != os.getpid() or _servers[-1].is_broken:
+                    _servers.append(ForkServer())
+                server = _servers[-1]
+            forked = server.fork(program, (stdin, stdout, stderr))
+            if forked is not None:
+                return forked
+            if not server.is_broken:  # it lives, and cannot fork safely
+                break
     return subprocess.Popen(  # noqa: S603 - a module of ours, or pytest
         [sys.executable, "-u", "-m", program.module, *program.arguments],
         stdin=stdin,
@@ -170,9 +181,28 @@ def join_path(path: Sequence[str]) -> str:
 
 def kill(process: Process) -> None:
     """End a process and those that it started, whatever they do. Waits until it is gone."""
+    # Those in groups and sessions of their own are not in its group. With it goes what says that they are its own.
+    strays = _descendants(process.pid)
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             os.kill(process.pid, signal.SIGTERM)  # on Windows, this is TerminateProcess
+    for stray in strays:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(stray, signal.SIGKILL)
     process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started; none where the system does not tell."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            parent = int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+            children[parent].append(int(stat.parent.name))
+    found, at = [pid], 0
+    while at < len(found):
+        found += children[found[at]]
+        at += 1
+    return found[1:]

@@ -1,5 +1,6 @@
 """A worker, as its owner sees it: it may hang, die or exhaust the memory, and is then replaced."""
 
+import builtins
 import os
 import pickle
 import queue
@@ -8,11 +9,14 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from langplug_check.job import Identity, Job
+from langplug_check.needs import Need
+from langplug_check.process.channel import LONGEST, Intruded, new_nonce, read_answer
 from langplug_check.process.launch import START_LIMIT_S, Program, kill, launch
 from langplug_check.runner import NOISE_LIMIT, failed_result
 from langplug_check.statement import Check
@@ -22,19 +26,38 @@ MEMORY_LIMIT = 4 * 2**30
 """Bytes that a worker's memory may grow by in one check."""
 
 ENOUGH = 3
-"""Checks in a row in which a model may hang or die before it is not asked again."""
+"""Checks in a row in which a model may hang or die before it is not asked the like again."""
 
 _GRACE_S = 5.0
 """Seconds that a check may take beyond its limit, which ends most that hang from inside."""
 
-_POLL_S = 0.1
-"""Seconds from one look at a worker's memory to the next."""
+_END_S = 2.0
+"""Seconds that a process whose pipe is closed has for ending."""
 
-_GONE = object()
+_POLL_S = 0.1
+"""Seconds from one look at a worker to the next."""
+
+_WAITING_LINES = 16
+"""Answers that are kept until somebody reads them: a model that writes without end has to wait."""
+
+_NOISE_KEPT = 2**16
+"""Bytes of what a model printed that are read."""
+
+_INTRUDED = "the model wrote into the pipe over which the test kit reads its results"
+
+_GONE = b""
 
 
 class CannotBeMade(Exception):
-    """The model cannot be made in a worker. The message says why."""
+    """The model cannot be made in a worker. The message says why.
+
+    Attributes:
+        original: The exception that making it raised, as far as it can be had here: only if it is one of Python's own.
+    """
+
+    def __init__(self, why: str, original: Exception | None = None) -> None:
+        super().__init__(why)
+        self.original = original
 
 
 class Ended(Exception):
@@ -78,18 +101,19 @@ class Worker:
         finally:
             os.close(their_inbox)
             os.close(their_outbox)
-        self._answers: queue.Queue[Any] = queue.Queue()
+        self._lines: queue.Queue[bytes] = queue.Queue(_WAITING_LINES)
         threading.Thread(target=self._read, daemon=True).start()
+        nonce = new_nonce()
         try:
-            self._send(job)
-            answer = self._wait_until_made() or self._wait(START_LIMIT_S)
+            self._send((nonce, job))
+            self._wait_until_made(nonce)
+            name, said = self._wait(START_LIMIT_S, nonce, "identity", "failed")
+            if name == "failed":
+                raise _why_not_made(said)
+            self.identity = Identity.from_dict(said)
         except BaseException:
             self.close()
             raise
-        if not isinstance(answer, Identity):
-            self.close()
-            raise CannotBeMade(str(answer))
-        self.identity = answer
 
     def run(self, check: Check) -> Result:
         """The result of one check.
@@ -98,17 +122,21 @@ class Worker:
             Ended: If it hangs, dies or exhausts the memory; then the worker has to be replaced.
         """
         self.noise()  # what a thread printed after the check before it
-        self._send(check.id)
-        result = self._wait(check.limit_s + _GRACE_S)
-        assert isinstance(result, Result)
-        return replace(result, noise=self.noise()[:NOISE_LIMIT])
+        nonce = new_nonce()
+        self._send((nonce, check.id))
+        _, said = self._wait(check.limit_s + _GRACE_S, nonce, check.id)
+        try:
+            result = Result.from_dict(said)
+        except (TypeError, ValueError) as error:
+            raise Ended(_INTRUDED) from error
+        return replace(result, id=check.id, noise=self.noise()[:NOISE_LIMIT])
 
     def noise(self) -> str:
-        """What it printed since this was last asked."""
-        self._noise.seek(self._heard)
-        heard = self._noise.read()
-        self._heard += len(heard)
-        return heard.decode(errors="replace")
+        """What it printed since this was last asked; of very much, the end."""
+        size = os.fstat(self._noise.fileno()).st_size
+        self._noise.seek(max(self._heard, size - _NOISE_KEPT))
+        self._heard = size
+        return self._noise.read().decode(errors="replace")
 
     def close(self) -> None:
         """End the process, and those that the model started, whatever they do."""
@@ -117,14 +145,20 @@ class Worker:
             with suppress(OSError):
                 stream.close()
 
-    def _wait_until_made(self) -> Any:
-        """Why there is no model; None if there is one."""
+    def _wait_until_made(self, nonce: str) -> None:
+        """Wait for the model to be made.
+
+        Raises:
+            CannotBeMade, NeverMade: If it is not.
+        """
         try:
-            return self._wait(START_LIMIT_S)
+            name, said = self._wait(START_LIMIT_S, nonce, "made", "failed")
         except Ended as ended:
             heard = self.noise().strip().splitlines()
             printed = f"; the last line that it printed: {heard[-1][:200]}" if heard else ""
             raise NeverMade(f"importing or making the model ended badly: {ended}{printed}") from None
+        if name == "failed":
+            raise _why_not_made(said)
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # the worker is gone, which waiting for its answer will show
@@ -132,30 +166,46 @@ class Worker:
             self._inbox.flush()
 
     def _read(self) -> None:
-        try:
-            while True:
-                self._answers.put(pickle.load(self._outbox))  # noqa: S301 - from the process that we started
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            self._answers.put(_GONE)
+        with suppress(OSError, ValueError):  # closed meanwhile
+            while line := self._outbox.readline(LONGEST):
+                self._lines.put(line)
+        self._lines.put(_GONE)
 
-    def _wait(self, limit_s: float) -> Any:
-        """Its next answer."""
+    def _wait(self, limit_s: float, nonce: str, *names: str) -> tuple[str, Mapping[str, Any]]:
+        """Its answer to the request of this number: its name, which is one of `names`, and what it says."""
         deadline = time.monotonic() + limit_s
         before = self._memory()
+        has_ended = False
         while time.monotonic() < deadline:
-            with suppress(queue.Empty):
-                answer = self._answers.get(timeout=_POLL_S)
-                if answer is _GONE:
+            try:
+                line = self._lines.get(timeout=_POLL_S)
+            except queue.Empty:
+                # A process that the model forked may hold the pipe open, so its end is not to be waited for.
+                if has_ended:
+                    raise Ended(self._how_it_ended()) from None
+                has_ended = self._has_ended()
+            else:
+                if line == _GONE:
                     raise Ended(self._how_it_ended())
-                return answer
+                try:
+                    return read_answer(line, nonce, *names)
+                except Intruded:
+                    raise Ended(_INTRUDED) from None
             # A limit by `setrlimit` would end as a `MemoryError` inside the model, which may well catch that.
             if self._memory() - before > self._memory_limit:
                 raise Ended(f"it took more than {self._memory_limit / 2**30:.1f} GiB of memory, and was stopped")
         raise Ended(f"it hung: no end within {limit_s:g} seconds, not even in a process of its own")
 
+    def _has_ended(self) -> bool:
+        try:
+            self._process.wait(0)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def _how_it_ended(self) -> str:
         try:
-            code = self._process.wait(timeout=_GRACE_S)
+            code = self._process.wait(timeout=_END_S)
         except subprocess.TimeoutExpired:
             return "the process in which it ran closed its output"
         if code >= 0:
@@ -175,6 +225,20 @@ class Worker:
             return 0
 
 
+def _why_not_made(said: Mapping[str, Any]) -> Exception:
+    """The error to raise for a model that its worker says cannot be made."""
+    why = str(said.get("error"))
+    if not said.get("is_exception"):
+        return NeverMade(f"importing or making the model ended badly: it raised {why}")
+    # The worker's word is text alone. With one of Python's own errors, that is as good as the error itself.
+    kind = getattr(builtins, str(said.get("builtin")), None)
+    original = None
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        with suppress(Exception):  # some want more than a text
+            original = kind(str(said.get("text")))
+    return CannotBeMade(why, original)
+
+
 class Pool:
     """One worker at a time: the next one is made when the last has ended."""
 
@@ -182,8 +246,8 @@ class Pool:
         self._job = job
         self._memory_limit = memory_limit
         self._worker: Worker | None = None
-        self._ended: list[str] = []
-        """The checks in which a worker ended, since the model last answered."""
+        self._ended: dict[str, frozenset[Need]] = {}
+        """The checks in which a worker ended since the model last did the like, with what they needed."""
 
     def worker(self) -> Worker:
         """The worker, made if there is none."""
@@ -194,33 +258,51 @@ class Pool:
     def run(self, check: Check) -> Result:
         """The result of one check, whatever happens in it.
 
-        A model that ended its worker `ENOUGH` times, and never answered in between, is not asked again: it would go on
-        for an hour.
+        A model that ended its worker `ENOUGH` times, and never did the like in between, is not asked the like again: it
+        would go on for an hour. One that hangs at faults alone is still asked for answers.
         """
-        if self.gave_up and check.needs:
-            return Result(id=check.id, verdict="not observed", observed=self.gave_up)
+        needs = _all_needs(check)
+        if reason := self._gave_up_on(needs):
+            return Result(id=check.id, verdict="not observed", observed=reason)
         began = time.monotonic()
-        worker = self.worker()
+        try:
+            worker = self.worker()
+        except (CannotBeMade, Ended) as error:  # it was made before, so this is the model's own doing
+            return failed_result(check, f"the model could be made once, and not again: {error}")
         try:
             result = worker.run(check)
         except Ended as ended:
             result = failed_result(check, str(ended), time.monotonic() - began, worker.noise())
-            self._ended.append(check.id)
+            self._ended[check.id] = needs
             self.close()
         else:
-            if result.verdict == "pass" and check.needs:
-                self._ended.clear()
+            if result.verdict == "pass":
+                self._ended = {name: needed for name, needed in self._ended.items() if not needed <= needs}
         return result
+
+    def _gave_up_on(self, needs: frozenset[Need]) -> str:
+        """Why the model is not asked for what needs this; empty if it is."""
+        last = [*self._ended][-ENOUGH:]
+        if len(last) < ENOUGH:
+            return ""
+        common = frozenset.intersection(*(self._ended[name] for name in last))
+        if not common or not common <= needs:
+            return ""
+        again = "again" if common == {"answer"} else f"again for {' and '.join(sorted(common - {'answer'}))}"
+        return f"the model hung or died in each of {', '.join(last)}, and was not asked {again}"
 
     @property
     def gave_up(self) -> str:
-        """Why the model is not asked any more; empty if it still is."""
-        checks = ", ".join(self._ended[:ENOUGH])
-        reason = f"the model hung or died in each of {checks}, and was not asked again"
-        return reason if len(self._ended) >= ENOUGH else ""
+        """Why the model is not asked for answers any more; empty if it still is."""
+        return self._gave_up_on(frozenset({"answer"}))
 
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
+
+
+def _all_needs(check: Check) -> frozenset[Need]:
+    """What a check needs, and what that implies: whatever is seen of a model, it is asked for an answer."""
+    return frozenset({*check.needs, "answer"}) if check.needs else frozenset()
