@@ -22,7 +22,7 @@ FOUND = HERE / "found.json"
 PAGE = HERE.parent / "docs" / "scoreboard.md"
 LONGEST_S = 1200
 
-SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!"}
+SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!", "partly observed": "◐"}
 NOT_ITS_OWN = {"langchain-core": "ᶜ", "backend": "ᵇ"}
 
 Found = dict[str, Any]
@@ -84,7 +84,7 @@ def _head(everything: Mapping[str, Found], ours: Sequence[str]) -> Iterator[str]
     yield "written by `make scoreboard`, offline: models that talk to a server talk to the test kit's own."
     yield ""
     yield "✓ kept · ✗ not kept · ✗ᶜ not kept, which is langchain-core's fault and not the model's · ✗ᵇ the backend's ·"
-    yield "! could be better · – says nothing of such a model · ? could not be seen"
+    yield "! could be better · – says nothing of such a model · ? could not be seen · ◐ kept, as far as could be seen"
     yield ""
     yield "| model | kept | not kept | not its fault | could be better | not applicable | not seen |"
     yield "|---|---|---|---|---|---|---|"
@@ -94,6 +94,7 @@ def _head(everything: Mapping[str, Found], ours: Sequence[str]) -> Iterator[str]
         kept, better, not_said, unseen = (
             verdicts.count(one) for one in ("pass", "advisory", "not applicable", "not observed")
         )
+        kept += verdicts.count("partly observed")
         shown = f"**{name}**" if name in ours else name
         yield f"| {shown} | {kept} | {own} | {theirs} | {better} | {not_said} | {unseen} |"
 

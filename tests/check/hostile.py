@@ -84,9 +84,9 @@ class Writes(Foreign):
     text: bytes = b"nonsense"
 
     def answer(self, prompt: str) -> str:
-        for name in os.listdir("/proc/self/fd"):
+        for path in list(Path("/proc/self/fd").iterdir()):
             try:
-                os.write(int(name), self.text)
+                os.write(int(path.name), self.text)
             except OSError:
                 continue
         return self.said

@@ -33,8 +33,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="some do what on
     ],
 )
 def test_a_model_cannot_end_or_fool_the_check(name: str, observed: str) -> None:
-    """A model that exits, raises what nothing catches, forks, closes or writes into the kit's pipe is not ready, and
-    each check that was asked for has its result."""
+    """A model that exits, raises what nothing catches, forks, or closes or writes into the kit's pipe is not ready."""
     report = check(f"{HERE}:{name}", only=ASKED)
     assert list(ASKED) == [result.id for result in report.results]
     assert not report.ready
@@ -59,9 +58,7 @@ def test_a_model_that_exits_as_it_is_made_is_an_error(capsys: pytest.CaptureFixt
     assert "making the model ended badly: it raised SystemExit: 0" in capsys.readouterr().err
 
 
-def test_programs_that_a_model_started_end_with_the_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_that_a_model_started_end_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a model left running is gone when there is a report, even from a session of its own."""
     monkeypatch.setenv("LEFT", str(tmp_path / "left"))
     check(f"{HERE}:LeavesPrograms", only=ASKED)

@@ -134,8 +134,7 @@ def test_a_fork_has_langchain_already(start: Start, tmp_path: Path) -> None:
 def test_when_the_fork_server_is_gone_another_takes_its_place(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the process that forks is gone, another one forks, so no model is a child of ours; nobody knows how the
-    forks of the first one end."""
+    """When the process that forks is gone, another one forks: no model is a child of ours, which it might kill."""
     monkeypatch.setattr(launching, "_servers", [])
     forked = start("import time; time.sleep(600)")
     (server,) = launching._servers
@@ -152,7 +151,7 @@ def test_what_left_its_group_ends_too(way: str, start: Start, tmp_path: Path) ->
     """A process in a session of its own, and one that it started, do not outlive the worker either."""
     process = start(
         "import subprocess, sys, time\n"
-        "inner = 'import subprocess, sys, time; p = subprocess.Popen([sys.executable, \"-c\", \"import time; '"
+        'inner = \'import subprocess, sys, time; p = subprocess.Popen([sys.executable, "-c", "import time; \''
         "'time.sleep(600)\"], start_new_session=True); print(p.pid, flush=True); time.sleep(600)'\n"
         "child = subprocess.Popen([sys.executable, '-c', inner], start_new_session=True)\n"
         "print(child.pid, flush=True); time.sleep(600)"

@@ -124,11 +124,10 @@ class Identity:
     error: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The identity that `dataclasses.asdict` made this data of, or as much of it as can be read."""
-        driver = data.get("driver")
+        driver: Any = data.get("driver")
         versions = data.get("versions")
         return cls(
             name=str(data.get("name")),

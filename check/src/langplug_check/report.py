@@ -24,7 +24,7 @@ class Report(Findings):
         for found in self.found:
             check, result = found.check, found.result
             entry = {**asdict(result), "seconds": round(result.seconds, 3)}
-            entry |= {"statement": check.statement, "group": check.id[0]}
+            entry |= {"statement": check.statement, "group": check.id[0], "rank": check.rank}
             if result.verdict in ("fail", "advisory"):  # a report of all that passed stays small
                 entry |= {"why": check.why, "hint": check.hint, "link": check.link}
             results.append(entry)
@@ -36,6 +36,8 @@ class Report(Findings):
             "driver": self.driver,
             "where": self.where,
             "error": self.error,
+            "called": self.called,
+            "advice": self.advice,
             "ready": self.ready,
             "seconds": round(self.seconds, 3),
             "counts": self.counts(),
@@ -58,12 +60,15 @@ class Report(Findings):
         """As one page of HTML that needs nothing else."""
         return render_html(self)
 
-    def to_text(self, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
-        """As text for a terminal: a table of the groups, then each failure and how to fix it.
+    def to_text(self, *, width: int = 100, colour: bool = False, verbose: bool = False, whole: bool = False) -> str:
+        """As text for a terminal: a table of the groups, then the failures, worst first, and how to fix them.
+
+        What does not fit on two screens is cut down to a line for each failure, or to ids.
 
         Args:
             width: Columns.
             colour: Whether to colour it with ANSI codes.
             verbose: Whether to show what passed too, with what was seen, and what the model printed.
+            whole: Whether to show all failures whole, however long that is. `verbose` does, too.
         """
-        return render_text(self, width=width, colour=colour, verbose=verbose)
+        return render_text(self, width=width, colour=colour, verbose=verbose, whole=whole)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import langplug_backend
-
 from langplug_check.paths import error_text, is_from_keyboard
 from langplug_check.statement import Check
 from langplug_check.subject import Subject, run

@@ -2,20 +2,21 @@
 
 import difflib
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from langplug_check.factory import Target
 from langplug_check.findings import Found
-from langplug_check.isolation import open_runner
+from langplug_check.isolation import Runner, open_runner
 from langplug_check.job import make_job
 from langplug_check.process.pool import MEMORY_LIMIT
 from langplug_check.recipes import Recipe
 from langplug_check.report import Report
 from langplug_check.standard.cases import LIMIT_S, StandardCases, excuse_mute_model, report_not_run, why_not_here
-from langplug_check.statement import GROUPS, STANDARD, Check, all_checks
+from langplug_check.statement import ANSWERS, GROUPS, STANDARD, Check, all_checks
+from langplug_check.trial import MOST_CALLS
 from langplug_check.verdicts import Result
 
 
@@ -28,16 +29,25 @@ class Step:
         total: Checks that will have run at the end.
         check: The check that runs now; None at the end.
         last: The result of the one before.
+        note: What the user should know before it runs; mostly empty.
     """
 
     done: int
     total: int
     check: Check | None
     last: Result | None
+    note: str = ""
 
+
+ANNOUNCEMENT = (
+    f"your model is called up to {MOST_CALLS} times as it is, which may cost money or need a network (--offline leaves "
+    "that out)"
+)
 
 NO_PATIENCE_S = 1.0
 """Seconds that langchain-tests' cases have left if the model hung or died again and again."""
+
+OFFLINE = "the model was not called as it is (--offline)"
 
 Progress: TypeAlias = Callable[[Step], None]
 
@@ -50,9 +60,13 @@ def check(
     recipe: Recipe | None = None,
     progress: Progress | None = None,
     isolated: bool = True,
+    offline: bool = False,
     memory_limit: int = MEMORY_LIMIT,
 ) -> Report:
-    """Check a chat model, langplug's or anybody else's, against the whole contract. Needs no network.
+    """Check a chat model, langplug's or anybody else's, against the whole contract.
+
+    The statements of group O call the model as it is, at most 20 times, which may cost money or need a network. All
+    others need none. If it never answers, they are all that is checked.
 
     Args:
         target: A model, its class, a function without arguments that makes one, or a reference to one of these, such
@@ -63,6 +77,7 @@ def check(
         progress: Called before each check, and at the end.
         isolated: Whether the checks run in a process of their own. If the model cannot be made there, they run in
             this one, each in a thread with a limit of time, and the report says why.
+        offline: Whether to leave group O out. Then no function that scripts stand in for is "ready".
         memory_limit: Bytes that the memory of that process may grow by in one check.
 
     Raises:
@@ -75,7 +90,6 @@ def check(
     if not checks and not wants_standard:
         raise ValueError(f"no check is left: of {', '.join(only) or 'all'}, {', '.join(skip)} is skipped")
     began = time.monotonic()
-    found: list[Found] = []
     with ExitStack() as stack:
         runner = open_runner(target, recipe, isolated=isolated, memory_limit=memory_limit)
         stack.callback(runner.close)
@@ -87,17 +101,14 @@ def check(
             else:
                 # They run beside the checks, for both spend most of their time waiting.
                 cases = stack.enter_context(StandardCases(job))
-        last: Result | None = None
-        for done, one in enumerate([*checks, None]):
-            if progress is not None:
-                progress(Step(done=done, total=len(checks), check=one, last=last))
-            if one is not None:
-                last = runner.run(one)
-                found.append(Found(one, last))
+        found, mute = run_checks(runner, checks, offline=offline, progress=progress or _ignore)
         if cases is not None:
             # A model that hung in checks will hang in them too: what has come by now is all that will.
-            standard = cases.wait(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
-            found += [excuse_mute_model(case, identity.error) for case in standard]
+            if mute:
+                found += report_not_run(mute)
+            else:
+                standard = cases.wait(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
+                found += [excuse_mute_model(case, identity.error) for case in standard]
         elif wants_standard:
             found += report_not_run(str(why_no_cases))
     return Report(
@@ -105,11 +116,38 @@ def check(
         reference=target if isinstance(target, str) else identity.name,
         versions=identity.versions,
         driver=identity.driver,
+        origin=identity.origin,
         where=runner.where,
-        error=identity.error,
+        error=mute.removeprefix("it never answered: ") or identity.error,
         found=found,
         seconds=time.monotonic() - began,
     )
+
+
+def run_checks(
+    runner: Runner, checks: Sequence[Check], *, offline: bool, progress: Progress
+) -> tuple[list[Found], str]:
+    """What each check found; and, if the model never answered, that it did not, after which nothing is run any more."""
+    found: list[Found] = []
+    last: Result | None = None
+    mute, announced = "", False
+    for done, one in enumerate(checks):
+        calls = one.calls_as_it_is and not offline and runner.identity.driver != "wire"
+        note, announced = ("" if announced or not calls else ANNOUNCEMENT), announced or calls
+        progress(Step(done=done, total=len(checks), check=one, last=last, note=note))
+        if unseen := mute or (OFFLINE if offline and one.calls_as_it_is else ""):
+            last = Result(id=one.id, verdict="not observed", observed=unseen)
+        else:
+            last = runner.run(one)
+        if one.id == ANSWERS and last.verdict == "fail":
+            mute = f"it never answered: {last.observed}"
+        found.append(Found(one, last))
+    progress(Step(done=len(checks), total=len(checks), check=None, last=last))
+    return found, mute
+
+
+def _ignore(step: Step) -> None:
+    """No progress is shown."""
 
 
 def select_checks(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Check]:

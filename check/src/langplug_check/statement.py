@@ -9,16 +9,21 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from langplug_check.needs import Need
 from langplug_check.verdicts import Blame
 
 if TYPE_CHECKING:
     from langplug_check.subject import Subject
+
+Rank: TypeAlias = Literal["must", "should", "could"]
+"""How much a failure matters: data or money is lost, or nothing works; a documented feature does not work; the rest."""
+
+RANKS: Sequence[Rank] = get_args(Rank)
 
 Run: TypeAlias = Callable[["Subject"], Any]
 
@@ -44,6 +49,7 @@ class Group:
 GROUPS: Mapping[str, Group] = {
     letter: Group(letter, title, link)
     for letter, title, link in (
+        ("O", "Your own function, as it is", f"{_DOCS}/contributing/implement-langchain"),
         ("A", "Construction, configuration, secrets", f"{_DOCS}/contributing/implement-langchain"),
         ("B", "Identity, tracing, serialisation, cache key", f"{_API}/language_models/chat_models/BaseChatModel"),
         ("C", "Invoke and generate", f"{_DOCS}/langchain/models"),
@@ -67,6 +73,12 @@ GROUPS: Mapping[str, Group] = {
 OWN = "X"
 """The letter of users' own statements."""
 
+AS_IT_IS = "O"
+"""The letter of the statements that call the model as it is."""
+
+ANSWERS = "O01"
+"""The statement that the model answers at all."""
+
 STANDARD = "T"
 """The letter of langchain-tests' own cases."""
 
@@ -82,6 +94,7 @@ class Check:
         why: What goes wrong where it does not hold.
         hint: The few lines that fix it.
         link: The page or issue to read.
+        rank: How much a failure matters: it must, should or could be fixed.
         needs: What must be possible with the model for the check to see anything.
         risky: Whether a model may hang, abort the interpreter or exhaust the memory in it.
         blame: Whose fault a failure is, unless the check says otherwise.
@@ -94,6 +107,7 @@ class Check:
     why: str
     hint: str
     link: str
+    rank: Rank = "should"
     needs: tuple[Need, ...] = ()
     risky: bool = False
     blame: Blame = "model"
@@ -104,6 +118,11 @@ class Check:
     def group(self) -> Group:
         """The group that it belongs to."""
         return GROUPS[self.id[0]]
+
+    @property
+    def calls_as_it_is(self) -> bool:
+        """Whether it calls the model as it is, which may cost money."""
+        return self.id[0] == AS_IT_IS
 
     @property
     def in_contract(self) -> bool:
@@ -125,6 +144,7 @@ def statement(
     why: str,
     hint: str,
     link: str = "",
+    rank: Rank = "should",
     needs: tuple[Need, ...] = (),
     risky: bool = False,
     blame: Blame = "model",
@@ -155,6 +175,7 @@ def statement(
             why=why,
             hint=inspect.cleandoc(hint),
             link=link or GROUPS[check_id[0]].link,
+            rank=rank,
             needs=needs,
             risky=risky,
             blame=blame,

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from langchain_core.language_models import BaseChatModel
@@ -21,6 +22,7 @@ from langplug_check.paths import PATHS, Outcome, PathName, allow_beta, ask, erro
 from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.recipes import Recipe, recipe_for
 from langplug_check.recorder import Event, KeyKeeper, Recorder, global_cache
+from langplug_check.trial import Trial
 from langplug_check.verdicts import Failed, NotObserved
 
 T = TypeVar("T")
@@ -127,6 +129,11 @@ class Subject:
             return
         with Subject(self._target, recipe=self._recipe) as other:
             yield other
+
+    @cached_property
+    def trial(self) -> Trial:
+        """The model as it is, asked a few short questions."""
+        return Trial(self)
 
     # --- asking it ---
 

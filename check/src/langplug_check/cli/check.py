@@ -52,16 +52,18 @@ _FORMS: Final = {"junit": "JUnit XML", "markdown": "Markdown", "html": "one page
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug check` takes."""
     parser.description = """\
-Check any LangChain chat model, statement by statement, without a network.
+Check any LangChain chat model, statement by statement.
 
-Models that speak to a server are pointed at one of the test kit's own; langplug's models that answer in this process
-play scripts; any other model is judged by what it says by itself. The report names what could not be observed."""
+First the model is called as it is (group O): at most 20 short calls, which may cost money or need a network; --offline
+leaves them out. All other statements need no network: models that speak to a server are pointed at one of the test
+kit's own; langplug's models that answer in this process play scripts; any other model is judged by what it says by
+itself. The report names what could not be observed."""
     parser.epilog = f"""\
 The report goes to stdout, progress to stderr. An ID is that of a check, such as A01, or the letter of a group.
 
 {ON_REFERENCES}
 
-{exit_codes("ready", "not ready", "wrong use, or no such model")}"""
+{exit_codes("nothing failed", "not ready", "wrong use, or no such model")}"""
     add_model_arguments(parser)
     for flag, wording in (("only", "run only these checks"), ("skip", "leave these checks out")):
         parser.add_argument(
@@ -85,7 +87,11 @@ The report goes to stdout, progress to stderr. An ID is that of a check, such as
         "--explain", metavar="ID", help="say what a check is about, how it looks, and how to fix what it finds"
     )
     parser.add_argument("--list", action="store_true", help="list all checks")
-    parser.add_argument("--verbose", action="store_true", help="show what passed too, and what the model printed")
+    parser.add_argument("--offline", action="store_true", help="do not call the model as it is: leave group O out")
+    parser.add_argument("--all", action="store_true", help="show every failure whole, on more than two screens")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="as --all, and show what passed too, and what the model printed"
+    )
     parser.add_argument(
         "--here", action="store_true", help="run in this process, where a hanging model can be debugged"
     )
@@ -117,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
                 path.write_text(getattr(report, f"to_{form}")(), encoding="utf-8")
             except OSError as error:
                 raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    return OK if report.ready else FAILED
+    return FAILED if report.has_failed else OK
 
 
 def _show(report: "Report", args: argparse.Namespace) -> None:
@@ -126,7 +132,7 @@ def _show(report: "Report", args: argparse.Namespace) -> None:
         return
     width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
     colour = wants_colour(sys.stdout, os.environ)
-    text = report.to_text(width=width, colour=colour, verbose=args.verbose)
+    text = report.to_text(width=width, colour=colour, verbose=args.verbose, whole=args.all)
     if not colour:
         Terminal().answer(text)
         return
@@ -218,6 +224,7 @@ def _check(args: argparse.Namespace, how: "Recipe | dict[str, Any]") -> "Report"
             recipe=None if isinstance(how, dict) else how,
             progress=progress.show,
             isolated=not args.here,
+            offline=args.offline,
         )
         return replace(report, reference=args.ref)
     except KeyboardInterrupt:

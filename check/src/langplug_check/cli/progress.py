@@ -30,6 +30,8 @@ class Progress:
     def show(self, step: "Step") -> None:
         """Show a step."""
         self._done = step.done
+        if step.note:
+            self._line.keep(f"note: {step.note}")
         if step.last is not None and step.last.verdict == "fail":
             self._failed.append(step.last.id)
         if self._line.redraws:

@@ -106,11 +106,7 @@ class Worker:
         nonce = new_nonce()
         try:
             self._send((nonce, job))
-            self._wait_until_made(nonce)
-            name, said = self._wait(START_LIMIT_S, nonce, "identity", "failed")
-            if name == "failed":
-                raise _why_not_made(said)
-            self.identity = Identity.from_dict(said)
+            self.identity = self._wait_for_identity(nonce)
         except BaseException:
             self.close()
             raise
@@ -145,11 +141,12 @@ class Worker:
             with suppress(OSError):
                 stream.close()
 
-    def _wait_until_made(self, nonce: str) -> None:
-        """Wait for the model to be made.
+    def _wait_for_identity(self, nonce: str) -> Identity:
+        """What the model turned out to be, once it is made and was asked.
 
         Raises:
-            CannotBeMade, NeverMade: If it is not.
+            CannotBeMade, NeverMade: If it is not made.
+            Ended: If the worker ends as the model is asked.
         """
         try:
             name, said = self._wait(START_LIMIT_S, nonce, "made", "failed")
@@ -157,8 +154,11 @@ class Worker:
             heard = self.noise().strip().splitlines()
             printed = f"; the last line that it printed: {heard[-1][:200]}" if heard else ""
             raise NeverMade(f"importing or making the model ended badly: {ended}{printed}") from None
+        if name == "made":
+            name, said = self._wait(START_LIMIT_S, nonce, "identity", "failed")
         if name == "failed":
             raise _why_not_made(said)
+        return Identity.from_dict(said)
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # the worker is gone, which waiting for its answer will show
@@ -248,6 +248,8 @@ class Pool:
         self._worker: Worker | None = None
         self._ended: dict[str, frozenset[Need]] = {}
         """The checks in which a worker ended since the model last did the like, with what they needed."""
+        self._ended_as_it_is = ""
+        """The check in which one ended that was calling the model as it is."""
 
     def worker(self) -> Worker:
         """The worker, made if there is none."""
@@ -262,7 +264,11 @@ class Pool:
         would go on for an hour. One that hangs at faults alone is still asked for answers.
         """
         needs = _all_needs(check)
-        if reason := self._gave_up_on(needs):
+        reason = self._gave_up_on(needs)
+        if check.calls_as_it_is and self._ended_as_it_is:
+            # Each worker makes its calls anew: more than were announced.
+            reason = f"the model hung or died in {self._ended_as_it_is}, and was not called again as it is"
+        if reason:
             return Result(id=check.id, verdict="not observed", observed=reason)
         began = time.monotonic()
         try:
@@ -273,7 +279,10 @@ class Pool:
             result = worker.run(check)
         except Ended as ended:
             result = failed_result(check, str(ended), time.monotonic() - began, worker.noise())
-            self._ended[check.id] = needs
+            if check.calls_as_it_is:
+                self._ended_as_it_is = check.id
+            else:
+                self._ended[check.id] = needs
             self.close()
         else:
             if result.verdict == "pass":

@@ -70,10 +70,13 @@ class Owner:
             os._exit(0)
         forked, self._forks = self._forks > 0, 0
         try:
-            came = bool(select.select([self._back], [], [], _COPY_S if forked else 0)[0])
-            return came and bool(os.read(self._back, 64))
+            came = False
+            # A copy forks as well, and each comes back by itself: those that are late are not the next check's.
+            while select.select([self._back], [], [], _COPY_S if forked else 0)[0]:
+                came = bool(os.read(self._back, 64))
         except (OSError, ValueError):  # the model closed it
             os._exit(1)
+        return came
 
 
 def main() -> None:

@@ -7,10 +7,11 @@ from importlib.resources import files
 from langplug_check.findings import Findings, Found
 from langplug_check.render.text import mark, worst
 
-_CLASSES = {"✓": "pass", "✗": "fail", "!": "theirs", "~": "advice", "–": "na", "?": "unseen"}
+_CLASSES = {"✓": "pass", "✗": "fail", "!": "theirs", "~": "advice", "–": "na", "?": "unseen", "◐": "partly"}
 
 _WORDS = {
     "✓": "pass",
+    "◐": "pass, as far as could be seen",
     "✗": "fail",
     "!": "fail, not the model's own",
     "~": "advisory",
