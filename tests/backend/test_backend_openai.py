@@ -71,6 +71,16 @@ def test_a_stream(backend: Backend) -> None:
     assert raw.whole
 
 
+def test_azures_paths_name_the_model(backend: Backend) -> None:
+    """Where a body has no model, as Azure's clients send it, the path names it; elsewhere it is missing."""
+    path = "/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"
+    for named in ({}, {"model": None}):
+        body = {"messages": [{"role": "user", "content": "Hello"}], **named}
+        raw = send(backend, payload("POST", path, body))
+        assert (200, "my gpt", "Hello") == (raw.status, raw.json["model"], raw.json["choices"][0]["message"]["content"])
+        assert 400 == send(backend, payload("POST", "/openai/chat/completions", body)).status
+
+
 def test_usage_comes_when_it_is_asked_for(backend: Backend) -> None:
     """With `include_usage` there is one more chunk, without choices; the usage of all others is null."""
     events = ask(backend, "openai", "a b", stream_options={"include_usage": True}).events

@@ -133,10 +133,14 @@ class WireDriver:
 
     def _adjust(self, reply: AnyReply) -> AnyReply:
         """The reply as the clients of this class want it: with what the recipe says, where the reply says nothing."""
-        if not self.recipe.reply:
+        if not self.recipe.reply and not self.recipe.whole_calls:
             return reply
         if isinstance(reply, Reply | str):
             full = reply if isinstance(reply, Reply) else Reply(text=reply)
+            if self.recipe.whole_calls:
+                calls = tuple(replace(call, cut=0) for call in full.calls)
+                pieces = tuple(replace(one, cut=0) if isinstance(one, Call) else one for one in full.pieces)
+                full = replace(full, calls=calls, pieces=pieces)
             default = Reply()
             unsaid = [name for name in self.recipe.reply if getattr(full, name) == getattr(default, name)]
             return replace(full, **{name: self.recipe.reply[name] for name in unsaid})

@@ -88,7 +88,20 @@ class Factory:
         except Exception:
             if given:
                 self._from_arguments(made)  # if this fails too, it is not the overrides that the class refuses
+                self._raise_if_clash(made, kept, given)
             raise
+
+    def _raise_if_clash(self, cls: type[BaseChatModel], kept: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        """Raise NotObserved if the class takes the overrides, but not beside something that the example has.
+
+        Such as a key beside what fetches one. That is no fault of the class.
+        """
+        for name in kept:
+            try:
+                cls(**{other: value for other, value in kept.items() if other != name}, **given)
+            except Exception:  # noqa: BLE001, S112 - it is not this one, or not this one alone
+                continue
+            raise NotObserved(f"{' and '.join(given)} cannot be given beside {name}, which the model has")
 
     def takes(self, name: str) -> bool:
         """Whether the class has a parameter of this name."""

@@ -25,6 +25,8 @@ class Recipe:
             things in another way than the dialect does.
         refusals: Whether the service says in a field of its own that the model declines, as the dialects of OpenAI and
             Anthropic do.
+        whole_calls: Whether the service streams each tool call in one piece, as Mistral's does: its clients need not
+            put fragments together.
         package: What to install for the class.
     """
 
@@ -33,6 +35,7 @@ class Recipe:
     fills: Mapping[str, Any] = field(default_factory=dict)
     reply: Mapping[str, Any] = field(default_factory=dict)
     refusals: bool = True
+    whole_calls: bool = False
     package: str = ""
 
     @property
@@ -77,6 +80,11 @@ RECIPES: Mapping[str, Recipe] = {
         fills={"model": "stub", **_OPENAI_LIKE},
         package="langchain-openai",
     ),
+    "langchain_openai.chat_models.azure.AzureChatOpenAI": Recipe(
+        arguments={"azure_endpoint": "{root}"},
+        fills={"azure_deployment": "stub", "api_version": "2024-10-21", **_OPENAI_LIKE},
+        package="langchain-openai",
+    ),
     "langchain_deepseek.chat_models.ChatDeepSeek": Recipe(
         arguments={"api_base": "{url}"},
         fills={"model": "stub", **_OPENAI_LIKE},
@@ -98,6 +106,7 @@ RECIPES: Mapping[str, Recipe] = {
         fills={"model": "stub", "api_key": "{key}"},
         reply={"usage_mode": "finish"},  # Mistral reports usage on the chunk with the finish reason
         refusals=False,
+        whole_calls=True,
         package="langchain-mistralai",
     ),
     "langchain_anthropic.chat_models.ChatAnthropic": Recipe(

@@ -49,6 +49,8 @@ NO_PATIENCE_S = 1.0
 
 OFFLINE = "the model was not called as it is (--offline)"
 
+NO_ANSWER = f"the model never answered (see {ANSWERS}), so nothing else was looked at"
+
 Progress: TypeAlias = Callable[[Step], None]
 
 
@@ -105,7 +107,7 @@ def check(
         if cases is not None:
             # A model that hung in checks will hang in them too: what has come by now is all that will.
             if mute:
-                found += report_not_run(mute)
+                found += report_not_run(NO_ANSWER)
             else:
                 standard = cases.wait(NO_PATIENCE_S if runner.gave_up else LIMIT_S)
                 found += [excuse_mute_model(case, identity.error) for case in standard]
@@ -118,7 +120,7 @@ def check(
         driver=identity.driver,
         origin=identity.origin,
         where=runner.where,
-        error=mute.removeprefix("it never answered: ") or identity.error,
+        error=mute or identity.error,
         found=found,
         seconds=time.monotonic() - began,
     )
@@ -135,12 +137,14 @@ def run_checks(
         calls = one.calls_as_it_is and not offline and runner.identity.driver != "wire"
         note, announced = ("" if announced or not calls else ANNOUNCEMENT), announced or calls
         progress(Step(done=done, total=len(checks), check=one, last=last, note=note))
-        if unseen := mute or (OFFLINE if offline and one.calls_as_it_is else ""):
+        if unseen := (NO_ANSWER if mute else OFFLINE if offline and one.calls_as_it_is else ""):
             last = Result(id=one.id, verdict="not observed", observed=unseen)
         else:
             last = runner.run(one)
         if one.id == ANSWERS and last.verdict == "fail":
-            mute = f"it never answered: {last.observed}"
+            mute = last.observed
+            if runner.identity.driver == "wire":
+                mute += ". It was asked over the test kit's server: are the arguments that point it there right?"
         found.append(Found(one, last))
     progress(Step(done=len(checks), total=len(checks), check=None, last=last))
     return found, mute

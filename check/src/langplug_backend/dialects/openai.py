@@ -4,10 +4,12 @@ Source: https://platform.openai.com/docs/api-reference/chat, and for the extensi
 https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html and llama.cpp's server.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from langplug_backend.completion import Completion
 from langplug_backend.dialects.dialect import Dialect, ErrorObject, RefusedRequest, Rejection, Route
@@ -21,6 +23,8 @@ CREATED = 1_750_000_000
 KNOWN = {"model", "messages", "stream", "tools", "tool_choice", "stop", "max_tokens", "max_completion_tokens", "n"}
 
 INVALID = "invalid_request_error"
+
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/chat/completions$")
 
 ERRORS: Mapping[Rejection, ErrorObject] = {
     "auth": ErrorObject(
@@ -110,6 +114,9 @@ class OpenAI(Dialect):
 
     def read_request(self, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> ChatRequest:
         """A request in neutral terms."""
+        # Azure's paths name the deployment, `/openai/deployments/NAME/chat/completions`, and its bodies no model.
+        if body.get("model") is None and (deployment := _DEPLOYMENT.search(path)):
+            body = {**body, "model": unquote(deployment[1])}
         for field, kind in (("messages", list), ("model", str)):
             if not isinstance(body.get(field), kind) or (kind is list and not body[field]):
                 message = f"Missing required parameter: '{field}'."

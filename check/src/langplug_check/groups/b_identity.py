@@ -79,6 +79,7 @@ def traced_by_name(subject: Subject) -> str:
 @statement(
     "B02",
     "The tracing parameters follow `model`, `temperature`, `max_tokens` and `stop` of a single call.",
+    rank="could",
     why="Otherwise traces blame the wrong model and the wrong settings.",
     hint=_LS_HINT,
 )
@@ -95,6 +96,7 @@ def traced_as_called(subject: Subject) -> None:
 @statement(
     "B03",
     "Stop strings of the constructor appear as `ls_stop`.",
+    rank="could",
     why="A trace has to say why an answer ended where it did.",
     hint=_LS_HINT,
 )
@@ -111,6 +113,7 @@ def traced_stop(subject: Subject) -> None:
 @statement(
     "B10",
     "`ls_integration`, which langchain-core adds, reaches handlers.",
+    rank="could",
     why="Traces are attributed by it.",
     hint="Override `_get_ls_params` alone, and start from what `super()` gives.",
 )
@@ -128,6 +131,7 @@ def traced_integration(subject: Subject) -> None:
 @statement(
     "B04",
     "Two instances that differ in any field that may change an answer have different cache keys.",
+    rank="must",
     why="With a shared cache, one model is served another's answers.",
     hint=_IDENTIFYING_HINT,
     limit_s=40.0,
@@ -169,6 +173,7 @@ def _varied(subject: Subject) -> Iterator[tuple[str, BaseChatModel]]:
 @statement(
     "B05",
     "Equal instances have equal cache keys, which hold no memory address and no secret.",
+    rank="must",
     why="A key that differs each time makes a persistent cache useless; a key with a secret leaks it.",
     hint=_IDENTIFYING_HINT,
 )
@@ -220,6 +225,7 @@ def keys_follow_changes(subject: Subject) -> None:
 @statement(
     "B07",
     "`metadata['lc_versions']` holds the versions of langchain-core and of the integration's own package.",
+    rank="could",
     why="Without them, nobody can tell from a trace which release produced it.",
     hint="""
     @model_validator(mode="after")
@@ -275,14 +281,20 @@ def honest_dump(subject: Subject) -> str:
         before, after = getattr(model, name, None), getattr(loaded, name, None)
         # Clients and functions are made anew, so of these only the type can be the same.
         is_plain = isinstance(before, SecretStr | str | int | float | bool | list | dict | tuple | None)
-        if after != before if is_plain else type(after) is not type(before):
+        if after != before if is_plain else _name_of_type(after) != _name_of_type(before):
             raise Failed(f"after loads(dumps(model)), {name} is {after!r}")
     return "serialisable, and loaded as it was"
+
+
+def _name_of_type(value: Any) -> str:
+    """The full name of its type. Some libraries make a class for each client, all of one name."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 @statement(
     "B09",
     "A dump carries no secret, nor does its `repr`.",
+    rank="must",
     why="It is part of every trace, as `serialized`.",
     hint="api_key: SecretStr   # and no client with the key in a public field",
 )
@@ -301,6 +313,7 @@ def dump_without_secrets(subject: Subject) -> None:
     "B11",
     "`lc_secrets` maps every secret field to its environment variable, and a package outside LangChain does not "
     "override `get_lc_namespace`.",
+    rank="could",
     why="Dumps leave out, and loads fill in, only mapped secrets; the namespace decides which class is loaded.",
     hint="""
     @property
@@ -352,6 +365,7 @@ FOREIGN_TYPES = frozenset(
 @statement(
     "B12",
     "`_llm_type` is a constant, unique, non-empty string.",
+    rank="could",
     why="It is part of the cache key and of traces: models of one type must be models of one class.",
     hint="""
     @property

@@ -109,6 +109,7 @@ def model_of_a_call(subject: Subject) -> None:
 @statement(
     "C17",
     "`generate(..., n=2)` gives two generations with ids of their own, or is refused.",
+    rank="could",
     why="Users who ask for several answers, to vote or to choose, must not take one answer for all of them.",
     hint="""
     if kwargs.get("n", 1) != 1:
@@ -154,6 +155,7 @@ PROMPTS = ("first words", "second words")
     "C18",
     "`generate` of two prompts gives each its generation and its run, and the usage of both in "
     "`llm_output['token_usage']`.",
+    rank="could",
     why="Callbacks that count tokens, and older code, read the result in this form.",
     hint="""
     def _combine_llm_outputs(self, llm_outputs: list[dict | None]) -> dict:
@@ -236,6 +238,7 @@ _SPOKEN = "One two three."
 @statement(
     "C23",
     "Log probabilities that were asked for are in `response_metadata['logprobs']`.",
+    rank="could",
     why="Evaluators and classifiers read them there.",
     hint="""
     AIMessage(content=text, response_metadata={"logprobs": choice["logprobs"]})   # of each chunk, in a stream

@@ -57,6 +57,7 @@ def forms_of_input(subject: Subject) -> None:
 @statement(
     "C06",
     "The messages passed to a call are never changed.",
+    rank="must",
     why="Callers keep their history, and share it between calls and threads.",
     hint="""
     messages = [message.model_copy() for message in messages]   # before anything in them is set
@@ -148,6 +149,7 @@ TEXTS: Mapping[str, str] = {
     "C09",
     "Unicode survives: joined emoji, right-to-left text, CJK, combining marks, NUL, line separators; in one piece and "
     "across the borders of chunks.",
+    rank="must",
     why="Code that decodes bytes piece by piece, uses `str.splitlines` or normalises text corrupts other people's "
     "languages.",
     hint="""
@@ -191,6 +193,7 @@ def _corruption(subject: Subject, path: PathName, text: str) -> str:
     "C09b",
     "A lone surrogate is taken, or refused with a `ModelError` or a `ValueError` that says why, not a bare "
     "`UnicodeEncodeError`.",
+    rank="could",
     why="File names and text from JavaScript contain them; the encoder's error names a position, not the message.",
     hint="""
     for n, message in enumerate(messages):

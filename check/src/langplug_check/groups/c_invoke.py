@@ -25,6 +25,7 @@ _MESSAGES = "https://docs.langchain.com/oss/python/langchain/messages"
 @statement(
     "C01",
     "`invoke` returns a fresh `AIMessage`, neither a chunk nor the input, with an id that no other message has.",
+    rank="must",
     why="LangGraph's `add_messages` goes by the id: a message replaces another message with the same id.",
     hint="""
     message = AIMessage(content=text)   # a new one for each answer; leave `id` out, and langchain-core fills it in
@@ -175,6 +176,7 @@ def names_in_metadata(subject: Subject) -> str:
 @statement(
     "C21",
     "`model_provider` names a provider only if langchain-core's translator for it fits the content.",
+    rank="could",
     why="`content_blocks` hands the content to the translator of that name: one that does not fit loses content.",
     hint="""
     response_metadata={"model_provider": "acme"}   # your own name, not that of a provider whose format you do not send

@@ -48,6 +48,7 @@ def _check_messages(self, messages: list[BaseMessage]) -> None:   # first thing 
 @statement(
     "C07",
     "An empty list of messages is a clear error, which `on_llm_error` reports.",
+    rank="could",
     why="Agents that trim their history too far send one, and an `IndexError` tells nobody why.",
     hint=_CHECK_HINT,
     link=_MESSAGES,
@@ -233,6 +234,7 @@ class _Strange(BaseMessage):
 @statement(
     "C12",
     "`RemoveMessage` and messages of an unknown type are refused with a clear error.",
+    rank="could",
     why="Control messages of LangGraph leak into histories; if one is skipped, or sent as text, it misleads the model.",
     hint=_CHECK_HINT,
     link=_MESSAGES,
@@ -282,6 +284,7 @@ MEDIA: Mapping[str, tuple[dict[str, Any], str]] = {
     "C13",
     "Content that it cannot take, such as an image, audio, a file or a video, is refused or forwarded, and never "
     "silently dropped.",
+    rank="must",
     why="Otherwise the model answers about a picture that it never saw.",
     hint=_CHECK_HINT,
     link=f"{_MESSAGES}#multimodal",
@@ -332,6 +335,7 @@ ROLES: Mapping[str, str] = {
 @statement(
     "C20",
     "The whole history arrives, in order and with its roles, system messages included.",
+    rank="must",
     why="Context that is lost without a word leads to wrong answers.",
     hint="""
     role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)

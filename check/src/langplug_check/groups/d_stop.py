@@ -64,6 +64,7 @@ def _generate(self, messages, stop=None, run_manager=None, **kwargs):
 @statement(
     "D01",
     "`invoke(stop=[...])` ends the text at the first of the stop strings that occurs.",
+    rank="must",
     why="Parsers and ReAct agents read an answer up to their own marker; what a model says after it is made up.",
     hint=_HINT,
     needs=("answer",),
@@ -83,6 +84,7 @@ def stops(subject: Subject) -> None:
     "D02",
     "A stream ends at the stop string too, even if that spans chunks; nothing after it is yielded, and no text that "
     "only begins like it is lost.",
+    rank="must",
     why="Text that was shown to a user, or parsed, as it arrived cannot be taken back.",
     hint="""
     # in `_stream` and `_astream`: hold back what may be the beginning of a stop string

@@ -116,6 +116,7 @@ _SILENT: dict[str, Fault] = {
     "E10",
     "An answer that breaks off is an error: it is raised, `on_llm_error` is called once and with the text so far, and "
     "half an answer never passes for a whole one.",
+    rank="must",
     why="Half a summary, half a JSON document or half a decision looks whole to everything that comes after.",
     hint="""
     finish = None
@@ -190,6 +191,7 @@ def _check_error(which: str, error: BaseException | None, text: str, recorder: R
 @statement(
     "E11",
     "With `disable_streaming=True` a stream is one message, and the backend is not asked to stream.",
+    rank="could",
     why="The switch is there for servers and gateways whose streaming is broken.",
     hint="""
     # ask for a stream in `_stream` and `_astream` only; `_generate` and `_agenerate` ask for a whole answer
@@ -214,6 +216,7 @@ def not_streamed(subject: Subject) -> str:
 @statement(
     "E11b",
     "What `stream` yields where nothing is streamed is an `AIMessageChunk` all the same.",
+    rank="could",
     why="Code that adds chunks gets a `ChatPromptTemplate` as the sum of two messages, and no error.",
     hint="""
     # langchain-core yields what `invoke` returns: overriding `stream` and `astream` is the only cure

@@ -38,6 +38,7 @@ yield ChatGenerationChunk(message=AIMessageChunk(
 @statement(
     "E04",
     "The text is the same on each path, all whitespace included.",
+    rank="must",
     why="Code, YAML and tables break when whitespace is lost, and tests that pass with `invoke` prove nothing about a "
     "stream.",
     hint="""
@@ -141,6 +142,7 @@ def not_doubled(subject: Subject) -> str:
 @statement(
     "E07",
     "The metadata of a stream has all keys that those of `invoke` have.",
+    rank="could",
     why="Code that reads a key finds it in tests, which mostly invoke, and not in the application, which streams.",
     hint="""
     # one function makes them; `_generate` puts them on its message, `_stream` on its last chunk
@@ -170,6 +172,7 @@ def _check_keys(which: str, found: Mapping[str, Any], whole: Mapping[str, Any]) 
 @statement(
     "E12",
     "`streaming=True` is accepted, and changes nothing about what `invoke` gives: text, usage, metadata.",
+    rank="could",
     why="LangGraph and `astream_events` make `invoke` read a stream without being asked; costs must not vanish by it.",
     hint="""
 streaming: bool = False     # langchain-core reads it, and makes `invoke` add up the chunks of `_stream`
@@ -238,6 +241,7 @@ def one_kind(subject: Subject) -> None:
 @statement(
     "E15",
     "Chunks add up to the same message one by one, `a + b + c`, and all at once, `a + [b, c]`.",
+    rank="could",
     why="langchain-core adds in both ways, and applications in the first.",
     hint="""
     # yield plain AIMessageChunks. A class of your own must support both:

@@ -82,6 +82,7 @@ def _position(chunk: Any) -> Any:
 @statement(
     "E02b",
     "The model's own `_stream` marks its final chunk.",
+    rank="could",
     why="Otherwise langchain-core appends an empty chunk, one more event for everyone; and code that reads `_stream` "
     "itself, as wrappers do, sees no end.",
     hint=_LAST_HINT,
@@ -194,6 +195,7 @@ def as_it_comes(subject: Subject) -> str:
 @statement(
     "E16",
     "`_stream` and `_astream` work with and without a `run_manager`, and give the same text.",
+    rank="could",
     why="langchain-core passes one in `stream_events(version='v3')`, and none in `stream`.",
     hint="""
     # langchain-core reports each chunk to callbacks itself. If you must report chunks nevertheless, ask first:

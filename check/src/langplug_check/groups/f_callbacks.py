@@ -107,6 +107,7 @@ def _stream(self, messages, stop=None, run_manager=None, **kwargs):
     "F03",
     "In version 3 of the events, where `run_manager` does reach `_stream`, the tokens that the model itself reports to "
     "handlers join to the text.",
+    rank="could",
     why="A token that is reported twice, or once more after the last one, shows in version 3 only, and to users first.",
     hint=_OWN_TOKENS,
     link="https://reference.langchain.com/python/langchain-core/language_models/chat_models/BaseChatModel",

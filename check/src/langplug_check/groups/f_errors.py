@@ -46,6 +46,7 @@ def _outcomes(subject: Subject, fault: Fault, paths: Iterable[PathName]) -> Iter
 @statement(
     "F04",
     "An error of the backend has the same type on every path; `on_llm_error` is called once, and `on_llm_end` never.",
+    rank="must",
     why="`with_retry(retry_if_exception_type=...)` and `with_fallbacks` go by the type, and traces by the callback.",
     hint="""
     # all four hooks call the backend through one function, which translates its errors:

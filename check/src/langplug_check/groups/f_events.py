@@ -125,6 +125,7 @@ def events_inside_a_chain(subject: Subject) -> None:
 @statement(
     "F13",
     "`astream_events` of version 1 and `astream_log` show the whole answer.",
+    rank="could",
     why="Older applications are built on them.",
     hint="""
     # both read `astream`: leave it as langchain-core has it. If you override it, yield AIMessageChunks, which can be

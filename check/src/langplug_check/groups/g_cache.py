@@ -51,6 +51,7 @@ def _cached_model(model: Any) -> Any:
     "G04",
     "The arguments of a call are part of the cache key: other tools, stop strings or response format mean another "
     "entry, and none puts an object's address into the key.",
+    rank="must",
     why="Otherwise a question with tools is answered from the cache with what was said without them.",
     hint="""
     # convert tools to plain dicts in bind_tools, so that the key shows what they are
@@ -87,6 +88,7 @@ def calls_enter_the_key(subject: Subject) -> None:
     "G01",
     "A cache hit gives the content of the first answer without another call to the backend, by `invoke`, `ainvoke`, "
     "and across the two.",
+    rank="must",
     why="A cache is there to save money and time.",
     hint="""
     # equal calls need equal keys: `_identifying_params` holds values, no counter, time or address, and the same
@@ -177,6 +179,7 @@ _COSTS_NOTHING = {"total_cost": 0}
 @statement(
     "G03",
     "A hit has the usage of the first answer, and none if that had none.",
+    rank="could",
     why="langchain-core turns None into {'total_cost': 0}, which is not a UsageMetadata: code that reads input_tokens "
     "breaks, and a history with such a message has another cache key.",
     hint="""

@@ -56,6 +56,7 @@ def _check_calls(outcome: Outcome, expected: list[tuple[str, Any]]) -> AIMessage
     "I03",
     "A call has a name, a dict of arguments, an id that is unique and not empty, and its type; it is in the content "
     "blocks exactly once.",
+    rank="must",
     why="Agents link results to calls by id, and run each block that they are given.",
     hint=_CALL_HINT,
     link=_CALLS,
@@ -136,6 +137,7 @@ def _check_pieces(path: PathName, pieces: Sequence[Any]) -> None:
 @statement(
     "I05",
     "Parallel calls stay apart and in order by every path, each with an id of its own.",
+    rank="must",
     why="Most agents call several tools at once; a call that is lost or mixed with another is work done wrong.",
     hint=_INDEX_HINT,
     link=_CALLS,

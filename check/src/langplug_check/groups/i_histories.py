@@ -51,6 +51,7 @@ case ToolMessage():
     "I09",
     "In the history that is sent, each result is linked to its call by id, and a result with `status='error'` differs "
     "from one without.",
+    rank="must",
     why="Results of parallel calls come in any order, and a model believes a result unless it learns of the failure.",
     hint=_HISTORY_HINT,
     needs=("tools", "replies", "requests"),
@@ -106,6 +107,7 @@ def _ids_around(value: Any, text: str) -> Iterator[set[str]]:
     "I14",
     "A history with calls is accepted even if no tools are bound, and `parallel_tool_calls=False` is honoured or "
     "refused.",
+    rank="could",
     why="Models without tools write summaries of such histories; calls that depend on each other must be made one at a "
     "time.",
     hint="""

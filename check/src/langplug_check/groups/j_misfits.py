@@ -120,6 +120,7 @@ def _raw(chain: Any, which: str) -> Mapping[str, Any]:
 @statement(
     "J04",
     "Without `include_raw`, an answer that is missing or does not fit raises; it is never None.",
+    rank="must",
     why="A None goes unnoticed until something reads a field of it, far away.",
     hint="""
     def check_calls(message):

@@ -196,6 +196,7 @@ _UNKNOWN = "langplug_nonsense"
     "J05",
     "`strict` may be None, True or False, an unknown keyword is refused, and `ls_structured_output_format` reaches "
     "handlers and not the backend.",
+    rank="could",
     why="A typo in a keyword changes nothing, and nobody notices; traces show the schema by that option.",
     hint="""
     def with_structured_output(self, schema, *, include_raw=False, method="function_calling", strict=None, **kwargs):

@@ -246,6 +246,7 @@ def really_concurrent(subject: Subject) -> str:
 @statement(
     "K05",
     "`batch_as_completed`, `max_concurrency`, and lists of configs with `run_name` and `run_id` work.",
+    rank="could",
     why="They limit a batch, follow it, and find it again in traces.",
     hint="Leave `batch`, `abatch` and `batch_as_completed` as langchain-core has them.",
     link=_RUNNABLES,

@@ -139,6 +139,7 @@ def standard_history(subject: Subject) -> None:
 @statement(
     "L04",
     "`content_blocks` of a plain message equals the content of the standard one.",
+    rank="could",
     why="They are two ways to read the same answer.",
     hint="""
     # put reasoning into additional_kwargs["reasoning_content"] and calls into tool_calls; and name a provider

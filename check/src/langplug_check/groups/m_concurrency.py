@@ -118,6 +118,7 @@ def in_threads(jobs: Sequence[Callable[[], str]], limit_s: float) -> list[str | 
 @statement(
     "M01",
     "Threads that share one instance each get the answer to their own question.",
+    rank="must",
     why="`batch()` and every web server call one instance from many threads: users must not read each other's answers.",
     hint="""
     # keep the state of a call in local variables, not on `self`; guard an engine that can do one thing at a time:
@@ -150,6 +151,7 @@ def many_threads(subject: Subject) -> str:
 @statement(
     "M02",
     "On one instance, concurrent `ainvoke`s and interleaved streams each give the answer to their own question.",
+    rank="must",
     why="An asynchronous server has hundreds of them under way at once.",
     hint="""
     # keep the state of a call in local variables of `_agenerate` and `_astream`: after an `await`, `self` may hold that
@@ -199,6 +201,7 @@ _TURNS = 3
 @statement(
     "M03",
     "One instance works in one `asyncio.run` after another, even if a stream was left unread before.",
+    rank="must",
     why="Scripts, notebooks, Celery tasks and pytest start a loop for each piece of work, and keep the model.",
     hint=_LOOP_HINT,
     link=LOOPS_ISSUE,

@@ -67,6 +67,7 @@ _ATTEMPTS = 5
 @statement(
     "M05",
     "Asynchronous calls do not block the event loop while they wait for the answer.",
+    rank="must",
     why="One blocking call stops a whole server: every other user waits for this answer, too.",
     hint="""
     # in `_agenerate` and `_astream`, await everything that waits: httpx.AsyncClient, aiohttp, asyncio.sleep.
@@ -132,6 +133,7 @@ async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
 @statement(
     "M06",
     "A cancelled `ainvoke` or `astream` ends promptly, the stream's run is closed, and the instance works afterwards.",
+    rank="must",
     why="When a client disconnects, a server cancels: a call that goes on costs money, and a broken model is worse.",
     hint=_CANCEL_HINT,
     needs=("answer",),
@@ -226,6 +228,7 @@ class _SlowLimiter(BaseRateLimiter):
 @statement(
     "M06b",
     "A cancelled `ainvoke` closes its run in callbacks.",
+    rank="could",
     why="Traces show a run that stays pending forever, and code that counts the calls under way never counts it out.",
     hint="""
     # langchain-core's `agenerate` calls no handler when it is cancelled. A subclass can:
@@ -378,6 +381,7 @@ _TALK = Reply(text=" ".join(["word"] * 20), pace=0.02)
 @statement(
     "M10",
     "An asynchronous stream that is dropped leaves no noise: no pending task, no error that was never retrieved.",
+    rank="could",
     why="Such lines fill the logs of every service whose clients disconnect, and hide what matters.",
     hint="""
     # in `_astream`: no `yield` in a `finally`, and no task that outlives the generator

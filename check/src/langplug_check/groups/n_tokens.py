@@ -20,6 +20,7 @@ from langplug_check.verdicts import Failed
 @statement(
     "N03",
     "`profile` is None, or a `ModelProfile` dict with known keys.",
+    rank="could",
     why="`create_agent` and middleware read it to decide how to get structured output, and when to summarise.",
     hint="""
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -80,6 +81,7 @@ _AGENT: list[BaseMessage] = [
 @statement(
     "N01",
     "`get_num_tokens` and `get_num_tokens_from_messages` work offline, without `transformers` and downloads.",
+    rank="could",
     why="By default langchain-core downloads GPT-2's tokenizer, which fails in production, and miscounts elsewhere.",
     hint=_COUNT_HINT,
 )

@@ -16,6 +16,7 @@ _LIMIT_S = 90.0
 @statement(
     "O01",
     "The model answers when it is called as it is.",
+    rank="must",
     why="Nothing else matters as long as it does not.",
     hint="""
     # call it by hand, and mend what it raises:
@@ -34,6 +35,7 @@ def answers(subject: Subject) -> str:
 @statement(
     "O02",
     "It answers on every path: `invoke`, `ainvoke`, `stream`, `astream` and `batch`.",
+    rank="must",
     why="LangChain, LangGraph and servers call a model by all of them.",
     hint="""
     # one function is enough, synchronous or not: langplug derives every path from it
@@ -58,6 +60,7 @@ def answers_everywhere(subject: Subject) -> str:
 @statement(
     "O09",
     "It gives only what a chat model may give: parts to langplug, messages and chunks to LangChain.",
+    rank="must",
     why="Anything else is an error at the first call, or is passed on to whoever expects a message.",
     hint="""
     # langplug: yield text, Reasoning, ToolCall, Usage, Finish, a content block or a message
@@ -88,6 +91,7 @@ def gives_parts(subject: Subject) -> None:
 @statement(
     "O03",
     "Prompts that are asked at once each get the answer to their own.",
+    rank="must",
     why="Every server asks one model several things at once: users must not read each other's answers.",
     hint="""
     # keep what belongs to a call in local variables: not on `self`, not in a module
@@ -149,6 +153,7 @@ def _raise_unless_answered(attempt: Attempt, how: str) -> None:
 @statement(
     "O04",
     "It does not change the messages of its caller.",
+    rank="must",
     why="The same list is sent again, stored in LangGraph's state, and shown in traces.",
     hint="""
     # read from the messages, and copy what is to be changed
@@ -168,6 +173,7 @@ def leaves_messages_alone(subject: Subject) -> None:
 @statement(
     "O05",
     "Its asynchronous calls leave the event loop to others.",
+    rank="must",
     why="One call that blocks stops every other user of a server.",
     hint="""
     # await what waits, and run what can only block in a thread; or write a plain `def`, which langplug runs in one
