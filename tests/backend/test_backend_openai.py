@@ -73,12 +73,12 @@ def test_a_stream(backend: Backend) -> None:
 
 def test_azures_paths_name_the_model(backend: Backend) -> None:
     """Where a body has no model, as Azure's clients send it, the path names it; elsewhere it is missing."""
-    path = "/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"
+    path, close = "/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21", {"connection": "close"}
     for named in ({}, {"model": None}):
         body = {"messages": [{"role": "user", "content": "Hello"}], **named}
-        raw = send(backend, payload("POST", path, body))
+        raw = send(backend, payload("POST", path, body, close))
         assert (200, "my gpt", "Hello") == (raw.status, raw.json["model"], raw.json["choices"][0]["message"]["content"])
-        assert 400 == send(backend, payload("POST", "/openai/chat/completions", body)).status
+        assert 400 == send(backend, payload("POST", "/openai/chat/completions", body, close)).status
 
 
 def test_usage_comes_when_it_is_asked_for(backend: Backend) -> None:

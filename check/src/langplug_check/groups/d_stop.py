@@ -172,6 +172,28 @@ def _calls_with_constructor_stop(
 
 
 @statement(
+    "D05",
+    "A stop that is one text is one stop string, or is refused; its letters are none.",
+    rank="could",
+    why="`stop='END'` is easily written, and cuts the answer at the first E.",
+    hint="""
+    stops = [stop] if isinstance(stop, str) else list(stop or ())
+    """,
+    needs=("answer",),
+)
+def stop_of_one_text(subject: Subject) -> str:
+    """Invoke with one text, whose letters the answer has and which it has not, as a whole, and with one that it has."""
+    case = _case(subject)
+    letters = "".join(dict.fromkeys(case.text[:8]))[::-1] + "|"
+    for stop, allowed in ((letters, [case.text]), (case.stop, case.cut(case.stop))):
+        outcome = subject.ask(case.model(subject), None, "invoke", stop=stop)
+        if outcome.error is not None:
+            return f"refused: {error_text(outcome.error)}"
+        _check_text(outcome, f"with stop={stop!r}", [*allowed])
+    return "one stop string"
+
+
+@statement(
     "D04",
     "`bind(stop=[...])` works, and leaves the model itself as it was.",
     why="Chains bind their stop strings this way, and share the model with others.",

@@ -1,7 +1,7 @@
 """Group N: token counting, profile."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -41,6 +41,27 @@ def known_profile(subject: Subject) -> str:
     if unknown:
         raise Failed(f"profile has the unknown keys {', '.join(unknown)}")
     return ", ".join(sorted(profile))
+
+
+@statement(
+    "N05",
+    "A `profile` that is given to the constructor is kept, in copies too.",
+    why="Users say in it what a new model can do, for agents and middleware to read.",
+    hint="""
+    # do not overwrite what was given
+    if self.profile is None:
+        self.profile = my_profile(self.model_name)
+    """,
+    link="https://docs.langchain.com/oss/python/langchain/models#model-profiles",
+)
+def given_profile(subject: Subject) -> None:
+    """Give one, and read it from the model and from a copy."""
+    given = {"max_input_tokens": 12345, "tool_calling": subject.calls_tools}
+    model = subject.real(profile=given)
+    for which, one in (("the model", model), ("its copy", model.model_copy())):
+        profile: Mapping[str, Any] = one.profile or {}
+        if lost := {name: profile.get(name) for name, value in given.items() if profile.get(name) != value}:
+            raise Failed(f"of the profile {given}, {which} has {lost}", f"{given}")
 
 
 _COUNT_HINT = """
