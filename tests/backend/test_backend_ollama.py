@@ -79,8 +79,13 @@ def test_usage_can_be_missing(backend: Backend) -> None:
 
 
 def test_a_request_without_messages_loads_the_model(backend: Backend) -> None:
-    """Without messages there is nothing but the news that the model is loaded."""
-    assert "load" == ask(backend, "ollama", "", messages=[]).events[-1]["done_reason"]
+    """Without messages there is nothing but the news that the model is loaded, whatever it would say otherwise."""
+    for reply in (Reply(), Reply(text="Hello.")):
+        backend.reply = reply
+        (event,) = ask(backend, "ollama", "", messages=[]).events
+        assert ("load", "") == (event["done_reason"], event["message"]["content"])
+        whole = ask(backend, "ollama", "", messages=[], stream=False).json
+        assert ("load", "") == (whole["done_reason"], whole["message"]["content"])
 
 
 def test_reads_the_request(backend: Backend) -> None:

@@ -148,3 +148,63 @@ def test_the_html_needs_nothing_else() -> None:
     assert "&lt;script&gt;" in page
     assert 6 == page.count("<details")
     assert ["A01", "B06"] == re.findall(r'<details id="(\w+)" open>', page)
+
+
+def many(count: int, **result: str) -> list[Found]:
+    """This many failures, of all ranks."""
+    names = [name for name, check in all_checks().items() if check.in_contract][:count]
+    return [found(name, **{"verdict": "fail", "observed": "x" * 200, **result}) for name in names]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 10, 40, 150])
+@pytest.mark.parametrize("origin", ["langplug", "hand-written"])
+def test_the_text_fits_on_two_screens(count: int, origin: str) -> None:
+    """However much failed or could not be seen, the report has at most 48 lines of 80 columns; `whole` shows it all."""
+    report = replace(REPORT, found=[*many(count), *many(150, verdict="not observed")[count:]], origin=origin)
+    lines = report.to_text(width=80).splitlines()
+    assert 48 >= sum(max(1, -(-len(line) // 80)) for line in lines)
+    assert " ".join(lines).rstrip().endswith(report.summary().split()[-1])
+    whole = report.to_text(width=80, whole=True)
+    assert count == whole.count("\n  observed  ")
+    assert lines == report.to_text(width=80).splitlines()
+    if count >= 40:
+        assert "--all shows each" in "\n".join(lines)
+
+
+def test_the_worst_comes_first() -> None:
+    """Failures are in the order of how much they matter: must, should, could; those of others come last."""
+    ranks = [failure.check.rank for failure in replace(REPORT, found=many(150)).failures]
+    assert {"must", "should", "could"} == set(ranks)
+    assert ranks == sorted(ranks, key=["must", "should", "could"].index)
+    entries = json.loads(REPORT.to_json())["results"]
+    assert {"must", "should", "could"} >= {entry["rank"] for entry in entries}
+
+
+@pytest.mark.parametrize(
+    ("origin", "count", "advised"),
+    [
+        ("hand-written", 9, "change the base class: `class ChatAcme(langplug.ChatModel)`"),
+        ("hand-written", 9, "`langplug.adopt(model)`"),
+        ("installed", 9, "`langplug.adopt(model)`"),
+        ("hand-written", 1, ""),
+        ("langplug", 9, ""),
+    ],
+)
+def test_the_cheapest_fix_comes_first(origin: str, count: int, advised: str) -> None:
+    """Of many failures of somebody else's class, the report says first what fixes most of them at once."""
+    report = replace(REPORT, found=many(count), origin=origin)
+    assert bool(advised) is bool(report.advice)
+    assert advised in report.advice
+    text = " ".join(report.to_text(width=100).split())
+    assert bool(advised) is ("The cheapest fix: " in text)
+    assert not advised or text.index("The cheapest fix: ") < text.index("observed")
+
+
+def test_what_was_seen_in_part_is_said() -> None:
+    """A statement that was partly observed is no failure, has a sign of its own, and qualifies "ready"."""
+    report = replace(READY, found=[found("M01", verdict="partly observed", observed="its answers are all the same")])
+    assert report.ready
+    assert "ready, as far as could be seen: 1 partly observed" == report.summary()
+    assert "◐ M01: its answers are all the same" in report.to_text()
+    assert "its answers are all the same" in report.to_html()
+    assert "0" == ET.fromstring(report.to_junit()).get("failures")

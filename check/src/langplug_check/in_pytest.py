@@ -49,6 +49,8 @@ class ContractTests:
         recipe: How to point the model at the backend of the test kit. Default: the known one for its class.
         expected_failures: Reasons, by the ids of checks.
         isolated: Whether the checks run in a process of their own, if that is possible.
+        offline: Whether to leave out the statements of group O, which call the model as it is: at most 20 times, which
+            may cost money or need a network.
 
     Example:
         >>> class TestMine(ContractTests):
@@ -60,6 +62,7 @@ class ContractTests:
     recipe: ClassVar[Recipe | None] = None
     expected_failures: ClassVar[Mapping[str, str]] = {}
     isolated: ClassVar[bool] = True
+    offline: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,6 +99,8 @@ class ContractTests:
     def test_statement(self, check_id: str, runner: Runner) -> None:
         """The model keeps the statement."""
         check = all_checks()[check_id]
+        if self.offline and check.calls_as_it_is:
+            pytest.skip("the model is not called as it is: `offline` is set")
         result = runner.run(check)
         reason = type(self).expected_failures.get(check_id)
         if reason is None:
@@ -106,4 +111,4 @@ class ContractTests:
             pytest.fail(f"{check_id} was expected to fail ({reason}), and: {result.verdict}", pytrace=False)
 
 
-_TO_BE_SET = frozenset({"factory", "recipe", "expected_failures", "isolated"})
+_TO_BE_SET = frozenset({"factory", "recipe", "expected_failures", "isolated", "offline"})

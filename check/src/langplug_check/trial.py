@@ -331,7 +331,7 @@ class Trial:
                 found[id(one)] = f"`{frame.f_code.co_name}` is still open at line {frame.f_lineno}"
         threads = {thread.ident: thread for thread in threading.enumerate()}
         here = threading.get_ident()
-        for ident, top in sys._current_frames().items():  # noqa: SLF001 - the only way
+        for ident, top in sys._current_frames().items():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the only way
             if ident != here and ident in threads and (where := self._foreign_frame(top)):
                 found[ident] = f"the thread {threads[ident].name!r} still runs ({where})"
         return found
@@ -361,11 +361,18 @@ class Trial:
         return ""
 
 
+def _folder(name: str) -> str:
+    return str(Path(str(sys.modules[name].__file__)).parent)
+
+
 _STDLIB = Path(os.__file__).parent
-_KNOWN: tuple[str, ...] = (str(_STDLIB), str(_STDLIB.resolve()), "<frozen", "<string>")
-_KNOWN += tuple(str(Path(str(sys.modules[name].__file__)).parent) for name in ("langplug", "langchain_core"))
-_KNOWN += (str(Path(__file__).parent), str(Path(str(sys.modules["langplug_backend"].__file__)).parent))
-_KNOWN_PACKAGES = _KNOWN[-4:]
+_KNOWN_PACKAGES = (
+    _folder("langplug"),
+    _folder("langchain_core"),
+    _folder("langplug_backend"),
+    str(Path(__file__).parent),
+)
+_KNOWN = (str(_STDLIB), str(_STDLIB.resolve()), "<frozen", "<string>", *_KNOWN_PACKAGES)
 
 
 def belongings() -> dict[str, set[Any]]:

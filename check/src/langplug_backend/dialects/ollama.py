@@ -4,6 +4,7 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from langplug_backend.completion import Completion
@@ -113,7 +114,7 @@ class Ollama(Dialect):
 
     def whole_answer(self, request: ChatRequest, completions: Sequence[Completion], reply: Reply) -> Any:
         """The whole message in one line."""
-        completion = completions[0]
+        completion = _answer_to(request, completions)
         message: dict[str, Any] = {"role": "assistant", "content": completion.text}
         if thought := "".join(piece.text for piece in completion.pieces if isinstance(piece, Thought)):
             message["thinking"] = thought
@@ -123,7 +124,7 @@ class Ollama(Dialect):
 
     def stream_events(self, request: ChatRequest, completions: Sequence[Completion], reply: Reply) -> list[Event]:
         """A line for each piece, and a last one with the counts."""
-        frame, completion = _frame(request, reply), completions[0]
+        frame, completion = _frame(request, reply), _answer_to(request, completions)
         events = []
         for piece in completion.pieces:
             message: dict[str, Any] = {"role": "assistant", "content": piece if isinstance(piece, str) else ""}
@@ -138,6 +139,11 @@ class Ollama(Dialect):
     def error_body(self, error: ErrorObject) -> Any:
         """An error: a message alone."""
         return {"error": error.message}
+
+
+def _answer_to(request: ChatRequest, completions: Sequence[Completion]) -> Completion:
+    """What is said. A request without messages loads the model, which then says nothing."""
+    return completions[0] if request.messages else replace(completions[0], pieces=())
 
 
 def _frame(request: ChatRequest, reply: Reply) -> dict[str, Any]:

@@ -212,14 +212,17 @@ def _failure(found: Found, paint: Paint, width: int, *, verbose: bool, fixed_by:
 
 
 def _unseen(report: Findings, paint: Paint, width: int) -> list[str]:
-    """What was not observed, by its reason."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for found in report.with_verdict("not observed"):
-        by_reason[found.result.observed].append(found.check.id)
+    """What was observed in part only, or not at all, by its reason."""
     lines: list[str] = []
-    for reason, ids in by_reason.items():
-        first, *more = textwrap.wrap(_tame(f"{', '.join(ids)}: {reason}"), width - 2)
-        lines += [f"{paint('?', '?')} {first}", *(f"  {line}" for line in more)]
+    verdicts: Sequence[Verdict] = ("partly observed", "not observed")
+    for verdict in verdicts:
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for found in report.with_verdict(verdict):
+            by_reason[found.result.observed].append(found.check.id)
+        sign = MARKS[verdict]
+        for reason, ids in by_reason.items():
+            first, *more = textwrap.wrap(_tame(f"{', '.join(ids)}: {reason}"), width - 2)
+            lines += [f"{paint(sign, sign)} {first}", *(f"  {part}" for part in more)]
     return lines
 
 
