@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from langplug import ChatModel, Part, Request, chat_model
-from langplug.models import ChatCommand, ChatHTTP, CustomChatModelAdvanced
+from langplug.models import ChatCommand, ChatHTTP, ChatScripted, CustomChatModelAdvanced
 from langplug_check import Recipe
 
 
@@ -36,6 +36,11 @@ def decorated(request: Request, *, model: str = "decorated-1", temperature: floa
     yield from request.text.split(" ")
 
 
+def scripted() -> ChatScripted:
+    """A script of one reply, again and again."""
+    return ChatScripted(replies=["Hello."], when_exhausted="repeat")
+
+
 def command() -> ChatCommand:
     """A program that repeats what it is told."""
     return ChatCommand(command=["cat"], input="text")
@@ -53,7 +58,7 @@ def _wire(name: str, **fills: Any) -> Entry:
 ENTRIES: Mapping[str, Entry] = {
     "@chat_model": Entry(target="entries:decorated"),
     "echo": Entry(target="entries:echo"),
-    "ChatScripted": Entry(target="langplug.models:ChatScripted"),
+    "ChatScripted": Entry(target="entries:scripted"),
     "ChatCommand": Entry(target="entries:command"),
     "ChatGGUF": Entry(target="langplug.models:ChatGGUF"),
     "ChatEndpoint": Entry(target="langplug.models:ChatEndpoint"),

@@ -74,6 +74,18 @@ def test_a_model_that_dies_now_and_then_goes_on() -> None:
     assert ["fail", "fail", "pass", "fail", "pass"] == [result.verdict for result in results]
 
 
+def test_three_ends_cost_only_what_they_concern() -> None:
+    """A model that dies at faults alone is still asked for answers, which does not make its faults any better."""
+    pool = Pool(Job(reference=f"{HERE}:LeavesOnEmpty"))
+    faulty = replace(the("C08"), needs=("answer", "faults"))
+    try:
+        results = [pool.run(one) for one in (faulty, faulty, faulty, the("C01"), faulty)]
+    finally:
+        pool.close()
+    assert ["fail", "fail", "fail", "pass", "not observed"] == [result.verdict for result in results]
+    assert results[-1].observed.endswith("and was not asked again for faults")
+
+
 def test_a_model_that_dies_as_it_is_made_is_an_error() -> None:
     """What ends the process on import is told as that, with the last that was printed, and not tried in this one."""
     with pytest.raises(Ended, match=r"importing or making .* SIGABRT.*the last line that it printed: GGML_ASSERT"):

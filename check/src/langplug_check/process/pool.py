@@ -246,7 +246,7 @@ class Pool:
         self._job = job
         self._memory_limit = memory_limit
         self._worker: Worker | None = None
-        self._ended: dict[str, frozenset[Need]] = {}
+        self._ended: list[tuple[str, frozenset[Need]]] = []
         """The checks in which a worker ended since the model last did the like, with what they needed."""
         self._ended_as_it_is = ""
         """The check in which one ended that was calling the model as it is."""
@@ -282,23 +282,24 @@ class Pool:
             if check.calls_as_it_is:
                 self._ended_as_it_is = check.id
             else:
-                self._ended[check.id] = needs
+                self._ended.append((check.id, needs))
             self.close()
         else:
             if result.verdict == "pass":
-                self._ended = {name: needed for name, needed in self._ended.items() if not needed <= needs}
+                self._ended = [(name, needed) for name, needed in self._ended if not needed <= needs]
         return result
 
     def _gave_up_on(self, needs: frozenset[Need]) -> str:
         """Why the model is not asked for what needs this; empty if it is."""
-        last = [*self._ended][-ENOUGH:]
+        last = self._ended[-ENOUGH:]
         if len(last) < ENOUGH:
             return ""
-        common = frozenset.intersection(*(self._ended[name] for name in last))
+        common = frozenset.intersection(*(needed for _, needed in last))
         if not common or not common <= needs:
             return ""
+        names = ", ".join(name for name, _ in last)
         again = "again" if common == {"answer"} else f"again for {' and '.join(sorted(common - {'answer'}))}"
-        return f"the model hung or died in each of {', '.join(last)}, and was not asked {again}"
+        return f"the model hung or died in each of {names}, and was not asked {again}"
 
     @property
     def gave_up(self) -> str:
