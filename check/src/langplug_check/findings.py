@@ -83,7 +83,8 @@ class Findings:
                 return "its own function was called in group O; scripts stood in for it in all other groups"
             case "scripted":
                 return "its own function was NOT called: scripts stood in for it"
-        return "the model itself was called"
+            case _:
+                return "the model itself was called"
 
     def with_verdict(self, *verdicts: Verdict) -> list[Found]:
         """Those with one of these verdicts."""

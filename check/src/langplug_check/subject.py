@@ -133,7 +133,7 @@ class Subject:
     @cached_property
     def trial(self) -> Trial:
         """The model as it is, asked a few short questions."""
-        return Trial(self)
+        return Trial(self.driver)
 
     # --- asking it ---
 

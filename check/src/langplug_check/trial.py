@@ -17,7 +17,7 @@ from inspect import unwrap
 from operator import add
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
@@ -25,13 +25,11 @@ from langchain_core.messages import HumanMessage
 
 from langplug import ChatModel
 from langplug_backend import ChatRequest, Reply
+from langplug_check.drivers import Driver
 from langplug_check.paths import error_text, is_from_keyboard
 from langplug_check.process.loop import run_on_shared_loop
 from langplug_check.process.offline import allow_network
 from langplug_check.verdicts import NotObserved
-
-if TYPE_CHECKING:
-    from langplug_check.subject import Subject
 
 T = TypeVar("T")
 
@@ -114,19 +112,18 @@ class Trial:
     """The calls of a model as it is. Each is made once, when a statement first wants to see it.
 
     Args:
-        subject: The model. One that speaks to a server speaks to the test kit's, which repeats the prompt.
+        driver: What makes the model. One that speaks to a server speaks to the test kit's, which repeats the prompt.
     """
 
-    def __init__(self, subject: "Subject") -> None:
-        self._subject = subject
-        self._is_local = subject.driver.name == "wire"
+    def __init__(self, driver: Driver) -> None:
+        self._is_local = driver.name == "wire"
         if self._is_local:
-            self.model: Any = subject.driver.make_saying([_repeat], {})
+            self.model: Any = driver.make_saying([_repeat], {})
         else:
-            self.model = subject.driver.make({})
+            self.model = driver.make({})
         self.calls = 0
         self._known: dict[Any, Any] = {}
-        cls = subject.cls
+        cls = driver.factory.cls
         hooks = [unwrap(hook) for name in _HOOKS if callable(hook := getattr(cls, name, None))]
         files = {getattr(getattr(hook, "__code__", None), "co_filename", "") for hook in hooks}
         files.add(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")

@@ -212,18 +212,19 @@ def in_and_out_of_a_loop(subject: Subject) -> None:
     as_shipped = {"max_retries": OMIT} if "max_retries" in subject.arguments else {}
 
     async def made_inside() -> BaseChatModel:
-        return subject.model(**as_shipped)
+        return place.model(**as_shipped)
 
     async def used_inside(model: BaseChatModel) -> None:
-        _check_answer(subject, model.invoke(subject.prompt), "invoke inside a loop")
-        _check_answer(subject, await model.ainvoke(subject.prompt), "ainvoke of a model made outside a loop")
+        _check_answer(place, model.invoke(place.prompt), "invoke inside a loop")
+        _check_answer(place, await model.ainvoke(place.prompt), "ainvoke of a model made outside a loop")
 
-    inside = run(made_inside())
-    _check_answer(subject, inside.invoke(subject.prompt), "invoke of a model made inside a loop")
-    # `asyncio.run` makes another loop than the one that the model was made in.
-    _check_answer(subject, asyncio.run(inside.ainvoke(subject.prompt)), "ainvoke on a loop other than the model's")
-    # With a server of its own: clients that a package shares by address, as langchain-openai does, still have the
-    # connection of the loop that has just ended. That is M03's defect, too.
+    # Each with a server of its own: clients that a package shares by address, as langchain-openai does, still have the
+    # connections of a loop that has ended. That is M03's defect, too.
+    with subject.with_own_backend() as place:
+        inside = run(made_inside())
+        _check_answer(place, inside.invoke(place.prompt), "invoke of a model made inside a loop")
+        # `asyncio.run` makes another loop than the one that the model was made in.
+        _check_answer(place, asyncio.run(inside.ainvoke(place.prompt)), "ainvoke on a loop other than the model's")
     with subject.with_own_backend() as place:
         run(used_inside(place.model(**as_shipped)))
 

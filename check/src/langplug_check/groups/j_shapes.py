@@ -1,5 +1,6 @@
 """Group J: schemas as applications have them: optional keys, types that hold themselves; and what `raw` carries."""
 
+import traceback
 from typing import Any, NotRequired
 
 from pydantic import BaseModel, Field
@@ -10,7 +11,7 @@ from langplug_check.groups._schemas import BO, PROMPT, WITH_STRUCTURED_OUTPUT, P
 from langplug_check.paths import error_text
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
-from langplug_check.verdicts import Failed, NotObserved
+from langplug_check.verdicts import Blame, Failed, NotObserved
 
 
 class Guest(TypedDict):
@@ -34,7 +35,7 @@ class Node(BaseModel):
     hint="""
     # check answers by the type itself: pydantic.TypeAdapter(schema).validate_python(answer)
     """,
-    link=WITH_STRUCTURED_OUTPUT,
+    link="https://github.com/langchain-ai/langchain/pull/36495",
     needs=("structured", "replies"),
 )
 def optional_keys(subject: Subject) -> None:
@@ -93,4 +94,8 @@ def _invoke(model: Any, schema: Any, which: str, **kwargs: Any) -> Any:
     try:
         return model.with_structured_output(schema, **kwargs).invoke(PROMPT)
     except Exception as error:
-        raise Failed(f"{which} raised {error_text(error)}", "what was asked for") from error
+        # langchain-core turns types into tools for most classes, and refuses what it does not know.
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        is_cores = str(frame.f_globals.get("__name__")).startswith("langchain_core.utils")
+        blame: Blame | None = "langchain-core" if is_cores else None
+        raise Failed(f"{which} raised {error_text(error)}", "what was asked for", blame=blame) from error

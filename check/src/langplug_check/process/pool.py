@@ -298,7 +298,7 @@ class Pool:
         if not common or not common <= needs:
             return ""
         names = ", ".join(name for name, _ in last)
-        again = "again" if common == {"answer"} else f"again for {' and '.join(sorted(common - {'answer'}))}"
+        again = "again" if common == frozenset({"answer"}) else f"again for {' and '.join(sorted(common - {'answer'}))}"
         return f"the model hung or died in each of {names}, and was not asked {again}"
 
     @property
