@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import langplug_backend
+from langplug_backend import Backend
 from langplug_check.paths import error_text, is_from_keyboard
 from langplug_check.statement import Check
 from langplug_check.subject import Subject, run
@@ -22,7 +22,7 @@ from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved
 NOISE_LIMIT = 4000
 """Characters of what a model printed that are kept."""
 
-_OWN_FILES = (str(Path(__file__).parent), str(Path(str(langplug_backend.__file__)).parent))
+_OWN_FILES = (str(Path(__file__).parent), str(Path(inspect.getfile(Backend)).parent))
 _LIBRARY = (sysconfig.get_path("stdlib"), "<frozen")
 
 
