@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
+from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 from langplug import ChatModel, Request, chat_model
@@ -83,7 +84,11 @@ partial_factory = functools.partial(Repeat, times=8)
 
 
 def useless():
-    return RunnableLambda(str)
+    return prompt
+
+
+def chain_factory():
+    return chain
 
 
 def crashing():
@@ -98,7 +103,8 @@ def other(prompt, history):
     return prompt
 
 
-chain = RunnableLambda(str) | RunnableLambda(str)
+prompt = PromptTemplate.from_template("{x}")
+chain = RunnableLambda(lambda messages: messages[-1].text.upper()) | RunnableLambda(str)
 number = 3
 """
 
@@ -254,15 +260,21 @@ def test_a_missing_attribute(attribute: str, message: str) -> None:
     assert message == str(raised.value)
 
 
+@pytest.mark.parametrize("attribute", ["chain", "chain_factory"])
+def test_a_chain(attribute: str) -> None:
+    """A chain that answers messages is adopted."""
+    assert load(f"bench_models:{attribute}").invoke("hello").text == "HELLO"
+
+
 @pytest.mark.parametrize(
     ("attribute", "what"),
     [
         pytest.param("number", "is an instance of int", id="a value"),
-        pytest.param("chain", "is an instance of RunnableSequence", id="a chain"),
+        pytest.param("prompt", "is an instance of PromptTemplate", id="a prompt"),
         pytest.param("Holder", "is the class Holder, which is not a chat model", id="another class"),
         pytest.param("other", "is a function of (prompt, history)", id="another function"),
         pytest.param("async_factory", "is an async function of ()", id="an async factory"),
-        pytest.param("useless", "was called as a factory and returned an instance of RunnableLambda", id="its result"),
+        pytest.param("useless", "was called as a factory and returned an instance of PromptTemplate", id="its result"),
     ],
 )
 def test_what_is_no_model(attribute: str, what: str) -> None:

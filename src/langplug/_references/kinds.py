@@ -27,9 +27,10 @@ def load(reference: str, **settings: Any) -> BaseChatModel:
 
             * `package.module:attribute` or `./file.py:attribute`, where the attribute may be dotted. Modules are looked
               for in the current directory first, as `python -m` does, and a file's own directory is importable from it;
-              both stay on `sys.path`. The attribute is a model; a class of models; a function whose first argument is
-              called `request` or annotated as `Request`, which becomes a model as with `@chat_model`; a function of one
-              text, or of a list of messages; or a factory, any other callable that returns a model;
+              both stay on `sys.path`. The attribute is a model; a class of models; a chain or a graph that answers
+              messages, which is adopted; a function whose first argument is called `request` or annotated as `Request`,
+              which becomes a model as with `@chat_model`; a function of one text, or of a list of messages; or a
+              factory, any other callable that returns one of these;
             * `http://host:port/v1`, a server with an OpenAI-compatible API. It is asked what it serves; if that is
               more than one model, `http://host:port/v1#name` says which;
             * `./weights.gguf`, a file of weights;

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from langchain_core.runnables import Runnable
 from pydantic import ValidationError
 
 from langplug._model.chat_model import ChatModel
@@ -19,9 +20,9 @@ from langplug._request import Request
 from langplug._suggest import did_you_mean
 
 _EXPECTED: Final = (
-    "expected a chat model (an instance or a class of LangChain's BaseChatModel), a function whose first argument is "
-    "called 'request', a function of one text or of a list of messages, or a function without arguments that returns "
-    "a chat model"
+    "expected a chat model (an instance or a class of LangChain's BaseChatModel), a chain or a graph that answers "
+    "messages, a function whose first argument is called 'request', a function of one text or of a list of messages, "
+    "or a function without arguments that returns one of these"
 )
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -36,6 +37,8 @@ def make_model(found: object, reference: str, settings: Settings) -> BaseChatMod
     """
     if isinstance(found, BaseChatModel):
         return _set_up(found, reference, settings) if settings else found
+    if _can_be_adopted(found):
+        return _adopt(found, reference, settings)
     make = _maker_of(found, reference, settings)
     check_names(make, settings, reference)
     try:
@@ -56,14 +59,35 @@ def make_model(found: object, reference: str, settings: Settings) -> BaseChatMod
     except Exception as error:
         error.add_note(f"while making the model {reference!r}")
         raise
-    if not isinstance(made, BaseChatModel):
-        raise TypeError(f"{reference!r} was called as a factory and returned {_describe(made)}, {_EXPECTED}")
-    return made
+    if isinstance(made, BaseChatModel):
+        return made
+    if _can_be_adopted(made):
+        return _adopt(made, reference, {})
+    raise TypeError(f"{reference!r} was called as a factory and returned {_describe(made)}, {_EXPECTED}")
 
 
 def make_ready_made(name: str, reference: str, settings: Settings) -> BaseChatModel:
     """A model of langplug's own, by the name of its class, which is looked up now: models stand on a floor above."""
     return make_model(getattr(import_module("langplug.models"), name), reference, settings)
+
+
+def _can_be_adopted(found: object) -> bool:
+    """Whether it is an `LLM`, a chain or a graph, and so may answer messages.
+
+    Prompts, tools, retrievers and parsers are Runnables too, and answer nobody: a reference to one is a mistake.
+    """
+    if not isinstance(found, Runnable) or isinstance(found, BaseChatModel):
+        return False
+    kinds = ("PromptTemplate", "BaseTool", "BaseRetriever", "BaseOutputParser")
+    names = {base.__name__ for base in type(found).__mro__}
+    return isinstance(found, BaseLanguageModel) or not any(name.endswith(kinds) for name in names)
+
+
+def _adopt(found: object, reference: str, settings: Settings) -> BaseChatModel:
+    try:
+        return cast("BaseChatModel", import_module("langplug").adopt(found, **settings))
+    except TypeError as error:
+        raise TypeError(f"{reference!r}: {error}") from error
 
 
 def check_names(made_by: Any, settings: Iterable[str], reference: str) -> None:

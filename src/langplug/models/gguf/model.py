@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.language_models import ModelProfile
@@ -30,6 +30,17 @@ _KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 """What a chat template that writes tools holds: a tag that reads them."""
 
 _ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
+
+_FILES: dict[str | None, tuple[str, str]] = {}
+"""The chat template and the architecture of each `path`. They are read with the model: a call may be on an event loop,
+which must not wait for a disk."""
+
+
+def _read_file(path: str | None) -> None:
+    # Without a file there is no answer either; whoever asks for one is told what is missing.
+    with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+        file = locate(path)
+        _FILES[path] = (read_chat_template(file) or "", read_header(file).architecture or "")
 
 
 class ChatGGUF(SamplingFields, ChatModel):
@@ -149,6 +160,11 @@ class ChatGGUF(SamplingFields, ChatModel):
             )
         return given
 
+    @model_validator(mode="after")
+    def _read_ahead(self) -> Self:
+        _read_file(self.path)
+        return self
+
     @resource(uses=_ENGINE_FIELDS, shared=True)
     def engine(self) -> Iterator[Engine]:
         """llama.cpp with the weights; they are loaded by the first request."""
@@ -224,18 +240,14 @@ class ChatGGUF(SamplingFields, ChatModel):
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
         """The chat template, in which calls stand as the model learned to write them; architecture; the file's name."""
-        architecture = None
-        with suppress(WeightsNotFoundError, BadWeightsError, OSError):
-            architecture = read_header(locate(self.path)).architecture
-        return (self._template(), architecture or "", self.reported_name)
+        return (self._template(), _FILES.get(self.path, ("", ""))[1], self.reported_name)
 
     def _template(self) -> str:
         if self.chat_template:
             return self.chat_template
-        # Without a file there is no answer either; whoever asks for one is told what is missing.
-        with suppress(WeightsNotFoundError, BadWeightsError, OSError):
-            return read_chat_template(locate(self.path)) or ""
-        return ""
+        if self.path not in _FILES:  # it was not there when the model was made
+            _read_file(self.path)
+        return _FILES.get(self.path, ("", ""))[0]
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
