@@ -16,6 +16,7 @@ A part is one of
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from types import NoneType
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -137,8 +138,14 @@ Checked = TypeVar("Checked", bound=Reasoning | ToolCall | Finish)
 
 def check_fields(part: Checked) -> Checked:
     """Return `part`, or raise a `TypeError` that names the first of its fields with a value of the wrong type."""
-    for each in fields(part):
-        value = getattr(part, each.name)
-        if not isinstance(value, _TYPES.get(each.name, object)):
-            raise TypeError(f"its {each.name} is {value!r}")
+    for name, expected in _types_in(type(part)):
+        value = getattr(part, name)
+        if not isinstance(value, expected):
+            raise TypeError(f"its {name} is {value!r}")
     return part
+
+
+@cache
+def _types_in(cls: type[Reasoning | ToolCall | Finish]) -> list[tuple[str, Any]]:
+    """The fields of a kind of parts that have a type to be checked; to look them up costs more than the check."""
+    return [(each.name, _TYPES[each.name]) for each in fields(cls) if each.name in _TYPES]

@@ -87,13 +87,15 @@ class Resource(Generic[T]):
 
 def _key_of(value: Any) -> Hashable:
     """What differs where `value` does."""
+    if value is None or type(value) is str:  # each call asks for those of its client, most of which are one of these
+        return value
     if isinstance(value, SecretStr | SecretBytes):
         return (type(value), value.get_secret_value())  # their reprs are all '**********'
     if isinstance(value, Mapping):
         return tuple((key, _key_of(item)) for key, item in value.items())
     if isinstance(value, list | tuple):
         return (type(value), *(_key_of(item) for item in value))
-    return repr(value)
+    return (None, repr(value))  # not a string, which the repr of something else may equal
 
 
 class AsyncResource(Resource[T]):
@@ -500,7 +502,7 @@ class ResourceStore:
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             made = declared.make(instance.__langplug_resource_owner__())
             task = own.tasks[key] = loop.create_task(own.make(made, declared.where(instance)))
-        return await asyncio.shield(task)
+        return task.result() if task.done() else await asyncio.shield(task)
 
     def close(self) -> None:
         """Tear down all that was made, except what other models share. What is used later is made anew."""

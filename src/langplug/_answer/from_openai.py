@@ -221,20 +221,21 @@ def usage_in(usage: Mapping[str, Any]) -> Usage:
             ("completion_tokens_details", "output_tokens_details"),
         )
     )
+    all_read = {**usage, **read} if read else usage
     return Usage(
         input_tokens=_first_count(usage, "prompt_tokens", "input_tokens"),
         output_tokens=_first_count(usage, "completion_tokens", "output_tokens"),
         total_tokens=_first_count(usage, "total_tokens"),
         input_token_details=_details(
             # Kimi's, DeepSeek's and Anthropic's names for what OpenAI has in the details.
-            cache_read=_first_count({**usage, **read}, "cached_tokens", "prompt_cache_hit_tokens", *_CACHE_READ),
-            cache_creation=_first_count({**usage, **read}, *_CACHE_WRITE),
+            cache_read=_first_count(all_read, "cached_tokens", "prompt_cache_hit_tokens", *_CACHE_READ),
+            cache_creation=_first_count(all_read, *_CACHE_WRITE),
             audio=_first_count(read, "audio_tokens"),
             image=_first_count(read, "image_tokens"),
             video=_first_count(read, "video_tokens"),
         ),
         output_token_details=_details(
-            reasoning=_first_count({**usage, **wrote}, "reasoning_tokens"),
+            reasoning=_first_count({**usage, **wrote} if wrote else usage, "reasoning_tokens"),
             audio=_first_count(wrote, "audio_tokens"),
             image=_first_count(wrote, "image_tokens"),
         ),
@@ -394,16 +395,19 @@ def _tool_call(call: Any, position: int | None) -> ToolCall:
 
 
 def _first_count(counts: Mapping[str, Any], *names: str) -> int | None:
-    name = next((name for name in names if counts.get(name) is not None), names[0])
-    count = counts.get(name)
-    return count if count is None or (type(count) is int and 0 <= count < 2**63) else count_of(name, count)
+    for name in names:
+        if (count := counts.get(name)) is not None:
+            return count_of(name, count)
+    return None
 
 
 def readable_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
     """What of a server's report are counts: an odd one, such as -1 or a text, must not cost the answer."""
     counts: dict[str, Any] = {}
     for name, count in usage.items():
-        if isinstance(count, Mapping):
+        if type(count) is int and 0 <= count < 2**63:  # as nearly all are
+            counts[name] = count
+        elif isinstance(count, Mapping):
             if name.endswith("_details"):
                 counts[name] = readable_counts(count)
         elif isinstance(count, str) and count.isascii() and count.isdecimal() and len(count) < 19:

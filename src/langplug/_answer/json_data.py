@@ -51,6 +51,8 @@ def to_json_data(value: Any, where: Any, levels: int = MOST_LEVELS) -> Any:  # n
         return value
     if levels == 0:
         raise TypeError(f"{_path(where)[:80]}… is nested more than {MOST_LEVELS} levels deep, or contains itself")
+    if type(value) is dict:  # as nearly all that is not a string is
+        return {_key(key, where): to_json_data(item, (where, key), levels - 1) for key, item in value.items()}
     if isinstance(value, Enum):  # before `str`: as a member of `class Color(str, Enum)` it would keep its type
         return to_json_data(value.value, where, levels - 1)
     if isinstance(value, str):

@@ -77,6 +77,8 @@ def count_of(name: str, value: Any) -> int:
     Raises:
         ValueError: If it cannot be one; `name` is named.
     """
+    if type(value) is int and 0 <= value < 2**63:
+        return value
     whole: Any = int(value) if isinstance(value, float) and value.is_integer() else value
     try:
         count = operator.index(whole)

@@ -86,7 +86,10 @@ class Channel(Generic[T]):
         try:
             try:
                 async for item in stream:
-                    if not await self.aput(item):
+                    taken = self._offer(item)  # not by `aput`: a coroutine for each item costs as much again
+                    if taken is None:
+                        taken = await self.aput(item)
+                    if not taken:
                         break
             finally:
                 await stream.aclose()

@@ -9,8 +9,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from langplug._bridge.forks import in_forked_child
 
@@ -52,6 +51,7 @@ class LoopThread:
             self._loop = self._thread = None
 
         async def cancel_all() -> None:
+            await asyncio.sleep(0)  # what has been submitted gets to its first step, and so hears of it
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
@@ -73,43 +73,74 @@ class LoopThread:
             loop.close()
 
 
-class Submitted(Future[T]):
+class Submitted(Generic[T]):
     """A coroutine that runs on a `LoopThread`; done when it has ended, its clean-up included.
 
     Not `asyncio.run_coroutine_threadsafe`: its future is done as soon as it is cancelled, while the coroutine still
-    cleans up, and it cannot run a coroutine in a context that is given.
+    cleans up, and it cannot run a coroutine in a context that is given. And not a `Future` at all: with its condition
+    and its callbacks, which take the loop one more turn, it costs more than the way to the other thread and back.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: contextvars.Context
     ) -> None:
-        super().__init__()
         self._target = loop
-        self._task: asyncio.Task[T] | None = None
+        self._coroutine = coroutine
+        self._task: asyncio.Task[None] | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._is_done = self._is_stopped = False
+        self._running = threading.Lock()
+        self._running.acquire()
 
         def start() -> None:
-            self._task = loop.create_task(coroutine, context=context)
-            self._task.add_done_callback(settle)
-
-        def settle(task: asyncio.Task[T]) -> None:
-            if task.cancelled():
-                self.set_exception(asyncio.CancelledError())
-            elif (error := task.exception()) is not None:
-                self.set_exception(error)
-            else:
-                self.set_result(task.result())
+            self._task = loop.create_task(self._run(), context=context)
 
         loop.call_soon_threadsafe(start)
 
+    async def _run(self) -> None:
+        try:
+            if self._is_stopped:  # before it began
+                self._coroutine.close()
+                self._error = asyncio.CancelledError()
+            else:
+                self._result = await self._coroutine
+        except BaseException as error:  # noqa: BLE001 - whoever waits must see it; some would end the loop of all others
+            self._error = error
+        self._is_done = True
+        self._running.release()
+
+    def result(self, timeout: float | None = None) -> T:
+        """What the coroutine returns or raises, once it has.
+
+        Raises:
+            TimeoutError: If it has not within `timeout` seconds (None: no limit).
+        """
+        if not self._running.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError
+        self._running.release()
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                del self  # the error's traceback holds this frame, and this the error
+        return cast("T", self._result)
+
     def stop(self) -> None:
         """Cancel the task from any thread and wait, except on its own loop, until it has cleaned up (1 s at most)."""
-        if self.done() or self._target.is_closed():
+        loop = self._target
+        if self._is_done or loop.is_closed():
             return
+        self._is_stopped = True
+
+        def cancel() -> None:
+            # In the loop's next turn: a task that is cancelled before its first step would never get to say so.
+            loop.call_soon(lambda: self._task and self._task.cancel())
+
         with contextlib.suppress(RuntimeError):  # closed in this very moment
-            # Queued after `start`, so the task is there when this runs.
-            self._target.call_soon_threadsafe(lambda: self._task and self._task.cancel())
-        if getattr(_local, "loop", None) is not self._target:
-            wait([self], timeout=_EXIT_S)
+            loop.call_soon_threadsafe(cancel)
+        if getattr(_local, "loop", None) is not loop and self._running.acquire(timeout=_EXIT_S):
+            self._running.release()
 
 
 _lock = threading.RLock()

@@ -422,7 +422,7 @@ class Client:
                                 data=request.body,
                                 headers=reveal(request.headers),
                                 allow_redirects=False,  # a POST would become a GET, and the key go to another host
-                                **reveal(self._options),
+                                **(reveal(self._options) if self._options else {}),
                             ),
                             sent_at=sent_at,
                             is_decoded=getattr(self._session, "auto_decompress", True),

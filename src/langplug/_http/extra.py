@@ -17,11 +17,12 @@ else:
         if name not in ("aiohttp", "orjson"):
             raise AttributeError(name)
         try:
-            return import_module(name)
+            module = globals()[name] = import_module(name)  # kept: each call of a model looks it up three times
         except ImportError as error:
             raise ImportError(
                 f"Models behind HTTP need {name}, which is not installed. Install it with: pip install 'langplug[http]'"
             ) from error
+        return module
 
 
 __all__ = ["aiohttp", "orjson"]
