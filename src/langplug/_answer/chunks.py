@@ -62,7 +62,7 @@ class _Numbering:
     def __init__(self, *, v1: bool) -> None:
         self._has_blocks = v1
         self._v1 = v1
-        self._kind = ""
+        self.kind = ""
         self._number = -1
 
     def number_of(self, piece: Piece) -> int:
@@ -73,9 +73,9 @@ class _Numbering:
         elif kind == "dict" and is_citation(piece):
             kind = "str"  # it adds to the block of text
         is_whole = kind in ("WholeCall", "dict")
-        if is_whole or (kind != self._kind and (self._v1 or (self._has_blocks and kind != "Reasoning"))):
+        if is_whole or (kind != self.kind and (self._v1 or (self._has_blocks and kind != "Reasoning"))):
             self._number += 1
-        self._kind = kind
+        self.kind = kind
         return self._number
 
 
@@ -116,11 +116,12 @@ class ChunkBuilder:
 
     def chunk(self, piece: Piece | Restart) -> AIMessageChunk:
         """The chunk that carries `piece`."""
+        if isinstance(piece, str) and not self._as_blocks:  # first, as most are; it has no number
+            self._numbering.kind = "str"
+            return plain_chunk(piece, self._id)
         if isinstance(piece, Restart):
             return self._build(self._empty(), additional_kwargs={_RESTARTS: [1]})
         number = self._numbering.number_of(piece)
-        if isinstance(piece, str) and not self._as_blocks:
-            return plain_chunk(piece, self._id)
         if isinstance(piece, Reasoning):
             piece = self._new_extras.strip(piece, number)
             if not self._v1:

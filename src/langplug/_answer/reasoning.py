@@ -90,7 +90,8 @@ class ReasoningSplitter:
         """Take the next piece; return what is known now."""
         # Most pieces of most answers: text that cannot have anything to do with a tag.
         if self._place == "text" and not self._held and not self._first(text):
-            self._fresh = self._is_fresh(text)
+            if self._fresh or "\n" in text:
+                self._fresh = self._is_fresh(text)
             return [text] if text else []
         text, self._held = self._held + text, ""
         parts: _Parts = []

@@ -96,6 +96,8 @@ class StreamSoFar:
         self, body: Mapping[str, Any], text: str = "", *, only_own: bool = False
     ) -> dict[str, Any] | None:
         """The sources of a message, as a block with its `text`; those that stand beside it too, unless `only_own`."""
+        if not (self.citations or body.get("annotations") or body.get("citations")):
+            return None
         given: list[Any] = []
         for name in ("annotations", "citations"):
             found = to_json_data(body.get(name), name)

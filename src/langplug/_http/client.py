@@ -165,7 +165,12 @@ class Response:
                     await self._read_to_end()
                     data = b""
                 else:
-                    data = await self._read_bytes()
+                    try:
+                        data = await self._content.readany()
+                    except ModelError:  # the timer's, or what `_break_off` has put there
+                        raise
+                    except (extra.aiohttp.ClientError, OSError, RuntimeError) as error:
+                        data = self._break_off(error)
                 self._ended = not data
                 if data and self._opened.inflater is not None:
                     data = inflate(self._opened.inflater, data, self._bytes_left)
@@ -182,25 +187,20 @@ class Response:
             raise drop_own_frames(self._options.redact(error, self._keys))  # noqa: B904 - the same one
         return None
 
-    async def _read_bytes(self) -> bytes:
-        """The next bytes; b"" at the end. If the body is broken off, first those that came before."""
-        try:
-            data: bytes = await self._content.readany()
-        except ModelError:  # the timer's, or what the lines below have put there
-            raise
-        except (extra.aiohttp.ClientError, OSError, RuntimeError) as error:
-            broken = IncompleteAnswerError(
-                f"The connection broke off in the middle of the answer ({str(error) or type(error).__name__}). What "
-                "had come is this error's `partial`; asking again may help."
-            )
-            # Once the body is broken off, aiohttp does not return what had come before. There is no public way to it.
-            data = b"".join(getattr(self._content, "_buffer", ()))[getattr(self._content, "_buffer_offset", 0) :]
-            if not data:
-                raise broken from error
-            self._content._buffer.clear()  # noqa: SLF001 - see above
-            drop_library_frames(error)
-            broken.__cause__ = error
-            self._content.set_exception(broken)
+    def _break_off(self, error: Exception) -> bytes:
+        """What came before the body was broken off; whoever reads on gets the error for it."""
+        broken = IncompleteAnswerError(
+            f"The connection broke off in the middle of the answer ({str(error) or type(error).__name__}). What "
+            "had come is this error's `partial`; asking again may help."
+        )
+        # Once the body is broken off, aiohttp does not return what had come before. There is no public way to it.
+        data = b"".join(getattr(self._content, "_buffer", ()))[getattr(self._content, "_buffer_offset", 0) :]
+        if not data:
+            raise broken from error
+        self._content._buffer.clear()  # noqa: SLF001 - see above
+        drop_library_frames(error)
+        broken.__cause__ = error
+        self._content.set_exception(broken)
         return data
 
     async def _read_to_end(self) -> None:

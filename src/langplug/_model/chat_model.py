@@ -605,6 +605,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         object.__setattr__(self, "__pydantic_fields_set__", given)  # so that the next pickle leaves them out as well
 
 
+ChatModel.model_config["use_attribute_docstrings"] = True  # for subclasses; see `ModelFields`
 class_checks.describe_fields(ChatModel)  # pydantic calls `__pydantic_init_subclass__` for subclasses alone
 
 

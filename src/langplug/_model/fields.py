@@ -3,7 +3,11 @@
 `ChatModel` is this and what langplug derives from it. The parts of `_model` that work on a model see no more than this.
 """
 
-from collections.abc import Callable, Mapping
+import ast
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
@@ -48,7 +52,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
 
     # pydantic's errors would show what was given, keys included, wherever a validator of the whole model raises
     model_config = ConfigDict(
-        ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True, use_attribute_docstrings=True
+        ignored_types=(Resource,), populate_by_name=True, hide_input_in_errors=True, use_attribute_docstrings=False
     )
 
     if not TYPE_CHECKING:
@@ -260,6 +264,21 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         return owner
 
 
-for _name, _description in _CORE_FIELDS.items():
+def _read_docstrings() -> Iterator[tuple[str, str]]:
+    """The fields of `ModelFields` with what stands below them.
+
+    pydantic's `use_attribute_docstrings` takes half of langplug's import for it: it looks up the file of each module.
+    """
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[__name__]))
+    except OSError:  # there is no source
+        return
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "ModelFields")
+    for node, below in pairwise(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            yield ast.unparse(node.target), inspect.cleandoc(str(below.value.value))
+
+
+for _name, _description in [*_CORE_FIELDS.items(), *_read_docstrings()]:
     if _name in ModelFields.model_fields:
         ModelFields.model_fields[_name].description = _description  # subclasses inherit it

@@ -57,6 +57,17 @@ class EventStream:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the events that they complete."""
+        # Most reads hold one event of one line, of which nothing has to be cut or joined.
+        if (
+            data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n")
+            and not self._held
+            and b"\r" not in data
+        ):
+            self._begun = True
+            self._ended_in_cr = False
+            return [Frame(data[6:-2], "", self._id)]
         if not data:
             return []
         if self._ended_in_cr and data[0] == _LF:
