@@ -188,6 +188,28 @@ def test_stopping_waits_for_the_clean_up() -> None:
         loop_thread.stop()
 
 
+def test_what_would_end_the_program_reaches_its_caller_alone() -> None:
+    """A coroutine on the loop that raises SystemExit or the like ends neither the loop nor what others run there."""
+
+    async def leave(error: BaseException) -> None:
+        raise error
+
+    async def stay() -> str:
+        await asyncio.sleep(0)
+        return "here"
+
+    loop_thread = LoopThread(0)
+    try:
+        for error in (SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), ValueError("no")):
+            work = loop_thread.submit(leave(error), contextvars.copy_context())
+            other = loop_thread.submit(stay(), contextvars.copy_context())
+            with pytest.raises(type(error)):
+                work.result(5)
+            assert "here" == other.result(5)
+    finally:
+        loop_thread.stop()
+
+
 EXITING = """
 import asyncio
 from langplug import ChatModel, resource

@@ -103,6 +103,9 @@ class EventStream:
             block = block.removeprefix(codecs.BOM_UTF8)
         if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all are
             return Frame(block[6:], "", self._id) if self._id else Frame(block[6:])
+        # An event of 20 MB may have millions of lines.
+        if block.startswith(b"data: ") and block.count(b"\ndata: ") == block.count(b"\n"):
+            return Frame(block[6:].replace(b"\ndata: ", b"\n"), "", self._id, block)
         lines: list[bytes] = []
         name = b""
         for line in block.split(b"\n"):
