@@ -138,7 +138,8 @@ Checked = TypeVar("Checked", bound=Reasoning | ToolCall | Finish)
 
 def check_fields(part: Checked) -> Checked:
     """Return `part`, or raise a `TypeError` that names the first of its fields with a value of the wrong type."""
-    for name, expected in _types_in(type(part)):
+    kind: Any = type(part)  # mypy takes a class for unhashable whose instances are
+    for name, expected in _types_in(kind):
         value = getattr(part, name)
         if not isinstance(value, expected):
             raise TypeError(f"its {name} is {value!r}")
