@@ -162,12 +162,12 @@ def _parts_from_elsewhere(
     """From the long-lived loop, or a thread of the pool."""
     channel: Channel[Any] = Channel()
     running = thread = None
-    if on_loop:
-        stream = DetachedAsyncGenerator(_own_aparts(respond, request))
-        running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
-    else:
-        thread = _Thread(respond, request, channel)
-    try:
+    try:  # a signal's handler may raise at any point, also in what follows: then nobody must go on to fill the channel
+        if on_loop:
+            stream = DetachedAsyncGenerator(_own_aparts(respond, request))
+            running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
+        else:
+            thread = _Thread(respond, request, channel)
         while True:
             batch = channel.take() if deadline is None else deadline.take(channel)
             if batch is None:
