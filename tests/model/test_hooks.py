@@ -197,6 +197,17 @@ def test_the_hook_of_the_calls_form_and_colour_answers(hooks: str) -> None:
     assert made().invoke("hi", stop=["e"]).text.endswith("e")
 
 
+@pytest.mark.parametrize("bases", ["mixin first", "mixin last"])
+def test_a_subclass_of_a_model_with_hooks_may_have_a_respond(bases: str) -> None:
+    """A `respond` answers in the place of the hooks that a model has from a mixin, as of those of its own."""
+    both = (Says, ChatModel) if bases == "mixin first" else (ChatModel, Says)
+    answering: Any = new_class(
+        "Answering", (new_class("Hooked", both, {}),), {"respond": lambda self, request: "by respond"}
+    )
+    assert "by respond" == answering().invoke("x").text
+    assert "by respond" == "".join(chunk.text for chunk in answering().stream("x"))
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("bases", ["mixin first", "mixin last"])
 def test_hooks_come_from_a_mixin(bases: str, path: str) -> None:

@@ -83,7 +83,9 @@ def check_leftovers(cls: Any, stub: Any) -> None:
             f"{' and '.join(problems)}. Move {what} to `def respond(self, request: Request)`: read `request.messages` "
             f"and `request.stop`, and {part}. Then delete {them}. Or delete `respond`: hooks alone are a model, too."
         )
-    inherited = [(one, name) for one in mixins for name in hooks.hooks_in(vars(one)) if name not in codes]
+    # A model between them that answers by these hooks leads langchain-core to langplug, and so to `respond`.
+    led = {name for one in before for name in hooks.CORES if hasattr(vars(one).get(name), "__langplug_door__")}
+    inherited = [(one, name) for one in mixins for name in hooks.hooks_in(vars(one)) if name not in {*codes, *led}]
     if inherited and has_respond:
         (base, name), *_ = inherited
         told.append(
