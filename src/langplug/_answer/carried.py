@@ -106,11 +106,16 @@ def carried_record(pieces: Sequence[Any], fields: Mapping[str, Any], origin: str
         origin: The server that sent it, to which alone it goes back.
     """
     thoughts: list[Reasoning] = []
+    places: list[dict[str, Any]] = []
     calls: dict[str, Any] = {}
+    text = blocks = 0
+    called: list[str] = []
     before: Any = None
     for piece in pieces:
-        if isinstance(piece, WholeCall) and piece.extras:
-            calls[piece.id] = dict(piece.extras)
+        if isinstance(piece, WholeCall):
+            called.append(piece.id)
+            if piece.extras:
+                calls[piece.id] = dict(piece.extras)
         elif isinstance(piece, Reasoning):
             last, new = thoughts[-1].extras or {} if thoughts else {}, piece.extras or {}
             # A signature ends a block, though some sources say it anew with each piece; what is encrypted is one.
@@ -118,11 +123,22 @@ def carried_record(pieces: Sequence[Any], fields: Mapping[str, Any], origin: str
             is_other = is_signed and new.get("signature") != last["signature"]
             if not thoughts or not isinstance(before, Reasoning) or is_other or "data" in {**last, **new}:
                 thoughts.append(piece)
+                places.append({"text": text, "blocks": blocks, "calls": [*called]})
             else:
                 thoughts[-1] = Reasoning(thoughts[-1].text + piece.text, {**last, **new} or None)
+        elif isinstance(piece, str):
+            text += len(piece)
+        elif isinstance(piece, dict):
+            is_text = piece.get("type") == "text"  # one with sources
+            text += len(piece.get("text") or "") if is_text else 0
+            blocks += not is_text
         before = piece
     # Fields that are carried hold the reasoning as the server has it, signatures included.
-    signed = [] if fields else [{"text": one.text, "extras": dict(one.extras)} for one in thoughts if one.extras]
+    signed = [
+        {"text": one.text, "extras": dict(one.extras), "after": place}
+        for one, place in zip(thoughts, places, strict=True)
+        if one.extras and not fields
+    ]
     if not (fields or calls or signed):
         return None
     parts = {"message": dict(fields), "calls": calls, "reasoning": signed}

@@ -8,7 +8,10 @@ travels in one place of the message, which checkpointers, `messages_from_dict` a
         "origin": "openrouter.ai",                              # to which alone it is sent back
         "message": {"reasoning_details": [...]},                # fields of the message
         "calls": {"call_1": {"extra_content": {...}}},          # fields of its calls, by the call's id
-        "reasoning": [{"text": "...", "extras": {...}}, ...],   # what has a signature
+        "reasoning": [                                          # what has a signature, and what it came after:
+            {"text": "...", "extras": {...},                    # characters of text, other blocks, and calls
+             "after": {"text": 12, "blocks": 0, "calls": ["call_1"]}},
+        ],
     }
 
 It is said on the last chunk of a stream, for chunks that are added up would join its strings. `_answer/carried.py`

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from tests.models.http.canned import Canned, CannedServer
@@ -197,6 +198,86 @@ def test_thoughts_go_back_in_their_places(content: list[Any], sent: list[Any], s
     assert blocks == sent
     body = send(HumanMessage("Hi"), calling("c1", *content), HumanMessage("?"), **settings)
     assert not {"thinking", "redacted_thinking"} & {block["type"] for block in body["messages"][1]["content"]}
+
+
+def lines_of(blocks: list[dict[str, Any]]) -> Iterator[bytes]:
+    """An answer of these blocks as the events of a stream, in which text, thoughts and arguments come in pieces."""
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "role": "assistant"}}]
+    for number, block in enumerate(blocks):
+        of_kind: dict[str, list[tuple[str, str, Any]]] = {
+            "text": [("text_delta", "text", one) for one in block.get("text", "")],
+            "thinking": [
+                *(("thinking_delta", "thinking", one) for one in block.get("thinking", "")),
+                ("signature_delta", "signature", block.get("signature")),
+            ],
+            "tool_use": [("input_json_delta", "partial_json", one) for one in ("", "{", "}")],
+        }
+        empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}.get(block["type"], {})
+        deltas = of_kind.get(block["type"], [])
+        events.append({"type": "content_block_start", "index": number, "content_block": {**block, **empty}})
+        for kind, name, piece in deltas:
+            events.append({"type": "content_block_delta", "index": number, "delta": {"type": kind, name: piece}})
+        events.append({"type": "content_block_stop", "index": number})
+    reason = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
+    events += [{"type": "message_delta", "delta": {"stop_reason": reason}}, {"type": "message_stop"}]
+    return (f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in events)
+
+
+def in_order(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with what stands between two thoughts in one form: its text as one, then its calls."""
+    ordered: list[dict[str, Any]] = []
+    said, calls = "", list[dict[str, Any]]()
+    for block in [*blocks, None]:
+        if block is not None and block["type"] == "text":
+            said += block["text"]
+        elif block is not None and block["type"] == "tool_use":
+            calls.append(block)
+        else:
+            ordered += [*([text(said)] if said.strip() else []), *calls, *([block] if block else [])]
+            said, calls = "", []
+    return ordered
+
+
+ANSWERS = st.lists(st.sampled_from(["text", "blank", "thinking", "redacted", "call"]), min_size=1, max_size=7).map(
+    lambda kinds: [
+        {
+            "text": text(f"Text {number}"),
+            "blank": text("\n\n"),
+            "thinking": {"type": "thinking", "thinking": f"Thought {number}", "signature": f"s{number}"},
+            "redacted": {"type": "redacted_thinking", "data": f"d{number}"},
+            "call": {"type": "tool_use", "id": f"c{number}", "name": "add", "input": {}},
+        }[kind]
+        for number, kind in enumerate([*kinds, "call"])
+    ]
+)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_thoughts_of_any_answer_go_back_between_what_they_came_between(version: Any, streams: bool) -> None:
+    """The API checks that the thoughts of a turn under way are as it gave them, in their places among text and calls."""
+    with CannedServer() as server:
+        model = ChatHTTP.from_file(
+            "anthropic", model="m", base_url=server.url, api_key="k", max_retries=0, output_version=version
+        )
+
+        @limits(max_examples=40)
+        @given(ANSWERS)
+        def check(blocks: list[dict[str, Any]]) -> None:
+            whole = {"type": "message", "role": "assistant", "content": blocks, "stop_reason": "tool_use"}
+            server.answer = Canned(pieces=[json.dumps(whole).encode()])
+            if streams:
+                server.answer = Canned(pieces=list(lines_of(blocks)), type="text/event-stream")
+            answer: Any = None
+            for chunk in model.stream("Hi") if streams else [model.invoke("Hi")]:
+                answer = chunk if answer is None else answer + chunk
+            results = [ToolMessage("2", tool_call_id=call["id"]) for call in answer.tool_calls]
+            server.answer = Canned(pieces=[ANSWER])
+            model.invoke([HumanMessage("Hi"), answer, *results])
+            assert in_order(json.loads(server.last.body)["messages"][1]["content"]) == in_order(blocks)
+
+        check()
+        model.close()
 
 
 def test_the_system_is_blocks_only_where_keys_are(send: Send) -> None:

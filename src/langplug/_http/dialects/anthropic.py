@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -130,7 +130,9 @@ def _content(
     message: Mapping[str, Any], source: BaseMessage, path: str, origin: str, *, keeps_reasoning: bool
 ) -> list[Block]:
     """The blocks of one message, with its calls, or with the result that it is."""
-    content = [_block(part, path) for part in content_parts(dict(message)) if part.get("text", "x").strip()]
+    content = [_block(part, path) for part in content_parts(dict(message))]
+    if message["role"] != "assistant":
+        content = [block for block in content if not _is_blank(block)]
     if message["role"] == "tool":
         call_id, given = message["tool_call_id"], source.content if isinstance(source.content, list) else ()
         failed = (isinstance(source, ToolMessage) and source.status == "error") or any(
@@ -142,25 +144,56 @@ def _content(
         for block in content:  # within a result the API refuses them
             result |= {key: block.pop(key) for key in CACHE_KEYS if key in block}
         return [result]
-    thoughts = [block for block in content if _is_thought(block)]
+    calls: list[Block] = []
+    for call in message.get("tool_calls", ()):
+        keys = {key: call[key] for key in CACHE_KEYS if key in call}
+        use = {"id": _call_id(call["id"]), "name": call["function"]["name"], "input": arguments_of(call)}
+        calls.append({"type": "tool_use", **use, **keys})
+    others = [block for block in content if not _is_thought(block)]
+    came = carried_in(source, origin).get("reasoning") or [] if keeps_reasoning else []
     if is_from_elsewhere(source, origin):  # whose signatures this API would refuse
-        content = [block for block in content if not _is_thought(block)]
-    elif keeps_reasoning and len(came := carried_in(source, origin).get("reasoning") or ()) > len(thoughts):
-        # Several in a row are one block of a message, which has one signature.
-        came = [_thought({"thinking": one["text"]}, one["extras"]) for one in came]
-        content = [*filter(None, came), *(block for block in content if not _is_thought(block))]
-    elif keeps_reasoning and isinstance(source, AIMessage) and not thoughts:
+        content = others
+    elif came and ("after" in came[-1] or len(came) > len(content) - len(others)):
+        # Better than the blocks of the message: there, several in a row are one, which has one signature.
+        content, calls = _put_in_place(came, others, calls), []
+    elif keeps_reasoning and isinstance(source, AIMessage) and len(others) == len(content):
         beside = source.additional_kwargs
         held = {"thinking": beside.get("reasoning_content")}
         if thought := _thought(held, beside.get("reasoning_extras") or {}):
             content.insert(0, thought)  # the API wants it first
-    for call in message.get("tool_calls", ()):
-        keys = {key: call[key] for key in CACHE_KEYS if key in call}
-        use = {"id": _call_id(call["id"]), "name": call["function"]["name"], "input": arguments_of(call)}
-        content.append({"type": "tool_use", **use, **keys})
+    content = [block for block in [*content, *calls] if not _is_blank(block)]
     if (keys := _keys_of_message(message)) and content and not _is_thought(content[-1]):
         content[-1] = {**content[-1], **keys}
     return content
+
+
+def _put_in_place(came: Sequence[Mapping[str, Any]], content: list[Block], calls: list[Block]) -> list[Block]:
+    """Content and calls with the thoughts that the answer carries, each after what it came after.
+
+    The API checks that they are as it gave them. Without a word on its place, a thought stands first. A caller may have
+    changed the content since: then the thoughts keep their order, and stand as near to their places as can be.
+    """
+    placed: list[Block] = []
+    content, calls = list(content), list(calls)
+    text = blocks = 0
+    for one in came:
+        after = one.get("after") or {}
+        before = {_call_id(call_id) for call_id in after.get("calls", ())}
+        while content:
+            said = content[0].get("text") if content[0]["type"] == "text" else None
+            missing = after.get("text", 0) - text
+            if missing <= 0 and (said is not None or blocks >= after.get("blocks", 0)):
+                break
+            block = content.pop(0)
+            if said is not None and len(said) > missing:  # the pieces of a text, which thoughts stood between
+                content.insert(0, {**block, "text": said[missing:]})
+                block = {"type": "text", "text": said[:missing]}
+            text, blocks = text + len(block["text"] if said is not None else ""), blocks + (said is None)
+            placed.append(block)
+        placed += [call for call in calls if call["id"] in before]
+        calls = [call for call in calls if call["id"] not in before]
+        placed += filter(None, [_thought({"thinking": one["text"]}, one["extras"])])
+    return [*placed, *content, *calls]
 
 
 def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_reasoning: bool) -> ContentPart | None:
@@ -235,6 +268,10 @@ def _call_id(call_id: str) -> str:
 
 def _keys_of_message(message: Mapping[str, Any]) -> Block:
     return {key: message[key] for key in CACHE_KEYS if key in message}
+
+
+def _is_blank(block: Mapping[str, Any]) -> bool:
+    return block["type"] == "text" and not block["text"].strip()
 
 
 def _is_thought(block: Mapping[str, Any]) -> bool:
