@@ -141,5 +141,7 @@ def carried_record(pieces: Sequence[Any], fields: Mapping[str, Any], origin: str
     ]
     if not (fields or calls or signed):
         return None
-    parts = {"message": dict(fields), "calls": calls, "reasoning": signed}
+    # Of Databricks' blocks, which are carried whole; one that is encrypted alone is no piece, and they stand first then.
+    in_content = places if len(fields.get("content") or ()) == len(places) else []
+    parts = {"message": dict(fields), "calls": calls, "reasoning": signed, "places": in_content}
     return {"origin": origin, **{name: part for name, part in parts.items() if part}}

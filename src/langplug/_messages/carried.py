@@ -12,19 +12,20 @@ travels in one place of the message, which checkpointers, `messages_from_dict` a
             {"text": "...", "extras": {...},                    # characters of text, other blocks, and calls
              "after": {"text": 12, "blocks": 0, "calls": ["call_1"]}},
         ],
+        "places": [{...}, ...],                                 # the same of the blocks in the message's "content"
     }
 
 It is said on the last chunk of a stream, for chunks that are added up would join its strings. `_answer/carried.py`
 makes it; what is here writes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langplug._messages.blocks import ContentPart, join_texts
+from langplug._messages.blocks import ContentPart, join_texts, text_part
 
 CARRIED = "langplug_carried"
 """Where in `additional_kwargs` it is."""
@@ -72,11 +73,52 @@ def add_carried(turn: dict[str, Any], record: Mapping[str, Any], *, with_reasoni
             turn[name] = media if name == "images" else value
         elif not with_reasoning and name not in _NOT_REASONING:
             continue
-        elif name == "content":  # blocks of reasoning, which stand before the text
-            text = [{"type": "text", "text": content}] if content else []
-            turn["content"] = [*value, *(text if isinstance(content, str) else content)]
+        elif name == "content":  # blocks of reasoning
+            text = [text_part(content)] if content else []
+            places = record.get("places") or [{}] * len(value)
+            thoughts = zip(value, places, strict=True)
+            turn["content"] = put_in_place(thoughts, text if isinstance(content, str) else content)
         else:
             turn[name] = value
+
+
+def put_in_place(
+    thoughts: Iterable[tuple[ContentPart | None, Mapping[str, Any]]],
+    content: Sequence[ContentPart],
+    calls: Sequence[ContentPart] = (),
+) -> list[ContentPart]:
+    """Content and calls of an answer with its thoughts among them, each after what it came after.
+
+    A caller may have changed the content since: then the thoughts keep their order, and stand as near to their places
+    as can be.
+
+    Args:
+        thoughts: Each with its place, as `after` above; the first place of all is `{}`. None is left out.
+        content: The other parts of the answer.
+        calls: Its calls, which have an `id`.
+    """
+    placed: list[ContentPart] = []
+    content, calls = list(content), list(calls)
+    text = blocks = 0
+    for thought, after in thoughts:
+        while content:
+            said = content[0]["text"] if content[0]["type"] == "text" else None
+            missing = after.get("text", 0) - text
+            # Blocks do not stand for text: some that the answer had may not be sent.
+            if missing <= 0 and (said is not None or blocks >= after.get("blocks", 0)):
+                break
+            part = content.pop(0)
+            if said is None:
+                blocks += 1
+            elif len(said) > missing:  # pieces of a text, between which the thought stood
+                content.insert(0, {**part, "text": said[missing:]})
+                part = text_part(said[:missing])
+            text += len(part["text"]) if said is not None else 0
+            placed.append(part)
+        placed += [call for call in calls if call["id"] in after.get("calls", ())]
+        calls = [call for call in calls if call["id"] not in after.get("calls", ())]
+        placed += [thought] if thought is not None else []
+    return [*placed, *content, *calls]
 
 
 def drop_carried_reasoning(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -85,5 +127,5 @@ def drop_carried_reasoning(kwargs: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(record, dict):
         return kwargs
     fields = {name: value for name, value in (record.get("message") or {}).items() if name in _NOT_REASONING}
-    kept = {name: value for name, value in record.items() if name not in ("reasoning", "message")}
+    kept = {name: value for name, value in record.items() if name not in ("reasoning", "message", "places")}
     return {**kwargs, CARRIED: kept | ({"message": fields} if fields else {})}

@@ -57,6 +57,7 @@ THOUGHT_PIECES = [
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "st. ", "signature": ""}]},
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "", "signature": "s"}]},
 ]
+LATER = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Then.", "signature": "t"}]}
 THINKING = [{"type": "thinking", "thinking": "I add.", "signature": "s"}, {"type": "redacted_thinking", "data": "RU5D"}]
 
 CALLED = {"tool_calls": [call()]}
@@ -123,6 +124,12 @@ SHAPES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] =
         {"content": [THOUGHT, {"type": "text", "text": "4"}], **CALLED},
         [*({"content": [one]} for one in THOUGHT_PIECES), {"content": "4"}, CALLED],
         {"content": [THOUGHT, {"type": "text", "text": "4"}]},
+    ),
+    "Databricks' blocks after text": (
+        {"content": [{"type": "text", "text": "A"}, THOUGHT, {"type": "text", "text": "B"}, LATER], **CALLED},
+        [{"content": "A"}, *({"content": [one]} for one in THOUGHT_PIECES), {"content": "B"}, {"content": [LATER]}]
+        + [CALLED],
+        {"content": [{"type": "text", "text": "A"}, THOUGHT, {"type": "text", "text": "B"}, LATER]},
     ),
 }
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from langplug._messages.blocks import (
     unwrap_block,
     write_block,
 )
-from langplug._messages.carried import carried_in, is_from_elsewhere
+from langplug._messages.carried import carried_in, is_from_elsewhere, put_in_place
 from langplug._messages.kept_reasoning import drop_old_reasoning
 from langplug._request import Request
 
@@ -155,7 +155,12 @@ def _content(
         content = others
     elif came and ("after" in came[-1] or len(came) > len(content) - len(others)):
         # Better than the blocks of the message: there, several in a row are one, which has one signature.
-        content, calls = _put_in_place(came, others, calls), []
+        thoughts: list[tuple[Block | None, Mapping[str, Any]]] = []
+        for one in came:
+            place = one.get("after") or {}
+            place = {**place, "calls": [_call_id(call_id) for call_id in place.get("calls", ())]}
+            thoughts.append((_thought({"thinking": one["text"]}, one["extras"]), place))
+        content, calls = put_in_place(thoughts, others, calls), []
     elif keeps_reasoning and isinstance(source, AIMessage) and len(others) == len(content):
         beside = source.additional_kwargs
         held = {"thinking": beside.get("reasoning_content")}
@@ -165,35 +170,6 @@ def _content(
     if (keys := _keys_of_message(message)) and content and not _is_thought(content[-1]):
         content[-1] = {**content[-1], **keys}
     return content
-
-
-def _put_in_place(came: Sequence[Mapping[str, Any]], content: list[Block], calls: list[Block]) -> list[Block]:
-    """Content and calls with the thoughts that the answer carries, each after what it came after.
-
-    The API checks that they are as it gave them. Without a word on its place, a thought stands first. A caller may have
-    changed the content since: then the thoughts keep their order, and stand as near to their places as can be.
-    """
-    placed: list[Block] = []
-    content, calls = list(content), list(calls)
-    text = blocks = 0
-    for one in came:
-        after = one.get("after") or {}
-        before = {_call_id(call_id) for call_id in after.get("calls", ())}
-        while content:
-            said = content[0].get("text") if content[0]["type"] == "text" else None
-            missing = after.get("text", 0) - text
-            if missing <= 0 and (said is not None or blocks >= after.get("blocks", 0)):
-                break
-            block = content.pop(0)
-            if said is not None and len(said) > missing:  # the pieces of a text, which thoughts stood between
-                content.insert(0, {**block, "text": said[missing:]})
-                block = {"type": "text", "text": said[:missing]}
-            text, blocks = text + len(block["text"] if said is not None else ""), blocks + (said is None)
-            placed.append(block)
-        placed += [call for call in calls if call["id"] in before]
-        calls = [call for call in calls if call["id"] not in before]
-        placed += filter(None, [_thought({"thinking": one["text"]}, one["extras"])])
-    return [*placed, *content, *calls]
 
 
 def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_reasoning: bool) -> ContentPart | None:
