@@ -31,7 +31,13 @@ def is_carried_field(name: str) -> bool:
 
     Not each unknown field: Groq, OpenAI and Mistral refuse what they do not know, some of which they send themselves.
     """
-    return name in _FIELDS or "signature" in name or "encrypted" in name
+    return name in _FIELDS or _is_sealed(name)
+
+
+def _is_sealed(name: str) -> bool:
+    """Whether it is the name of what its server alone can read, in either style: `thought_signature` or camel case."""
+    name = name.casefold()
+    return "signature" in name or "encrypted" in name
 
 
 def add_fields(known: dict[str, Any], fields: Mapping[str, Any], *, is_whole: bool = False) -> None:
@@ -49,7 +55,7 @@ def add_fields(known: dict[str, Any], fields: Mapping[str, Any], *, is_whole: bo
 
 
 _TEXTS = frozenset({"text", "summary", "thinking", "reasoning"})
-"""Members of a block that come in pieces; others come whole, with one of the pieces."""
+"""Members of a block that come in pieces, besides what is sealed; others come whole, with one of the pieces."""
 
 
 def _joined(name: str, known: Any, more: Any) -> Any:
@@ -58,27 +64,24 @@ def _joined(name: str, known: Any, more: Any) -> Any:
         return known | {key: _joined(key, known.get(key), value) for key, value in more.items()}
     if isinstance(known, list) and isinstance(more, list):
         return _joined_blocks(known, more, needs_index=name == "reasoning_details")
-    if isinstance(known, str) and isinstance(more, str) and name in _TEXTS:
-        return known + more
+    if isinstance(known, str) and isinstance(more, str):
+        # What is sealed comes in pieces, or is said anew with each piece of the text.
+        if name in _TEXTS or (known != more and (name == "data" or _is_sealed(name))):
+            return known + more
     return known if more in (None, "") and known is not None else more
 
 
 def _joined_blocks(known: list[Any], more: list[Any], *, needs_index: bool) -> list[Any]:
     """The blocks so far and those of the next delta: pieces of one are one, as in an answer that is not streamed.
 
-    What a delta says is a piece of a block that came before if it has its `index` and type; without numbers, if the
-    last block is of the same type, and has no signature yet, which ends a block.
+    What a delta says is a piece of a block that came before if it has its `index` and type, and no other id; without
+    numbers, if the last block is of the same type, and has no signature yet, which ends a block.
     """
     joined = list(known)
     for number, block in enumerate(more):
         place = len(joined)
         if isinstance(block, dict) and block.get("index") is not None:
-            mark = (block["index"], block.get("type"))
-            same = [
-                n
-                for n, one in enumerate(known)
-                if isinstance(one, dict) and (one.get("index"), one.get("type")) == mark
-            ]
+            same = [n for n, one in enumerate(known) if isinstance(one, dict) and _is_piece_of(one, block)]
             place = same[-1] if same else place
         elif isinstance(block, dict) and not (number or needs_index) and known and _is_open(known[-1], block):
             place = len(known) - 1
@@ -89,9 +92,21 @@ def _joined_blocks(known: list[Any], more: list[Any], *, needs_index: bool) -> l
     return joined
 
 
+def _is_piece_of(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    """Whether a numbered piece continues the block; some gateways give the same number to several blocks."""
+    if (block.get("index"), block.get("type")) != (piece["index"], piece.get("type")):
+        return False
+    if block.get("id") and piece.get("id") and block["id"] != piece["id"]:
+        return False
+    signed = [one.get("signature") for one in (block, piece)]
+    return not (all(signed) and signed[0] != signed[1] and any(piece.get(name) for name in _TEXTS))
+
+
 def _is_open(block: Any, piece: Mapping[str, Any]) -> bool:
     is_same = isinstance(block, dict) and block.get("type") == piece.get("type") and not (block.keys() & {"index"})
     if not is_same or block.get("data") or piece.get("data"):
+        return False
+    if block.get("id") and piece.get("id") and block["id"] != piece["id"]:
         return False
     held = [block, *(one for one in block.values() if isinstance(one, list) for one in one if isinstance(one, dict))]
     return not any(one.get("signature") for one in held)

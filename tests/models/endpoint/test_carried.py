@@ -50,6 +50,21 @@ PIECES: list[dict[str, Any]] = [
     DETAILS[1],
     DETAILS[2],
 ]
+SEALED: list[dict[str, Any]] = [  # all with the number 0, as some gateways have it
+    {"type": "reasoning.encrypted", "data": "AAABBB", "id": "r1", "index": 0},
+    {"type": "reasoning.encrypted", "data": "CCC", "id": "r2", "index": 0},
+    {"type": "reasoning.text", "text": "I add.", "signature": "c2lnbmVk", "index": 0},
+    {"type": "reasoning.text", "text": "So.", "signature": "dA==", "index": 0},
+]
+SEALED_PIECES: list[dict[str, Any]] = [
+    {**SEALED[0], "data": "AAA"},
+    {"type": "reasoning.encrypted", "data": "BBB", "index": 0},
+    SEALED[1],
+    {"type": "reasoning.text", "text": "I add.", "index": 0},
+    {"type": "reasoning.text", "signature": "c2ln", "index": 0},
+    {"type": "reasoning.text", "text": "", "signature": "bmVk", "index": 0},
+    SEALED[3],
+]
 UNNUMBERED = [{key: value for key, value in one.items() if key != "index"} for one in DETAILS]
 THOUGHT = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "First. ", "signature": "s"}]}
 THOUGHT_PIECES = [
@@ -88,6 +103,22 @@ SHAPES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] =
         {"reasoning": "I add.", "reasoning_details": DETAILS, **CALLED},
         [*({"reasoning_details": [one]} for one in PIECES), CALLED],
         {"reasoning_details": DETAILS},
+    ),
+    "encrypted details of one number": (
+        {"reasoning_details": SEALED, **CALLED},
+        [*({"reasoning_details": [one]} for one in SEALED_PIECES), CALLED],
+        {"reasoning_details": SEALED},
+    ),
+    "signatures in pieces": (
+        {"thoughtSignature": "c2lnbmVk", "reasoningEncryptedContent": "RU5D", **CALLED},
+        [{"thoughtSignature": "c2ln"}, {"thoughtSignature": "bmVk"}, *[{"reasoningEncryptedContent": "RU5D"}] * 2]
+        + [CALLED],
+        {"thoughtSignature": "c2lnbmVk", "reasoningEncryptedContent": "RU5D"},
+    ),
+    "signatures within, in pieces": (
+        {"extra_content": SIGNED, **CALLED},
+        [*({"extra_content": {"google": {"thought_signature": one}}} for one in ("c2", "ln")), CALLED],
+        {"extra_content": SIGNED},
     ),
     "details without numbers": (
         {"reasoning_details": UNNUMBERED, **CALLED},
