@@ -275,6 +275,9 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
         if new or not is_repeated:
             so_far.reasoning += len(new)
             yield replace(thought, text=new) if is_repeated else thought
+    has_more = not (is_plain or body.keys() <= _BODY)
+    if has_more:
+        yield from so_far.carried_parts({**body, "content": None}, is_whole=is_whole)
     content = body.get("content")
     if isinstance(content, str):
         if text := _new_text(content, so_far.text) if is_repeated else content:
@@ -287,7 +290,7 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
                 yield cited or text
     elif content:
         yield from _parts_of_blocks(content, so_far, is_repeated=is_repeated)
-    if not (is_plain or body.keys() <= _BODY):
+    if has_more:
         yield from so_far.other_parts(body, is_whole=is_whole, is_repeated=is_repeated)
     if (refusal := body.get("refusal")) and not (is_repeated and so_far.has_refusal):
         so_far.has_refusal = True
@@ -345,7 +348,7 @@ def _parts_of_blocks(content: Any, so_far: StreamSoFar, *, is_repeated: bool) ->
         raise TypeError(f"the content is {content!r}")
     thoughts = [part for part in content if isinstance(part, Mapping) and part.get("type") in THOUGHTS]
     if thoughts:
-        add_fields(so_far.carried, {"content": thoughts}, is_whole=is_repeated)
+        yield from so_far.carried_parts({"content": thoughts}, is_whole=is_repeated)
     for part in parts_of_content(content):
         if isinstance(part, str):
             if is_repeated and so_far.text:

@@ -85,12 +85,27 @@ class StreamSoFar:
         if not has_cited and (cited := self.take_citations(body, only_own=not is_whole)) is not None:
             yield cited
         for name, value in body.items():
-            if name in _MESSAGE or value in EMPTY:
-                continue
-            if is_carried_field(name):
-                add_fields(self.carried, {name: value}, is_whole=is_whole)
-            else:
+            if not (name in _MESSAGE or value in EMPTY or is_carried_field(name)):
                 add_fields(self.unread, {name: value}, is_whole=True)
+
+    def carried_parts(self, fields: Mapping[str, Any], *, is_whole: bool) -> Iterator[Carried]:
+        """What has to go back so far, if these fields of a message or delta add to it.
+
+        It is said at once, and before the text: nothing is read after a stop string.
+        """
+        found = {
+            name: value
+            for name, value in fields.items()
+            if value not in EMPTY and (name == "content" or is_carried_field(name))
+        }
+        if found:
+            add_fields(self.carried, found, is_whole=is_whole)
+            yield Carried(fields=self._fields_to_send_back())
+
+    def _fields_to_send_back(self) -> dict[str, Any]:
+        """Reasoning in the content goes back in its own form where the server put more than words into it."""
+        is_kept = any(map(is_signed, self.carried.get("content", ())))
+        return {name: value for name, value in self.carried.items() if name != "content" or is_kept}
 
     def take_citations(
         self, body: Mapping[str, Any], text: str = "", *, only_own: bool = False
@@ -132,10 +147,8 @@ class StreamSoFar:
             self.audio = {}
         if (cited := self.take_citations({})) is not None:
             parts.append(cited)
-        if not any(map(is_signed, self.carried.get("content", ()))):
-            self.carried.pop("content", None)
-        if self.carried:
-            parts.append(Carried(fields=self.carried))
+        if fields := self._fields_to_send_back():
+            parts.append(Carried(fields=fields))
         if self.unread:
             if new := self.unread.keys() - _noted:
                 _noted.update(new)

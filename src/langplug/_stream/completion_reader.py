@@ -109,7 +109,7 @@ class CompletionReader(BodyReader):
             return ({**chunk, "choices": choices},)
         parts: list[Part] = []
         for part in from_openai.parts_of(chunk, so_far=self._so_far):
-            if isinstance(part, Finish) and not part.reason and "logprobs" not in part.metadata:
+            if type(part) is Finish and not part.reason and "logprobs" not in part.metadata:
                 if part.metadata.items() <= self._metadata.items():
                     continue  # every chunk repeats the model's name
                 self._metadata |= part.metadata

@@ -307,3 +307,26 @@ def test_chunks_of_any_cut_carry_the_same() -> None:
         [detail] = total.additional_kwargs["langplug_carried"]["message"]["reasoning_details"]
         assert {"type": "reasoning.text", "text": text, "index": 0, "signature": "s"} == detail
         assert text == total.additional_kwargs["reasoning_content"]
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if not {"calls", "function"} & SHAPES[name][2].keys()])
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+def test_a_stop_string_does_not_cut_it_off(name: str, streams: bool, call: Path) -> None:
+    """What came before a stop string, or with it, goes back: the rest of the answer is not read."""
+    whole, pieces, expected = SHAPES[name]
+    whole = {**whole, "tool_calls": None}
+    said = whole.get("content") or ""
+    ends: Any = [{"type": "text", "text": "one STOP x"}] if isinstance(said, list) else "one STOP x"
+    deltas = [piece for piece in pieces if "tool_calls" not in piece]
+    deltas += [{name: value for name, value in piece.items() if name != "tool_calls"} for piece in pieces[-1:]]
+    deltas += [{"content": "one STOP x"}, {"content": "y"}, {"content": "z"}]
+    answer = stream(*deltas) if streams else completion({**whole, "content": said + ends})
+    with exact_server(partial(always, answer)) as server:
+        model = endpoint(server.url)
+        message = call(model.bind(stop=["STOP"]), [HumanMessage("?")]).message
+        assert message.text.endswith("one STOP")
+        model.invoke([HumanMessage("?"), message])
+        turn = server.bodies[-1]["messages"][1]
+    if "content" in expected:
+        expected = {"content": [*expected["content"][:-1], *turn["content"][len(expected["content"]) - 1 :]]}
+    assert missing(turn, expected) is None
