@@ -16,6 +16,7 @@ from langchain_core.exceptions import (
     ModelRateLimitError,
 )
 
+from langplug._answer.carried import Carried
 from langplug._answer.from_openai import is_chunk, is_openai_shaped, parts_of
 from langplug._answer.parser import AnswerParser
 from langplug._answer.server_errors import error_of
@@ -27,7 +28,7 @@ def delta(index: int = 0, /, **body: Any) -> dict[str, Any]:
 
 
 def parts(value: dict[str, Any]) -> list[Any]:
-    return list(parts_of(value))
+    return [part for part in parts_of(value) if not isinstance(part, Carried)]
 
 
 # --- what it is ---

@@ -64,10 +64,10 @@ def _joined(name: str, known: Any, more: Any) -> Any:
         return known | {key: _joined(key, known.get(key), value) for key, value in more.items()}
     if isinstance(known, list) and isinstance(more, list):
         return _joined_blocks(known, more, needs_index=name == "reasoning_details")
-    if isinstance(known, str) and isinstance(more, str):
-        # What is sealed comes in pieces, or is said anew with each piece of the text.
-        if name in _TEXTS or (known != more and (name == "data" or _is_sealed(name))):
-            return known + more
+    # What is sealed comes in pieces, or is said anew with each piece of the text.
+    is_next = name in _TEXTS or (known != more and (name == "data" or _is_sealed(name)))
+    if is_next and isinstance(known, str) and isinstance(more, str):
+        return known + more
     return known if more in (None, "") and known is not None else more
 
 
@@ -156,7 +156,7 @@ def carried_record(pieces: Sequence[Any], fields: Mapping[str, Any], origin: str
     ]
     if not (fields or calls or signed):
         return None
-    # Of Databricks' blocks, which are carried whole; one that is encrypted alone is no piece, and they stand first then.
+    # Of Databricks' blocks, which are carried whole. One without text is not among the pieces: they stand first then.
     in_content = places if len(fields.get("content") or ()) == len(places) else []
     parts = {"message": dict(fields), "calls": calls, "reasoning": signed, "places": in_content}
     return {"origin": origin, **{name: part for name, part in parts.items() if part}}

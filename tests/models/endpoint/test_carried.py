@@ -111,8 +111,12 @@ SHAPES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] =
     ),
     "signatures in pieces": (
         {"thoughtSignature": "c2lnbmVk", "reasoningEncryptedContent": "RU5D", **CALLED},
-        [{"thoughtSignature": "c2ln"}, {"thoughtSignature": "bmVk"}, *[{"reasoningEncryptedContent": "RU5D"}] * 2]
-        + [CALLED],
+        [
+            {"thoughtSignature": "c2ln"},
+            {"thoughtSignature": "bmVk", "reasoningEncryptedContent": "RU5D"},
+            {"reasoningEncryptedContent": "RU5D"},
+            CALLED,
+        ],
         {"thoughtSignature": "c2lnbmVk", "reasoningEncryptedContent": "RU5D"},
     ),
     "signatures within, in pieces": (
@@ -158,8 +162,12 @@ SHAPES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]] =
     ),
     "Databricks' blocks after text": (
         {"content": [{"type": "text", "text": "A"}, THOUGHT, {"type": "text", "text": "B"}, LATER], **CALLED},
-        [{"content": "A"}, *({"content": [one]} for one in THOUGHT_PIECES), {"content": "B"}, {"content": [LATER]}]
-        + [CALLED],
+        [
+            {"content": "A"},
+            *({"content": [one]} for one in THOUGHT_PIECES),
+            {"content": "B"},
+            {"content": [LATER], **CALLED},
+        ],
         {"content": [{"type": "text", "text": "A"}, THOUGHT, {"type": "text", "text": "B"}, LATER]},
     ),
 }

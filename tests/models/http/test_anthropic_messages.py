@@ -255,7 +255,7 @@ ANSWERS = st.lists(st.sampled_from(["text", "blank", "thinking", "redacted", "ca
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("streams", [False, True])
 def test_thoughts_of_any_answer_go_back_between_what_they_came_between(version: Any, streams: bool) -> None:
-    """The API checks that the thoughts of a turn under way are as it gave them, in their places among text and calls."""
+    """The API checks that the thoughts of a turn under way are as it gave them, in their places among the rest."""
     with CannedServer() as server:
         model = ChatHTTP.from_file(
             "anthropic", model="m", base_url=server.url, api_key="k", max_retries=0, output_version=version

@@ -126,7 +126,7 @@ def tool_choice(request: Request) -> dict[str, Any] | None:
     return written
 
 
-def _content(
+def _content(  # noqa: C901 - an `if` a kind of block
     message: Mapping[str, Any], source: BaseMessage, path: str, origin: str, *, keeps_reasoning: bool
 ) -> list[Block]:
     """The blocks of one message, with its calls, or with the result that it is."""
