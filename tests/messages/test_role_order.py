@@ -174,6 +174,20 @@ def test_calls_and_results_become_text() -> None:
     assert {"role": "user", "content": "The result of add:\n3"} == result
 
 
+def test_two_signatures_are_not_made_one() -> None:
+    """Of what a server wants back as it came, there is one or the other; reasoning is joined like all text."""
+    turns = [
+        {"role": "assistant", "content": one, "reasoning": one, "thought_signature": f"s{one}"} for one in ("a", "b")
+    ]
+    [_, joined] = arrange_roles(turns, "alternating")
+    assert joined == {
+        "role": "assistant",
+        "content": "a\n\nb",
+        "reasoning": "a\n\nb",
+        "thought_signature": "sb",
+    }
+
+
 def test_who_speaks_is_not_lost() -> None:
     """Where the messages of two people become one, it says who said what."""
     messages = [{"role": "user", "name": name, "content": text} for name, text in (("ann", "a"), ("bo", "b"))]

@@ -19,8 +19,9 @@ It is said on the last chunk of a stream, for chunks that are added up would joi
 makes it; what is here writes it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
+from itertools import zip_longest
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -43,7 +44,21 @@ _MEDIA = {"images": "image_url", "audio": "input_audio"}
 def carried_in(message: BaseMessage, origin: str) -> Mapping[str, Any]:
     """What `message` carries for the server `origin`; nothing if another one sent it, which this one may refuse."""
     record = message.additional_kwargs.get(CARRIED)
-    return record if isinstance(record, dict) and record.get("origin") in (origin, None, "") else {}
+    if not isinstance(record, dict):
+        return {}
+    given = record.get("origin") or ""
+    if given in (origin, ""):
+        return record
+    if not origin or str(given).replace(origin, ""):
+        return {}
+    # `merge_message_runs` has put several answers together, and with them their texts, signatures included, and blocks
+    # of one index. What it cannot have mixed up goes back.
+    intact = {
+        name: value
+        for name, value in (record.get("message") or {}).items()
+        if isinstance(value, list) and not any("index" in one for one in value if isinstance(one, dict))
+    }
+    return {**record, "origin": origin, "message": intact}
 
 
 def is_from_elsewhere(message: BaseMessage, origin: str) -> bool:
@@ -72,11 +87,12 @@ def add_carried(turn: dict[str, Any], record: Mapping[str, Any], *, with_reasoni
                 turn["content"] = join_texts([part for part in parts if part["type"] != _MEDIA[name]], "assistant")
             turn[name] = media if name == "images" else value
         elif not with_reasoning and name not in _NOT_REASONING:
-            continue
+            if kept := _of_calls(name, value, [call["id"] for call in turn.get("tool_calls", ())]):
+                turn[name] = kept
         elif name == "content":  # blocks of reasoning
             text = [text_part(content)] if content else []
-            places = record.get("places") or [{}] * len(value)
-            thoughts = zip(value, places, strict=True)
+            places = record.get("places") or ()
+            thoughts = zip_longest(value, places if len(places) == len(value) else (), fillvalue={})
             turn["content"] = put_in_place(thoughts, text if isinstance(content, str) else content)
         else:
             turn[name] = value
@@ -121,11 +137,21 @@ def put_in_place(
     return [*placed, *content, *calls]
 
 
-def drop_carried_reasoning(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A message's `additional_kwargs`, of which what is carried for its reasoning is gone."""
+def _of_calls(name: str, value: Any, call_ids: Collection[str | None]) -> list[Any]:
+    """Details of a field that belong to calls, as OpenRouter has Gemini's: encrypted, under the id of the call."""
+    details = value if name == "reasoning_details" and isinstance(value, list) else ()
+    return [one for one in details if isinstance(one, dict) and one.get("id") in call_ids]
+
+
+def drop_carried_reasoning(kwargs: dict[str, Any], call_ids: Collection[str | None]) -> dict[str, Any]:
+    """A message's `additional_kwargs`, of which what is carried for its reasoning, and for no call, is gone."""
     record = kwargs.get(CARRIED)
     if not isinstance(record, dict):
         return kwargs
-    fields = {name: value for name, value in (record.get("message") or {}).items() if name in _NOT_REASONING}
+    fields = {
+        name: value if name in _NOT_REASONING else kept
+        for name, value in (record.get("message") or {}).items()
+        if (kept := _of_calls(name, value, call_ids)) or name in _NOT_REASONING
+    }
     kept = {name: value for name, value in record.items() if name not in ("reasoning", "message", "places")}
     return {**kwargs, CARRIED: kept | ({"message": fields} if fields else {})}

@@ -76,7 +76,7 @@ def drop_old_reasoning(messages: Sequence[BaseMessage], policy: KeepReasoning) -
                 block for block in content if isinstance(block, str) or unwrap_block(block).get("type") not in kinds
             ]
         kwargs = {key: value for key, value in message.additional_kwargs.items() if not key.startswith("reasoning_")}
-        kwargs = drop_carried_reasoning(kwargs)
+        kwargs = drop_carried_reasoning(kwargs, [call["id"] for call in message.tool_calls])
         if content != message.content or kwargs != message.additional_kwargs:
             kept[number] = message.model_copy(update={"content": content, "additional_kwargs": kwargs})
     return kept

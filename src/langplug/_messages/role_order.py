@@ -28,6 +28,10 @@ ROLE_ORDERS: tuple[RoleOrder, ...] = get_args(RoleOrder)
 
 _SYSTEM = ("system", "developer")
 
+# What is joined where two messages become one. Other texts are what a provider wants back, such as a signature: of two
+# of them, the last is sent, for one made of both is neither.
+_TEXTS = ("reasoning_content", "reasoning", "refusal")
+
 # What stands for a turn that nobody took. Mistral's API, for one, refuses a user right after a tool's result.
 _STAND_INS = {"user": "(Go on.)", "assistant": "(I have seen the results.)"}
 
@@ -158,7 +162,7 @@ def _join(messages: Sequence[OpenAIMessage]) -> OpenAIMessage:
             joined[key] = _join_contents(known, value)
         elif isinstance(known, list) and isinstance(value, list):  # calls, and what a provider wants back
             joined[key] = [*known, *value]
-        elif isinstance(known, str) and isinstance(value, str) and known != value:  # such as reasoning
+        elif key in _TEXTS and isinstance(known, str) and isinstance(value, str) and known != value:
             joined[key] = "\n\n".join(filter(None, [known, value]))
         else:
             joined[key] = value

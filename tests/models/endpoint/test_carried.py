@@ -15,6 +15,7 @@ from langchain_core.messages import (
     BaseMessage,
     HumanMessage,
     ToolMessage,
+    merge_message_runs,
     messages_from_dict,
     messages_to_dict,
 )
@@ -297,6 +298,41 @@ def test_old_reasoning_goes_and_calls_keep_theirs(name: str) -> None:
     [turn] = [one for one in request.openai_messages() if one["role"] == "assistant"]
     is_kept = bool({"calls", "function", "extra_content"} & expected.keys())
     assert is_kept == (missing(turn, expected) is None)
+
+
+def sent_of(model: ChatEndpoint, *history: BaseMessage, **more: Any) -> list[dict[str, Any]]:
+    request = Request(messages=history, origin=model.__langplug_origin__, **more)
+    return [turn for turn in request.openai_messages() if turn["role"] == "assistant"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_merged_answers_keep_what_is_not_mixed_up(name: str) -> None:
+    """`merge_message_runs` adds up what two answers carry; calls and lists go back, joined signatures do not."""
+    expected = SHAPES[name][2]
+    with exact_server(answers(name, streams=False)) as server:
+        model = endpoint(server.url)
+        first = model.invoke([HumanMessage("?")])
+        second = AIMessage(**json.loads(first.model_dump_json().replace('"c0', '"d0').replace('"c1', '"d1')))
+        [turn] = sent_of(model, HumanMessage("?"), *merge_message_runs([first, second]))
+    extra = {"calls": lambda value: value * 2, "thinking_blocks": lambda value: value * 2}
+    if name == "details without numbers":
+        extra["reasoning_details"] = lambda value: value * 2
+    if kept := {key: extra[key](value) for key, value in expected.items() if key in extra}:
+        assert missing(turn, kept) is None
+    sealed = {key for key, value in expected.items() if isinstance(value, str | dict)} - {"function"}
+    assert not sealed & turn.keys()
+
+
+def test_what_is_encrypted_for_a_call_stays_with_it() -> None:
+    """OpenRouter has Gemini's signature of a call among the details, under the call's id: an old turn keeps it."""
+    of_call = {"type": "reasoning.encrypted", "data": "RU5D", "id": "c00", "index": 0}
+    answer = completion({"reasoning_details": [DETAILS[0], of_call], "tool_calls": [{**call(), "id": "c00"}]})
+    with exact_server(partial(always, answer)) as server:
+        model = endpoint(server.url)
+        message = model.invoke([HumanMessage("?")])
+    history = [HumanMessage("?"), message, ToolMessage("3", tool_call_id="c00"), HumanMessage("and?")]
+    [turn] = sent_of(model, *history, keep_reasoning="current")
+    assert [of_call] == turn["reasoning_details"]
 
 
 def test_chunks_of_any_cut_carry_the_same() -> None:
