@@ -50,6 +50,20 @@ def test_what_another_model_did_is_left_out_and_noted(block: dict[str, Any], pat
     assert repr(block["type"]) in note["action"]
 
 
+@pytest.mark.parametrize("block", FOREIGN, ids=lambda block: block["type"])
+def test_what_the_model_did_itself_is_no_change(block: dict[str, Any]) -> None:
+    """Its own answer, under the name that its server reports, is neither noted nor refused in the next turn."""
+    model = Mirror(adaptations="refuse")
+    said = {"model_name": f"{model.reported_name}-2026-01-01", "model_provider": model.reported_provider}
+    turn = AIMessage([block, dict(TEXT)], response_metadata=said)
+    answer = model.invoke([HumanMessage("a"), turn, HumanMessage("b")])
+    assert answer.text == "a | It is so. | b"
+    assert "adaptations" not in answer.response_metadata
+    other = AIMessage([block, dict(TEXT)], response_metadata={**said, "model_provider": "another"})
+    with pytest.raises(UnsupportedError, match="messages"):
+        model.invoke([HumanMessage("a"), other, HumanMessage("b")])
+
+
 @pytest.mark.parametrize("kind", ["output_text", "input_text"])
 def test_text_by_another_name_is_text(kind: str) -> None:
     """The Responses API's names of text are known, in every message."""

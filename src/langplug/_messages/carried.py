@@ -21,7 +21,6 @@ makes it; what is here writes it.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
-from itertools import zip_longest
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -91,8 +90,10 @@ def add_carried(turn: dict[str, Any], record: Mapping[str, Any], *, with_reasoni
                 turn[name] = kept
         elif name == "content":  # blocks of reasoning
             text = [text_part(content)] if content else []
-            places = record.get("places") or ()
-            thoughts = zip_longest(value, places if len(places) == len(value) else (), fillvalue={})
+            places: list[dict[str, Any]] = record.get("places") or []
+            if len(places) != len(value):  # unknown
+                places = [{}] * len(value)
+            thoughts = zip(value, places, strict=True)
             turn["content"] = put_in_place(thoughts, text if isinstance(content, str) else content)
         else:
             turn[name] = value
@@ -148,10 +149,10 @@ def drop_carried_reasoning(kwargs: dict[str, Any], call_ids: Collection[str | No
     record = kwargs.get(CARRIED)
     if not isinstance(record, dict):
         return kwargs
-    fields = {
-        name: value if name in _NOT_REASONING else kept
+    fields: dict[str, Any] = {
+        name: value if name in _NOT_REASONING else details
         for name, value in (record.get("message") or {}).items()
-        if (kept := _of_calls(name, value, call_ids)) or name in _NOT_REASONING
+        if (details := _of_calls(name, value, call_ids)) or name in _NOT_REASONING
     }
     kept = {name: value for name, value in record.items() if name not in ("reasoning", "message", "places")}
     return {**kwargs, CARRIED: kept | ({"message": fields} if fields else {})}

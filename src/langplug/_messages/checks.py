@@ -1,6 +1,6 @@
 """The check of the conversation that a call brings, before the author gets it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -20,12 +20,16 @@ _KINDS = (SystemMessage, HumanMessage, AIMessage, ToolMessage, FunctionMessage, 
 
 
 def check_messages(
-    messages: Sequence[BaseMessage], accepts: frozenset[str], owner: str
+    messages: Sequence[BaseMessage],
+    accepts: frozenset[str],
+    owner: str,
+    names: Callable[[], tuple[str, str]],
 ) -> tuple[tuple[BaseMessage, ...], tuple[str, ...]]:
     """The messages as the model can be given them, and what was done to them, in words.
 
     * What a model said itself may hold blocks that only its provider knows, such as the steps of a web search: they are
-      left out, so that an agent can fall back to another model.
+      left out, so that an agent can fall back to another model. So are they where this model said them, whose server
+      has no place for them in a conversation; that is no change to what it is given, and not noted.
     * What a tool gave that the model cannot be shown is named in the result, in words: it must not end an agent. MCP's
       resources become text, or the medium that they hold.
     * What the user said is never cut.
@@ -34,6 +38,7 @@ def check_messages(
         messages: The conversation, oldest first.
         accepts: What the model takes besides text: `"image"`, `"audio"`, `"video"`, `"file"`, or a block's own type.
         owner: The model's class, for errors.
+        names: Gives the model's name and its provider's, by which its own answers are known.
 
     Raises:
         ValueError: If there is none, or one of a kind that no model understands, or content of the caller's that this
@@ -53,9 +58,14 @@ def check_messages(
         if isinstance(message, ToolMessage | FunctionMessage):
             content = _show_result(message.content, accepts, unshown)
         else:
-            content = _check_blocks(
-                message, f"$.messages[{number}]", accepts, owner, left_out=left_out, unshown=unshown
-            )
+            absent = dict[str, None]()
+            content = _check_blocks(message, f"$.messages[{number}]", accepts, owner, left_out=absent, unshown=unshown)
+            if absent:
+                name, provider = names()
+                said = message.response_metadata
+                # Servers report a longer name than they are asked for: `gpt-5-2025-08-07`.
+                is_own = str(said.get("model_name")).startswith(name) and said.get("model_provider") == provider
+                left_out |= {} if is_own else absent
         if content is not message.content:
             given[number] = message.model_copy(update={"content": content})
     notes = [f"left out what another model did: {', '.join(map(repr, left_out))}"] if left_out else []

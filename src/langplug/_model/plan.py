@@ -95,7 +95,9 @@ class Plan:
             warn_of_ignored(type(model), ignored)
         ignored += model.ignored_params
         self.adaptations = self._note_adaptations(ignored) if tooling or ignored else []
-        given_messages, changes = check_messages(messages, model.accepts, owner)
+        given_messages, changes = check_messages(
+            messages, model.accepts, owner, lambda: (model.reported_name, model.reported_provider)
+        )
         if changes:
             self.adaptations = [*self.adaptations, *(_note("messages", change) for change in changes)]
         request = Request(
