@@ -72,6 +72,21 @@ OTHER_FORMS: list[tuple[dict[str, Any], str, Any]] = [
     ({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}, "file", "a"),
     ({"type": "document", "source": {"type": "content", "content": "a"}}, "file", "a"),
     (
+        {"type": "document", "title": "T", "context": "c", "source": {"type": "text", "data": "a"}},
+        "file",
+        "a",
+    ),
+    (
+        {
+            "type": "document",
+            "title": "T",
+            "citations": {"enabled": True},
+            "source": {"type": "content", "content": "a"},
+        },
+        "file",
+        "a",
+    ),
+    (
         {"type": "document", "source": {"type": "file", "file_id": "f1"}},
         "file",
         [{"type": "file", "file": {"file_id": "f1"}}],

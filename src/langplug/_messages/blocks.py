@@ -303,16 +303,15 @@ def _input_file(block: Block, path: str) -> ContentPart:
 # --- Anthropic's and Google's ---
 
 
-@_writes("document", modality="file", members="source title")
+@_writes("document", modality="file", members="source title context citations")
 def _document(block: Block, path: str) -> ContentPart:
     source = need(block, "source", dict, path)
-    title = {"title": block["title"]} if block.get("title") else {}  # of a file it is the name
     if source.get("type") == "text":
-        return text_part(need(source, "data", str, f"{path}.source")) | title
+        return text_part(need(source, "data", str, f"{path}.source"))
     if source.get("type") == "file":
         return {"type": "file", "file": {"file_id": need(source, "file_id", str, f"{path}.source")}}
     if isinstance(source.get("content"), str):
-        return text_part(source["content"]) | title
+        return text_part(source["content"])
     data, mime_type = _base64(block, path)
     return _file_part({"filename": block.get("title")}, f"data:{mime_type};base64,{data}")
 

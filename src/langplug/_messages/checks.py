@@ -13,7 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langplug._messages.blocks import modality_of, text_part
+from langplug._messages.blocks import Block, modality_of, text_part, write_block
 from langplug._messages.results import read_mcp_block, say_unshown
 
 _KINDS = (SystemMessage, HumanMessage, AIMessage, ToolMessage, FunctionMessage, ChatMessage)
@@ -110,6 +110,17 @@ def _check_blocks(
     return content if is_same else given
 
 
+def _is_text(block: Block) -> bool:
+    """Whether a block of a result, of a kind that every model takes, has the text that it should, and may stand there.
+
+    A model's own kinds may not, such as `reasoning`. A document's text may be in places that one API alone reads.
+    """
+    try:
+        return block["type"] == "text-plain" or write_block(block, "", None) is not None
+    except ValueError:
+        return False
+
+
 def _show_result(content: Any, accepts: frozenset[str], unshown: dict[str, None]) -> Any:
     """The content of a tool's result as the model can be shown it; the very same list if it can be shown all of it."""
     shown: list[Any] = []
@@ -119,7 +130,7 @@ def _show_result(content: Any, accepts: frozenset[str], unshown: dict[str, None]
             continue
         known = read_mcp_block(block)
         modality = modality_of(known)
-        if isinstance(block.get("type"), str) and (modality == "text" or modality in accepts):
+        if isinstance(block.get("type"), str) and (_is_text(known) if modality == "text" else modality in accepts):
             shown.append(known)
         else:
             shown.append(text_part(say_unshown(block)))

@@ -19,7 +19,8 @@ def read_mcp_block(block: Block) -> Block:
     """A block of the Model Context Protocol as a standard block; any other block as it is.
 
     https://modelcontextprotocol.io/specification/2025-06-18/server/tools#tool-result. A `resource_link` becomes a line
-    of text, as no model follows it by itself; a `resource` its text, or an image, audio, a video or a file.
+    of text, as no model follows it by itself; a `resource` its text, or an image, audio, a video or a file. One with
+    neither is an address like a link, and one whose text cannot be decoded stays what it is.
     """
     if block.get("type") == "resource_link":
         return text_part(_describe_link(block))
@@ -38,9 +39,9 @@ def read_mcp_block(block: Block) -> Block:
             return {"type": kind, "base64": blob, "mime_type": mime_type or "application/octet-stream", **named}
         try:
             text = base64.b64decode(blob).decode("utf-8", "replace")
-        except ValueError:  # a server's own fault, which must not end the agent of its client
-            return text_part(say_unshown(block))
-    return text_part(f"Resource {uri}:\n{text or ''}")
+        except ValueError:
+            return block
+    return text_part(_describe_link(held) if text is None else f"Resource {uri}:\n{text}")
 
 
 def write_result_block(block: Block, path: str, write: WriteBlock = write_block) -> ContentPart | None:
@@ -52,7 +53,7 @@ def write_result_block(block: Block, path: str, write: WriteBlock = write_block)
     try:
         return write(read_mcp_block(block), path, None)
     except ValueError:
-        if block.get("type") not in BLOCK_KINDS:
+        if block.get("type") not in BLOCK_KINDS and "resource" not in block:
             raise
         return text_part(say_unshown(block))
 

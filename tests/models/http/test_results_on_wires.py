@@ -211,6 +211,46 @@ def test_a_blob_is_the_medium_that_it_holds(
     assert "tools gave" in note["action"]
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "text"},
+        {"type": "text", "text": None},
+        {"type": "output_text", "text": 3},
+        {"type": "reasoning", "reasoning": "hm"},
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "tool_call", "name": "f", "args": {}, "id": "1"},
+        {"type": "tool_use", "name": "f", "input": {}, "id": "1"},
+        {"type": "refusal", "refusal": "no"},
+        {"type": "resource", "resource": {"uri": "file:///a.txt", "mimeType": "text/plain", "blob": "Q"}},
+        {"type": "resource"},
+        {"type": "a_kind_of_next_year"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_what_no_result_can_hold_is_said_and_noted(
+    block: dict[str, Any], wire: str, make: Make, server: CannedServer
+) -> None:
+    """On each wire: the agent goes on, and the answer says what its model was not shown."""
+    answer = make(wire).invoke([HumanMessage("Go."), calls("read"), result("read", "Read:", block)])
+    assert "cannot be shown" in str(sent(server)[-1]["content"])
+    [note] = answer.response_metadata["adaptations"]
+    assert repr(block["type"]) in note["action"]
+
+
+def test_a_resource_without_its_body_is_an_address(make: Make, server: CannedServer) -> None:
+    """As a link to it would be; an empty text is its text."""
+    resource: dict[str, Any] = {"uri": "file:///a.pdf", "mimeType": "application/pdf"}
+    for more, said in (
+        ({}, "Resource link: file:///a.pdf (application/pdf)"),
+        ({"text": ""}, "Resource file:///a.pdf:\n"),
+    ):
+        block = {"type": "resource", "resource": {**resource, **more}}
+        make("openai").invoke([HumanMessage("Go."), calls("read"), result("read", block)])
+        assert sent(server)[-1]["content"] == said
+
+
 def test_raw_media_of_mcp_are_media(make: Make, server: CannedServer) -> None:
     """Their MIME type is called `mimeType` there."""
     raw = {"type": "image", "data": PNG, "mimeType": "image/png", "annotations": {"audience": ["user"]}, "_meta": {}}
