@@ -141,7 +141,7 @@ def put_in_place(
 def _of_calls(name: str, value: Any, call_ids: Collection[str | None]) -> list[Any]:
     """Details of a field that belong to calls, as OpenRouter has Gemini's: encrypted, under the id of the call."""
     details = value if name == "reasoning_details" and isinstance(value, list) else ()
-    return [one for one in details if isinstance(one, dict) and one.get("id") in call_ids]
+    return [one for one in details if isinstance(one, dict) and one.get("id") and one["id"] in call_ids]
 
 
 def drop_carried_reasoning(kwargs: dict[str, Any], call_ids: Collection[str | None]) -> dict[str, Any]:
