@@ -84,6 +84,8 @@ class Run:
     """Where the author's function runs, if it is not to run in its caller's context."""
     prompt_end: str = field(default="", repr=False, compare=False)
     """How the last prompt ended that `Request.prompt` gave: an answer may begin inside of what it opened."""
+    refused: dict[tuple[str, str], list[str]] = field(default_factory=dict, repr=False, compare=False)
+    """What servers have refused of this call by now, by the server and its model: no retry sends it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

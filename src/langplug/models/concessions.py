@@ -58,6 +58,47 @@ _OTHER_FORM: Words = (*_NOT_TAKEN, "must be", "invalid", "expected", "not valid"
 """How they say that they want it in another form. The same words stand in errors about values."""
 
 
+_OF_A_TOOL: Words = (
+    *(
+        f"not {place}"
+        for place in ("among", "found", "present", "included", "provided", "defined", "listed", "declared")
+    ),
+    *(f"n't {verb}" for verb in ("exist", "match any")),
+    *(f"not {verb}" for verb in ("exist", "match any", "one of the", "in tools", "in 'tools'", "in `tools`")),
+    "in the tools",
+    "no such",
+    "no tool",
+    "unknown function",
+    "unknown tool",
+    "when 'tools'",
+    "when `tools`",
+    "when tools",
+)
+"""How they say that a tool which is to be called is not there: its name is wrong, and any other form would hide it."""
+
+_OF_A_SCHEMA: Words = (
+    "invalid schema",
+    "invalid json schema",
+    "schema is invalid",
+    "schema is not valid",
+    "schema for response_format",
+    "contains features",
+    "could not understand",
+    "conversion failed",
+    "unrecognized schema",
+    "additionalproperties",
+    *(
+        f"{at}schema{end}"
+        for at in ("json_schema.", "response_format.", "json_schema']['")
+        for end in (" ", ".", ":", "'")
+    ),
+    *(f"json_schema.{part}" for part in ("name", "description")),
+)
+"""How they say that this one schema is wrong, or has what a grammar cannot hold: the next may be right."""
+
+_OF_A_NUMBER: Words = ("large", "greater", "less than", "exceed", "at most", "at least", "positive")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concession:
     """One thing that a server may refuse.
@@ -105,13 +146,14 @@ def _quoted(name: str) -> tuple[Words, ...]:
 
 # What chat templates and servers say: of Qwen, Mistral, Gemma, Llama, of Mistral's API, Gemini's, Anthropic's and
 # Bedrock's behind gateways, of vLLM, TGI and llama.cpp.
+_PLACES = ("beginning", " first", " start", " top", "index", "position", "preced", "come before")
+_NOT_A_ROLE = ("unexpected", "invalid", "unsupported", "unknown")
 _SYSTEM_FIRST: tuple[Words, ...] = (
-    *(("system message", place) for place in ("beginning", " first", " start")),
-    *(("system role", place) for place in ("beginning", " first", " start")),
-    ("unexpected role 'system'",),
+    *(("system", thing, place) for thing in ("message", "role", "prompt") for place in _PLACES),
+    # Perhaps it is refused anywhere; but if it is, then at the beginning as well, which is tried first.
+    *((f"{word} {thing}", "system") for word in _NOT_A_ROLE for thing in ("role", "message role")),
     ("multiple system messages",),
     ("one system message",),
-    ("invalid message role: system",),
     ("only user, assistant and tool roles",),
     ("only user, assistant, and tool roles",),
 )
@@ -123,14 +165,15 @@ _ALTERNATE: tuple[Words, ...] = (
     ("invalid_request_message_order",),
     ("consecutive", "role"),
     ("consecutive", "messages"),
-    ("first message must",),
+    ("first message must", "user"),
     ("must start with a user",),
+    *(("unexpected role", role, place) for role in ("user", "assistant") for place in ("index", "position")),
     ("only user and assistant roles",),
 )
 _NO_OTHER_ROLE: tuple[Words, ...] = (
     *((f"{role} role", refused) for role in ("system", "tool") for refused in ("not support", "not allowed")),
     *((f"role {quote}{role}{quote}", "support") for role in ("system", "tool") for quote in ("'", '"', "`", "")),
-    *((f"{word} role", role) for role in ("system", "tool") for word in ("unsupported", "invalid", "unknown")),
+    *((f"{word} role", role) for role in ("system", "tool") for word in _NOT_A_ROLE),
     ("not support", "system message"),
     ("n't support", "system"),
     ("developer instruction is not enabled",),
@@ -154,6 +197,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         # OpenAI says "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         signs=(("max_completion_tokens",),),
         says=(*_NOT_TAKEN, "instead"),
+        unless=_OF_A_NUMBER,
         change=lambda server: replace(server, names={**server.names, "max_tokens": "max_completion_tokens"}),
     ),
     Concession(
@@ -162,6 +206,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         instead="`max_tokens` is sent",
         signs=(("max_completion_tokens",),),
         says=(*_NOT_TAKEN, "instead"),
+        unless=_OF_A_NUMBER,
         change=lambda server: replace(server, names={k: v for k, v in server.names.items() if k != "max_tokens"}),
     ),
     Concession(
@@ -188,6 +233,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         # LM Studio says "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
         signs=(("tool_choice",), ("tool choice",)),
         says=_OTHER_FORM,
+        unless=_OF_A_TOOL,
         change=lambda server: replace(server, choices=server.choices - {"named"}),
     ),
     Concession(
@@ -196,6 +242,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         instead='the tool is named if there is one, else `"auto"` is sent; the answer is checked',
         signs=(("tool_choice",), ("tool choice",)),
         says=_OTHER_FORM,
+        unless=_OF_A_TOOL,
         change=lambda server: replace(server, choices=server.choices - {"required"}),
     ),
     Concession(
@@ -204,6 +251,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         instead="it is left out; the answer is checked",
         signs=(("tool_choice",),),
         says=_NOT_TAKEN,
+        unless=_OF_A_TOOL,
         change=lambda server: replace(server, choices=frozenset()),
     ),
     Concession(
@@ -212,8 +260,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         instead="the schema goes into the prompt, with JSON mode; the answer is checked",
         signs=(("response_format",), ("json_schema",), ("json schema",), ("structured output",)),
         says=_OTHER_FORM,
-        # That is of one schema, which is wrong or has what a grammar cannot hold.
-        unless=("invalid schema", "schema is invalid", "schema for response_format", "contains features"),
+        unless=_OF_A_SCHEMA,
         change=lambda server: replace(
             server, schema="json_object" if server.json_mode and server.schema == "json_schema" else "words"
         ),
@@ -224,7 +271,7 @@ CONCESSIONS: tuple[Concession, ...] = (
         instead="the prompt asks for JSON; the answer is checked",
         signs=(("response_format",), ("json_object",), ("json mode",)),
         says=_OTHER_FORM,
-        unless=("the word 'json'", 'the word "json"'),  # that the prompt lacks
+        unless=("the word 'json'", 'the word "json"', *_OF_A_SCHEMA),  # the word that the prompt lacks
         change=lambda server: replace(
             server, json_mode=False, schema="words" if server.schema == "json_object" else server.schema
         ),
@@ -364,9 +411,9 @@ class Refusals:
     def __init__(self) -> None:
         self._keys: dict[Place, tuple[str, ...]] = {}  # plain data, so that it can be pickled
 
-    def at(self, place: Place) -> list[Concession]:
-        """The concessions that the model at `place` needs."""
-        refused = self._keys.get(place)
+    def at(self, place: Place, more: Iterable[str] = ()) -> list[Concession]:
+        """The concessions that the model at `place` needs; `more` is what it has refused besides."""
+        refused = (*self._keys.get(place, ()), *more)
         return [one for one in CONCESSIONS if one.refused in refused] if refused else []
 
     def add(self, place: Place, made: Iterable[Concession], owner: str) -> None:

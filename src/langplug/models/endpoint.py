@@ -113,8 +113,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     async def open_answer(self, request: Request, /) -> Response:
         """The answer to `request`; without what the server does not take, once it has said so."""
         place = (self.base_url, self.model)
-        made = self._refusals.at(place)
-        known = len(made)
+        refused = request.run.refused.setdefault(place, [])  # by earlier tries of this call as well
+        made = self._refusals.at(place, refused)
         server = concede(self._server, made)
         body = self._write(request, server)
         sent: list[dict[str, Any]] = []
@@ -140,9 +140,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 else:
                     raise
             made.append(concession)
+            refused.append(concession.refused)
             server, body = changed, written
-        if len(made) > known:  # only now: the request may have been wrong in another way
-            self._refusals.add(place, made[known:], type(self).__name__)
+        if refused:  # only now: the request may have been wrong in another way
+            self._refusals.add(place, made, type(self).__name__)
         answer.adaptations = notes
         return answer
 
