@@ -86,6 +86,47 @@ def test_telling_words_refine_a_status(status: int, body: bytes, kind: type[Mode
     assert kind is type(error_of_response(status, body, {}))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Prompt exceeds max length",
+        "Input tokens exceed the configured limit of 8192 tokens",
+        "prompt tokens (5000) exceed n_ctx 4096",
+        "Input length 5000 exceeds the maximum allowed input length of 4096",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "Requested tokens (5000) exceed context window of 4096",
+        "Your conversation is too long: it has 5000 tokens",
+        "the prompt does not fit into num_ctx",
+    ],
+)
+def test_a_prompt_that_is_too_long_in_whatever_words(words: str) -> None:
+    """That the prompt exceeds what the model can read is an overflow, however it is said, with a status or without."""
+    for status in (400, 422):
+        assert ContextOverflowError is type(error_of_response(status, openai_error(words), {}))
+    assert ContextOverflowError is type(error_of(words))
+    assert ContextOverflowError is type(error_of({"code": 1261, "message": words}))
+    assert ModelRateLimitError is type(error_of_response(429, openai_error(words), {}))
+    assert ModelAPIError is type(error_of_response(503, openai_error(words), {}))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("context deadline exceeded", ModelAPIError),
+        ("rate limit: input tokens per minute exceed 5000", ModelRateLimitError),
+        ("Token quota exceeded for this request", ModelRateLimitError),
+        ("The input image exceeds 5 MB", ModelAPIError),
+        ("max_tokens is too large: 100000. This model supports at most 16384 completion tokens", ModelAPIError),
+        ("Invalid 'messages[1].tool_calls[0].id': string too long. Expected one with maximum length 40", ModelAPIError),
+        ("temperature: Input should be less than or equal to 2", ModelAPIError),
+    ],
+)
+def test_something_else_that_is_too_much(words: str, kind: type[ModelError]) -> None:
+    """A rate, a time, a file or a parameter that exceeds a limit does not make the prompt too long."""
+    assert kind is type(error_of(words))
+    assert ModelInvalidRequestError is type(error_of_response(400, openai_error(words), {}))
+
+
 MENTIONS = {
     "overflow, by code": openai_error("No.", code="context_length_exceeded"),
     "Bedrock's throttle": openai_error("Too many tokens, please wait before trying again."),

@@ -69,6 +69,16 @@ _PERHAPS_OVERFLOW = (
 """Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
 tokens, please wait before trying again."."""
 
+_ANY_OVERFLOW = (*_OVERFLOW, *_PERHAPS_OVERFLOW)
+
+_PROMPTS = ("prompt", "input", "context", "conversation", "chat history", "request")
+_TOO_MUCH = ("exceed", "too long", "too large", "too big", "longer than", "larger than", "greater than", "not fit")
+_ROOM = ("token", "length", "context", "n_ctx", "num_ctx", "window")
+_OTHER_ROOM = ("per minute", "per day", "per second", "rate limit", "quota", "budget", "deadline", "content-length")
+"""A clause with one word each of the first three, and none of the last, says that the prompt is too long, in whatever
+words: "Prompt exceeds max length" (Zhipu), "prompt tokens (5000) exceed n_ctx 4096". A rate is counted in tokens, too,
+and "context deadline exceeded" is Go's for a timeout."""
+
 _REFUSAL = (
     "content_policy_violation",
     "content_filter",
@@ -103,7 +113,7 @@ _EXPIRED = (
 _Refinements = Mapping[type[ModelError], tuple[str, ...]]
 
 _OF_A_WRONG_REQUEST: _Refinements = {
-    ContextOverflowError: (*_OVERFLOW, *_PERHAPS_OVERFLOW),
+    ContextOverflowError: _ANY_OVERFLOW,
     RefusalError: _REFUSAL,
     ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for an unknown model
     # LiteLLM's proxy again, for a wrong key, if it has no database.
@@ -325,11 +335,23 @@ def typed_error(status: int | None, said: Any, message: str) -> ModelError:
         kind = _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
         refinements = _OF_A_WRONG_REQUEST if kind is ModelInvalidRequestError else _REFINEMENTS.get(status, {})
     words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
-    kind = next((finer for finer, signs in refinements.items() if any(sign in words for sign in signs)), kind)
+    if refinements.get(ContextOverflowError) is _ANY_OVERFLOW and _is_of_a_long_prompt(message.lower()):
+        kind = ContextOverflowError
+    else:
+        kind = next((finer for finer, signs in refinements.items() if any(sign in words for sign in signs)), kind)
     error = kind(message)
     if kind is ModelRateLimitError and any(sign in words for sign in _NOT_WORTH_RETRYING):
         error.is_retryable = False
     return error
+
+
+def _is_of_a_long_prompt(message: str) -> bool:
+    """Whether a clause of an error's message, in lower case, says that the prompt is too long."""
+    return any(
+        all(any(word in clause for word in words) for words in (_PROMPTS, _TOO_MUCH, _ROOM))
+        and not any(word in clause for word in _OTHER_ROOM)
+        for clause in re.split(r"[.;\n]", message)
+    )
 
 
 def parse_body(body: bytes) -> Any:
