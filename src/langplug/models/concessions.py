@@ -10,8 +10,9 @@ change this request. Words are looked for as substrings, which is linear in what
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -24,6 +25,7 @@ from langchain_core.exceptions import (
 from langplug._errors import RefusalError
 from langplug._log import log
 from langplug._messages.role_order import ROLE_ORDERS, RoleOrder
+from langplug.models.openai_body import extra_call_keys
 from langplug.models.servers import Server
 
 MOST_CONCESSIONS = 8
@@ -108,6 +110,7 @@ class Concession:
         refused: What the server does not take; each has another.
         instead: What is done in its place.
         signs: Words that name it, in lower case; all of one entry must be there.
+        names: Gives what else may name it: names in this body that are not known before, as an error quotes them.
         says: Words of which one must be there as well; empty: none.
         unless: Words that mean another error.
         of_a_template: Whether the words are those of a chat template. Its errors come with a status 500, too.
@@ -119,16 +122,18 @@ class Concession:
     refused: str
     instead: str
     signs: tuple[Words, ...]
+    names: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
     says: Words = ()
     unless: Words = ()
     of_a_template: bool = False
     without_words: bool = False
     change: Callable[[Server], Server]
 
-    def is_meant(self, words: str) -> bool:
-        """Whether an error with these words, in lower case, refuses it."""
+    def is_meant(self, words: str, fields: Mapping[str, Any]) -> bool:
+        """Whether an error with these words, in lower case, refuses it in a body of these fields."""
+        quoted = (sign for name in self.names(fields) for sign in _quoted(name.lower()))
         return (
-            any(all(word in words for word in sign) for sign in self.signs)
+            any(all(word in words for word in sign) for sign in (*self.signs, *quoted))
             and (not self.says or any(word in words for word in self.says))
             and not any(word in words for word in self.unless)
         )
@@ -141,7 +146,15 @@ def _at_least(order: RoleOrder) -> Callable[[Server], Server]:
 
 def _quoted(name: str) -> tuple[Words, ...]:
     """A name that is an ordinary word as well, as servers quote it or point to it."""
-    return ((f"'{name}'",), (f'"{name}"',), (f"`{name}`",), (f" {name}: ",), (f".{name}:",), (f"parameter: {name}",))
+    return (
+        (f"'{name}'",),
+        (f'"{name}"',),
+        (f"`{name}`",),
+        (f" {name}: ",),
+        (f".{name}:",),
+        (f"parameter: {name}",),
+        (f"field: {name}",),
+    )
 
 
 # What chat templates and servers say: of Qwen, Mistral, Gemma, Llama, of Mistral's API, Gemini's, Anthropic's and
@@ -318,6 +331,17 @@ CONCESSIONS: tuple[Concession, ...] = (
         change=_at_least("user and assistant"),
     ),
     Concession(
+        key="extra_call_keys",
+        refused="unknown keys of calls",
+        instead="they are left out, also where the server sent them itself",
+        # pydantic says "messages.1.tool_calls.0.status: Extra inputs are not permitted", serde
+        # "messages[1].tool_calls[0]: unknown field `status`", and other validators the key alone.
+        signs=((".tool_calls",), ("tool_calls[",), ("tool_calls.",)),
+        names=lambda fields: extra_call_keys(fields["messages"]),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, extra_call_keys=False),
+    ),
+    Concession(
         key="one_call_a_turn",
         refused="several calls in one turn",
         instead="earlier calls are sent one a turn",
@@ -383,8 +407,8 @@ whose status is 200."""
 _LONGEST = 2_000  # characters: what comes later in an error may be the request, repeated
 
 
-def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[Concession]:
-    """What `error` may be cured by, apart from what was `made` before."""
+def concessions_for(error: ModelError, made: Sequence[Concession], fields: Mapping[str, Any]) -> Iterator[Concession]:
+    """What `error`, the answer to a body of these `fields`, may be cured by, apart from what was `made` before."""
     if isinstance(error, ContextOverflowError | RefusalError):
         return
     if not isinstance(error, ModelInvalidRequestError | ModelNotFoundError | ModelAPIError):
@@ -393,7 +417,7 @@ def concessions_for(error: ModelError, made: Sequence[Concession]) -> Iterator[C
     says_nothing = status in {400, 422} and "without a message" in words
     for one in CONCESSIONS:
         is_refusal = status in _REFUSALS or (status == 500 and one.of_a_template)
-        if one not in made and ((is_refusal and one.is_meant(words)) or (says_nothing and one.without_words)):
+        if one not in made and ((is_refusal and one.is_meant(words, fields)) or (says_nothing and one.without_words)):
             yield one
 
 

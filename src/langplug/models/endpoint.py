@@ -132,7 +132,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 sent.append(body.fields)
                 if self.adaptations == "refuse" or len(sent) > MOST_CONCESSIONS:
                     raise
-                for concession in concessions_for(error, made):
+                for concession in concessions_for(error, made, body.fields):
                     changed = concession.change(server)
                     written = self._write(request, changed)
                     if written.fields not in sent:  # else the server means something else: this was not asked of it

@@ -6,7 +6,7 @@ server takes is sent, and what was done is noted.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +26,9 @@ _UNNOTED = frozenset(
     | {"reasoning", "reasoning_as"}
 )
 """What loses nothing, and is noted only if the server had to refuse it first."""
+
+_CALL_KEYS = frozenset({"id", "type", "function", "custom"})
+_FUNCTION_KEYS = frozenset({"name", "arguments"})
 
 
 @dataclass(slots=True)
@@ -55,35 +58,75 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
     if server.reasoning_as == "think_tags" and request.keep_reasoning != "never":
         body.done["reasoning_as"] = ("messages", "earlier reasoning sent in <think> tags")
 
-    def take(changed: list[OpenAIMessage], key: str, action: str) -> None:
-        nonlocal turns
-        if changed != turns:  # cheap: what is unchanged is the very same object
+    steps: tuple[tuple[bool, str, str, Callable[[list[OpenAIMessage]], list[OpenAIMessage]]], ...] = (
+        (not server.developer_role, "developer_role", "the developer's sent as the system's", rename_developer),
+        (not server.extra_call_keys, "extra_call_keys", "unknown keys of calls left out", drop_extra_call_keys),
+        (server.one_call_a_turn, "one_call_a_turn", "earlier calls sent one a turn", split_calls),
+        (roles != "as given", "roles", f"roles arranged: {roles}", lambda turns: arrange_roles(turns, roles)),
+        # What no server takes, in a form that all do.
+        (True, "", "", lambda turns: fit_names(turns, keep=True)),
+        (not server.names_messages, "names", "names left out", lambda turns: fit_names(turns, keep=False)),
+        (
+            server.call_ids != "",
+            "call_ids",
+            "ids of calls shortened",
+            lambda turns: fit_call_ids(turns, server.call_ids),
+        ),
+        (not server.text_parts, "text_parts", "text sent as one string", join_text_parts),
+    )
+    for is_needed, key, action, change in steps:
+        if not is_needed:
+            continue
+        changed = change(turns)
+        if key and changed != turns:  # cheap: what is unchanged is the very same object
             body.done[key] = ("messages", action)
         turns = changed
-
-    if not server.developer_role:
-        system = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in turns]
-        take(system, "developer_role", "the developer's sent as the system's")
-    if server.one_call_a_turn:
-        take(split_calls(turns), "one_call_a_turn", "earlier calls sent one a turn")
-    if roles != "as given":
-        take(arrange_roles(turns, roles), "roles", f"roles arranged: {roles}")
-    take(fit_names(turns, keep=True), "", "")  # what no server takes, in a form that all do
-    if not server.names_messages:
-        take(fit_names(turns, keep=False), "names", "names left out")
-    if server.call_ids:
-        take(fit_call_ids(turns, server.call_ids), "call_ids", "ids of calls shortened")
-    if not server.text_parts:
-        strings = [
-            # What a model said came in pieces of one text.
-            {**turn, "content": ("" if turn["role"] == "assistant" else "\n").join(part["text"] for part in content)}
-            if isinstance(content := turn["content"], list) and all(part["type"] == "text" for part in content)
-            else turn
-            for turn in turns
-        ]
-        take(strings, "text_parts", "text sent as one string")
-    body.done.pop("", None)
     body.fields["messages"] = turns
+
+
+def rename_developer(turns: Iterable[OpenAIMessage]) -> list[OpenAIMessage]:
+    """The messages, those of the developer as the system's."""
+    return [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in turns]
+
+
+def join_text_parts(turns: Iterable[OpenAIMessage]) -> list[OpenAIMessage]:
+    """The messages, of which those with parts of text alone have one string."""
+    return [
+        # What a model said came in pieces of one text.
+        {**turn, "content": ("" if turn["role"] == "assistant" else "\n").join(part["text"] for part in content)}
+        if isinstance(content := turn["content"], list) and all(part["type"] == "text" for part in content)
+        else turn
+        for turn in turns
+    ]
+
+
+def extra_call_keys(turns: Iterable[OpenAIMessage]) -> set[str]:
+    """The keys of calls in these messages that OpenAI does not document."""
+    calls = [call for turn in turns for call in turn.get("tool_calls") or ()]
+    return {
+        key
+        for call in calls
+        for known, keys in ((_CALL_KEYS, call), (_FUNCTION_KEYS, call.get("function", {})))
+        for key in keys
+        if key not in known
+    }
+
+
+def drop_extra_call_keys(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
+    """The messages without the keys of calls that OpenAI does not document."""
+    if not extra_call_keys(turns):
+        return list(turns)
+    plain: list[OpenAIMessage] = []
+    for turn in turns:
+        calls = [
+            {key: value for key, value in call.items() if key in _CALL_KEYS} for call in turn.get("tool_calls") or ()
+        ]
+        for call in calls:
+            if "function" not in call:  # of a custom tool
+                continue
+            call["function"] = {key: value for key, value in call["function"].items() if key in _FUNCTION_KEYS}
+        plain.append({**turn, "tool_calls": calls} if calls else turn)
+    return plain
 
 
 def write_tools(request: Request, server: Server, body: Body) -> None:

@@ -44,6 +44,7 @@ class Server:
         choices: The forms of `tool_choice` that it takes.
         required: Its word for "any tool, but one".
         call_ids: A pattern that ids of calls must match; empty: any.
+        extra_call_keys: Whether earlier calls may have keys that OpenAI does not document.
         one_call_a_turn: Whether it takes no more than one call in an earlier turn.
         roles: The order of roles that it takes.
         developer_role: Whether it knows the role `developer`.
@@ -71,6 +72,7 @@ class Server:
     choices: frozenset[Choice] = ALL_CHOICES
     required: Literal["required", "any"] = "required"
     call_ids: str = ""
+    extra_call_keys: bool = True
     one_call_a_turn: bool = False
     roles: RoleOrder = "as given"
     developer_role: bool = True

@@ -1,6 +1,7 @@
 """What a server refuses is learnt once, by its own words, and not sent again."""
 
 import copy
+import json
 import logging
 import pickle
 import threading
@@ -338,6 +339,53 @@ def test_each_is_learnt(name: str) -> None:
         # What is nothing but OpenAI's documented form, or loses nothing, needs no note.
         if isinstance(message, AIMessage) and name not in ("deepseek reasoning", "max_completion_tokens"):
             assert message.response_metadata["adaptations"]
+
+
+UNKNOWN_KEY_WORDS = [
+    "messages.1.tool_calls.0.status: Extra inputs are not permitted",
+    "messages[1].tool_calls[0]: unknown field `status`, expected one of `id`, `type`, `function`",
+    "Additional properties are not allowed ('status' was unexpected)",
+    "Unknown field: status",
+    "Invalid JSON payload received. Unknown name \"status\" at 'messages[1].tool_calls[0]': Cannot find field.",
+    "messages.1.tool_calls.0.function.parsed_arguments: Extra inputs are not permitted",
+]
+
+
+@pytest.mark.parametrize("words", UNKNOWN_KEY_WORDS)
+def test_a_server_that_refuses_the_keys_that_it_sends(words: str) -> None:
+    """A loop goes on without the unknown keys of calls where the server refuses what it has sent itself."""
+    sent = {
+        "id": "c",
+        "type": "function",
+        "status": "completed",
+        "function": {"name": "add", "arguments": '{"a": 1, "b": 2}', "parsed_arguments": {"a": 1, "b": 2}},
+    }
+
+    def calls(body: Json) -> list[Json]:
+        return [call for message in body["messages"] for call in message.get("tool_calls", ())]
+
+    with StrictServer([lambda b: words if any("status" in one for one in calls(b)) else None], status=422) as server:
+
+        def respond(path: str, headers: dict[str, str], body: Json) -> tuple[int, str, bytes]:
+            status, kind, data = StrictServer.respond(server, path, headers, body)
+            if status == 200 and not calls(body):
+                message = {"role": "assistant", "content": "", "tool_calls": [sent]}
+                data = json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode()
+            return status, kind, data
+
+        server.respond = respond  # type: ignore[method-assign] # an answer with unknown keys
+        model = make(server)
+        for refused in (1, 0):
+            before = len(server.bodies)
+            answer = create_agent(model, [add]).invoke({"messages": [HumanMessage("1 + 2?")]})["messages"][-1]
+            assert ("ok", 2 + refused) == (answer.content, len(server.bodies) - before)
+            assert [{"feature": "messages", "action": "unknown keys of calls left out"}] == (
+                answer.response_metadata["adaptations"]
+            )
+        model.close()
+    (call,) = calls(server.bodies[-1])
+    assert {"id", "type", "function"} == call.keys()
+    assert {"name", "arguments"} == call["function"].keys()
 
 
 @pytest.mark.parametrize("path", [*PATHS])
