@@ -277,6 +277,62 @@ def test_an_error_in_an_answer_has_the_attributes_of_one_in_its_place() -> None:
     assert [None] * 3 == [getattr(error, name) for name in ("status_code", "retry_after", "request_id")]
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        ({"code": 429, "message": "m"}, 429, ModelRateLimitError),
+        ({"status": "503", "msg": "m"}, 503, ModelAPIError),
+        ({"code": 529, "message": "m"}, 529, ModelAPIError),
+        ({"type": "rate_limit_error", "message": "m"}, 429, ModelRateLimitError),
+        ({"status": "439", "msg": "m"}, None, ModelInvalidRequestError),
+        ({"status": "439", "msg": "The token has expired."}, None, ModelAuthenticationError),
+        ({"code": 50501, "message": "m"}, None, ModelAPIError),
+        ({"code": 40101, "message": "m"}, None, ModelAuthenticationError),
+        ({"code": 42901, "message": "m"}, None, ModelRateLimitError),
+        ({"status_code": 1008, "status_msg": "m"}, None, ModelAPIError),
+        ({"code": 200, "message": "m"}, None, ModelAPIError),
+        ({"errcode": 404, "errmsg": "m"}, None, ModelNotFoundError),
+        ({"code": 599, "message": "m"}, None, ModelAPIError),
+    ],
+)
+def test_a_code_of_a_vendor_is_no_status(error: Any, status: int | None, kind: type[ModelError]) -> None:
+    """`status_code` is a status of HTTP or None; a vendor's code may still tell the kind of the error."""
+    typed = error_of(error)
+    assert (status, kind) == (getattr(typed, "status_code", "missing"), type(typed))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "model 'x' not found, try pulling it first",
+        'model "qwen3:8b" not found, try pulling it first',
+        "The model `meta/x-1.5` does not exist.",
+        "The model `x` does not exist or you do not have access to it.",
+        "Model not found",
+        "Model x was not found",
+        "model: x could not be found",
+        "Model does not exist, please check",
+        "unknown model: x",
+        "no such model 'x'",
+        "model_not_found",
+    ],
+)
+def test_a_model_that_is_not_there(words: str) -> None:
+    """An unknown model is a `ModelNotFoundError`, in an answer or with a 400; no retry helps."""
+    for error in (error_of(words), error_of({"message": words}), error_of_response(400, openai_error(words), {})):
+        assert (ModelNotFoundError, False) == (type(error), error.is_retryable)
+    assert ModelAPIError is type(error_of_response(503, openai_error(words), {}))
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["The model's tool was not found", "file not found by the model", "model x is loading", "invalid model output"],
+)
+def test_something_else_is_not_there(words: str) -> None:
+    """What else is not found, or a model that is not ready, is no unknown model."""
+    assert ModelAPIError is type(error_of(words))
+
+
 def test_the_request_can_be_found_again() -> None:
     """The error holds the id under which the server knows the request."""
     assert "r1" == getattr(error_of_response(500, b"", {"X-Request-Id": "r1"}), "request_id", None)

@@ -90,6 +90,7 @@ def test_a_failure_in_an_answer_is_the_error_that_it_says(
         {"type": "ping"},
         {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "code": 0, "message": "told"},
         None,
+        "",
     ],
 )
 def test_what_says_that_nothing_is_wrong_is_no_failure(harmless: Any) -> None:

@@ -6,8 +6,9 @@ there the words of the body refine the type, and only to a kind that such a stat
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 from langchain_core.exceptions import (
@@ -69,8 +70,6 @@ _PERHAPS_OVERFLOW = (
 """Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
 tokens, please wait before trying again."."""
 
-_ANY_OVERFLOW = (*_OVERFLOW, *_PERHAPS_OVERFLOW)
-
 _PROMPTS = ("prompt", "input", "context", "conversation", "chat history", "request")
 _TOO_MUCH = ("exceed", "too long", "too large", "too big", "longer than", "larger than", "greater than", "not fit")
 _ROOM = ("token", "length", "context", "n_ctx", "num_ctx", "window")
@@ -113,7 +112,7 @@ _EXPIRED = (
 _Refinements = Mapping[type[ModelError], tuple[str, ...]]
 
 _OF_A_WRONG_REQUEST: _Refinements = {
-    ContextOverflowError: _ANY_OVERFLOW,
+    ContextOverflowError: (*_OVERFLOW, *_PERHAPS_OVERFLOW),
     RefusalError: _REFUSAL,
     ModelNotFoundError: ("model_not_found", "invalid model name"),  # LiteLLM's proxy, for an unknown model
     # LiteLLM's proxy again, for a wrong key, if it has no database.
@@ -204,8 +203,16 @@ _BY_NAME: Mapping[str, int] = {
 """The statuses of errors that have only a name, such as those in the middle of a stream. A code is finer than a type:
 https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
 
+_STATUSES = frozenset(
+    {str(status.value) for status in HTTPStatus if status >= 400} | {"419", "498", "499", "529"}
+).union(map(str, range(520, 528)))
+"""The statuses of errors, with those of proxies and clouds. Of the vendors' codes, some have three digits as well."""
+
 _CODES = ("code", "status", "status_code", "http_status", "error_code", "errcode", "err_code", "Code")
 """Where an error says which one it is."""
+
+_HTTP_CODES = ("http_status", "status_code", "status", "code")
+"""Those of them that mean a status of HTTP; the others number the errors of a vendor."""
 
 _MESSAGES = (
     "error",
@@ -270,13 +277,13 @@ def error_of(error: Any) -> ModelError:
     """
     detail = error if isinstance(error, Mapping) else {"message": str(error)}
     codes = [str(detail[place]) for place in _CODES if detail.get(place) is not None]
-    # A code is the HTTP status, or begins with it, as in 40101. Other numbers, such as 1301, are a vendor's own.
-    status = next(
-        (int(code[:3]) for code in codes if re.fullmatch("[45][0-9]{2}|[45]0[0-9]{3}|429[0-9]{2}", code)), None
-    )
+    status = next((int(str(detail.get(place))) for place in _HTTP_CODES if str(detail.get(place)) in _STATUSES), None)
     if status is None:
         status = next((_BY_NAME[name] for name in [*codes, str(detail.get("type"))] if name in _BY_NAME), None)
-    typed = typed_error(status, detail, message_of(detail) or str(error))
+    # What begins as a status does, such as 40101, tells the kind, and not the status. Other numbers, such as 1301, are
+    # a vendor's own.
+    like = (int(code[:3]) for code in codes if re.fullmatch("[45][0-9]{2}|[45]0[0-9]{3}|429[0-9]{2}", code))
+    typed = typed_error(next(like, None) if status is None else status, detail, message_of(detail) or str(error))
     request_id = detail.get("request_id") or detail.get("requestId")
     return _with_details(
         typed, status_code=status, retry_after=wait_in(detail), request_id=str(request_id) if request_id else None
@@ -335,10 +342,12 @@ def typed_error(status: int | None, said: Any, message: str) -> ModelError:
         kind = _BY_STATUS.get(status) or (ModelAPIError if status >= 500 else ModelInvalidRequestError)
         refinements = _OF_A_WRONG_REQUEST if kind is ModelInvalidRequestError else _REFINEMENTS.get(status, {})
     words = (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, default=str)).lower()
-    if refinements.get(ContextOverflowError) is _ANY_OVERFLOW and _is_of_a_long_prompt(message.lower()):
-        kind = ContextOverflowError
-    else:
-        kind = next((finer for finer, signs in refinements.items() if any(sign in words for sign in signs)), kind)
+    # Whole sentences count where a request is wrong, or nothing else tells. A server that fails may quote one.
+    sentences = _SENTENCES if status is None or kind is ModelInvalidRequestError else {}
+    for finer, signs in refinements.items():
+        if any(sign in words for sign in signs) or (finer in sentences and sentences[finer](message.lower())):
+            kind = finer
+            break
     error = kind(message)
     if kind is ModelRateLimitError and any(sign in words for sign in _NOT_WORTH_RETRYING):
         error.is_retryable = False
@@ -352,6 +361,19 @@ def _is_of_a_long_prompt(message: str) -> bool:
         and not any(word in clause for word in _OTHER_ROOM)
         for clause in re.split(r"[.;\n]", message)
     )
+
+
+_UNKNOWN_MODEL = re.compile(
+    r"\b(?:unknown|no such|invalid) model\b(?! \w*(?:output|parameter|response))"
+    r"|\bmodel\b[ :=]{0,3}(?:(?:name|id)[ :=]{1,3})?[^\s.,]?[^\s'\"`]{0,200}[^\s\w]?,? ?"
+    r"(?:(?:was|is|could) )?(?:not (?:be )?(?:found|exist)|(?:does not|doesn't|doesn\u2019t) exist)"
+)
+"""Such as "model 'x' not found, try pulling it first" (Ollama) and "The model `x` does not exist" (OpenAI, vLLM)."""
+
+_SENTENCES: Mapping[type[ModelError], Callable[[str], object]] = {
+    ContextOverflowError: _is_of_a_long_prompt,
+    ModelNotFoundError: _UNKNOWN_MODEL.search,
+}
 
 
 def parse_body(body: bytes) -> Any:

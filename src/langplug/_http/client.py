@@ -358,7 +358,7 @@ class Client:
         try:
             if opened.encoding:
                 asked = find_header(request.headers, "Accept-Encoding") or ""
-                opened.inflater = inflater_for(opened.encoding, reveal(asked))
+                opened.inflater = inflater_for(opened.encoding, reveal(asked), opened.status)
             reader = new_reader(opened.headers.get("Content-Type", ""))
             answer = Response(opened, reader if shown is None else shown.around(reader), options, hidden)
         except BaseException:

@@ -23,12 +23,13 @@ def encoding_of(headers: Mapping[str, str]) -> str:
     return "" if encoding == "identity" else encoding
 
 
-def inflater_for(encoding: str, asked: str) -> Any:
+def inflater_for(encoding: str, asked: str, status: int = 200) -> Any:
     """Python's inflater for a body in `encoding`.
 
     Args:
         encoding: As `encoding_of` says.
         asked: The request's `Accept-Encoding`.
+        status: The status of the answer, for the error.
 
     Raises:
         ModelAPIError: If the encoding was not asked for, or is not known here. Asking again does not help.
@@ -40,6 +41,7 @@ def inflater_for(encoding: str, asked: str) -> Any:
         remedy += ", or ask for it: headers={'Accept-Encoding': 'gzip'}"
     error: ModelError = ModelAPIError(f"The answer is compressed ({encoding!r}), which was not asked for. {remedy}.")
     error.is_retryable = False
+    vars(error).update(status_code=status, retry_after=None, request_id=None)  # as each server's error has them
     raise error
 
 

@@ -66,7 +66,7 @@ class CompletionReader(BodyReader):
 
     def read_value(self, value: Any, frame: Frame) -> Sequence[Part]:
         """The parts of a chunk or a completion."""
-        if value is None:
+        if value is None or (value == "" and frame.event != "error"):  # as `data: ""` between the chunks
             return ()
         if frame.event == "error" or not isinstance(value, dict):
             raise error_in(value)

@@ -13,6 +13,7 @@ from typing import Any
 
 from langplug import Request
 from langplug._messages.call_ids import fit_call_ids, fit_names
+from langplug._messages.media import move_media_to_user
 from langplug._messages.role_order import RoleOrder, arrange_roles, split_calls
 from langplug._model.plan import ANSWER_IN_JSON
 from langplug._tools import with_instructions
@@ -54,11 +55,18 @@ class Body:
 
 def write_messages(request: Request, server: Server, roles: RoleOrder, body: Body) -> None:
     """The conversation, by https://platform.openai.com/docs/api-reference/chat/create."""
-    turns = request.openai_messages(reasoning_as=server.reasoning_as)
+    turns = request.openai_messages(reasoning_as=server.reasoning_as, media_in="any")
     if server.reasoning_as == "think_tags" and request.keep_reasoning != "never":
         body.done["reasoning_as"] = ("messages", "earlier reasoning sent in <think> tags")
 
     steps: tuple[tuple[bool, str, str, Callable[[list[OpenAIMessage]], list[OpenAIMessage]]], ...] = (
+        (
+            server.call_ids != "",
+            "call_ids",
+            "ids of calls shortened",
+            lambda turns: fit_call_ids(turns, server.call_ids),
+        ),
+        (True, "", "", move_media_to_user),  # its sentences name the ids that are sent
         (not server.developer_role, "developer_role", "the developer's sent as the system's", rename_developer),
         (not server.extra_call_keys, "extra_call_keys", "unknown keys of calls left out", drop_extra_call_keys),
         (server.one_call_a_turn, "one_call_a_turn", "earlier calls sent one a turn", split_calls),
@@ -66,12 +74,6 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
         # What no server takes, in a form that all do.
         (True, "", "", lambda turns: fit_names(turns, keep=True)),
         (not server.names_messages, "names", "names left out", lambda turns: fit_names(turns, keep=False)),
-        (
-            server.call_ids != "",
-            "call_ids",
-            "ids of calls shortened",
-            lambda turns: fit_call_ids(turns, server.call_ids),
-        ),
         (not server.text_parts, "text_parts", "text sent as one string", join_text_parts),
     )
     for is_needed, key, action, change in steps:

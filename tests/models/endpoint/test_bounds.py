@@ -103,8 +103,9 @@ def test_what_was_not_asked_for_is_not_inflated(
     bomb = deflated(completion("a" * 20_000_000), "gzip" if encoding == "gzip" else "deflate")
     server.answer = Canned(pieces=[bomb], headers={"Content-Encoding": encoding})
     began = time.process_time()
-    with pytest.raises(ModelAPIError, match=rf"{encoding}.*not asked for.*Accept-Encoding"):
+    with pytest.raises(ModelAPIError, match=rf"{encoding}.*not asked for.*Accept-Encoding") as caught:
         ask(path, max_retries=2)
+    assert [200, None, None] == [getattr(caught.value, name) for name in ("status_code", "retry_after", "request_id")]
     assert time.process_time() - began < 1
     assert 1 == len(server.received)
     assert "identity" == server.last.headers["accept-encoding"]

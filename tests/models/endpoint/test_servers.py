@@ -3,6 +3,7 @@
 The rules here are written from the servers' own words, and not from langplug's table of them.
 """
 
+import json
 import re
 from contextlib import suppress
 from typing import Any
@@ -323,6 +324,19 @@ def test_ids_are_mapped_alike() -> None:
     assert "abcDEF123" == sent[2]
     again, *_ = written("mistral", HumanMessage("x"), *messages, HumanMessage("y"))["messages"][1:]
     assert sent == [call["id"] for call in again["tool_calls"]]
+
+
+@pytest.mark.parametrize("server", ["mistral", "openai", "any"])
+def test_a_moved_image_is_of_the_call_that_was_sent(server: str) -> None:
+    """The sentence before an image that a tool gave names the id under which its call is sent."""
+    call_id = f"call_{'x' * 50}"
+    image = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    messages = [AIMessage("", tool_calls=[{"name": "draw", "args": {}, "id": call_id}])]
+    messages = written(server, HumanMessage("x"), *messages, ToolMessage([image], tool_call_id=call_id))["messages"]
+    (sent,) = (call["id"] for message in messages for call in message.get("tool_calls", ()))
+    words = json.dumps(messages[-1]["content"])
+    assert f"(call {sent})" in words
+    assert (server == "any") == (call_id in json.dumps(messages))
 
 
 @pytest.mark.parametrize(
