@@ -25,7 +25,7 @@ from langchain_core.exceptions import (
 from langplug._errors import RefusalError
 from langplug._log import log
 from langplug._messages.role_order import ROLE_ORDERS, RoleOrder
-from langplug.models.openai_body import extra_call_keys
+from langplug.models.openai_body import carried_fields, extra_call_keys
 from langplug.models.servers import Server
 
 MOST_CONCESSIONS = 8
@@ -70,6 +70,8 @@ _OF_A_TOOL: Words = (
     "in the tools",
     "no such",
     "no tool",
+    "not a valid tool",
+    "not a valid function",
     "unknown function",
     "unknown tool",
     "when 'tools'",
@@ -340,6 +342,16 @@ CONCESSIONS: tuple[Concession, ...] = (
         names=lambda fields: extra_call_keys(fields["messages"]),
         says=_NOT_TAKEN,
         change=lambda server: replace(server, extra_call_keys=False),
+    ),
+    Concession(
+        key="carried_fields",
+        refused="fields that its answers bring",
+        instead="they are left out, also where they hold a signature",
+        # Before the reasoning itself: "messages.1.reasoning_details: Extra inputs are not permitted".
+        signs=(),
+        names=lambda fields: carried_fields(fields["messages"]),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, carried_fields=False),
     ),
     Concession(
         key="one_call_a_turn",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langplug import Request
+from langplug._answer.carried import is_carried_field
 from langplug._messages.call_ids import fit_call_ids, fit_names
 from langplug._messages.media import move_media_to_user
 from langplug._messages.role_order import RoleOrder, arrange_roles, split_calls
@@ -69,6 +70,7 @@ def write_messages(request: Request, server: Server, roles: RoleOrder, body: Bod
         (True, "", "", move_media_to_user),  # its sentences name the ids that are sent
         (not server.developer_role, "developer_role", "the developer's sent as the system's", rename_developer),
         (not server.extra_call_keys, "extra_call_keys", "unknown keys of calls left out", drop_extra_call_keys),
+        (not server.carried_fields, "carried_fields", "fields of earlier answers left out", drop_carried_fields),
         (server.one_call_a_turn, "one_call_a_turn", "earlier calls sent one a turn", split_calls),
         (roles != "as given", "roles", f"roles arranged: {roles}", lambda turns: arrange_roles(turns, roles)),
         # What no server takes, in a form that all do.
@@ -129,6 +131,21 @@ def drop_extra_call_keys(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
             call["function"] = {key: value for key, value in call["function"].items() if key in _FUNCTION_KEYS}
         plain.append({**turn, "tool_calls": calls} if calls else turn)
     return plain
+
+
+def carried_fields(turns: Iterable[OpenAIMessage]) -> set[str]:
+    """The fields of the model's own messages that its server sent, and OpenAI does not document."""
+    return {name for turn in turns if turn["role"] == "assistant" for name in turn if is_carried_field(name)}
+
+
+def drop_carried_fields(turns: Sequence[OpenAIMessage]) -> list[OpenAIMessage]:
+    """The messages without those fields."""
+    if not (dropped := carried_fields(turns)):
+        return list(turns)
+    return [
+        {name: value for name, value in turn.items() if name not in dropped} if turn["role"] == "assistant" else turn
+        for turn in turns
+    ]
 
 
 def write_tools(request: Request, server: Server, body: Body) -> None:

@@ -45,6 +45,7 @@ class Server:
         required: Its word for "any tool, but one".
         call_ids: A pattern that ids of calls must match; empty: any.
         extra_call_keys: Whether earlier calls may have keys that OpenAI does not document.
+        carried_fields: Whether earlier answers may have the fields that it sent with them, such as `reasoning_details`.
         one_call_a_turn: Whether it takes no more than one call in an earlier turn.
         roles: The order of roles that it takes.
         developer_role: Whether it knows the role `developer`.
@@ -73,6 +74,7 @@ class Server:
     required: Literal["required", "any"] = "required"
     call_ids: str = ""
     extra_call_keys: bool = True
+    carried_fields: bool = True
     one_call_a_turn: bool = False
     roles: RoleOrder = "as given"
     developer_role: bool = True
