@@ -116,6 +116,7 @@ def test_a_prompt_that_is_too_long_in_whatever_words(words: str) -> None:
         ("rate limit: input tokens per minute exceed 5000", ModelRateLimitError),
         ("Token quota exceeded for this request", ModelRateLimitError),
         ("The input image exceeds 5 MB", ModelAPIError),
+        ("This request's max_tokens (5000) exceeds the maximum output tokens (4096)", ModelAPIError),
         ("max_tokens is too large: 100000. This model supports at most 16384 completion tokens", ModelAPIError),
         ("Invalid 'messages[1].tool_calls[0].id': string too long. Expected one with maximum length 40", ModelAPIError),
         ("temperature: Input should be less than or equal to 2", ModelAPIError),

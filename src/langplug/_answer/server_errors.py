@@ -70,7 +70,7 @@ _PERHAPS_OVERFLOW = (
 """Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
 tokens, please wait before trying again."."""
 
-_PROMPTS = ("prompt", "input", "context", "conversation", "chat history", "request")
+_PROMPTS = ("prompt", "input", "context", "conversation", "chat history")
 _TOO_MUCH = ("exceed", "too long", "too large", "too big", "longer than", "larger than", "greater than", "not fit")
 _ROOM = ("token", "length", "context", "n_ctx", "num_ctx", "window")
 _OTHER_ROOM = ("per minute", "per day", "per second", "rate limit", "quota", "budget", "deadline", "content-length")

@@ -90,7 +90,8 @@ _OF_A_SCHEMA: Words = (
     "could not understand",
     "conversion failed",
     "unrecognized schema",
-    "additionalproperties",
+    # Not the word alone: a refusal may repeat the schema that it refuses.
+    *(f"additionalproperties{end}" for end in (" ", "' is", "' must", "` is", "` must", ":false")),
     *(
         f"{at}schema{end}"
         for at in ("json_schema.", "response_format.", "json_schema']['")

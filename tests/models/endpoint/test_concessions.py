@@ -206,6 +206,12 @@ REFUSED: dict[str, Refused] = {
     "no format": Refused(
         "response_format: Extra inputs are not permitted", lambda b: "response_format" in b, ask_object, JSON, 422
     ),
+    "format, repeated": Refused(
+        "response_format: Extra inputs are not permitted {'json_schema': {'schema': {'additionalProperties': False}}}",
+        lambda b: "response_format" in b,
+        ask_object,
+        JSON,
+    ),
     "strict": Refused(
         "Invalid JSON payload received. Unknown name \"strict\" at 'tools[0].function': Cannot find field.",
         lambda b: any("strict" in one["function"] for one in b["tools"]),
@@ -414,10 +420,7 @@ OTHERS: dict[str, tuple[int, str]] = {
         400,
         "Invalid schema for response_format 'Sum': In context=(), 'additionalProperties' is required to be false.",
     ),
-    "a schema that a grammar cannot hold": (
-        400,
-        "The provided JSON schema contains features not supported by xgrammar.",
-    ),
+    "a schema beyond a grammar": (400, "The provided JSON schema contains features not supported by xgrammar."),
     "a tool that is not there": (400, "Tool choice 'x' not found in 'tools' parameter"),
     "a tool not among them": (400, "Invalid value for 'tool_choice': function 'add' is not among the tools"),
     "a tool of vLLM's": (400, "The tool specified in `tool_choice` does not match any of the specified `tools`"),
