@@ -97,6 +97,9 @@ def test_telling_words_refine_a_status(status: int, body: bytes, kind: type[Mode
         "Requested tokens (5000) exceed context window of 4096",
         "Your conversation is too long: it has 5000 tokens",
         "the prompt does not fit into num_ctx",
+        "InvalidParameter: Total message token length exceed model limit",
+        "prompt length (5000) must be less than 4096",
+        "messages too long: 5000 tokens > 4096",
     ],
 )
 def test_a_prompt_that_is_too_long_in_whatever_words(words: str) -> None:
@@ -116,6 +119,7 @@ def test_a_prompt_that_is_too_long_in_whatever_words(words: str) -> None:
         ("rate limit: input tokens per minute exceed 5000", ModelRateLimitError),
         ("Token quota exceeded for this request", ModelRateLimitError),
         ("The input image exceeds 5 MB", ModelAPIError),
+        ("messages.0.name: the length must be less than 64", ModelAPIError),
         ("This request's max_tokens (5000) exceeds the maximum output tokens (4096)", ModelAPIError),
         ("max_tokens is too large: 100000. This model supports at most 16384 completion tokens", ModelAPIError),
         ("Invalid 'messages[1].tool_calls[0].id': string too long. Expected one with maximum length 40", ModelAPIError),

@@ -70,8 +70,20 @@ _PERHAPS_OVERFLOW = (
 """Words that mean it if a request is called wrong, and otherwise may not: AWS Bedrock limits its rate with "Too many
 tokens, please wait before trying again."."""
 
-_PROMPTS = ("prompt", "input", "context", "conversation", "chat history")
-_TOO_MUCH = ("exceed", "too long", "too large", "too big", "longer than", "larger than", "greater than", "not fit")
+_PROMPTS = (
+    "prompt",
+    "input",
+    "context",
+    "conversation",
+    "chat history",
+    "message token",
+    "total message",
+    "messages too",
+)
+_TOO_MUCH = (
+    *("exceed", "too long", "too large", "too big", "longer than", "larger than", "greater than", "not fit"),
+    *("more tokens than", "must be less", "must be <", " > "),
+)
 _ROOM = ("token", "length", "context", "n_ctx", "num_ctx", "window")
 _OTHER_ROOM = ("per minute", "per day", "per second", "rate limit", "quota", "budget", "deadline", "content-length")
 """A clause with one word each of the first three, and none of the last, says that the prompt is too long, in whatever

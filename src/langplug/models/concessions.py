@@ -70,6 +70,7 @@ _OF_A_TOOL: Words = (
     "in the tools",
     "no such",
     "no tool",
+    "choice.function.name",
     "not a valid tool",
     "not a valid function",
     "unknown function",
@@ -168,8 +169,10 @@ _SYSTEM_FIRST: tuple[Words, ...] = (
     *(("system", thing, place) for thing in ("message", "role", "prompt") for place in _PLACES),
     # Perhaps it is refused anywhere; but if it is, then at the beginning as well, which is tried first.
     *((f"{word} {thing}", "system") for word in _NOT_A_ROLE for thing in ("role", "message role")),
+    *((f"'system' is {refused}", "role") for refused in ("not an allowed", "not a valid", "not allowed")),
     ("multiple system messages",),
     ("one system message",),
+    ("system", "only once"),
     ("only user, assistant and tool roles",),
     ("only user, assistant, and tool roles",),
 )
@@ -190,6 +193,7 @@ _NO_OTHER_ROLE: tuple[Words, ...] = (
     *((f"{role} role", refused) for role in ("system", "tool") for refused in ("not support", "not allowed")),
     *((f"role {quote}{role}{quote}", "support") for role in ("system", "tool") for quote in ("'", '"', "`", "")),
     *((f"{word} role", role) for role in ("system", "tool") for word in _NOT_A_ROLE),
+    *((f"'{role}' is not a{end}", "role") for role in ("system", "tool") for end in ("n allowed", " valid", "llowed")),
     ("not support", "system message"),
     ("n't support", "system"),
     ("developer instruction is not enabled",),

@@ -377,6 +377,7 @@ SYSTEM_WORDS = [
     'messages.3: unknown role "system"',
     "The system prompt must precede all other messages.",
     "messages[3]: only index 0 may have the role `system`",
+    "messages[2]: 'system' is not an allowed role here",
 ]
 
 TURN_WORDS = [
