@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 
 from langplug import Request, chat_model
 from langplug._answer.reasoning import ReasoningSplitter
-from langplug._families import FAMILIES
+from langplug._families import FAMILIES, family_for
 from langplug._parts import Reasoning
 
 R1 = "{% for m in messages %}<｜User｜>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<｜Assistant｜>"
@@ -37,6 +37,28 @@ STYLES = {
     "LongCat-Flash-Thinking": ("<longcat_think>\n{}\n</longcat_think>\n", False),
     "EXAONE-Deep-7.8B": ("{}\n</thought>\n\n", True),
     "Apriel-1.5-15b-Thinker": ("Here are my reasoning steps:\n{}\n[BEGIN FINAL RESPONSE]\n", False),
+    "granite-3.2-8b-instruct": ("Here is my thought process:\n{}\nHere is my response:\n", False),
+    "MiniMax-M3": ("<mm:think>{}</mm:think>\n", False),
+    "Mistral-Small-4-119B-2603": ("[THINK]{}[/THINK]", False),
+    "HyperCLOVAX-SEED-Think-14B": ("/think\n{}<|im_end|>\n<|im_start|>assistant\n", False),
+    "muse-glimmer": (" to=self<|message|>{}<|eom|><|start|>assistant to=user<|message|>", False),
+    "NVIDIA-Nemotron-Nano-9B-v2": ("{}\n</think>\n\n", True),
+    "Spark2.5": ("{}\n</think>\n\n", True),
+    "Ling-3.0-flash": ("{}\n</think>\n\n", True),
+    "MiniCPM5": ("{}\n</think>\n\n", True),
+    "command-a-plus": ("{}<|END_THINKING|><|START_TEXT|>", True),
+    "Apriel-1.6-15b-Thinker": ("{}\n[BEGIN FINAL RESPONSE]\n", True),
+    "ERNIE-4.5-21B-A3B-Thinking": ("{}\n</think>\n\n<response>\n", True),
+    "Kimi-K2.5": ("{}</think>", True),
+    "Kimi-K2-Thinking": ("<think>{}</think>", False),
+    "Olmo-3-32B-Think": ("{}\n</think>\n\n", True),
+    "EXAONE-4.0-32B": ("{}\n</think>\n\n", True),
+    "K-EXAONE-236B-A23B": ("{}\n</think>\n\n", True),
+    "reka-edge-2603": ("{}\n</think>\n\n", True),
+    "Qwen3-Next-80B-A3B-Thinking": ("{}\n</think>\n\n", True),
+    "Qwen3-VL-8B-Thinking": ("{}\n</think>\n\n", True),
+    "DeepSeek-V3.2-Speciale": ("{}</think>", True),
+    "DeepSeek-V4-Flash": ("{}</think>", True),
     "my-own-finetune": ("<think>{}</think>", False),
 }
 """How an answer begins, with a place for the thought; and whether the prompt has opened it."""
@@ -91,7 +113,7 @@ def test_an_answer_without_reasoning_is_text(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, (_, opened) in STYLES.items() if opened])
 def test_a_repeated_opener_goes(name: str) -> None:
     """Where the model writes the opener that the template has, too, nothing of it stays."""
-    opener = "<thought>" if "EXAONE" in name else "<think>"
+    opener, _ = family_for(name).reasoning or ("", "")
     assert ("so", "Hi") == split(saying(name, f"{opener}\n{STYLES[name][0].format('so')}Hi", 2).invoke("?"))
 
 

@@ -289,3 +289,50 @@ def test_a_template_says_more_than_an_architecture_and_that_more_than_a_name(
     """Of what is known of a model, the chat template counts first, and of two lines that fit the more special."""
     assert family == family_for(*hints).name
     assert UNKNOWN.name == family_for("phi-2").name
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("deepseek/deepseek-chat-v3.1:free", "deepseek-v3.1"),
+        ("deepseek/deepseek-chat-v3-0324", "deepseek-v3"),
+        ("inclusionAI/Ring-2.5-1T", "ling"),
+        ("google/medgemma-27b-it", "gemma-3"),
+        ("gemma3n:e2b", "gemma-3"),
+        ("nvidia/Qwen3-Nemotron-32B-RLBFF", "qwen-3"),
+        ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "nemotron-nano-2"),
+        ("XiaomiMiMo/MiMo-7B-RL", "mimo"),
+        ("tencent/Hy3-preview", "hunyuan-3"),
+        ("tencent/Hunyuan3D", "unknown"),
+        ("hy3d", "unknown"),
+        ("spring1t", "unknown"),
+        ("starling-1t", "unknown"),
+        ("mimosa-7b", "unknown"),
+        ("cohere2moe", "command-a-plus"),
+        ("deepseek32", "deepseek-v3.2"),
+        ("Qwen/Qwen3-Omni-30B-A3B-Thinking", "qwen-3-thinking"),
+        ("mistralai/Voxtral-Small-24B-2507", "mistral"),
+    ],
+)
+def test_a_name_counts_at_the_borders_of_words(name: str, family: str) -> None:
+    """Part of a word, or of a number, names no family."""
+    assert family == family_for(name).name
+
+
+@pytest.mark.parametrize("around", ["x{}", "{}x", "9{}", "{}9x"])
+@pytest.mark.parametrize("name", ["hermes", "qwq", "trinity", "jamba", "ling1t", "smollm", "toolace"])
+def test_within_a_word_a_name_is_not_that_name(name: str, around: str) -> None:
+    """Letters and digits before a name, and letters after it, make it another word."""
+    known = around == "{}9x"  # as in `hermes2`: a number may follow
+    assert known == (family_for(around.format(name)) is family_for(name) is not UNKNOWN)
+
+
+@pytest.mark.parametrize("base", ["Qwen3-8B", "Qwen2.5-7B-Instruct", "Llama-3.1-8B", "gemma-3-27b", "Qwen3.5-9B"])
+@pytest.mark.parametrize("teacher", ["gpt-oss", "DeepSeek-v3.2", "Kimi-K2", "GLM5.1", "Claude-4.5-Opus-High"])
+@pytest.mark.parametrize(
+    "name",
+    ["{base}-{teacher}-Distill", "{teacher}-distill-{base}", "someone/{base}-{teacher}-Reasoning-Distilled-GGUF"],
+)
+def test_a_distilled_model_is_of_the_family_of_its_base(name: str, teacher: str, base: str) -> None:
+    """The teacher's answers change what a model knows, and not the template in which it calls tools."""
+    assert family_for(base) is family_for(name.format(base=base, teacher=teacher))
