@@ -1,6 +1,7 @@
 """Reasoning as each family writes it: known by the model's name, never read as a call or as JSON."""
 
 import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -144,11 +145,18 @@ def test_opened_is_the_authors() -> None:
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.reasoning], ids=lambda one: one.name)
-@given(text=st.text("<>|/ \nthinkx[]", max_size=30), size=st.integers(1, 9))
-def test_no_cut_changes_a_family(family: Any, text: str, size: int) -> None:
+@given(text=st.text("<>|/ \nthinkx[]`", max_size=30), size=st.integers(1, 9), random=st.randoms())
+def test_no_cut_changes_a_family(family: Any, text: str, size: int, random: Random) -> None:
     """However an answer is cut, its text and its reasoning are the same, whether or not it may begin inside."""
-    opener, closer = family.reasoning
-    said = f"{opener}{text}{closer}{text}" if size % 2 else f"{text}{closer}\n{text}"
+    opener, closer = random.choice((family.reasoning, *family.more_reasoning))
+    said = random.choice(
+        (
+            f"{opener}{text}{closer}{text}",
+            f"{text}{closer}\n{text}",
+            f"`{closer}`{text}{closer}\n{text}",
+            f"Hi{text}{opener}{text}{closer}{text}",
+        )
+    )
 
     def parts(pieces: list[str], opened: Any) -> tuple[str, str]:
         splitter = ReasoningSplitter(
@@ -164,7 +172,7 @@ def test_no_cut_changes_a_family(family: Any, text: str, size: int) -> None:
         assert parts([said], opened) == parts([said[at : at + size] for at in range(0, len(said), size)], opened)
 
 
-@pytest.mark.parametrize("piece", ["x", "<", "\n<", "<think>", "</think", "\n"])
+@pytest.mark.parametrize("piece", ["x", "<", "\n<", "<think>", "</think", "\n", "`</think>`", "`"])
 def test_a_megabyte_that_may_be_reasoning(piece: str) -> None:
     """What is held back costs time in proportion to its length."""
     text = piece * (1_000_000 // len(piece))
@@ -239,3 +247,31 @@ def test_a_native_model_has_no_format_to_turn_off_but_a_prompted_has() -> None:
     """`tool_format="off"` is for native models; a prompted one is told what it wants instead."""
     with pytest.raises(ValueError, match="set tool_calling='off'"):
         saying("x", "Hi", 2, tool_format="off").bind_tools([add]).invoke("?")
+
+
+PREAMBLES = {
+    "gpt-oss-20b": "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>analysis<|message|>{}"
+    "<|end|><|start|>assistant<|channel|>final<|message|>Hi",
+    "gemma-4-31B-it": "I look. <|channel>thought\n{}<channel|>Hi",
+    "c4ai-command-r7b-12-2024": "I look.<|START_THINKING|>{}<|END_THINKING|><|START_TEXT|>Hi",
+    "Apertus-8B-Instruct-2509": "I look. <|inner_prefix|>{}<|inner_suffix|>Hi",
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("name", PREAMBLES)
+def test_tags_that_are_special_tokens_count_within_a_line(name: str, size: int) -> None:
+    """What follows a text in the same line is reasoning if special tokens say so: no prose holds them."""
+    thought, text = split(saying(name, PREAMBLES[name].format("secret"), size).invoke("?"))
+    assert "secret" == thought
+    assert ("I look.", "Hi") == (text[:7], text[-2:])
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("name", [name for name, (_, opened) in STYLES.items() if opened])
+def test_a_closer_in_a_code_span_cuts_nothing(name: str, size: int) -> None:
+    """Where an answer may begin within the reasoning, one that speaks of the closer stays whole."""
+    _, closer = family_for(name).reasoning or ("", "")
+    said = f"The tag `{closer}` ends it; so does `x {closer}`.\nBye."
+    assert ("", said) == split(saying(name, said, size).invoke("?"))
+    assert (said, "Hi") == split(saying(name, f"{said}\n{closer}\nHi", size).invoke("?"))

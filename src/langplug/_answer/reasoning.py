@@ -12,6 +12,7 @@ _NEWLINES = "\r\n"
 _BLANKS = " \t\r\n"
 _NEWLINE_RUN = re.compile(r"[\r\n]*")
 _INDENT_RUN = re.compile(r"[ \t]*")
+_SPECIAL = re.compile(r"<\|\w+\|?>")  # of one token, which the tokenizer makes of no prose
 
 _Parts: TypeAlias = list[str | Reasoning]
 Tags: TypeAlias = tuple[str, str]
@@ -26,8 +27,9 @@ class ReasoningSplitter:
     back only while it can still become a tag, or is a blank that goes with one.
 
     The opener counts only at the start of a line, after blanks at most, so prose that mentions the tag stays
-    text. The place right after a closer is the start of a line too. The closer counts anywhere while inside; elsewhere
-    it is text. Reasoning that is never closed stays reasoning.
+    text. The place right after a closer is the start of a line too. An opener with a special token in it, such as
+    `<|channel|>`, counts anywhere: no prose holds one. The closer counts anywhere while inside; elsewhere it is text.
+    Reasoning that is never closed stays reasoning.
 
     The tags go, and with them exactly this:
 
@@ -40,7 +42,8 @@ class ReasoningSplitter:
         opened: Whether the answer begins inside, because the prompt already ended with the opener, as the chat
             templates of DeepSeek-R1 and Qwen3-Thinking have it. An opener that the model then repeats at once is
             dropped; newlines at the start are those after the opener. `"perhaps"`: the answer is held back until its
-            closer comes, which says that it did; if none comes, it was text. A function is asked when text comes.
+            closer comes, which says that it did; if none comes, it was text. A closer in a code span is not one
+            then. A function is asked when text comes.
         others: More tags around reasoning.
         answers: Tags around the text that follows the reasoning, such as Hunyuan's `<answer>`. They are dropped, too,
             where they directly follow reasoning, or begin the answer.
@@ -58,11 +61,13 @@ class ReasoningSplitter:
         "_first",
         "_fresh",
         "_held",
+        "_in_code",
         "_is_text",
-        "_line_start",
         "_opened",
         "_openers",
         "_place",
+        "_search",
+        "_special",
     )
 
     def __init__(
@@ -74,7 +79,7 @@ class ReasoningSplitter:
         others: Sequence[Tags] = (),
         answers: Sequence[Tags] = (),
     ) -> None:
-        self._openers, self._answers, self._closers, self._first, self._line_start = _prepare(
+        self._openers, self._special, self._answers, self._closers, self._first, self._search = _prepare(
             ((opener, closer), *others), tuple(answers)
         )
         self._closer = closer  # of what is open
@@ -84,6 +89,7 @@ class ReasoningSplitter:
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag
         self._ahead: list[str] = []  # what is reasoning if its closer comes, and text if not
+        self._in_code = False  # whether an odd number of backticks has come since the last line of that began
         self._fresh = True  # whether only blanks have come since the line of text began
 
     def feed(self, text: str) -> _Parts:  # noqa: C901, PLR0912 - a case a place
@@ -105,17 +111,23 @@ class ReasoningSplitter:
                     known = end if end >= 0 else at + partial_start(text[at:], self._closer)
                     if self._place == "perhaps":
                         self._ahead.append(text[at:known])
+                        self._note_code(text[at:known])
                     else:
                         self._add(text[at:known], parts)
-                    if end < 0:
+                    after = end + len(self._closer)
+                    if end < 0 or (self._in_code and after == len(text)):
                         self._held = text[known:]
                         return parts
+                    if self._in_code and text[after] == "`":
+                        self._ahead.append(text[end:after])  # an answer that speaks of the tag
+                        at = after
+                        continue
                     if self._place == "perhaps":
                         self._add("".join(self._ahead).lstrip(_NEWLINES), parts)
-                        self._ahead = []
+                        self._ahead, self._in_code = [], False
                     self._blanks.clear()  # the newlines right before the closer
                     self._place = "after closer"
-                    at = end + len(self._closer)
+                    at = after
                 case "text":
                     at = self._read_text(text, at, parts)
                 case "after opener":
@@ -182,9 +194,11 @@ class ReasoningSplitter:
             # An opener counts at the start of a line: of this one, if only blanks came before it, or of a later one.
             body = _run_end(_INDENT_RUN, text, at)
             found = next((each for each in self._openers if self._fresh and text.startswith(each, body)), "")
+            if not found and (found := next((each for each in self._special if text.startswith(each, at)), "")):
+                body = at
             # From `at + 1`, as `^` matches at the beginning of `text` even where that is the middle of a line.
-            if not found and (match := self._line_start(text, at + 1)):
-                found, body = match[1], match.start(1)
+            if not found and (match := self._search(text, at + 1)):
+                found, body = match[match.lastindex or 0], match.start(match.lastindex or 0)
             if found:
                 if before := text[at:body]:
                     parts.append(before)
@@ -193,8 +207,11 @@ class ReasoningSplitter:
         line = rest[rest.rfind("\n") + 1 :].lstrip(" \t")
         starts_line = (self._fresh or "\n" in rest) and line
         self._held = line if starts_line and any(opener.startswith(line) for opener in self._openers) else ""
-        self._fresh = bool(self._held) or self._is_fresh(rest)
-        if known := rest[: len(rest) - len(self._held)]:
+        if self._special and (held := min(partial_start(rest, each) for each in self._special)) < len(rest):
+            self._held = max(self._held, rest[held:], key=len)
+        known = rest[: len(rest) - len(self._held)]
+        self._fresh = self._is_fresh(known)
+        if known:
             parts.append(known)
         return len(text)
 
@@ -216,6 +233,11 @@ class ReasoningSplitter:
             parts.append(whole if self._is_text else Reasoning(whole))
         self._blanks.append(text[len(said) :])
 
+    def _note_code(self, text: str) -> None:
+        """Keep count of the backticks of the last line."""
+        line = text[text.rfind("\n") + 1 :]
+        self._in_code = (self._in_code and len(line) == len(text)) ^ bool(line.count("`") % 2)
+
     def _is_fresh(self, text: str) -> bool:
         """Whether, after `text`, only blanks have come since the line began."""
         line = text[text.rfind("\n") + 1 :]
@@ -230,10 +252,10 @@ class ReasoningSplitter:
 @lru_cache(maxsize=64)  # each answer has its splitter, and most have the same tags
 def _prepare(
     reasoning: tuple[Tags, ...], answers: tuple[Tags, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...], Mapping[str, str], _Search, _Search]:
-    """The openers of both kinds, the closer of each, and two searches.
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], Mapping[str, str], _Search, _Search]:
+    """The openers of reasoning, those of them with a special token, those of text, the closer of each, two searches.
 
-    One is for the first character of what opens reasoning, the other for an opener of it at the start of a line.
+    One is for the first character of what opens reasoning, the other for an opener of it where it counts.
     """
     for tags in (*reasoning, *answers):
         for which, tag in zip(("opener", "closer"), tags, strict=True):
@@ -244,9 +266,12 @@ def _prepare(
                 )
     openers = tuple(opener for opener, _ in reasoning)
     firsts = "".join(sorted({re.escape(opener[0]) for opener in openers}))
-    line_start = re.compile(rf"^[ \t]*({'|'.join(map(re.escape, openers))})", re.MULTILINE)
+    special = tuple(opener for opener in openers if _SPECIAL.search(opener))
+    anywhere = "|".join(map(re.escape, special)) or r"\b\B"  # without any: what matches nowhere
+    search = re.compile(rf"^[ \t]*({'|'.join(map(re.escape, openers))})|({anywhere})", re.MULTILINE).search
     closers = dict([*answers, *reversed(reasoning)])
-    return openers, tuple(opener for opener, _ in answers), closers, re.compile(f"[{firsts}]").search, line_start.search
+    first = re.compile(f"[{firsts}]").search
+    return openers, special, tuple(opener for opener, _ in answers), closers, first, search
 
 
 def _run_end(run: re.Pattern[str], text: str, at: int) -> int:
