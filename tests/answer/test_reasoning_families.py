@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
-from langplug import Request, chat_model
+from langplug import Finish, Request, chat_model
 from langplug._answer.reasoning import ReasoningSplitter
 from langplug._families import FAMILIES, family_for
 from langplug._parts import Reasoning
@@ -275,3 +275,50 @@ def test_a_closer_in_a_code_span_cuts_nothing(name: str, size: int) -> None:
     said = f"The tag `{closer}` ends it; so does `x {closer}`.\nBye."
     assert ("", said) == split(saying(name, said, size).invoke("?"))
     assert (said, "Hi") == split(saying(name, f"{said}\n{closer}\nHi", size).invoke("?"))
+
+
+TEMPLATE_CALL = "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>"
+
+
+@pytest.mark.parametrize(
+    ("thought", "called"),
+    [
+        pytest.param("I add.\n\n{}", 1, id="a call"),
+        pytest.param("I add.\n{}\n{}\n", 2, id="two calls"),
+        pytest.param("{}", 1, id="nothing but a call"),
+        pytest.param("I could say\n{}\nbut no.\n{}", 1, id="one is only thought of"),
+        pytest.param("I could say\n{}\nbut no.", 0, id="text after it"),
+        pytest.param("I could say {}", 0, id="text before it in the line"),
+        pytest.param("I add.\n{}\n</think>\nHi", 0, id="closed"),
+        pytest.param("I add.\n{}\n</think>", 0, id="closed at the end"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "call"), [("Qwen3.5-35B-A3B", TEMPLATE_CALL), ("Qwen3-8B", THOUGHTS[1].removeprefix("I could "))]
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_call_ends_reasoning_that_is_never_closed(name: str, call: str, thought: str, called: int, size: int) -> None:
+    """If the answer is all reasoning, the calls at its end are calls; those that it thinks of are none."""
+    said = thought.format(*[call] * 2)
+    for opened, text in ((True, said), (None, f"<think>\n{said}")):
+        model = saying(name, text, size).model_copy(update={"reasoning_opened": opened}).bind_tools([add])
+        for message in (model.invoke("?"), sum_of(model.stream("?"))):
+            assert [{"a": 1}] * called == [one["args"] for one in message.tool_calls]
+            assert split(message)[0]
+
+
+def sum_of(chunks: Any) -> Any:
+    first, *others = chunks
+    return sum(others, first)
+
+
+def test_reasoning_that_was_cut_off_calls_nothing() -> None:
+    """At the limit of tokens nothing says that the reasoning was over."""
+
+    @chat_model
+    def says(request: Request, *, model: str = "Qwen3.5") -> Any:
+        yield f"I add.\n{TEMPLATE_CALL}"
+        yield Finish(reason="length")
+
+    model = says().model_copy(update={"reasoning_opened": True}).bind_tools([add])
+    assert [] == model.invoke("?").tool_calls

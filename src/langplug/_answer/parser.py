@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langplug._answer import from_message, from_openai, from_result
 from langplug._answer.carried import Carried
 from langplug._answer.json_data import PLAIN, a, to_json_data
-from langplug._answer.reasoning import ReasoningSplitter
+from langplug._answer.reasoning import ReasoningSplitter, calls_at_the_end
 from langplug._answer.stop import StopCutter
 from langplug._answer.stream_so_far import StreamSoFar
 from langplug._answer.tool_calls import CallAssembler, CallFragment, WholeCall
@@ -198,7 +198,14 @@ class AnswerParser:
         pieces: list[Piece] = []
         if self._so_far is not None and not self.stopped:
             pieces += [piece for part in self._so_far.rest() for piece in self.feed(part)]
-        pieces += self.rest(is_whole=self.reason.casefold() not in _CUT_OFF)
+        is_whole = self.reason.casefold() not in _CUT_OFF
+        pieces += self.rest(is_whole=is_whole)
+        # Reasoning may end at a call, too; but a native model's server has told the two from each other itself.
+        thought = self._splitter.unclosed if self._splitter and is_whole and not (self._called or self.stopped) else ""
+        if thought and self._call_parser is not None and not isinstance(self._call_parser, LeakParser):
+            found = [*self._call_parser.feed(thought), *self._call_parser.flush()]
+            pieces += self._gather(calls_at_the_end(thought, found))
+            pieces += self.rest(is_whole=True)
         self.make_plain()
         if self.reason in _CALLS and not (self._called or self._gave_content or self.dropped_calls):
             raise IncompleteAnswerError(

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from langplug._answer.stop import partial_start
-from langplug._parts import Reasoning
+from langplug._parts import Reasoning, ToolCall
 
 _NEWLINES = "\r\n"
 _BLANKS = " \t\r\n"
@@ -66,6 +66,7 @@ class ReasoningSplitter:
         "_opened",
         "_openers",
         "_place",
+        "_said",
         "_search",
         "_special",
     )
@@ -89,6 +90,7 @@ class ReasoningSplitter:
         self._held = ""  # what may become a tag
         self._blanks: list[str] = []  # the blanks before _held that go with that tag
         self._ahead: list[str] = []  # what is reasoning if its closer comes, and text if not
+        self._said: list[str] | None = []  # the reasoning, while nothing but it has come
         self._in_code = False  # whether an odd number of backticks has come since the last line of that began
         self._fresh = True  # whether only blanks have come since the line of text began
 
@@ -126,6 +128,7 @@ class ReasoningSplitter:
                         self._add("".join(self._ahead).lstrip(_NEWLINES), parts)
                         self._ahead, self._in_code = [], False
                     self._blanks.clear()  # the newlines right before the closer
+                    self._said = None
                     self._place = "after closer"
                     at = after
                 case "text":
@@ -161,6 +164,11 @@ class ReasoningSplitter:
             return []
         return [Reasoning(rest) if is_inside else rest]
 
+    @property
+    def unclosed(self) -> str:
+        """The reasoning of an answer that is nothing else, as it was never closed; empty for any other."""
+        return "".join(self._said or ())
+
     # Each reads on in one place, adds to `parts` what is certain, and returns how far it went.
 
     def _read_start(self, text: str, parts: _Parts) -> int:
@@ -184,7 +192,7 @@ class ReasoningSplitter:
             self._place = "inside"
             self._add(blanks.lstrip(_NEWLINES), parts)
         else:
-            self._place = "text"
+            self._place, self._said = "text", None
             if blanks:
                 parts.append(blanks)
         return at
@@ -218,6 +226,8 @@ class ReasoningSplitter:
     def _open(self, opener: str, at: int) -> int:
         """Begin what `opener`, which stands at `at`, opens; return where that begins."""
         self._is_text = opener in self._answers
+        if self._is_text:
+            self._said = None
         self._closer = self._closers[opener]
         self._place = "after opener"
         return at + len(opener)
@@ -231,6 +241,8 @@ class ReasoningSplitter:
         if said:
             whole = self._take_blanks() + said
             parts.append(whole if self._is_text else Reasoning(whole))
+            if self._said is not None:
+                self._said.append(whole)
         self._blanks.append(text[len(said) :])
 
     def _note_code(self, text: str) -> None:
@@ -247,6 +259,22 @@ class ReasoningSplitter:
         blanks = "".join(self._blanks)
         self._blanks.clear()
         return blanks
+
+
+def calls_at_the_end(reasoning: str, found: Sequence[str | ToolCall]) -> list[ToolCall]:
+    """The calls with which reasoning that was never closed ends, of what was found in it.
+
+    A model whose template opens the reasoning may call a tool without closing it, as Qwen3.5 and Kimi K2 Thinking do:
+    the call ends the reasoning for vLLM and llama.cpp, too. Calls that it only thinks of have text after them, or
+    before them in their line.
+    """
+    texts = [n for n, one in enumerate(found) if isinstance(one, str) and one.strip()]
+    if texts:
+        before = str(found[texts[-1]])
+        gap = reasoning[reasoning.rfind(before) + len(before) :]
+        if "\n" not in before[len(before.rstrip()) :] + gap[: len(gap) - len(gap.lstrip())]:
+            return []
+    return [one for one in found[texts[-1] + 1 if texts else 0 :] if isinstance(one, ToolCall)]
 
 
 @lru_cache(maxsize=64)  # each answer has its splitter, and most have the same tags
