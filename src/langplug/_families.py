@@ -171,6 +171,7 @@ FAMILIES: tuple[Family, ...] = (
            source="tencent/Hunyuan-A13B-Instruct"),
     Family("apriel", "apriel", "apriel", ("<tool_calls> <available_tools>",),
            reasoning=("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"), opened=True,
+           answers=(("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),),
            source="ServiceNow-AI/Apriel-1.5-15b-Thinker"),
     Family("jamba", "jamba", "jamba", ("<tool_calls>",), "jamba", source="ai21labs/AI21-Jamba-1.5-Mini"),
     Family("apertus", "apertus", "apertus", ("<|tools_prefix|>",), "apertus",

@@ -322,3 +322,22 @@ def test_reasoning_that_was_cut_off_calls_nothing() -> None:
 
     model = says().model_copy(update={"reasoning_opened": True}).bind_tools([add])
     assert [] == model.invoke("?").tool_calls
+
+
+ENDED = {
+    "Apriel-1.6-15b-Thinker": ("so\n[BEGIN FINAL RESPONSE]\n{}\n[END FINAL RESPONSE]", "so"),
+    "Apriel-1.5-15b-Thinker": ("[BEGIN FINAL RESPONSE]\n{}\n[END FINAL RESPONSE]\n", ""),
+    "Hunyuan-A13B-Instruct": ("<think>so</think>\n<answer>\n{}\n</answer>", "so"),
+    "granite-3.3-8b-instruct": ("<think>so</think><response>{}</response>", "so"),
+    "MiniMax-M3": ("</mm:think>{}", ""),
+    "muse-glimmer": (" to=user<|message|>{}<|eot|>", ""),
+    "HyperCLOVAX-SEED-Think-14B": ("/think\nso<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>", "so"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("name", ENDED)
+def test_tags_around_the_answer_go(name: str, size: int) -> None:
+    """What a family puts around its answer is not shown, whether or not it has reasoned before."""
+    said, thought = ENDED[name]
+    assert (thought, "Hi! 1 <2") == split(saying(name, said.format("Hi! 1 <2"), size).invoke("?"))

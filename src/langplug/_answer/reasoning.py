@@ -46,7 +46,7 @@ class ReasoningSplitter:
             then. A function is asked when text comes.
         others: More tags around reasoning.
         answers: Tags around the text that follows the reasoning, such as Hunyuan's `<answer>`. They are dropped, too,
-            where they directly follow reasoning, or begin the answer.
+            where they directly follow reasoning, or begin the answer. The opener may be the closer of the reasoning.
 
     Raises:
         ValueError: If a tag is empty, holds a newline, or begins or ends with a blank.
@@ -129,6 +129,9 @@ class ReasoningSplitter:
                         self._ahead, self._in_code = [], False
                     self._blanks.clear()  # the newlines right before the closer
                     self._said = None
+                    if self._closer in self._answers and not self._is_text:
+                        at = self._open(self._closer, end)  # one tag does both, as Apriel's
+                        continue
                     self._place = "after closer"
                     at = after
                 case "text":
