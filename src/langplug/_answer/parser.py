@@ -61,6 +61,15 @@ def is_citation(piece: Piece) -> bool:
     return isinstance(piece, dict) and piece.get("type") == "text" and not piece.get("text") and "annotations" in piece
 
 
+def text_of(pieces: Iterable[Piece]) -> str:
+    """The text of `pieces`, that which has sources included."""
+    return "".join(
+        piece if isinstance(piece, str) else str(piece.get("text") or "")
+        for piece in pieces
+        if isinstance(piece, str) or (isinstance(piece, dict) and piece.get("type") == "text")
+    )
+
+
 _MAY_BE_UNBOUNDED = re.compile(r"\d{19}|NaN|Infinity|\d[eE]\+?\d{3}")
 """What stands in arguments that hold a number beyond 64 bits, or none at all."""
 
@@ -172,7 +181,12 @@ class AnswerParser:
             return self.feed(text, part)
         pieces: list[Piece] = []
         for one in self._split(part):
-            pieces += self._feed_whole(one, part) if isinstance(one, dict) else self.feed(one, part)
+            if not isinstance(one, dict):
+                pieces += self.feed(one, part)
+            elif one.get("type") == "text" and one.get("text") and not self.stopped:
+                pieces += self._feed_cited(one)
+            else:
+                pieces += self._feed_whole(one, part)
         return pieces
 
     def end(self) -> list[Piece]:
@@ -246,6 +260,24 @@ class AnswerParser:
         if len(splits) == 1:
             return self._cut(splits[0])
         return [piece for split in splits for piece in self._cut(split)]
+
+    def _feed_cited(self, block: dict[str, Any]) -> list[Piece]:
+        """Take text that has sources: it passes the filters as any other text, and its sources go with what is left."""
+        whole = str(block["text"])
+        pieces: list[Piece] = [] if self._assembler is None else [*self._admit(self._assembler.completed())]
+        found = [*self._feed_text(whole), *self._flush_text()]
+        self._gave_content = True
+        said = ""
+        while found and isinstance(last := found[-1], str):
+            said = f"{last}{said}"
+            found.pop()
+        cited = {**block, "text": said}
+        if not whole.startswith(said):  # the server counts the places from a beginning that is gone
+            cited["annotations"] = [
+                {key: value for key, value in note.items() if key not in ("start_index", "end_index")}
+                for note in block.get("annotations", ())
+            ]
+        return [*pieces, *found, cited]
 
     def _cut(self, split: str | Reasoning) -> Sequence[Piece]:
         """Stop strings count in what the model says, not in its reasoning; and so do calls."""

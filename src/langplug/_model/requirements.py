@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from langchain_core.exceptions import ModelError, ModelRefusalError
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from langplug._answer.parser import Piece
+from langplug._answer.parser import Piece, text_of
 from langplug._answer.tool_calls import WholeCall
 from langplug._errors import UnmetDemandError
 from langplug._parts import Reasoning
@@ -95,7 +95,7 @@ class CallRequirement:
 
         Models that are to call the one tool there is often write its arguments and nothing else.
         """
-        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        text = text_of(pieces)
         try:
             value = parse_json(text)
         except ValueError:
@@ -146,7 +146,7 @@ class SchemaRequirement:
         """Fences and prose around the JSON are taken away: those who asked for it parse the whole text."""
         if any(isinstance(piece, WholeCall) for piece in pieces):
             return Checked(list(pieces))
-        text = "".join(piece for piece in pieces if isinstance(piece, str))
+        text = text_of(pieces)
         try:
             value = parse_json(text)
         except ValueError as error:

@@ -15,7 +15,7 @@ from langplug._answer.carried import carried_record
 from langplug._answer.chunks import RESTART, ChunkBuilder, Closing, MessageBuilder, Restart, join_pieces
 from langplug._answer.events import Event, EventBuilder
 from langplug._answer.fast_chunks import generation_chunk, plain_message
-from langplug._answer.parser import AnswerParser, Piece, is_refusal
+from langplug._answer.parser import AnswerParser, Piece, is_refusal, text_of
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._bridge.source import Deadline, aparts, parts
 from langplug._log import log, strike_out
@@ -356,7 +356,7 @@ class ModelRun:
         used = self._parser.usage()
         if used is None and (count := self._model.token_counter) is not None:
             read = sum(count(str(message.text)) for message in self._request.messages)
-            wrote = count("".join(piece for piece in self._seen if isinstance(piece, str)))
+            wrote = count(text_of(self._seen))
             used = UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
             self._estimated = True
         return add_usage(self._spent, used) if self._spent and used else used or self._spent

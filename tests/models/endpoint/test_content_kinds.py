@@ -185,6 +185,31 @@ def test_text_goes_on_after_a_citation(call: Path) -> None:
         assert ("Hi", [CITATION, OF_URLS[0]]) == (message.text, cited_by(message))
 
 
+def with_sources(text: str) -> list[Any]:
+    """Answers of `text` with its sources, in each place where servers have them."""
+    part = {"content": [{"type": "text", "text": text, "annotations": [SOURCE]}]}
+    return [
+        completion({"content": text}, citations=URLS),
+        completion({"content": text, "annotations": [SOURCE]}),
+        completion(part),
+        stream({"content": text}, citations=URLS),
+        stream(part),
+        stream({"content": text[:9]}, {"content": [{"type": "text", "text": text[9:], "annotations": [SOURCE]}]}),
+    ]
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_text_with_sources_passes_every_filter(place: int, call: Path) -> None:
+    """Reasoning, stop strings and JSON are read out of a text that has sources as out of any other."""
+    with exact_server(lambda _: with_sources("<think>hm</think>\none STOP two")[place]) as server:
+        message = call(endpoint(server.url, stop=["STOP"], include_stop=False), "?").message
+        assert ("one ", "hm") == (message.text, message.additional_kwargs["reasoning_content"])
+    with exact_server(lambda _: with_sources('<think>{"city": "no"}</think>\n{"city": "O"}')[place]) as server:
+        schema = {"title": "P", "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        assert {"city": "O"} == endpoint(server.url).with_structured_output(schema).invoke("?")
+        assert 1 == len(server.bodies)
+
+
 def test_unknown_fields_are_kept_and_noted(call: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A field of a message that langplug does not know is in `response_metadata`, and in the log, once."""
     fields = {"x_tools": [{"a": 1}], "x_empty": [], "x_none": None}
