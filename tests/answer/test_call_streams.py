@@ -67,6 +67,9 @@ def calls_of(message: AIMessage) -> list[tuple[str, Any]]:
 AB, CD = ("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})
 FULL_AB, FULL_CD = '{"a": 1, "b": 2}', '{"a": 3, "b": 4}'
 WHOLE_AB = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": FULL_AB}}
+WHOLE_CD = {"id": "c2", "type": "function", "function": {"name": "add", "arguments": FULL_CD}}
+AB_TURNED = '{"b": 2, "a": 1}'
+SPACE = chunk({"content": " "})
 
 REPORTS: dict[str, tuple[list[dict[str, Any]], list[tuple[str, Any]]]] = {
     "a new id for each fragment": (
@@ -152,6 +155,14 @@ REPORTS: dict[str, tuple[list[dict[str, Any]], list[tuple[str, Any]]]] = {
         ],
         [AB],
     ),
+    "the whole message at the end, with other ids, after text": (
+        [
+            *streamed(fragment(0, "x", "add", FULL_AB), fragment(1, "y", "add", FULL_CD))[:-1],
+            chunk({"content": " "}),
+            completion({"tool_calls": [{**WHOLE_AB, "id": "z"}, {**WHOLE_AB, "id": "x"}, {**WHOLE_CD, "id": "w"}]}),
+        ],
+        [AB, CD],
+    ),
     "arguments in the whole message alone": (
         [*streamed(fragment(0, "c1", "add", ""))[:-1], completion({"content": None, "tool_calls": [WHOLE_AB]})],
         [AB],
@@ -173,6 +184,30 @@ REPORTS: dict[str, tuple[list[dict[str, Any]], list[tuple[str, Any]]]] = {
     "an empty object before the arguments": (
         streamed(fragment(0, "x", "add", "{}"), fragment(0, args='{"a": 1,'), fragment(0, args=' "b": 2}')),
         [AB],
+    ),
+    "again, with its keys in another order": (
+        streamed(fragment(0, "x", "add", FULL_AB), fragment(0, "x", "add", AB_TURNED)),
+        [AB],
+    ),
+    "again after text, with its keys in another order": (
+        [*streamed(fragment(0, "x", "add", FULL_AB))[:-1], SPACE, *streamed(fragment(0, "x", "add", AB_TURNED))],
+        [AB],
+    ),
+    "again, now with an id": (
+        streamed(fragment(0, None, "add", FULL_AB), fragment(0, "x", "add", AB_TURNED)),
+        [AB],
+    ),
+    "again after text, now without an id": (
+        [*streamed(fragment(0, "x", "add", FULL_AB))[:-1], SPACE, *streamed(fragment(0, None, "add", FULL_AB))],
+        [AB],
+    ),
+    "an empty object under one index, the arguments under another": (
+        streamed(fragment(0, "x", "add", "{}"), fragment(1, "x", "add", FULL_AB)),
+        [AB],
+    ),
+    "no arguments and then some, each with its own index and id": (
+        streamed(fragment(0, "x", "now", "{}"), fragment(1, "y", "now", '{"zone": "UTC"}')),
+        [("now", {}), ("now", {"zone": "UTC"})],
     ),
     "an object, and the same as text": (
         streamed(fragment(0, "x", "add", AB[1]), fragment(0, args='{"a": 1,'), fragment(0, args=' "b": 2}')),
@@ -234,6 +269,54 @@ def test_what_servers_send_is_what_the_model_meant(events: list[dict[str, Any]],
         assert meant == calls_of(read(events, sse=False))
 
 
+UNDECIDED: dict[str, tuple[list[dict[str, Any]], list[tuple[str, Any]], int]] = {
+    "an empty object, and then another id under its index": (
+        streamed(fragment(0, "x", "add", "{}"), fragment(0, "y", "add", FULL_AB)),
+        [AB],
+        1,
+    ),
+    "an empty object, text, and then another id under its index": (
+        [*streamed(fragment(0, "x", "add", "{}"))[:-1], SPACE, *streamed(fragment(0, "y", "add", FULL_AB))],
+        [AB],
+        1,
+    ),
+    "an empty object after all arguments": (
+        streamed(fragment(0, "x", "add", FULL_AB), fragment(0, "y", "add", "{}")),
+        [AB],
+        1,
+    ),
+    "an empty object with an id, and then neither": (
+        streamed(fragment(None, "x", "add", "{}"), fragment(None, None, "add", FULL_AB)),
+        [AB],
+        1,
+    ),
+    "null, and then another id under its index": (
+        streamed(fragment(0, "x", "add", "null"), fragment(0, "y", "add", FULL_AB)),
+        [AB],
+        1,
+    ),
+    "other arguments under the same index and id": (
+        streamed(fragment(0, "x", "add", FULL_AB), fragment(0, "x", "add", FULL_CD)),
+        [],
+        2,
+    ),
+    "other arguments under the same index and id, when the first were given on": (
+        [*streamed(fragment(0, "x", "add", FULL_AB))[:-1], SPACE, *streamed(fragment(0, "x", "add", FULL_CD))],
+        [AB],
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "valid", "invalid"), UNDECIDED.values(), ids=UNDECIDED)
+def test_what_cannot_be_told_is_invalid(
+    events: list[dict[str, Any]], valid: list[tuple[str, Any]], invalid: int
+) -> None:
+    """A call that may be a piece of another, or contradicts it, runs nothing: it is invalid."""
+    message = read(events)
+    assert (valid, invalid) == (calls_of(message), len(message.invalid_tool_calls))
+
+
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "content_filter"])
 @pytest.mark.parametrize("whole", [False, True])
 def test_no_arguments_need_the_servers_word(finish: str, whole: bool) -> None:
@@ -275,6 +358,27 @@ def test_calls_that_are_said_to_come_and_do_not_are_an_error(message: dict[str, 
         read([completion(message, finish)])
     with pytest.raises(IncompleteAnswerError, match="holds none"):
         read([chunk(message), chunk({}, finish)])
+
+
+FAILED = ["error", "abort", "Cancelled", "timed_out", "error_finish", "engine_overloaded", "server_overloaded"]
+FAILED += ["function_call_filter: MALFORMED_FUNCTION_CALL", "MALFORMED_FUNCTION_CALL", "Error: out of memory"]
+
+
+@pytest.mark.parametrize("reason", [*FAILED, "OTHER", "TOOL_CALLS", "Tool_Use"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_reason_that_says_that_it_failed_is_an_error(reason: str, streams: bool) -> None:
+    """An answer without content whose reason says that it failed, in whichever words and case, is no success."""
+    with pytest.raises(IncompleteAnswerError):
+        read([chunk({}), chunk({}, reason)] if streams else [completion({"content": None}, reason)])
+    if reason in FAILED:  # with text, too: it is not whole
+        with pytest.raises(IncompleteAnswerError):
+            read([completion({"content": "Hi"}, reason)])
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "OTHER", "unknown", "eos", "COMPLETE", "ERROR_LIMIT", "safety"])
+def test_other_reasons_are_no_failures(reason: str) -> None:
+    """An answer with text is whole for each reason that does not say that it failed."""
+    assert "Hi" == read([completion({"content": "Hi"}, reason)]).text
 
 
 @pytest.mark.parametrize(

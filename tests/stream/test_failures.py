@@ -13,6 +13,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug import IncompleteAnswerError
+from langplug._errors import RefusalError
 from langplug._stream.completion_reader import CompletionReader
 
 TEXT = {"choices": [{"index": 0, "delta": {"content": "Half"}, "finish_reason": None}]}
@@ -26,6 +27,15 @@ FAILURES: list[tuple[Any, type[ModelError], bool, str]] = [
         "insufficient balance",
     ),
     ({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, ModelAuthenticationError, False, "login fail"),
+    (
+        {
+            "choices": [{"delta": {"content": "Hi"}}],
+            "base_resp": {"status_code": 1027, "status_msg": "output sensitive"},
+        },
+        RefusalError,
+        False,
+        "output sensitive",
+    ),
     ({"code": 40101, "message": "token expired", "data": None}, ModelAuthenticationError, False, "token expired"),
     (
         {"status": "439", "msg": "Your API Token has expired."},

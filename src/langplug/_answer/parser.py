@@ -37,14 +37,24 @@ ALLOWED = (
 _CALLS = ("tool_calls", "tool_call", "tool_use", "function_call")
 """Reasons that say that the answer ends with a call."""
 
-_FAILED = frozenset(
-    {"error", "abort", "aborted", "cancel", "canceled", "cancelled", "timeout", "failed", "failure", "internal_error"}
-    | {"server_error", "engine_error", "network_error", "insufficient_system_resource"}
+_FAILED = re.compile(
+    r"(?<![a-z])(?:error|abort|cancel|time(?:d_)?out|fail|malformed|insufficient_system_resource|out of memory)"
+    "|overload",
+    re.IGNORECASE,
 )
-"""Reasons that say that the server gave the answer up: vLLM's `abort`, DeepSeek's `insufficient_system_resource`,
-Zhipu's `network_error`, OpenRouter's and TGI's `error`."""
+"""Words of reasons that say that the server gave the answer up: vLLM's `abort`, DeepSeek's
+`insufficient_system_resource`, Zhipu's `network_error`, OpenRouter's and TGI's `error`, Gemini's
+`function_call_filter: MALFORMED_FUNCTION_CALL`, `engine_overloaded`, or an error's message in the reason's place."""
 
-_CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "content_filter"})
+_NO_REASON = ("OTHER", "FINISH_REASON_UNSPECIFIED")
+"""Gemini's reasons for what it does not name: without content, they say that the answer failed. In capitals alone, as
+a hook may have an `other` of its own."""
+
+_CUT_OFF = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "content_filter"}
+).union(
+    {"error_limit"}  # of Cohere, for a context that is full
+)
 """Reasons after which a call whose arguments have not come is not taken for one without arguments."""
 
 _READ_AS_PARTS = ("reasoning_content", "refusal")
@@ -204,7 +214,9 @@ class AnswerParser:
                 f"The source of {self._owner} ended without a finish reason, so its answer is not complete. "
                 "What had come is this error's `partial`; asking again may help."
             )
-        if self.reason.casefold() in _FAILED:
+        reason = self.reason.casefold()
+        has_failed = reason not in _CUT_OFF and _FAILED.search(reason)
+        if has_failed or (self.reason in _NO_REASON and not (self._gave_content or self._assembler)):
             raise IncompleteAnswerError(
                 f"The answer of {self._owner.partition('.')[0]} failed: its finish reason is {self.reason!r}. "
                 "What had come is this error's `partial`; asking again may help."
@@ -212,7 +224,7 @@ class AnswerParser:
         pieces: list[Piece] = []
         if self._so_far is not None and not self.stopped:
             pieces += [piece for part in self._so_far.rest() for piece in self.feed(part)]
-        is_whole = self.reason.casefold() not in _CUT_OFF
+        is_whole = reason not in _CUT_OFF
         pieces += self.rest(is_whole=is_whole)
         # Reasoning may end at a call, too; but a native model's server has told the two from each other itself.
         thought = self._splitter.unclosed if self._splitter and is_whole and not (self._called or self.stopped) else ""
@@ -221,12 +233,16 @@ class AnswerParser:
             pieces += self._gather(calls_at_the_end(thought, found))
             pieces += self.rest(is_whole=True)
         self.make_plain()
-        if self.reason in _CALLS and not (self._called or self._gave_content or self.dropped_calls):
+        if reason in _CALLS and not (self._called or self._gave_content or self.dropped_calls):
             raise IncompleteAnswerError(
                 f"The answer of {self._owner.partition('.')[0]} says that it ends with a tool call "
                 f"({self.reason!r}), but it holds none, and no text. Asking again may help."
             )
-        if self._called and self.reason in ("", "stop", "tool_call", "function_call") and self.stop_sequence is None:
+        if (
+            self._called
+            and self.reason.casefold() in ("", "stop", "tool_call", "function_call")
+            and self.stop_sequence is None
+        ):
             self.reason = "tool_calls"  # servers whose calls are read out of the text say "stop"
         return pieces
 

@@ -96,6 +96,9 @@ _REFUSAL = (
     "content management policy",
     "content filtering policy",
     "responsibleaipolicyviolation",
+    "output sensitive",  # MiniMax's, as the two that follow
+    "input sensitive",
+    "new_sensitive",
 )
 
 _EXPIRED = (
@@ -319,12 +322,12 @@ def failure_in(value: Mapping[str, Any]) -> Any:
     """
     if error := value.get("error"):
         return value if error is True else error
+    base = value.get("base_resp")  # also beside choices, of what its moderation withheld
+    if isinstance(base, Mapping) and str(base.get("status_code") or 0) not in _SUCCESSES:
+        return base
     if choices := value.get("choices"):
         said = (choice.get("error") for choice in choices if isinstance(choice, Mapping))
         return next(filter(None, said), None)
-    base = value.get("base_resp")
-    if isinstance(base, Mapping) and str(base.get("status_code", 0)) not in _SUCCESSES:
-        return base
     if "error" in (value.get("object"), value.get("type")) or value.get("success") is False:
         return value
     if value.get("detail") or value.get("errors"):

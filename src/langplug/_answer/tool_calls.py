@@ -149,7 +149,7 @@ class CallAssembler:
         self._begun: list[_OpenCall] = []
         self._open: list[_OpenCall] = []
         self._replaced: list[_OpenCall] = []  # those of fragments that a whole message stands for
-        self._given: dict[str, tuple[str, str]] = {}  # by id: the name and the arguments
+        self._given: dict[str, tuple[str, str]] = {}  # by id: what `_key` says of it
         self._last: _OpenCall | None = None  # the call that the last piece belongs to, if it is open
         self._shown = 0
 
@@ -186,7 +186,9 @@ class CallAssembler:
             before = self._open[: self._open.index(call)]
             is_next = all(one.shown is not None for one in before) and (allowed is None or len(before) < allowed)
             # One whose id another call has may be that call again.
-            is_new = call.id not in self._given and not any(call.id and call.id in one.ids for one in before)
+            is_new = call.id not in self._given and not any(
+                (call.id and call.id in one.ids) or _may_be_again(call, one) for one in self._begun if one is not call
+            )
             if not (call.name and call.has_args and is_next and is_new):
                 return []
             call.shown = self._shown
@@ -218,6 +220,14 @@ class CallAssembler:
         calls: list[WholeCall] = []
         for call in left:
             is_said_twice = any((call_id, call.name) in with_args for call_id in call.ids)
+            if call.has_text and not (call.has_args or call.is_sealed):
+                # `{}` so far, which may stand for arguments that came under another id or index.
+                others = [one for one in self._begun if one.has_args and not one.is_sealed and one.name == call.name]
+                if any(call.ids.keys() & one.ids.keys() for one in others):
+                    continue
+                if any(_may_be_one(call, one) for one in others):
+                    calls += self._close(call, is_whole=False)
+                    continue
             if call.has_text or (call.name and not call.is_tentative and not is_said_twice):
                 is_certain = call.is_sealed or have_args.isdisjoint((call.name, ""))
                 calls += self._close(call, is_whole=is_whole and (is_certain or call.has_text))
@@ -353,12 +363,14 @@ class CallAssembler:
         if piece.position == 0:
             self._replaced = [call for call in self._begun if not call.is_sealed]
             self._open = [call for call in self._open if call.is_sealed]
+        call: _OpenCall | None
         for call in self._replaced:
             is_it = piece.id in call.ids if piece.id and call.ids else call.name == (piece.name or "")
             if is_it:
                 break
-        else:
-            call = None
+        else:  # some servers give the message's calls other ids than those of the stream
+            said = _key(piece.name or "", ["" if piece.args is None else _text_of(piece)])
+            call = next((one for one in self._replaced if _key(one.name, one.fragments) == said), None)
         if call is not None:
             self._replaced.remove(call)
             if call.is_given:
@@ -376,6 +388,13 @@ class CallAssembler:
     def _close(self, call: _OpenCall, *, is_whole: bool) -> list[WholeCall]:
         """The calls that `call` comes to: as a rule one, but none if it was given on before."""
         call.is_given = True
+        is_contradicted = False
+        if again := [one for one in self._begun if one.has_args and _may_be_again(call, one)] if call.has_args else []:
+            said, keys = _key(call.name, call.fragments), [(one, _key(one.name, one.fragments)) for one in again]
+            if call.shown is None and any(key == said and one.is_given for one, key in keys):
+                return []
+            # With the same id and index, but other arguments: which of them the model meant cannot be told.
+            is_contradicted = any(key != said and call.ids.keys() & one.ids.keys() for one, key in keys)
         calls: list[WholeCall] = []
         for number, (call_id, name, fragments) in enumerate(_split(call)):
             shown = call.shown if number == 0 else None
@@ -384,17 +403,42 @@ class CallAssembler:
             # Of an answer that was cut off, `{}` may be what stands for arguments to come, as nothing may.
             if name and (call.has_args or is_whole or (call.is_sealed and call.has_text)):
                 parsed = _arguments(fragments) if text.strip() else {}
+            parsed = None if is_contradicted else parsed
             # Written anew if they could be read, so that what reads them next need not be as patient as we are.
             args = text if parsed is None else _to_json(parsed, name)
-            if call_id and shown is None and self._given.get(call_id) == (name, args):
+            key = (name, args if parsed is None else json.dumps(parsed, sort_keys=True))
+            if call_id and shown is None and self._given.get(call_id) == key:
                 continue
             if shown is not None and (not call_id or call_id in self._given):
                 call_id = call.shown_id  # noqa: PLW2901 - what was shown under one id keeps it
             if not call_id or call_id in self._given:  # agents link results to calls by it
                 call_id = _new_id()  # noqa: PLW2901
-            self._given[call_id] = (name, args)
+            self._given[call_id] = key
             calls.append(WholeCall(name, call_id, args, parsed, shown, call.extras if number == 0 else None))
         return calls
+
+
+def _may_be_again(call: _OpenCall, other: _OpenCall) -> bool:
+    """Whether one may be the other once more: under the same index, with the same id, or where only one has an id."""
+    is_like = call is not other and call.index == other.index and call.name == other.name
+    has_same_id = bool(call.ids.keys() & other.ids.keys()) or bool(call.ids) != bool(other.ids)
+    return is_like and has_same_id and not (call.is_sealed or other.is_sealed)
+
+
+def _may_be_one(empty: _OpenCall, other: _OpenCall) -> bool:
+    """Whether `{}` and the arguments of another call of that tool may be those of one call: nothing tells them apart.
+
+    A new id under the same index may be that of a fragment; and without an id or an index, nothing names a call.
+    """
+    if empty.index is not None and empty.index == other.index:
+        return True
+    return any(one.index is None and not one.ids for one in (empty, other))
+
+
+def _key(name: str, fragments: list[str]) -> tuple[str, str]:
+    """What a call says, whichever way its arguments are written: the order of an object's keys says nothing."""
+    parsed = _arguments(fragments)
+    return name, "".join(fragments) if parsed is None else json.dumps(parsed, sort_keys=True)
 
 
 def _split(call: _OpenCall) -> Iterator[tuple[str, str, list[str]]]:
