@@ -388,6 +388,13 @@ def test_other_reasons_are_no_failures(reason: str) -> None:
         (["one "], "one two", "one two"),
         ([""], "one two", "one two"),
         (["one ", "two"], None, "one two"),
+        (["\n\none ", "two"], "one two and three", "\n\none two and three"),
+        ([" one ", "two "], "one two", " one two "),
+        (["one ", "two "], "one two three", "one two three"),
+        (["one  two"], "one two\n", "one  two"),
+        (["one two three four", " fiveteen"], "one two three four fifteen", "one two three four fiveteen"),
+        (["\n", "word " * 2000], "word " * 2000 + "end", "\n" + "word " * 2000 + "end"),
+        (["word " * 2000], ".", "word " * 2000 + "."),
         (["one two"], ".", "one two."),  # the last piece, in the place of the message
     ],
 )
@@ -396,6 +403,16 @@ def test_a_whole_message_at_the_end_adds_what_is_new(pieces: list[str], whole: s
     deltas = [chunk({"content": piece, "reasoning": piece}) for piece in pieces]
     message = read([*deltas, completion({"content": whole, "reasoning": whole}, "stop")])
     assert (expected, expected) == (message.text, message.additional_kwargs["reasoning_content"])
+
+
+@pytest.mark.parametrize("tags", ["<think>hm</think>\n", "[THINK]hm[/THINK]", "\n<think>\nhm\n</think>\n\n"])
+@pytest.mark.parametrize(("whole", "expected"), [("one two", "one two"), ("one two three", "one two three")])
+def test_a_whole_message_may_leave_out_the_tags(tags: str, whole: str, expected: str) -> None:
+    """A stream with reasoning in tags, whose message has it in a field, says both once."""
+    pieces = [f"{tags}one ", "two"]
+    last = completion({"content": whole, "reasoning_content": "hm"}, "stop")
+    message = read([*(chunk({"content": piece}) for piece in pieces), last])
+    assert (tags + expected, None) == (message.text, message.additional_kwargs.get("reasoning_content"))
 
 
 # --- any order, any cuts, any of the deviations together ---

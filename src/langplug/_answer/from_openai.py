@@ -7,6 +7,7 @@ Whoever calls this turns an `AttributeError`, `LookupError`, `TypeError` or `Val
 data do not have that shape. What is yielded has fields of the right types.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -20,7 +21,7 @@ from langplug._answer.carried import add_fields
 from langplug._answer.json_data import a, to_json_data
 from langplug._answer.openai_blocks import parts_of_content, reasoning_text
 from langplug._answer.server_errors import error_of
-from langplug._answer.stream_so_far import EMPTY, REASONING_FIELDS, StreamSoFar
+from langplug._answer.stream_so_far import EMPTY, HEAD, REASONING_FIELDS, StreamSoFar
 from langplug._answer.tool_calls import CallInMessage
 from langplug._answer.usage import count_of
 from langplug._messages.carried import THOUGHTS
@@ -271,8 +272,10 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
     so_far.has_begun = so_far.has_begun or bool(delta)
     is_plain = body.keys() <= _TEXT_ALONE
     for thought in () if is_plain else _reasoning_in(body):
-        new = _new_text(thought.text, so_far.reasoning) if is_repeated else thought.text
+        new = _new_thought(thought.text, so_far) if is_repeated else thought.text
         if new or not is_repeated:
+            if so_far.reasoning < HEAD:
+                so_far.thoughts.write(new[: HEAD - so_far.reasoning])
             so_far.reasoning += len(new)
             yield replace(thought, text=new) if is_repeated else thought
     has_more = not (is_plain or body.keys() <= _BODY)
@@ -280,11 +283,10 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
         yield from so_far.carried_parts({**body, "content": None}, is_whole=is_whole)
     content = body.get("content")
     if isinstance(content, str):
-        if text := _new_text(content, so_far.text) if is_repeated else content:
+        if text := _new_text(content, so_far.text, so_far.head.getvalue()) if is_repeated else content:
             if reason and delta and so_far.is_replay(text):
                 text = ""  # of Rapid-MLX
-            so_far.start = so_far.start or text
-            so_far.text += len(text)
+            so_far.add_text(text)
             cited = so_far.take_citations(body, text) if is_whole else None
             if cited or text:
                 yield cited or text
@@ -307,9 +309,49 @@ def _parts_of_choice(  # noqa: C901, PLR0912 - one `if` a kind of part
         yield Finish(reason=str(reason), stop_sequence=next((stop for stop in stops if isinstance(stop, str)), None))
 
 
-def _new_text(whole: str, known: int) -> str:
-    """What a message's text adds to the `known` characters of it; all of a shorter one, which does not repeat them."""
-    return whole if len(whole) < known else whole[known:]
+_AFTER_TAGS = re.compile(r"\s*[<\[].*(?:</[^<>]*>|\[/[^\[\]]*\]|\|>)\s*", re.DOTALL)
+"""Reasoning in tags before the text, which a server that streams it so may leave out of the message at the end."""
+
+
+def _new_thought(whole: str, so_far: StreamSoFar) -> str:
+    """What the reasoning of a message adds to that of its stream, where it may have come in tags, as text."""
+    tags = None if so_far.reasoning else _AFTER_TAGS.match(so_far.head.getvalue())
+    if tags and whole.strip() in tags[0]:
+        return ""
+    return _new_text(whole, so_far.reasoning, so_far.thoughts.getvalue())
+
+
+def _new_text(whole: str, count: int, head: str) -> str:
+    """What the text of a message adds to what has come of it: `count` characters, which begin with `head`.
+
+    The message may write them otherwise: with other blanks, or without the tags and the reasoning in them. What does
+    not repeat them at all is one more piece: some servers stream pieces as messages.
+    """
+    if whole.startswith(head):
+        return whole[count:]
+    tags = _AFTER_TAGS.match(head)
+    starts = (0, len(head) - len(head.lstrip()), *((tags.end(),) if tags else ()))
+    if count > len(head):  # all but the beginning is known by its length alone
+        start = next((start for start in starts if head[start:] and whole.startswith(head[start:])), None)
+        return whole if start is None and len(whole) < count / 2 else "" if start is None else whole[count - start :]
+    said = "".join(whole.split())
+    for start in starts:
+        known = head[start:]
+        if not (letters := "".join(known.split())):
+            continue
+        if said.startswith(letters):
+            at = found = 0
+            while found < len(letters):
+                found += not whole[at].isspace()
+                at += 1
+            rest = whole[at:]
+            return "" if rest.isspace() else rest.lstrip() if known[-1].isspace() else rest
+        # Written otherwise, it is still the same where most of it is.
+        pairs = zip(said, letters, strict=False)
+        same = next((at for at, (mine, other) in enumerate(pairs) if mine != other), min(len(said), len(letters)))
+        if same * 2 >= max(len(said), len(letters)) or (same == len(said) >= 16):
+            return ""
+    return whole
 
 
 def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
@@ -353,7 +395,7 @@ def _parts_of_blocks(content: Any, so_far: StreamSoFar, *, is_repeated: bool) ->
         if isinstance(part, str):
             if is_repeated and so_far.text:
                 continue
-            so_far.text += len(part)
+            so_far.add_text(part)
         elif isinstance(part, dict) and part.get("annotations"):
             so_far.note_sources(part)
         yield part

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from langplug._answer.carried import Carried, add_fields, is_carried_field
@@ -20,6 +21,10 @@ _MESSAGE = frozenset(
 """What of a message is read, or says nothing about the answer. What else it holds goes back to the server, or is kept
 in `response_metadata`."""
 
+HEAD = 1000
+"""Characters of an answer's beginning that are kept, to be compared with a whole message at the end; as all of a long
+text is not, only their number is known of the rest."""
+
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 """What a field holds that says nothing."""
 
@@ -33,7 +38,9 @@ class StreamSoFar:
 
     Attributes:
         text: Characters of text.
+        head: The first `HEAD` characters of it.
         reasoning: Characters of reasoning.
+        thoughts: The first `HEAD` characters of it.
         has_refusal: Whether a refusal came.
         has_begun: Whether any delta came.
         start: The first piece of text.
@@ -46,7 +53,9 @@ class StreamSoFar:
     """
 
     text: int = 0
+    head: StringIO = field(default_factory=StringIO)
     reasoning: int = 0
+    thoughts: StringIO = field(default_factory=StringIO)
     has_refusal: bool = False
     has_begun: bool = False
     start: str = ""
@@ -56,6 +65,13 @@ class StreamSoFar:
     cited: set[str] = field(default_factory=set)
     carried: dict[str, Any] = field(default_factory=dict)
     unread: dict[str, Any] = field(default_factory=dict)
+
+    def add_text(self, text: str) -> None:
+        """Note a piece of text."""
+        self.start = self.start or text
+        if self.text < HEAD:
+            self.head.write(text[: HEAD - self.text])
+        self.text += len(text)
 
     def is_replay(self, text: str) -> bool:
         """Whether a last delta is the whole text once more: as long as that, which came in several pieces."""

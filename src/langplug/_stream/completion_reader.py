@@ -8,7 +8,7 @@ from langchain_core.exceptions import ModelAPIError
 
 from langplug._answer import from_openai
 from langplug._answer.server_errors import error_of, failure_in, message_of, parse_body
-from langplug._answer.stream_so_far import StreamSoFar
+from langplug._answer.stream_so_far import HEAD, StreamSoFar
 from langplug._errors import IncompleteAnswerError
 from langplug._parts import Finish, Part
 from langplug._stream.framing import Frame, Framing
@@ -73,6 +73,8 @@ class CompletionReader(BodyReader):
         try:
             # The first chunk is read in full, for the model's name and the like, which all that follow repeat.
             if self._read_any and not self._whole_chunks and (text := _text_of_plain_chunk(value)) is not None:
+                if self._so_far.text < HEAD:
+                    self._so_far.head.write(text[: HEAD - self._so_far.text])
                 self._so_far.text += len(text)
                 return (text,)
             self._read_any = True
