@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from langplug._answer.carried import add_fields
+from langplug._answer.from_message import texts_in
 from langplug._answer.json_data import a, to_json_data
 from langplug._answer.openai_blocks import parts_of_content, reasoning_text
 from langplug._answer.server_errors import error_of
@@ -157,6 +158,8 @@ def numbered_choices(value: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[st
         if type(choice) is not dict:
             choice = fields_of(choice)  # noqa: PLW2901 - the same, readable
         number = choice.get("index") or 0  # some servers leave it out, or send null, where there is one answer
+        if isinstance(number, str) and number.isascii() and number.isdecimal():
+            number = int(number)
         if not isinstance(number, int):
             raise TypeError(f"a choice has the index {number!r}")
         yield number, choice
@@ -369,14 +372,21 @@ def _calls_in(choice: Mapping[str, Any], body: Mapping[str, Any]) -> Any:
 
 def _reasoning_in(body: Mapping[str, Any]) -> Iterator[Reasoning]:
     said = next((text for name in REASONING_FIELDS if isinstance(text := body.get(name), str)), None)
-    if said is None:
-        held = [one for name in REASONING_FIELDS if isinstance(one := body.get(name), dict)]
-        said = "".join(map(reasoning_text, held)) or None
+    if said is None:  # some send it as an object, or as a list of objects or texts
+        held = [one for name in REASONING_FIELDS if isinstance(one := body.get(name), dict | list)]
+        thoughts = [one for value in held for one in (value if isinstance(value, list) else [value])]
+        said = "".join(reasoning_text(one) if isinstance(one, dict) else texts_in(one) for one in thoughts) or None
     if said:
         yield Reasoning(said)
-    for detail in body.get("reasoning_details") or body.get("thinking_blocks") or ():
+    details: Any = body.get("reasoning_details") or body.get("thinking_blocks") or ()
+    for detail in [details] if isinstance(details, str | Mapping | BaseModel) else details:
         # OpenRouter's details repeat the text of `reasoning`, and add what has to be sent back with it.
-        detail = fields_of(detail)  # noqa: PLW2901 - the same, readable
+        if isinstance(detail, str):
+            detail = {"text": detail}  # noqa: PLW2901 - the same, readable
+        elif isinstance(detail, Mapping | BaseModel):
+            detail = fields_of(detail)  # noqa: PLW2901
+        else:  # it goes back as it came, and is not worth the answer
+            continue
         text = "" if said is not None else reasoning_text(detail)
         extras = {key: detail[key] for key in ("signature", "id", "data") if detail.get(key)}
         if text or extras.keys() - {"id"}:

@@ -120,7 +120,7 @@ class CompletionReader(BodyReader):
 
     def _note_end(self, chunk: Mapping[str, Any], choices: Sequence[Any]) -> None:
         """A stream is whole once its first answer says so; so is a completion, or if it has no field to say so."""
-        first = [choice for choice in choices if not choice.get("index")]
+        first = [choice for choice in choices if choice.get("index") in (None, 0, "0", "")]
         if any("message" in choice and "delta" not in choice and "finish_reason" not in choice for choice in first):
             self._is_whole = True
         # Servers put the reason into the choice, into its delta (SiliconFlow), or at the top (some gateways).

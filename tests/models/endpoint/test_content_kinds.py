@@ -80,6 +80,26 @@ KINDS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]
         [{"reasoning": {"summary": [{"text": "First."}]}}, {"content": "4"}],
         [{"type": "reasoning", "reasoning": "First."}, {"type": "text", "text": "4"}],
     ),
+    "reasoning as a list": (
+        {"content": "4", "reasoning": [{"type": "reasoning.text", "text": "Fir"}, {"text": "st."}]},
+        [{"reasoning": [{"text": "Fir"}]}, {"reasoning_content": ["st."]}, {"content": "4"}],
+        [{"type": "reasoning", "reasoning": "First."}, {"type": "text", "text": "4"}],
+    ),
+    "details that are texts": (
+        {"content": "4", "reasoning_details": ["First."]},
+        [{"reasoning_details": "First."}, {"content": "4"}],
+        [{"type": "reasoning", "reasoning": "First."}, {"type": "text", "text": "4"}],
+    ),
+    "details that are an object": (
+        {"content": "4", "thinking_blocks": {"type": "thinking", "thinking": "First."}},
+        [{"thinking_blocks": {"type": "thinking", "thinking": "First."}}, {"content": "4"}],
+        [{"type": "reasoning", "reasoning": "First."}, {"type": "text", "text": "4"}],
+    ),
+    "details that are nothing": (
+        {"content": "4", "thinking_blocks": [None, 3]},
+        [{"reasoning_details": [None, True]}, {"content": "4"}],
+        [{"type": "text", "text": "4"}],
+    ),
     "text in an object": (
         {"content": {"text": "Hi"}},
         [{"content": {"text": "H"}}, {"content": {"type": "text", "text": "i"}}],
@@ -268,3 +288,15 @@ def test_a_last_delta_that_says_all_again_says_nothing(deltas: list[str], text: 
         chunks[-1]["choices"][0]["delta"] = {"content": last}
         with exact_server(lambda _: chunks) as server:
             assert expected == call(endpoint(server.url), "?").text
+
+
+@pytest.mark.parametrize("index", ["0", "", None, 0])
+@pytest.mark.parametrize("streams", [False, True])
+def test_the_first_answer_may_be_numbered_as_text(index: Any, streams: bool, call: Path) -> None:
+    """The number of the only answer may be text, or nothing."""
+    chunks = stream({"content": "H"}, {"content": "i"}) if streams else completion({"content": "Hi"})
+    for one in chunks if isinstance(chunks, list) else [chunks]:
+        for choice in one.get("choices", ()):
+            choice["index"] = index
+    with exact_server(lambda _: chunks) as server:
+        assert "Hi" == call(endpoint(server.url), "?").text
