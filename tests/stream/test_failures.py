@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import (
+    ContextOverflowError,
     ModelAPIError,
     ModelAuthenticationError,
     ModelError,
@@ -107,4 +108,31 @@ def test_what_says_that_nothing_is_wrong_is_no_failure(harmless: Any) -> None:
     """Codes of success, progress and pings between the chunks fail nothing."""
     reader = CompletionReader()
     body = b"".join(b"data: %s\n\n" % json.dumps(value).encode() for value in (TEXT, harmless, END))
+    assert ["Half"] == [part for part in [*reader.feed(body), *reader.end()] if isinstance(part, str)]
+
+
+@pytest.mark.parametrize("before", [b"", b'data: {"choices": [{"index": 0, "delta": {"content": "Half"}}]}\n\n'])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_error_may_have_a_field_of_its_own(before: bytes, size: int) -> None:
+    """Older llama.cpp's line `error: {...}` is the error that it says, at the beginning and later."""
+    said = {
+        "code": 400,
+        "message": "the request exceeds the available context size",
+        "type": "exceed_context_size_error",
+    }
+    body = before + b"error: %s\n\n" % json.dumps(said).encode()
+    reader = CompletionReader()
+    with pytest.raises(ContextOverflowError, match="available context size"):  # noqa: PT012 - whichever of them raises
+        for start in range(0, len(body), size):
+            reader.feed(body[start : start + size])
+        reader.end()
+
+
+@pytest.mark.parametrize("empty", [b'data: ""', b"data: null", b"data:", b"data: "])
+def test_empty_data_says_nothing(empty: bytes) -> None:
+    """Empty data between the chunks, as text too, fails nothing."""
+    reader = CompletionReader()
+    body = b"".join(
+        b"%s\n\n" % one for one in (b"data: " + json.dumps(TEXT).encode(), empty, b"data: " + json.dumps(END).encode())
+    )
     assert ["Half"] == [part for part in [*reader.feed(body), *reader.end()] if isinstance(part, str)]

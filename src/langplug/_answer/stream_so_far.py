@@ -1,6 +1,7 @@
 """What the chunks of an OpenAI-shaped answer have brought, and what is known only once all of them have come."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
@@ -45,6 +46,7 @@ class StreamSoFar:
         has_begun: Whether any delta came.
         start: The first piece of text.
         has_images: Whether an image came.
+        image_marks: Of each numbered image, what tells it from others.
         audio: What came of the audio, its pieces of data apart.
         citations: Sources that stand beside the message, as long as they are not given on.
         cited: The addresses that were given on as sources.
@@ -60,6 +62,7 @@ class StreamSoFar:
     has_begun: bool = False
     start: str = ""
     has_images: bool = False
+    image_marks: set[int | None] = field(default_factory=set)
     audio: dict[str, Any] = field(default_factory=dict)
     citations: Sequence[Any] = ()
     cited: set[str] = field(default_factory=set)
@@ -88,7 +91,13 @@ class StreamSoFar:
         if (images := body.get("images")) and not (is_repeated and self.has_images):
             self.has_images = True
             add_fields(self.carried, {"images": []})  # they go back in this field, and are kept as blocks alone
-            yield from blocks_of_images(to_json_data(images, "images"))
+            given_images: Any = to_json_data(images, "images")
+            for image in given_images if isinstance(given_images, list) else [given_images]:
+                # A number tells an image that is said again from one that is made again.
+                mark = hash(repr(image)) if isinstance(image, dict) and image.get("index") is not None else None
+                if mark is None or mark not in self.image_marks:
+                    self.image_marks.add(mark)
+                    yield from blocks_of_images([image])
         given = body.get("audio")
         is_object = bool(given) and not isinstance(given, str | int | float | list)
         if is_object and not (is_repeated and self.audio.get("data")):
@@ -101,8 +110,11 @@ class StreamSoFar:
         if not has_cited and (cited := self.take_citations(body, only_own=not is_whole)) is not None:
             yield cited
         for name, value in body.items():
-            if not (name in _MESSAGE or value in EMPTY or is_carried_field(name)):
-                add_fields(self.unread, {name: value}, is_whole=True)
+            if name in _MESSAGE or value in EMPTY or is_carried_field(name):
+                continue
+            with suppress(TypeError):  # nested beyond measure: it is not worth the answer
+                plain = to_json_data(value, name)
+                self.unread[name] = plain if is_whole else _joined(self.unread.get(name), plain)
 
     def carried_parts(self, fields: Mapping[str, Any], *, is_whole: bool) -> Iterator[Carried]:
         """What has to go back so far, if these fields of a message or delta add to it.
@@ -172,3 +184,14 @@ class StreamSoFar:
                 log.info("an answer's message has unknown fields, kept in response_metadata['unread']: %s", names)
             parts.append(Finish(metadata={"unread": self.unread}))
         return parts
+
+
+def _joined(known: Any, more: Any) -> Any:
+    """An unknown field's value and its next piece, as one; what is said again, as a model's name is, counts once."""
+    if known in EMPTY or known == more:
+        return more
+    if isinstance(known, dict) and isinstance(more, dict):
+        return known | {key: _joined(known.get(key), value) for key, value in more.items()}
+    if (isinstance(known, str) and isinstance(more, str)) or (isinstance(known, list) and isinstance(more, list)):
+        return known + more
+    return more

@@ -115,6 +115,8 @@ class EventStream:
                 lines.append(value)
             elif field == b"event":
                 name = value
+            elif field == b"error" and value.startswith(b"{"):  # no field of the standard's: of older llama.cpp
+                lines, name = [value], b"error"
             elif field == b"id" and b"\0" not in value:
                 self._id = value.decode(errors="replace")
         if not lines:
@@ -275,6 +277,9 @@ def framing_of(content_type: str) -> Framing | None:
     return _CONTENT_TYPES.get(content_type.partition(";")[0].strip().lower())
 
 
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:")
+
+
 def sniff_framing(start: bytes) -> Framing | None:
     """How a body is cut into messages, by its first bytes, for servers whose content type is wrong.
 
@@ -287,7 +292,9 @@ def sniff_framing(start: bytes) -> Framing | None:
         return None
     if start[:1] in (b"{", b"["):
         return "json"
+    if start.startswith(b"error:") and (said := start[6:].lstrip()):
+        return "sse" if said.startswith(b"{") else "text"
     # A field may be cut (`da`), and its whole name may still be text, such as `database`: the colon tells.
-    if any(start.startswith(field) or field.startswith(start) for field in (b"data:", b"event:", b"id:", b"retry:")):
+    if any(start.startswith(field) or field.startswith(start) for field in _FIELDS):
         return "sse" if b":" in start else None
     return "sse" if start.startswith(b":") else "text"

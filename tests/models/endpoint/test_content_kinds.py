@@ -46,6 +46,12 @@ KINDS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]
         ],
         [LINK, {**IMAGE_BLOCK, "base64": "iVBORw=="}, {**IMAGE_BLOCK, "base64": "U", "mime_type": "image/webp"}],
     ),
+    "a numbered image, said twice": (
+        {"content": "", "images": [{**IMAGE, "index": 0}]},
+        [{"images": [{**IMAGE, "index": 0}]}, {"images": [{**IMAGE, "index": 0}]}],
+        [IMAGE_BLOCK],
+    ),
+    "an image, made twice": ({"images": [IMAGE, IMAGE]}, [{"images": [IMAGE]}] * 2, [IMAGE_BLOCK] * 2),
     "an image in a part": ({"content": [IMAGE]}, [{"content": [IMAGE]}], [IMAGE_BLOCK]),
     "audio": (
         {"content": None, "audio": SOUND},
@@ -250,6 +256,22 @@ def test_unknown_fields_are_kept_and_noted(call: Path, caplog: pytest.LogCapture
             message = call(endpoint(server.url), "?").message
         assert {"x_tools": [{"a": 1}]} == message.response_metadata["unread"]
         assert "Hi" == message.text
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["Hel", "lo"], "Hello"),
+        (["same", "same", "same"], "same"),
+        ([[1], [2, 3]], [1, 2, 3]),
+        ([{"a": "x", "n": 1}, {"a": "y", "n": 2}], {"a": "xy", "n": 2}),
+        ([1, 2], 2),
+    ],
+)
+def test_pieces_of_unknown_fields_are_joined(values: list[Any], expected: Any, call: Path) -> None:
+    """Text, lists and objects of an unknown field add up over the deltas; of other values, the last one counts."""
+    with exact_server(lambda _: stream(*({"x_field": value} for value in values), {"content": "Hi"})) as server:
+        assert {"x_field": expected} == call(endpoint(server.url), "?").message.response_metadata["unread"]
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
