@@ -192,6 +192,8 @@ def _joined(known: Any, more: Any) -> Any:
         return more
     if isinstance(known, dict) and isinstance(more, dict):
         return known | {key: _joined(known.get(key), value) for key, value in more.items()}
-    if (isinstance(known, str) and isinstance(more, str)) or (isinstance(known, list) and isinstance(more, list)):
+    if isinstance(known, str) and isinstance(more, str):
         return known + more
+    if isinstance(known, list) and isinstance(more, list):
+        return [*known, *more]
     return more
