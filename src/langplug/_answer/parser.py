@@ -283,6 +283,9 @@ class AnswerParser:
         pieces: list[Piece] = [] if self._assembler is None else [*self._admit(self._assembler.completed())]
         found = [*self._feed_text(whole), *self._flush_text()]
         self._gave_content = True
+        after: list[Piece] = []  # calls in the text, or reasoning: the sources are those of the text before
+        while found and not isinstance(found[-1], str):
+            after.insert(0, found.pop())
         said = ""
         while found and isinstance(last := found[-1], str):
             said = f"{last}{said}"
@@ -293,7 +296,7 @@ class AnswerParser:
                 {key: value for key, value in note.items() if key not in ("start_index", "end_index")}
                 for note in block.get("annotations", ())
             ]
-        return [*pieces, *found, cited]
+        return [*pieces, *found, cited, *after]
 
     def _cut(self, split: str | Reasoning) -> Sequence[Piece]:
         """Stop strings count in what the model says, not in its reasoning; and so do calls."""

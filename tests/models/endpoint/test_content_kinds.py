@@ -236,6 +236,23 @@ def test_text_with_sources_passes_every_filter(place: int, call: Path) -> None:
         assert 1 == len(server.bodies)
 
 
+@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("version", [None, "v1"])
+def test_calls_are_read_out_of_text_with_sources(place: int, version: Any, call: Path) -> None:
+    """A call in a text that has sources is a call, and its text is gone."""
+    text = 'Sure, as told.\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    tool = {"type": "function", "function": {"name": "add", "description": "d", "parameters": schema}}
+    with exact_server(lambda _: with_sources(text)[place]) as server:
+        made = endpoint(server.url, tool_calling="prompted", tool_format="hermes", output_version=version)
+        message = call(made.bind_tools([tool]), "?").message
+    assert ("Sure, as told.", [("add", {"a": 1})]) == (
+        message.text,
+        [(one["name"], one["args"]) for one in message.tool_calls],
+    )
+    assert cited_by(message)
+
+
 def test_unknown_fields_are_kept_and_noted(call: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A field of a message that langplug does not know is in `response_metadata`, and in the log, once."""
     fields = {"x_tools": [{"a": 1}], "x_empty": [], "x_none": None}
