@@ -265,12 +265,12 @@ def _family_of_name(name: str) -> Family | None:
     """The family whose line comes first of those that `name` holds; of a distilled model, the family of its base.
 
     A distilled model bears the names of two families. It writes calls as its base does, since its template is its
-    base's: that family comes after "distill", as in `Kimi-K2-distill-Qwen3-8B`, or else first, as in
+    base's: that family comes after "distil", as in `Kimi-K2-distill-Qwen3-8B`, or else first, as in
     `Qwen3-8B-DeepSeek-v3.2-Distill`. `DeepSeek-R1-Distill-Qwen-7B` is known as a whole: it got its teacher's template.
     """
     found = _families_in(name)
     last = name.rpartition("/")[2]
-    _, sign, base = last.partition("distill")
+    _, sign, base = last.partition("distil")
     if sign and not any(sign in match[0] for match, _ in found):
         found = _families_in(base) or sorted(_families_in(last), key=lambda pair: pair[0].start()) or found
     return found[0][1] if found else None

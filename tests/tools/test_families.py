@@ -312,6 +312,7 @@ def test_a_template_says_more_than_an_architecture_and_that_more_than_a_name(
         ("deepseek32", "deepseek-v3.2"),
         ("Qwen/Qwen3-Omni-30B-A3B-Thinking", "qwen-3-thinking"),
         ("mistralai/Voxtral-Small-24B-2507", "mistral"),
+        ("alibaba-pai/DistilQwen2.5-7B-Instruct", "hermes"),
     ],
 )
 def test_a_name_counts_at_the_borders_of_words(name: str, family: str) -> None:
