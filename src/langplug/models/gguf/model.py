@@ -1,5 +1,6 @@
 """`ChatGGUF`: local weights, in this process, by llama.cpp. Install it with `pip install 'langplug[gguf]'`."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -32,8 +33,7 @@ _KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 _ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
 
 _FILES: dict[str | None, tuple[str, str]] = {}
-"""The chat template and the architecture of each `path`. They are read with the model: a call may be on an event loop,
-which must not wait for a disk."""
+"""The chat template and the architecture of each `path`, for calls on an event loop, which must not wait for a disk."""
 
 
 def _read_file(path: str | None) -> None:
@@ -240,12 +240,18 @@ class ChatGGUF(SamplingFields, ChatModel):
     @property
     def tool_format_hints(self) -> tuple[str, ...]:
         """The chat template, in which calls stand as the model learned to write them; architecture; the file's name."""
-        return (self._template(), _FILES.get(self.path, ("", ""))[1], self.reported_name)
+        template = self._template()
+        return (template, _FILES.get(self.path, ("", ""))[1], self.reported_name)
 
     def _template(self) -> str:
         if self.chat_template:
             return self.chat_template
-        if self.path not in _FILES:  # it was not there when the model was made
+        try:
+            asyncio.get_running_loop()
+            is_known = self.path in _FILES
+        except RuntimeError:
+            is_known = False  # no loop has to wait here while the file is looked at: it may have changed
+        if not is_known:
             _read_file(self.path)
         return _FILES.get(self.path, ("", ""))[0]
 
