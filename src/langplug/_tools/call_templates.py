@@ -9,7 +9,7 @@ blanks between; what stands after the arguments closes the call. The fields, bes
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
@@ -24,7 +24,13 @@ from langplug._tools.schema import convert_argument, dump
 from langplug._tools.shapes import ClosedReader, Place, WrittenCall
 
 _FIELD = re.compile(r"\{(name|arguments|id)\}|\{\*(.*?)\}|«(.*?)»|([^{«]+|.)", re.DOTALL)
+_NAME = re.compile(r"[\w.:/-]")
+"""What a name goes on with. Tools may be called `get` and `get_time`, `fs.read` and `fs.read-all`."""
 _ID = re.compile(r"[:\w.-]*")
+_KIMI_ID = re.compile(r"(?::functions\.[\w.-]+)?:[\w-]*\d[\w-]*|")
+"""`:0`, `:call_1`, or a whole id of Kimi's own. `get:zone` is another tool, `get:0` a call of `get`."""
+_HEADER = re.compile(r"\s*(?:(?:json|code)\b\s*)?(?:<\|\w+\|>[\w\s]*)*")
+"""What a wildcard right after a name may be: the rest of harmony's header, ` <|constrain|>json`, and no more words."""
 _TAGS = re.compile(r"\s*\n\s*|(?<=[>}`])(?=<)")
 _PADDED = re.compile(r"\r?\n(.*?)\r?\n", re.DOTALL)
 
@@ -423,22 +429,33 @@ class _CallReader:
         left: list[str] | None = None  # of the text that ended a wildcard
         for n, (kind, text) in enumerate(self.steps):
             if kind == "name":
-                yield from scanner.blanks()
-                name = (yield from scanner.one_of([name] if name else frozenset(tools))) or ""
-                if not name or not (yield from scanner.more()):  # it may have been about to be a longer one
+                has_id = "id" in [step.kind for step in self.steps[n + 1 : n + 2]]
+                name = yield from self._read_name(scanner, [name] if name else frozenset(tools), has_id)
+                if not name:
                     return "", False
             elif kind == "any":
                 end, *left = self.steps[n + 1].text.split()
-                yield from scanner.until(end)
+                passed, _ = yield from scanner.until(end)
+                if n and self.steps[n - 1].kind == "name" and not _HEADER.fullmatch(passed):
+                    return "", False
                 is_certain = bool(name)
-            elif kind == "id":
-                yield from scanner.run(_ID)
             elif kind == "optional":
                 yield from scanner.skip(text)
-            else:
+            elif kind == "word":
                 for word in text.split() if left is None else left:
                     if not (yield from scanner.skip(word)):
                         return (name, True) if scanner.at_end else ("", False)
                     is_certain = bool(name)
                 left = None
         return name, is_certain
+
+    def _read_name(self, scanner: Scanner, names: Collection[str], has_id: bool) -> Read[str]:
+        """One of `names`, with its id; empty if it goes on: then it is an unbound tool's, which only begins like it."""
+        yield from scanner.blanks()
+        name = yield from scanner.one_of(names)
+        if not name or not (yield from scanner.more()):
+            return ""
+        char = yield from scanner.peek()
+        if has_id and char == ":":
+            return name if _KIMI_ID.fullmatch((yield from scanner.run(_ID))) else ""
+        return "" if _NAME.match(char) else name
