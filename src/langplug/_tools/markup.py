@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Literal, Protocol, TypeAlias, cast
 
 from langplug._parts import ToolCall
+from langplug._tools.markdown import MarkdownState
 from langplug._tools.references import Schema
 from langplug._tools.scanner import BLANKS, Read, Scanner
 
@@ -132,6 +133,9 @@ class MarkupParser:
     markup, or is blank and may stand before some. Once the text departs from what a call of a bound tool looks like, it
     comes out as it was, and the reading goes on right there.
 
+    In Markdown code and in block quotes nothing is a call but what is fenced by itself: a fence that a format reads, or
+    one with which the answer begins.
+
     Spaces, tabs and newlines directly around calls are left out, except that text on both sides of calls stays apart:
     the blanks before the first of the calls, or if there are none those after the last, come out before the text that
     follows.
@@ -180,6 +184,7 @@ class MarkupParser:
                 out.say(scanner.before(grammar.candidate))
                 continue
             opener = yield from scanner.one_of(place.openers)
+            is_code = bool(opener) and not out.is_after_call and out.markdown.is_code()
             if opener is None:
                 begun = scanner.marked()
                 # an answer may end within the end of a call's markup: `</tool_` after a whole call is not text
@@ -191,7 +196,7 @@ class MarkupParser:
             read = place.readers[opener]
             calls = (yield from read(scanner, self._tools)) if read else []
             # more calls of the same markup come by themselves: what separates them counts "after a call"
-            if calls is None:
+            if calls is None or is_code:
                 out.say(scanner.marked())
             else:
                 out.call(calls)
@@ -202,6 +207,7 @@ class _Output:
 
     def __init__(self) -> None:
         self.is_after_call = False
+        self.markdown = MarkdownState()
         self._parts: list[str | ToolCall] = []
         self._blanks: list[str] = []
         self._tail = ""  # the last two of the blanks
@@ -214,6 +220,7 @@ class _Output:
         return "\n" in self._tail or not (self._has_text or self.is_after_call)
 
     def say(self, text: str) -> None:
+        self.markdown.add(text)
         body = text.rstrip(" \t\r\n")
         if body:
             blanks = self._take_blanks()
