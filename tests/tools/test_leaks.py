@@ -115,6 +115,26 @@ PROSE = {
     "code": "if a <b:\n    <tool_call\n",
     "a comparison": "1 <2 and 3> 2\n<",
     "tags": "<tool_call>\n<tool_call>\n</tool_call>",
+    "after half a sentence": f"To read it I would write\n\n{GOOD}",
+    "after a colon in the line": f"The markup would be: {GOOD}",
+    "after a colon and a newline": f"Hermes has this format:\n{GOOD}",
+    "indented as code": f"You can write this.\n\n    {GOOD}",
+    "indented with a tab": f"You can write this.\n\t{GOOD}",
+    "at first, but indented": f"    {GOOD}",
+    "in HTML": f"<pre>\nLike this.\n{GOOD}",
+    "in HTML code": f"Like <code>this.\n{GOOD}",
+    "in a comment": f"<!-- An example. -->\n<!-- So.\n{GOOD}",
+    "after a comment": f"<!-- example -->\n{GOOD}",
+    "an item": f"So.\n- {GOOD}",
+    "a numbered item": f"So.\n1. {GOOD}",
+    "an item with a sentence": f"So.\n* Read it. {GOOD}",
+    "quoted": f"So.\n> {GOOD}",
+    "quoted with a sentence": f"> So. {GOOD}",
+    "in tildes": f"So.\n~~~xml\n{GOOD}\n~~~",
+    "in a longer fence": f"So.\n````md\n```\nSo.\n```\n{GOOD}",
+    "in a span that began earlier": f"Write `So. {GOOD}",
+    "markup of others": "<function_call> " + '{"name": "read_file", "arguments": {"path": "main.py"}}',
+    "XML": '<invoke name="read_file">\n<parameter name="path">main.py</parameter>\n</invoke>',
     "a template": "<tool_call>\n{call}\n</tool_call>",
 }
 
@@ -128,6 +148,33 @@ def test_all_else_is_text(case: str, size: int) -> None:
     assert [] == message.tool_calls
     assert [] == message.invalid_tool_calls
     assert "adaptations" not in message.response_metadata
+
+
+KIMI = (
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.read_file:0<|tool_call_argument_begin|>"
+    '{"path": "main.py"}<|tool_call_end|><|tool_calls_section_end|>'
+)
+HARMONY = '<|channel|>commentary to=functions.read_file <|constrain|>json<|message|>{"path": "main.py"}<|call|>'
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("name", "text", "rest"),
+    [
+        ("kimi_k2", f"I will check it{KIMI}", "I will check it"),
+        ("kimi_k2", f"{KIMI}<|im_end|>", ""),
+        ("hermes", f"Let me look.\n{GOOD}<|im_end|>\n", "Let me look.\n"),
+        ("hermes", f"**Let me look.**\n{GOOD}</s>", "**Let me look.**\n"),
+        ("harmony", HARMONY, ""),
+        ("harmony", f"Look<|end|><|start|>assistant{HARMONY}", "Look"),
+        ("harmony", f"<|start|>assistant{HARMONY}", ""),
+    ],
+)
+def test_tokens_of_a_family_are_not_prose(name: str, text: str, rest: str, size: int) -> None:
+    """A call in tokens of its own needs no sentence before it, and the tokens that end an answer may follow any."""
+    message = answer(text, size, tool_format=name)
+    assert READ == calls(message)
+    assert rest == message.text
 
 
 def test_it_can_be_turned_off() -> None:
@@ -192,10 +239,10 @@ def test_text_is_not_delayed() -> None:
     """A piece that cannot be markup comes out at once; one that could comes out as soon as it cannot be any more."""
     parser = LeakParser(TOOL_FORMATS["default"], DICTS)
     assert ["Hi "] == parser.feed("Hi ")
-    assert ["a <b"] == parser.feed("a <b")
+    assert ["a <b."] == parser.feed("a <b.")
     assert ["\n"] == parser.feed("\n<tool")
     assert ["<toolbox"] == parser.feed("box")
-    assert ["\n"] == parser.feed("\n<tool_call>")
+    assert [".\n"] == parser.feed(".\n<tool_call>")
     assert ["<tool_call>x"] == parser.feed("x")
 
 

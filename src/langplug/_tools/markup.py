@@ -184,7 +184,6 @@ class MarkupParser:
                 out.say(scanner.before(grammar.candidate))
                 continue
             opener = yield from scanner.one_of(place.openers)
-            is_code = bool(opener) and not out.is_after_call and out.markdown.is_code()
             if opener is None:
                 begun = scanner.marked()
                 # an answer may end within the end of a call's markup: `</tool_` after a whole call is not text
@@ -196,7 +195,7 @@ class MarkupParser:
             read = place.readers[opener]
             calls = (yield from read(scanner, self._tools)) if read else []
             # more calls of the same markup come by themselves: what separates them counts "after a call"
-            if calls is None or is_code:
+            if calls is None or (not out.is_after_call and out.markdown.is_code()):
                 out.say(scanner.marked())
             else:
                 out.call(calls)
