@@ -157,6 +157,19 @@ def test_jinja_gets_tools_and_parsed_arguments() -> None:
     assert "none" == render_prompt(TALK, "{{ 'some' if tools is not none else 'none' }}")
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_jinja_may_join_arguments_to_text(broken: bool) -> None:
+    """A template that concatenates arguments, as DeepSeek's do, gets them as JSON text; all calls of all turns."""
+    calls = [{"name": "add", "args": {"a": "é"}, "id": "1"}, {"name": "now", "args": {}, "id": "2"}]
+    invalid = [{"name": "add", "args": "{", "id": "3", "error": None}] if broken else []
+    turns: list[BaseMessage] = [AIMessage("", tool_calls=calls, invalid_tool_calls=invalid), HumanMessage("?")]
+    template = (
+        "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.name + ' ' + c.function.arguments + ';' }}"
+        "{% endfor %}{% endfor %}"
+    )
+    assert 'add {"a": "é"};now {};' + "add {;" * broken == render_prompt(turns, template)
+
+
 def test_jinja_keeps_broken_arguments() -> None:
     """Arguments that are no JSON reach a Jinja template as the text that they are."""
     broken: Any = {"type": "invalid_tool_call", "name": "add", "args": '{"a"', "id": "1", "error": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,8 +31,9 @@ def render_jinja(
 ) -> str:
     """Render a chat template the way transformers does, in a sandbox.
 
-    The template gets `messages` (OpenAI messages, with the arguments of tool calls as mappings), `tools` (None if there
-    are none), `add_generation_prompt=True`, `raise_exception()`, `strftime_now()`, `tojson`, `{% break %}`,
+    The template gets `messages` (OpenAI messages, with the arguments of tool calls as mappings, or as JSON text if it
+    joins them to other text), `tools` (None if there are none), `add_generation_prompt=True`, `raise_exception()`,
+    `strftime_now()`, `tojson`, `{% break %}`,
     `{% continue %}` and `{% generation %}`. `bos_token` and `eos_token` are empty, as tokenizers add the first; a
     template that needs the other is given as `"{% set eos_token = '</s>' %}" + template`.
     See https://huggingface.co/docs/transformers/chat_templating_writing.
@@ -54,19 +56,20 @@ def render_jinja(
     else:
         tags = family_for(template).reasoning or THINK
         turns = to_openai_messages(write_reasoning_in_tags(messages, keep_reasoning, tags))
+    written: list[tuple[dict[str, Any], str]] = []  # the functions of calls, and their arguments as text
     for turn in turns:
         if isinstance(turn["content"], list):  # keys of parts are for servers, and many templates take text alone
             turn["content"] = join_texts(turn["content"], turn["role"], drop_keys=True)
         for call in turn.get("tool_calls", ()):
             function: dict[str, Any] = call["function"]
-            try:
+            written.append((function, function["arguments"]))
+            with suppress(ValueError):  # broken arguments stay the text that they are
                 # templates iterate over the arguments, or write them with `tojson`: as text they would be quoted twice
                 function["arguments"] = json.loads(function["arguments"])
-            except ValueError:
-                continue  # broken arguments stay the text that they are
     if thinking is False:
         turns = say_no_think(turns, template)
-    try:
+
+    def render() -> str:
         return compiled.render(
             messages=turns,
             tools=[dict(tool) for tool in tools] or None,
@@ -76,6 +79,14 @@ def render_jinja(
             eos_token="",
             **({} if thinking is None else switch_values(thinking, template)),
         )
+
+    try:
+        try:
+            return render()
+        except TypeError:  # DeepSeek's templates concatenate the arguments with other text
+            for function, arguments in written:
+                function["arguments"] = arguments
+            return render()
     except Exception as error:  # a template is foreign code and may fail in any way
         raise ValueError(f"The chat template does not take this conversation: {error}") from error
 

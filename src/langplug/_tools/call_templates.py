@@ -95,7 +95,8 @@ class TagArguments:
 
     def _write_one(self, key: str, value: Any) -> str:
         written = value if isinstance(value, str) else dump(value)
-        if self.pads or _PADDED.fullmatch(written):
+        is_verbatim = "{string}" in self.text or "{type}" in self.text
+        if self.pads or (_PADDED.fullmatch(written) and not is_verbatim):
             written = f"\n{written}\n"
         fields = {
             "key": key,
@@ -132,11 +133,16 @@ class TagArguments:
             if not is_whole:
                 return None
             value, is_whole = yield from scanner.until(parts.closer)
+            while is_whole and self.cdata and value.lstrip().startswith("<![CDATA[") and "]]>" not in value:
+                more, is_whole = yield from scanner.until(parts.closer)  # the tag is a part of the value
+                value += parts.closer + more
             if not is_whole:
                 return None
             args[key.strip()] = self._convert(value, key.strip(), kind, schema)
 
     def _convert(self, value: str, key: str, kind: str, schema: Schema) -> Any:
+        if 'string="true"' in kind or 'type="string"' in kind:
+            return value  # to the letter, as the model says
         if self.pads:
             newline = "\r\n" if value.startswith("\r\n") else "\n"
             value = value.removeprefix(newline).removesuffix(newline)
@@ -144,8 +150,6 @@ class TagArguments:
             value = padded[1]
         if self.cdata and value.strip().startswith("<![CDATA[") and value.strip().endswith("]]>"):
             value = value.strip()[9:-3]
-        if 'string="true"' in kind or 'type="string"' in kind:
-            return value
         if "string=" in kind or "type=" in kind:
             parsed = literal(value)
             return convert_argument(value, key, schema) if parsed is None and value.strip() != "null" else parsed

@@ -11,8 +11,12 @@ CALL = CallTemplate(
     call="<|channel|>commentary to=functions.{name}{* <|constrain|>json}<|message|>{arguments}<|call|>",
     frames=(
         "<|start|>assistant",
-        "<|channel|>final<|message|>",
-        "<|channel|>commentary<|message|>",
+        *(
+            f"<|channel|>{channel}{content_type}<|message|>"
+            for channel in ("final", "commentary")
+            # of structured output; the blank and the token come and go
+            for content_type in ("", " <|constrain|>json", "<|constrain|>json", " json")
+        ),
         "<|end|>",
         "<|return|>",
     ),
