@@ -82,12 +82,14 @@ class TagArguments:
         text: The template, with `{key}` and `{value}`, and perhaps `{string}` (whether it is one) or `{type}`.
         pads: Whether a value stands on lines of its own, so that one newline at each end is not part of it. Else
             that is so if there is one at both ends.
-        cdata: Whether a value may be wrapped in `<![CDATA[...]]>`.
+        cdata: Whether a value may be wrapped in `<![CDATA[...]]>`, as one with tags in it is.
+        json_opener: What may stand before that one JSON object.
     """
 
     text: str
     pads: bool = False
     cdata: bool = False
+    json_opener: str = ""
 
     def write(self, args: Mapping[str, Any]) -> str:
         """A tag for each."""
@@ -98,6 +100,8 @@ class TagArguments:
         is_verbatim = "{string}" in self.text or "{type}" in self.text
         if self.pads or (_PADDED.fullmatch(written) and not is_verbatim):
             written = f"\n{written}\n"
+        if self.cdata and "<" in written and "]]>" not in written:
+            written = f"<![CDATA[{written}]]>"
         fields = {
             "key": key,
             "value": written,
@@ -112,7 +116,9 @@ class TagArguments:
 
     def read(self, scanner: Scanner, schema: Schema, closers: Sequence[str]) -> Read[dict[str, Any] | None]:
         """The arguments, up to the end of the call."""
-        if (yield from scanner.peek()) == "{":
+        is_json = self.json_opener and (yield from scanner.skip(self.json_opener))
+        if is_json or (yield from scanner.peek()) == "{":
+            yield from scanner.blanks()
             args = yield from JsonArguments().read(scanner, schema, closers)
             return args
         parts = _ArgumentParts.of(self.text)
@@ -200,9 +206,7 @@ class NestedTagArguments:
                 is_list = all(name == "item" for name, _ in inside)
                 value = [each for _, each in inside] if is_list else dict(inside)
             else:
-                padded = _PADDED.fullmatch(value)
-                whole = {**schema, "properties": {key: known}}
-                value = convert_argument(padded[1] if padded else value, key, whole)
+                value = convert_argument(value, key, {**schema, "properties": {key: known}})
             open_tags[-1][2].append((key, value))
         return dict(open_tags[0][2]) if len(open_tags) == 1 else None
 

@@ -120,7 +120,11 @@ FORMATS = (
             section="<|open|>tools<|sep|>{calls}<|close|>tools<|sep|>",
             call='<|open|>call tool="{name}"{* index="1"}<|sep|>{arguments}<|close|>call<|sep|>',
             separator="",
-            arguments=TagArguments('<|open|>argument key="{key}" type="{type}"<|sep|>{value}<|close|>argument<|sep|>'),
+            arguments=TagArguments(
+                '<|open|>argument key="{key}" type="{type}"<|sep|>{value}<|close|>argument<|sep|>',
+                json_opener='<|open|>json type="object"<|sep|>',
+            ),
+            closers=("<|close|>json<|sep|>",),
             frames=("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>"),
         ),
         ('<|open|>message role="tool"<|sep|>', "<|close|>message<|sep|>"),
