@@ -43,15 +43,6 @@ class MarkdownState:
 
         A fence with which the answer begins does not count: models wrap whole calls in one.
         """
-        self._look()
-        if self._fence:
-            return not self._is_whole or bool(self.line.strip())
-        span = self._span_after_ticks()
-        if span >= 3:  # a fence without a newline after it
-            return self.has_text or not _OPEN_FENCE.fullmatch(self.line)
-        return span > 0 or _QUOTE.match(self.line) is not None
-
-    def _look(self) -> None:
         text = "".join(self._said)
         self._said.clear()
         for n, line in enumerate(text.split("\n")):
@@ -63,6 +54,12 @@ class MarkdownState:
                     self._ticks += len(run)
                 else:
                     self._span, self._ticks = self._span_after_ticks(), 0
+        if self._fence:
+            return not self._is_whole or bool(self.line.strip())
+        span = self._span_after_ticks()
+        if span >= 3:  # a fence without a newline after it
+            return self.has_text or not _OPEN_FENCE.fullmatch(self.line)
+        return span > 0 or _QUOTE.match(self.line) is not None
 
     def _span_after_ticks(self) -> int:
         """A span ends at as many backticks as it began with; others within it are text."""
