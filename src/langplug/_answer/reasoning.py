@@ -94,7 +94,7 @@ class ReasoningSplitter:
         self._in_code = False  # whether an odd number of backticks has come since the last line of that began
         self._fresh = True  # whether only blanks have come since the line of text began
 
-    def feed(self, text: str) -> _Parts:  # noqa: C901, PLR0912 - a case a place
+    def feed(self, text: str) -> _Parts:  # noqa: C901, PLR0912, PLR0915 - a case a place
         """Take the next piece; return what is known now."""
         # Most pieces of most answers: text that cannot have anything to do with a tag.
         if self._place == "text" and not self._held and not self._first(text):
@@ -113,7 +113,11 @@ class ReasoningSplitter:
                     known = end if end >= 0 else at + partial_start(text[at:], self._closer)
                     if self._place == "perhaps":
                         self._ahead.append(text[at:known])
-                        self._note_code(text[at:known])
+                        piece = text[at:known]
+                        line = piece[
+                            piece.rfind("\n") + 1 :
+                        ]  # a span of code may reach over lines; its ticks are counted in each
+                        self._in_code = (self._in_code and line == piece) ^ bool(line.count("`") % 2)
                     else:
                         self._add(text[at:known], parts)
                     after = end + len(self._closer)
@@ -247,11 +251,6 @@ class ReasoningSplitter:
             if self._said is not None:
                 self._said.append(whole)
         self._blanks.append(text[len(said) :])
-
-    def _note_code(self, text: str) -> None:
-        """Keep count of the backticks of the last line."""
-        line = text[text.rfind("\n") + 1 :]
-        self._in_code = (self._in_code and len(line) == len(text)) ^ bool(line.count("`") % 2)
 
     def _is_fresh(self, text: str) -> bool:
         """Whether, after `text`, only blanks have come since the line began."""

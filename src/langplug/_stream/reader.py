@@ -6,6 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from langchain_core.exceptions import ModelAPIError, ModelError
@@ -297,8 +298,10 @@ class BodyReader(ABC):
             return ()
         # Some servers leave out the blank line between two events; by the standard, these are one.
         lines = events_of_lines(frame)
-        if any(map(_holds_object, lines[:_FIRST_LINES])):
-            return self._read_frames(lines)
+        for line in lines[:_FIRST_LINES]:
+            with suppress(ValueError):
+                if isinstance(LenientJson().load(_bytes_of(line).strip()), dict):
+                    return self._read_frames(lines)
         return self.read_text(frame)
 
 
@@ -333,13 +336,6 @@ class JsonObjectReader:
 
 def _bytes_of(frame: Frame) -> bytes:
     return frame.data.encode() if isinstance(frame.data, str) else frame.data
-
-
-def _holds_object(frame: Frame) -> bool:
-    try:
-        return isinstance(LenientJson().load(_bytes_of(frame).strip()), dict)
-    except ValueError:
-        return False
 
 
 def too_large(setting: str, most: float) -> IncompleteAnswerError:

@@ -50,7 +50,9 @@ class WordWrap:
                 return ""
             self._column += _TAB - self._column % _TAB if char == "\t" else 1
             return char
-        columns = _columns_of(char)
+        # How many columns a character takes: https://www.unicode.org/reports/tr11/. Accents and joiners take none.
+        is_mark = unicodedata.category(char) in ("Mn", "Me", "Cf")
+        columns = 0 if is_mark else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         if self._column + columns > limit:
             if 0 < self._word_columns < self._column:
                 # ECMA-48: as many columns back, and erase to the end of the line.
@@ -70,10 +72,3 @@ class WordWrap:
     def _break_line(self) -> None:
         self._column = self._word_columns = 0
         self._word = ""
-
-
-def _columns_of(char: str) -> int:
-    """How many columns of a terminal a character takes: https://www.unicode.org/reports/tr11/."""
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):  # accents, joiners
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
