@@ -1,9 +1,11 @@
 """The checks are tested by models that are wrong: each check lets the reference pass and kills its mutants."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from tests.check.bench import Mutant, Reference, all_mutants
+from tests.check.mutants.o_own_function import end_leftovers
 
 from langplug.models.endpoint import ChatEndpoint
 from langplug_check import GROUPS, Check, Result, Subject, all_checks
@@ -14,6 +16,13 @@ MUTANTS = all_mutants()
 
 REFERENCES = {"in process": Reference, "over a wire": ChatEndpoint}
 """Models that keep the whole contract. A check passes at least one of them, and fails none."""
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """What mutants leave behind is gone when the next test begins."""
+    yield
+    end_leftovers()
 
 
 def verdict_on(check: Check, target: object, recipe: object = None) -> Result:

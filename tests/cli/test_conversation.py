@@ -27,7 +27,8 @@ def ref(talker: str) -> str:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    return {**os.environ, **variables}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return {**inherited, **variables}
 
 
 # --- a conversation, its lines typed at a real terminal, its output captured ---

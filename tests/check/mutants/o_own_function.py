@@ -1,6 +1,7 @@
 """Mutants of group O: functions that are wrong by themselves, whatever langplug derives from them."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -226,6 +227,17 @@ class LeavesFiles(Own):
 
 
 _open: list[Any] = []
+
+
+def end_leftovers() -> None:
+    """End what the mutants have left behind, which the tests that follow would find."""
+    for left in _open:
+        if isinstance(left, subprocess.Popen):
+            left.kill()
+            left.wait()
+        elif isinstance(left, io.IOBase):
+            left.close()
+    _open.clear()
 
 
 @mutant("O08", "leaves a program running with each call")
