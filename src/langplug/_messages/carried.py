@@ -89,12 +89,12 @@ def add_carried(turn: dict[str, Any], record: Mapping[str, Any], *, with_reasoni
             if kept := _of_calls(name, value, [call["id"] for call in turn.get("tool_calls", ())]):
                 turn[name] = kept
         elif name == "content":  # blocks of reasoning
-            text = [text_part(content)] if content else []
+            said: list[ContentPart] = content if isinstance(content, list) else [text_part(content)] if content else []
             places: list[dict[str, Any]] = record.get("places") or []
             if len(places) != len(value):  # unknown
                 places = [{}] * len(value)
             thoughts = zip(value, places, strict=True)
-            turn["content"] = put_in_place(thoughts, text if isinstance(content, str) else content)
+            turn["content"] = put_in_place(thoughts, said)
         else:
             turn[name] = value
 
