@@ -594,13 +594,24 @@ def test_a_file_with_a_dot_in_its_name(tmp_path: Path) -> None:
     assert "dotted" == load("./a.b.py:say").invoke("hi").text
 
 
-def test_an_import_error_says_where(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        pytest.param("import json\n\njson.loads('{')\n", "JSONDecodeError", id="a library's"),
+        pytest.param(
+            "from langplug import ChatModel\n\nclass Mine(ChatModel):\n    def respond(self): ...\n",
+            "TypeError",
+            id="langplug's",
+        ),
+    ],
+)
+def test_an_import_error_says_where(source: str, error: str, tmp_path: Path) -> None:
     """The place in the user's own code is named, also where a neighbour fails, and not that in a library."""
-    (tmp_path / "neighbour.py").write_text("import json\n\njson.loads('{')\n")
+    (tmp_path / "neighbour.py").write_text(source)
     (tmp_path / "broken.py").write_text("x = 1\nimport neighbour\n")
     for reference in ("./broken.py:x", "broken:x"):
         told = refusal(reference, ImportError)
-        assert "JSONDecodeError" in told
+        assert error in told
         assert told.endswith(f"({tmp_path / 'neighbour.py'}, line 3)")
         for name in ("broken", "neighbour"):
             sys.modules.pop(name, None)

@@ -15,7 +15,7 @@ from langplug._parts import Finish, Reasoning
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried(Finish):
-    """What a reader says at the end of an answer: the fields of its message that are to go back as they came."""
+    """What a reader says as an answer comes: the fields of its message that are to go back, as far as they are here."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
 

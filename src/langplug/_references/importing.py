@@ -81,7 +81,8 @@ def _make_importable(directory: Path) -> None:
 def import_problem(what: str, error: BaseException) -> ImportError:
     """The error for a module that is there and fails as it is imported: with the place in the user's own code."""
     places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    not_theirs = ("<frozen", os.path.dirname(__file__), *places)  # noqa: PTH120 - to compare with, as text
+    # All of langplug, in a checkout too: it refuses classes as they are made.
+    not_theirs = ("<frozen", str(Path(__file__).parent.parent), *places)
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(not_theirs)]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return ImportError(f"{what} was found, but importing it failed with {type(error).__name__}: {error}{where}")

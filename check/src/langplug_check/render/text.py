@@ -31,7 +31,6 @@ WORST_FIRST: Sequence[Verdict] = (
     "not applicable",
 )
 
-_STYLES: Mapping[str, str] = {"dim": "2", "bold": "1"}
 _COLOURS: Mapping[str, str] = {
     "✓": "32",
     "✗": "31",

@@ -13,7 +13,6 @@ QWEN_CODER = CallTemplate(
 )
 """XML in the same tags: https://huggingface.co/Qwen/Qwen3-Coder-30B-A3B-Instruct. What reads it reads JSON as well."""
 
-TURN = "<|im_start|>assistant"
 RESPONSE = ("<tool_response>\n", "\n</tool_response>")
 
 FORMATS = (
