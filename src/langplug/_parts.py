@@ -14,7 +14,7 @@ A part is one of
 * None, which adds nothing.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from types import NoneType
@@ -120,6 +120,19 @@ Answer: TypeAlias = _Whole | _Stream | Awaitable[_Whole | _Stream]
 """What `respond` may return: one form for each of the four shapes of a Python function.
 
 At run time all of them are followed, in any order: an `async def` may return an iterator, a plain `def` an awaitable.
+"""
+
+_Many: TypeAlias = (
+    Sequence[_Whole | BaseException]
+    | Iterator[tuple[int, _Whole | BaseException | None]]
+    | AsyncIterator[tuple[int, _Whole | BaseException | None]]
+)
+
+Answers: TypeAlias = _Many | Awaitable[_Many]
+"""What `respond_batch` may return: a list with an answer for each request, in their order, or an iterator of pairs of a
+request's index and a part of its answer, which ends with its `Finish` or with the iterator.
+
+An exception in the place of an answer is raised by the call that it stands for, and by no other.
 """
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {

@@ -80,6 +80,10 @@ class Run:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     configurable: Mapping[str, Any] = field(default_factory=dict)
     config: RunnableConfig = field(default_factory=RunnableConfig, repr=False)
+    queue_time: float | None = field(default=None, repr=False, compare=False)
+    """Seconds that the call waited for its turn; None if the model has no queue."""
+    turn: Any = field(default=None, repr=False, compare=False)
+    """Its permit, of a model that can be called only so often at once."""
     context: contextvars.Context | None = field(default=None, repr=False, compare=False)
     """Where the author's function runs, if it is not to run in its caller's context."""
     prompt_end: str = field(default="", repr=False, compare=False)

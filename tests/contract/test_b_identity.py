@@ -146,6 +146,7 @@ NO_PART = {
     "api_key": "a secret says who asks, not what is answered",
     "ignored_params": "what is ignored changes nothing",
     "streaming": "only how the answer is read",
+    "concurrency": "only whose turn it is",
     "token_counter": "is a function, and only estimates",
     "name": "langchain-core's: only what a run is called",
     "cache": "langchain-core's: where answers are kept",

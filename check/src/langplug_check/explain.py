@@ -116,6 +116,20 @@ def _origin(_: Subject, model: BaseChatModel) -> Iterator[Point]:
 # --- streaming and async ---
 
 
+def _at_once(model: BaseChatModel) -> Iterator[Point]:
+    """How many calls it is given at once, if it says so."""
+    if not isinstance(model, ChatModel):
+        return
+    most = model.concurrency
+    if callable(getattr(model, "respond_batch", None)):
+        size = getattr(model, "max_batch", None)
+        held = "all calls that wait" if size is None else f"at most {size} calls"
+        times = "one batch at a time" if most is None else f"at most {most} batches at a time"
+        yield Point("calls at once", "batches", f"`respond_batch` gets {held} together; {times}.")
+    elif most is not None:
+        yield Point("calls at once", str(most), f"More wait their turn, first come, first served: concurrency={most}.")
+
+
 def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
     if model.disable_streaming is True:
         yield Point("stream", "off", "One chunk with the whole answer: disable_streaming is True.")
@@ -135,6 +149,7 @@ def _streaming(subject: Subject, model: BaseChatModel) -> Iterator[Point]:
         why = "the class has no `_stream`, so langchain-core calls invoke and gives its result"
         yield Point("stream", "whole", f"The whole answer at once: {why}.")
     yield _asynchronous(subject, model)
+    yield from _at_once(model)
     # Whether invoke reads a stream where somebody listens: the rule of `BaseChatModel._should_stream`.
     topic = "implicit streaming"
     streams = subject.overrides("_stream") or subject.overrides("_astream")

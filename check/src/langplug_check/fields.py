@@ -23,7 +23,7 @@ _PUBLIC = get_args(Public[str])[1]
 # class that calls its timeout "patience" fails B04, which is the lesser evil beside a cache that serves a wrong answer.
 NEVER_IN_ANSWER = re.compile(
     r"(^|_)(streaming|stream_usage|timeout|retries|verbose|client|headers|proxy|proxies|organization|keep_alive|tokenizer"
-    r"|token_counter|batch_size|ignored_params)$|^(user|http_.*|retry_.*|validate_.*|lc_.*|include_response_headers)$"
+    r"|token_counter|batch_size|concurrency|ignored_params)$|^(user|http_.*|retry_.*|validate_.*|lc_.*|include_response_headers)$"
 )
 """Names of fields that change how an answer is fetched, billed or watched, and not what it says."""
 

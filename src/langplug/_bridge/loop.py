@@ -8,7 +8,7 @@ import atexit
 import contextlib
 import contextvars
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar, cast
 
 from langplug._bridge.forks import in_forked_child
@@ -126,8 +126,13 @@ class Submitted(Generic[T]):
                 del self  # the error's traceback holds this frame, and this the error
         return cast("T", self._result)
 
-    def stop(self) -> None:
-        """Cancel the task from any thread and wait, except on its own loop, until it has cleaned up (1 s at most)."""
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, its clean-up included."""
+        return self._is_done
+
+    def cancel(self) -> None:
+        """Cancel the task from any thread."""
         loop = self._target
         if self._is_done or loop.is_closed():
             return
@@ -139,8 +144,27 @@ class Submitted(Generic[T]):
 
         with contextlib.suppress(RuntimeError):  # closed in this very moment
             loop.call_soon_threadsafe(cancel)
+
+    def stop(self) -> None:
+        """Cancel it and wait, except on its own loop, until it has cleaned up (1 s at most)."""
+        loop = self._target
+        if self._is_done or loop.is_closed():
+            return
+        self.cancel()
         if getattr(_local, "loop", None) is not loop and self._running.acquire(timeout=_EXIT_S):
             self._running.release()
+
+
+def waiting_loops() -> int:
+    """How many loop threads may be waiting for what runs here."""
+    return _depth.get()
+
+
+def run_for(waiting: int, function: Callable[[], T]) -> T:
+    """What `function` gives, in a context that holds nothing but how many loop threads may be waiting for it."""
+    context = contextvars.Context()
+    context.run(_depth.set, waiting)
+    return context.run(function)
 
 
 _lock = threading.RLock()

@@ -25,6 +25,7 @@ from langplug._bridge.channel import Channel
 from langplug._bridge.contexts import asteps_in, steps_in
 from langplug._bridge.loop import long_lived_loop
 from langplug._bridge.shapes import ASYNC_SHAPES, Shape, needs_loop, needs_thread
+from langplug._bridge.slots import FREE, Slots, Turn, turn_of
 from langplug._bridge.threads import spawn
 from langplug._errors import IncompleteAnswerError
 from langplug._request import Request
@@ -40,9 +41,13 @@ _UNSET = object()
 
 
 def parts(
-    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
+    respond: Respond,
+    shape: Shape,
+    request: Request,
+    deadline: "Deadline | None" = None,
+    queue: Slots | None = None,
 ) -> Generator[Any, None, None]:
-    """The answer's parts, for a sync caller, until the `deadline`."""
+    """The answer's parts, for a sync caller, until the `deadline`, once it is its turn in the `queue`."""
 
     def from_loop(answer: Any) -> Generator[Any, None, None]:
         return _parts_from_elsewhere(lambda _: answer, request, None, on_loop=True)
@@ -51,20 +56,60 @@ def parts(
         stream = _parts_from_elsewhere(respond, request, deadline, on_loop=shape in ASYNC_SHAPES)
     else:
         stream = _own_parts(respond, request, from_loop)
+    if queue is not None:
+        stream = _parts_in_turn(queue, stream, request, deadline)
     context = request.run.context
     return stream if context is None else steps_in(context, stream)
 
 
 def aparts(
-    respond: Respond, shape: Shape, request: Request, deadline: "Deadline | None" = None
+    respond: Respond,
+    shape: Shape,
+    request: Request,
+    deadline: "Deadline | None" = None,
+    queue: Slots | None = None,
 ) -> DetachedAsyncGenerator[Any]:
-    """The answer's parts, for an async caller, until the `deadline`."""
+    """As `parts`, for an async caller."""
     if shape in ASYNC_SHAPES:
         stream = _aparts_in_time(_own_aparts(respond, request), deadline)
     else:
         stream = DetachedAsyncGenerator(_aparts_from_thread(respond, request, deadline))
+    if queue is not None:
+        stream = DetachedAsyncGenerator(_aparts_in_turn(queue, stream, request, deadline))
     context = request.run.context
     return stream if context is None else DetachedAsyncGenerator(asteps_in(context, stream))
+
+
+# --- one after the other ---
+
+
+def _parts_in_turn(
+    queue: Slots, stream: Generator[Any, None, None], request: Request, deadline: "Deadline | None"
+) -> Generator[Any, None, None]:
+    run = request.run
+    run.turn = turn = Turn(queue)
+    try:
+        turn.wait(None if deadline is None else deadline.wait_for)
+        run.queue_time = turn.waited
+        yield from stream
+    finally:
+        stream.close()
+        turn.leave()
+
+
+async def _aparts_in_turn(
+    queue: Slots, stream: DetachedAsyncGenerator[Any], request: Request, deadline: "Deadline | None"
+) -> AsyncGenerator[Any, None]:
+    run = request.run
+    run.turn = turn = Turn(queue)
+    try:
+        await turn.await_(None if deadline is None else deadline.wait_for)
+        run.queue_time = turn.waited
+        async for part in stream:
+            yield part
+    finally:
+        await stream.aclose()
+        turn.leave()
 
 
 # --- in the caller's own thread or task ---
@@ -76,6 +121,8 @@ def _own_parts(
     """The parts that a thread can read; an answer that only an event loop can read is for `hand_over`."""
     answer: Any
     handed_over = False
+    if not (turn := turn_of(request.run)).begin():
+        return
     try:
         try:
             answer = respond(request)
@@ -107,10 +154,13 @@ def _own_parts(
     finally:
         if not handed_over:
             request.cancellation.set()
+            turn.end()
 
 
 async def _own_aparts(respond: Respond, request: Request) -> AsyncGenerator[Any, None]:
     stream: DetachedAsyncGenerator[Any] | None = None
+    if not (turn := turn_of(request.run)).begin():
+        return
     try:
         answer = respond(request)
         # Some streams can be read in both colours (litellm's, and those that OpenTelemetry wraps), and some can also be
@@ -122,6 +172,7 @@ async def _own_aparts(respond: Respond, request: Request) -> AsyncGenerator[Any,
         elif isinstance(answer, AsyncIterable):
             stream = DetachedAsyncGenerator(_items(answer))
         elif needs_thread(answer):  # it may block, though the function did not
+            turn = FREE  # for the thread to give back: it may go on when nobody reads what it gives
             stream = DetachedAsyncGenerator(_aparts_from_thread(lambda _: answer, request, None))
         else:
             yield answer
@@ -138,8 +189,11 @@ async def _own_aparts(respond: Respond, request: Request) -> AsyncGenerator[Any,
         raise
     finally:
         request.cancellation.set()  # first: what the author's `finally` waits for may be watching it
-        if stream is not None:
-            await stream.aclose()
+        try:
+            if stream is not None:
+                await stream.aclose()
+        finally:
+            turn.end()
 
 
 async def _items(stream: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
@@ -181,6 +235,8 @@ def _parts_from_elsewhere(
         channel.close()
         if running is not None:  # a thread cannot be stopped; it hears of it by `request.cancelled` or the channel
             running.stop()
+            if running.is_done:
+                turn_of(request.run).end()  # it may have been stopped before its first step
         elif thread is not None:
             thread.discard()
 
@@ -213,6 +269,7 @@ async def _aparts_from_thread(
         thread.discard()
         if stream is not None:
             await stream.aclose()
+            turn_of(request.run).end()  # it may have been closed before its first step
 
 
 def _aparts_in_time(generator: AsyncGenerator[Any, None], deadline: "Deadline | None") -> DetachedAsyncGenerator[Any]:
@@ -243,6 +300,7 @@ class _Thread:
 
     def __init__(self, respond: Respond, request: Request, channel: Channel[Any]) -> None:
         self._for_loop: list[Any] = []
+        self._turn = turn_of(request.run)
         self._context = contextvars.copy_context()
 
         def keep(answer: Any) -> Iterable[Any]:
@@ -252,8 +310,10 @@ class _Thread:
             return ()
 
         def produce() -> None:
-            if not channel.closed:  # else the caller left while this waited for a thread
+            if not channel.closed:
                 channel.fill(_own_parts(respond, request, keep))
+            else:  # the caller left while this waited for a thread
+                self._turn.end()
 
         spawn(lambda: self._context.run(produce))
 
@@ -271,6 +331,7 @@ class _Thread:
             answer = self._for_loop.pop()
             if inspect.iscoroutine(answer):
                 answer.close()  # else Python warns that it was never awaited
+            self._turn.end()
 
 
 class Deadline:

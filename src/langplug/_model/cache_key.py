@@ -78,7 +78,7 @@ def _changed_by_calls(members: dict[str, Any]) -> set[str]:
     """The attributes that `respond`, and the methods that it calls, set: a counter, a client made on first use."""
     changed: set[str] = set()
     seen: set[str] = set()
-    waiting = {"respond", *hooks.HOOKS}
+    waiting = {"respond", "respond_batch", *hooks.HOOKS}
     while waiting:
         seen |= waiting
         names: list[Names] = []

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import Secret, SecretStr, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from langplug._answer.fast_chunks import whole_generation
 from langplug._bridge.async_generators import DetachedAsyncGenerator
 from langplug._errors import MissingSecretError
-from langplug._model import class_checks, hooks, tokens
+from langplug._model import batch_door, class_checks, hooks, tokens
 from langplug._model.cache_key import follow_model, reads_run
 from langplug._model.choices import Choices
 from langplug._model.composable import Composable
@@ -98,6 +98,15 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     Class variables:
         provider: Who runs it, for traces. Default: the class's name in lower case, without `Chat`.
+
+    A model that is faster for many requests at once has a method `respond_batch(self, requests)` instead of `respond`,
+    sync or async. It returns a list with one answer for each request (or its exception), or yields pairs of a request's
+    index and a part of its answer. Calls from everywhere are gathered: an idle model is asked at once, and what comes
+    meanwhile is its next batch. Its class variables, or fields, are then:
+        max_batch: How many requests a batch may hold. Default: all that wait.
+        max_wait: Seconds that a batch which is not full waits for more. Default: it does not wait.
+        batch_key: A method of a request; only requests with equal keys, such as a length, share a batch.
+        split_on_error: Whether a batch that raises is tried again in halves, so that a bad request fails alone.
     """
 
     @classmethod
@@ -110,6 +119,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if not cls.__module__.startswith("langplug."):
             class_checks.check_leftovers(cls, ModelFields)
             hooks.open_doors(cls, ChatModel)
+            batch_door.open_door(cls)
         by_decorator = "__langplug_shape__" in cls.__dict__  # such a class has its function's docstring, as it is
         if not by_decorator:
             cls.__langplug_shape__ = class_checks.read_shape(cls, ModelFields.respond)
@@ -354,6 +364,20 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
             return chunks
         opened.append(detached := DetachedAsyncGenerator(chunks))
         return detached
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """As langchain-core's; a `respond_batch` gets all inputs at once, unless `max_concurrency` says otherwise."""
+        kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
+        if batch_door.has_door(type(self)):
+            config = batch_door.at_once(len(inputs), config)
+        return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
 
     def __langplug_open__(self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any]) -> ModelRun:
         run = run_of(self, given.pop(CALL), None)

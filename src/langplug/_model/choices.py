@@ -43,8 +43,9 @@ class Choices:
         model = self._model
         deadline = None if model.timeout is None else Deadline(model.timeout)
         tries = Tries(model, deadline, self._partial)
+        queue = model.__langplug_queue__()
         while True:
-            source = parts(model.respond, model.__langplug_shape__, self._request, deadline)
+            source = parts(model.respond, model.__langplug_shape__, self._request, deadline, queue)
             with tries:
                 try:
                     for part in source:
@@ -62,8 +63,9 @@ class Choices:
         model = self._model
         deadline = None if model.timeout is None else Deadline(model.timeout)
         tries = Tries(model, deadline, self._partial)
+        queue = model.__langplug_queue__()
         while True:
-            source = aparts(*model.__langplug_on_loop__(self._request), self._request, deadline)
+            source = aparts(*model.__langplug_on_loop__(self._request), self._request, deadline, queue)
             with tries:
                 try:
                     async for part in source:

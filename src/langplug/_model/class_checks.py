@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from langplug._bridge.shapes import Shape, shape_of
 from langplug._env import EnvironmentValue
-from langplug._model import hooks
+from langplug._model import batch_door, hooks
 from langplug._model.annotations import annotations_in, annotations_of, read_signature
 from langplug._model.parameters import holds_secret, names_of
 from langplug._request import Request
@@ -241,6 +241,8 @@ def read_shape(cls: Any, stub: Callable[..., Any]) -> Shape:
         return Shape.FUNCTION  # there is none yet: the classes below may have one
     if vars(owners[0])["respond"] is hooks.respond:
         return hooks.shape_by_hooks(cls)
+    if batch_door.has_door(cls):  # which blocks a thread, or has its own way on an event loop
+        return Shape.GENERATOR if shape_of(cls.respond_batch).streams else Shape.FUNCTION
     if "__langplug_shape__" in vars(owners[0]):
         return cast("Shape", owners[0].__langplug_shape__)
     respond = vars(owners[0])["respond"]

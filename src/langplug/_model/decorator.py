@@ -3,18 +3,19 @@
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from types import SimpleNamespace
-from typing import Any, Concatenate, ParamSpec, Protocol, cast, get_type_hints, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, cast, get_type_hints, overload
 
 from pydantic import Field
 
-from langplug._bridge.shapes import shape_of
+from langplug._bridge.shapes import Shape, shape_of
+from langplug._model import batch_door
 from langplug._model.capabilities import CAPABILITIES, StructuredOutput, ToolCalling
 from langplug._model.chat_model import ChatModel
 from langplug._model.class_checks import check_parameters, check_request
-from langplug._parts import Answer
+from langplug._parts import Answer, Answers
 from langplug._request import Request
 from langplug._resources import Resource
 from langplug._tools import ToolFormat
@@ -23,7 +24,7 @@ P = ParamSpec("P")
 
 Scope = dict[str, Any]
 
-_OPTIONS = frozenset({*CAPABILITIES, "max_retries", "provider"})
+_OPTIONS = frozenset({*CAPABILITIES, "max_retries", "concurrency", "provider", "batch", *batch_door.OPTIONS})
 
 
 class ModelClass(Protocol[P]):
@@ -44,8 +45,25 @@ def chat_model(
     accepts: frozenset[str] = frozenset(),
     tool_format: str | ToolFormat | None = None,
     max_retries: int = 0,
+    concurrency: int | None = None,
     provider: str = "",
 ) -> Callable[[Callable[Concatenate[Request, P], Answer]], ModelClass[P]]: ...
+@overload
+def chat_model(
+    *,
+    batch: Literal[True],
+    max_batch: int | None = None,
+    max_wait: float | None = None,
+    batch_key: Callable[[Request], Hashable] | None = None,
+    split_on_error: bool = False,
+    tool_calling: ToolCalling = "prompted",
+    structured_output: StructuredOutput = "derived",
+    accepts: frozenset[str] = frozenset(),
+    tool_format: str | ToolFormat | None = None,
+    max_retries: int = 0,
+    concurrency: int | None = None,
+    provider: str = "",
+) -> Callable[[Callable[Concatenate[Sequence[Request], P], Answers]], ModelClass[P]]: ...
 def chat_model(function: Callable[..., Any] | None = None, /, **class_variables: Any) -> Any:
     """Make a chat model of a function from a request to an answer.
 
@@ -54,8 +72,9 @@ def chat_model(function: Callable[..., Any] | None = None, /, **class_variables:
 
     Args:
         function: `def` or `async def`, returning or yielding.
-        class_variables: `tool_calling`, `structured_output`, `accepts`, `tool_format`, `max_retries` and `provider`,
-            as in a `ChatModel` subclass.
+        class_variables: `tool_calling`, `structured_output`, `accepts`, `tool_format`, `max_retries`, `concurrency` and
+            `provider`, as in a `ChatModel` subclass. With `batch=True` the function is a `respond_batch`: it takes a
+            list of requests, and `max_batch`, `max_wait`, `batch_key` and `split_on_error` say how they are gathered.
 
     Raises:
         TypeError: If the function cannot be a model, or the type of a parameter cannot be resolved; what to write is
@@ -75,29 +94,42 @@ def _make_class(
     qualname = getattr(function, "__qualname__", name)
     module = getattr(function, "__module__", None) or "__main__"  # functions made by `exec` have none
     where = f"{module}.{qualname}"
-    parameters = check_parameters(function, where, ("request",))
-    check_request(function, where)
+    options = {name: value for name, value in class_variables.items() if name != "batch"}
+    in_batches = class_variables.get("batch", False)
+    if not in_batches and (needless := options.keys() & set(batch_door.OPTIONS)):
+        raise TypeError(f"{where}: {min(needless)!r} is for a function of many requests. Say so: `batch=True`.")
+    parameters = check_parameters(function, where, ("requests",) if in_batches else ("request",))
+    if in_batches:
+        batch_door.check_function(function, where, ("requests",))
+    else:
+        check_request(function, where)
     # The local names around the function, if it is decorated where it is defined.
     frame = decorated_in and decorated_in.f_back
     around = getattr(_plain_function(function), "__qualname__", "").rpartition(".")[0].removesuffix(".<locals>")
     scope = dict(frame.f_locals) if frame and around and frame.f_code.co_qualname == around else {}
     names = tuple(parameter.name for parameter in parameters)
 
-    def respond_alone(_: ChatModel, request: Request, /) -> Any:
-        return function(request)
+    def respond_alone(_: ChatModel, asked: Any, /) -> Any:
+        return function(asked)
 
-    def respond(self: ChatModel, request: Request, /) -> Any:
-        return function(request, **{name: getattr(self, name) for name in names})
+    def respond(self: ChatModel, asked: Any, /) -> Any:
+        return function(asked, **{name: getattr(self, name) for name in names})
 
+    shape = shape_of(function)
+    if in_batches:  # called in a thread of its own; who waits for it is no concern of its shape
+        shape = Shape.GENERATOR if shape.streams else Shape.FUNCTION
     body: dict[str, Any] = {
         "__module__": module,
         "__qualname__": qualname,
         "__doc__": function.__doc__,
         "__annotations__": {},
-        "__langplug_shape__": shape_of(function),
-        "respond": respond if names else respond_alone,  # most functions take the request alone, and are called faster
-        **class_variables,
+        "__langplug_shape__": shape,
+        # most functions take the request alone, and are called faster
+        "respond_batch" if in_batches else "respond": respond if names else respond_alone,
+        **options,
     }
+    if callable(key := options.get("batch_key")):
+        body["batch_key"] = staticmethod(key)  # of a request alone
     for parameter in parameters:
         if isinstance(parameter.default, Resource):
             body[parameter.name] = copy(parameter.default)  # stays a resource, and is no setting; named by each class

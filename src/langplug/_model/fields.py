@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from langplug._answer.reasoning import ReasoningSplitter, Tags
+from langplug._bridge.micro_batches import MicroBatches
 from langplug._bridge.shapes import Shape
+from langplug._bridge.slots import Slots
 from langplug._messages.kept_reasoning import KeepReasoning
-from langplug._model import hooks
+from langplug._model import batch_door, hooks
 from langplug._model.backoff import Backoff
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import MaxRetries, name_text, parameters_of, read_attribute, retries_itself
+from langplug._model.parameters import Concurrency, MaxRetries, name_text, parameters_of, read_attribute, retries_itself
 from langplug._model.state import INSIDE, check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
-from langplug._resources import HasResources, Injected, Resource, ResourceStore, injected_now
+from langplug._resources import HasResources, Injected, Resource, ResourceStore, injected_now, resource
 from langplug._tools import ToolFormat, format_named
 
 ReasoningTags: TypeAlias = Tags | Literal["auto"] | None
@@ -95,6 +97,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     max_retries: MaxRetries = 0
     """How often an answer that failed in a way that may pass is asked for again, as long as no part of it has come.
     Waits 0.5 s, doubling up to 8 s, with jitter, and at least what the error's `retry_after` asks for."""
+
+    concurrency: Concurrency = None
+    """How many calls the model is given at once, by all threads and event loops together; the others wait their turn,
+    first come, first served. 1 for a model that is not safe to call twice at once. Default: as many as come."""
 
     context_window: int | None = Field(default=None, gt=0)
     """Tokens that fit in one request, for `profile`. Default: unknown."""
@@ -205,6 +211,8 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         """What answers `request` on an event loop, and its shape: `respond`, unless hooks are there in both colours."""
         if type(self).respond is hooks.respond:
             return hooks.respond_on_loop(self, request)
+        if batch_door.has_door(type(self)):
+            return batch_door.respond_on_loop(self)
         return self.respond, self.__langplug_shape__
 
     def __langplug_takes__(self, name: str) -> bool:
@@ -233,6 +241,21 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         if not self.__snapshot.belongs_to(self):
             self.__snapshot = Snapshot(self)
         return self.__snapshot.values
+
+    # --- whose turn it is ---
+
+    @resource(uses=("concurrency",))
+    def __langplug_slots__(self) -> Slots | None:
+        # Behind a batch door, the batches are counted and not the calls.
+        return None if self.concurrency is None or batch_door.has_door(type(self)) else Slots(self.concurrency)
+
+    @resource(uses=("concurrency",))
+    def __langplug_batches__(self) -> MicroBatches:
+        return MicroBatches(self.concurrency or 1)
+
+    def __langplug_queue__(self) -> Slots | None:
+        """The queue before `respond`, if there is one; that of a batch door is behind it."""
+        return None if self.concurrency is None else self.__langplug_slots__
 
     # --- what it holds ---
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-from langplug._model import hooks
+from langplug._model import batch_door, hooks
 from langplug._model.annotations import annotations_in
 from langplug._model.capabilities import read_capabilities
 from langplug._model.class_checks import check_names
-from langplug._model.parameters import MaxRetries, conceal_arguments
+from langplug._model.parameters import Concurrency, MaxRetries, conceal_arguments
 
 _INT = re.compile(r"(typing\.)?Optional\[int\]|int \| None|None \| int|<class 'int'>|int")
 
@@ -66,7 +66,7 @@ else:
     class ChatModelMeta(type(BaseChatModel)):
         """pydantic's metaclass, for which `tool_calling = "native"` in a class body sets the default of the field.
 
-        So does `max_retries = 3`. Annotated, it would be a parameter of the author's own.
+        So does `max_retries = 3`, and `concurrency = 1`. Annotated, it would be a parameter of the author's own.
         """
 
         def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **kwargs: Any) -> type:
@@ -83,8 +83,10 @@ else:
             if hooks.bind_natively(bases, body):
                 body.setdefault("tool_calling", "native")
             read_capabilities(body, where)
-            if "max_retries" in body and "max_retries" not in body.get("__annotations__", {}):
-                body["__annotations__"] = {**body.get("__annotations__", {}), "max_retries": MaxRetries}
+            for setting, kind in (("max_retries", MaxRetries), ("concurrency", Concurrency)):
+                if setting in body and setting not in body.get("__annotations__", {}):
+                    body["__annotations__"] = {**body.get("__annotations__", {}), setting: kind}
+            batch_door.declare_options(bases, body)
             return super().__new__(mcs, name, bases, body, **kwargs)
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:

@@ -45,6 +45,7 @@ A model without use for one accepts it, so that models can be swapped, and says 
 """
 
 MaxRetries = Annotated[int, Field(ge=0)]
+Concurrency = Annotated[int | None, Field(gt=0)]
 """The type of `max_retries` where it is langplug's own setting; one of an author's with this name has another."""
 
 NAME_FIELDS = ("model", "model_name", "model_id")
@@ -59,12 +60,12 @@ SECRET_NAMES = frozenset({"api_key"})
 TOOL_KEYWORDS = frozenset({"tools", "tool_choice", "response_format", "strict", "parallel_tool_calls"})
 """What `bind_tools`, `with_structured_output` and `create_agent` send along with a call."""
 
-_NOT_IDENTITY = frozenset({*BaseChatModel.model_fields, "ignored_params", "streaming", "token_counter"}) - {
-    "output_version"
-}
+_NOT_IDENTITY = frozenset(
+    {*BaseChatModel.model_fields, "concurrency", "ignored_params", "streaming", "token_counter"} - {"output_version"}
+)
 """Fields that do not change what a model answers."""
 
-_NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "ignored_params", "stop", "streaming"})
+_NOT_PER_CALL = frozenset({*BaseChatModel.model_fields, "concurrency", "ignored_params", "stop", "streaming"})
 """Fields that one call cannot change: they set up the machinery around it, or have a door of their own."""
 
 _NAMED_HERE = {
@@ -201,7 +202,8 @@ def parameters_of(cls: type[BaseChatModel]) -> Parameters:
     secret = {name for name, field in fields.items() if holds_secret(field.annotation)}
     # What authors declare, mixins included, such as a `name` of their own, and not langplug or langchain-core alone.
     authors = [base for base in cls.__mro__ if not base.__module__.startswith(_OURS)]
-    redeclared = {name for base in authors for name in annotations_of(base)}
+    # `concurrency = 1` in a class body is langplug's setting still, by the annotation that it was given there.
+    redeclared = {name for base in authors for name, hint in annotations_of(base).items() if hint is not Concurrency}
     telling = [name for name in fields if name not in _NOT_IDENTITY - redeclared and name not in secret]
     # Of those that are hidden, ours say how to reach the model: `auth` and `session`.
     ours = {name for base in cls.__mro__ if base not in authors for name in annotations_of(base)} - redeclared

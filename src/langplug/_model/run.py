@@ -54,8 +54,9 @@ class ModelRun:
         held: Sequence[Piece] | None = None
         tries = self._start()
         model = self._model
+        queue = model.__langplug_queue__()
         while True:
-            source = parts(model.respond, model.__langplug_shape__, self._request, self._deadline)
+            source = parts(model.respond, model.__langplug_shape__, self._request, self._deadline, queue)
             with tries:
                 try:
                     for part in source:
@@ -83,8 +84,9 @@ class ModelRun:
         held: Sequence[Piece] | None = None
         tries = self._start()
         model = self._model
+        queue = model.__langplug_queue__()
         while True:
-            source = aparts(*model.__langplug_on_loop__(self._request), self._request, self._deadline)
+            source = aparts(*model.__langplug_on_loop__(self._request), self._request, self._deadline, queue)
             with tries:
                 try:
                     async for part in source:
@@ -334,6 +336,9 @@ class ModelRun:
             metadata["stop_sequence"] = parser.stop_sequence
         if self._estimated:
             metadata["usage_estimated"] = True
+        if (queue_time := self._request.run.queue_time) is not None:
+            metadata["queue_time"] = queue_time
+            log.debug("%s: waited %.3f s for its turn", type(model).__name__, queue_time)
         notes = [*self._adaptations, *metadata.pop("adaptations", ())]  # a ready-made model's own are in the metadata
         if parser.stopped and self._cuts:
             notes.append({"feature": "stop", "action": "cut by langplug"})

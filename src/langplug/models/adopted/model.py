@@ -1,16 +1,14 @@
 """Any chat model, chain or graph of somebody else's as a model of langplug's: `langplug.adopt`."""
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Self, cast
 
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams, ModelProfile
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
-from langplug._bridge.loop import wait_for
 from langplug._bridge.shapes import Shape
-from langplug._bridge.slots import Slots
 from langplug._model.chat_model import ChatModel
 from langplug._model.hooks import (
     Hook,
@@ -27,7 +25,6 @@ from langplug._model.keywords import TRACING_ONLY
 from langplug._model.names import kebab_case, provider_name
 from langplug._parts import Part
 from langplug._request import Request
-from langplug._resources import resource
 from langplug.models.adopted.runnables import aread_parts, read_parts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")
@@ -99,9 +96,6 @@ class ChatAdopted(ChatModel):
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Parameters of each call of the adopted one, unless a call has its own."""
-
-    concurrency: int | None = Field(default=None, gt=0)
-    """How many calls it is given at once; the others wait their turn. 1 for a model that is not safe to call twice."""
 
     @field_validator("adopted")
     @classmethod
@@ -207,19 +201,12 @@ class ChatAdopted(ChatModel):
 
     # --- how it is asked ---
 
-    @resource(uses=("concurrency",))
-    def turns(self) -> Slots | None:
-        """The queue of calls, fair across threads and event loops."""
-        return None if self.concurrency is None else Slots(self.concurrency)
-
     def respond(self, request: Request, /) -> Generator[Part, None, Any]:
         """Ask the adopted one; what only an event loop can read is returned, and read there."""
-        if not isinstance(self.adopted, BaseLanguageModel):
-            answer = self.__in_turn(lambda: read_parts(self.adopted, request))
+        if isinstance(self.adopted, BaseLanguageModel):
+            answer = self.__call(hook_for(type(self.adopted), request, on_loop=False), request)
         else:
-            hook = hook_for(type(self.adopted), request, on_loop=False)
-            in_turn = self.__ain_turn if hook.is_async else self.__in_turn
-            answer = in_turn(lambda: self.__call(hook, request))
+            answer = read_parts(self.adopted, request)
         if not isinstance(answer, Iterator):
             return answer
         yield from answer
@@ -229,51 +216,10 @@ class ChatAdopted(ChatModel):
         if type(self).respond is not ChatAdopted.respond:  # a subclass has written its own
             return super().__langplug_on_loop__(request)
         if not isinstance(self.adopted, BaseLanguageModel):
-            return lambda asked: self.__ain_turn(lambda: aread_parts(self.adopted, asked)), Shape.ASYNC_GENERATOR
+            return lambda asked: aread_parts(self.adopted, asked), Shape.ASYNC_GENERATOR
         hook = hook_for(type(self.adopted), request, on_loop=True)
-        if hook.is_async:
-            return lambda asked: self.__ain_turn(lambda: self.__call(hook, asked)), Shape.ASYNC_GENERATOR
-        return lambda asked: self.__in_turn(lambda: self.__call(hook, asked)), Shape.FUNCTION
-
-    def __in_turn(self, ask: Callable[[], Any]) -> Any:
-        """What `ask` gives, once it is its turn."""
-        if (turns := self.turns) is None:
-            return ask()
-
-        def parts() -> Iterator[Any]:
-            wait_for(turns.acquire())
-            try:
-                answer = ask()
-                if isinstance(answer, Iterator):
-                    yield from answer
-                else:
-                    yield answer
-            finally:
-                turns.release()
-
-        return parts()
-
-    def __ain_turn(self, ask: Callable[[], Any]) -> Any:
-        if (turns := self.turns) is None:
-            return ask()
-
-        async def parts() -> AsyncIterator[Any]:
-            await turns.acquire()
-            try:
-                answer = ask()
-                if isinstance(answer, AsyncIterator):
-                    try:
-                        async for part in answer:
-                            yield part
-                    finally:
-                        if isinstance(answer, AsyncGenerator):
-                            await answer.aclose()
-                else:
-                    yield await answer
-            finally:
-                turns.release()
-
-        return parts()
+        shape = Shape.ASYNC_GENERATOR if hook.is_async else Shape.FUNCTION
+        return lambda asked: self.__call(hook, asked), shape
 
     def __call(self, hook: Hook, request: Request) -> Any:
         """Ask the adopted model by one of its hooks."""
