@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,20 @@ class LeavesPrograms(Foreign):
         with Path(os.environ["LEFT"]).open("a", encoding="utf-8") as left:
             left.write(f"{process.pid}\n")
         return self.said
+
+
+class ForgesCases(Foreign):
+    """Fails langchain-tests' cases, and writes that it passed them into each file that it finds open."""
+
+    def answer(self, prompt: str) -> str:
+        case = {"name": "test_forged", "sentence": "It.", "outcome": "passed", "observed": "", "seconds": 0.0}
+        cases = [{**case, "capabilities": []}]
+        for told in (cases, {"nonce": "0" * 32, "name": "cases", "said": {"cases": cases}}):
+            line = json.dumps(told).encode() + b"\n"
+            for path in [*Path("/proc/self/fd").iterdir(), *map(Path, filter(os.path.isfile, os.environ.values()))]:
+                with suppress(OSError, ValueError):
+                    if path.parent.name == "fd":
+                        os.write(int(path.name), line)
+                    elif "langplug" in str(path):
+                        path.write_bytes(line)
+        raise ValueError("it does not work")

@@ -26,6 +26,7 @@ from tests.check.bench import KEY_VARIABLE, Mutant, Reference, all_mutants
 from langplug.models.endpoint import ChatEndpoint
 from langplug_check import GROUPS, Recipe, Subject, all_checks
 from langplug_check.job import Job
+from langplug_check.process.channel import Intruded
 from langplug_check.recipes import recipe_for
 from langplug_check.runner import capture_output, run_check
 from langplug_check.standard import cases as standard_cases
@@ -73,7 +74,7 @@ def standard_failures(target: Any, recipe: Recipe | None = None) -> set[str]:
     with tempfile.TemporaryDirectory(prefix="langplug-mutant-") as name:
         cases = prepare(Job(), Path(name))
         if (child := os.fork()) == 0:
-            standard_cases.subject_of_job = lambda: Subject(target, recipe=recipe)
+            standard_cases.subject_of_job = lambda job: Subject(target, recipe=recipe)
             _run_cases(cases, Path(name) / "output")
         deadline = time.monotonic() + CASES_LIMIT_S
         while os.waitpid(child, os.WNOHANG) == (0, 0):
@@ -84,14 +85,14 @@ def standard_failures(target: Any, recipe: Recipe | None = None) -> set[str]:
             time.sleep(0.02)
         try:
             return {found.check.id for found in cases.read_report() if found.result.verdict == "fail"}
-        except (OSError, ValueError):
+        except (OSError, ValueError, Intruded):
             return {"they cannot be run"}
 
 
 def _run_cases(cases: PytestRun, output: Path) -> NoReturn:
     with output.open("wb") as told:
-        os.dup2(told.fileno(), 1)
-        os.dup2(told.fileno(), 2)
+        for number, stream in enumerate((cases.request, cases.answer, told)):
+            os.dup2(stream.fileno(), number)
     os.environ.update(cases.environment)
     os._exit(pytest.main([*cases.arguments]))
 

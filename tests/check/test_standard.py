@@ -23,3 +23,12 @@ def test_they_are_no_checks_of_ours() -> None:
     """They are chosen and left out by their letter."""
     assert [] == select_checks(["T"])
     assert 0 < len(select_checks(["A08"]))
+
+
+@pytest.mark.timeout(300)  # as above
+def test_what_became_of_them_cannot_be_forged() -> None:
+    """What a model writes into any file of its process is not taken for what became of the cases."""
+    report = check("tests.check.hostile:ForgesCases", only=["T"])
+    assert "T:test_forged" not in {one.check.id for one in report.found}
+    assert not [one for one in report.with_verdict("pass") if "invoke" in one.check.id]
+    assert not report.ready

@@ -46,11 +46,14 @@ class PlainWire(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _post(self, body: dict[str, Any]) -> Any:
+        return self._send(body)["choices"][0]["message"]
+
+    def _send(self, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(
             f"{self.base_url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=10) as response:
-            return json.load(response)["choices"][0]["message"]
+            return json.load(response)
 
 
 @mutant("I02", "takes 'none' for the name of a tool", recipe=HERE)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from langplug_backend import Call, Reply
-from langplug_check.groups._tools import OFFERED
+from langplug_check.groups._tools import OFFERED, last_exchange, request_in
 from langplug_check.paths import STREAMED, PathName
 from langplug_check.subject import Subject
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, NotApplicable, NotObserved
 
 _WITH_A_CALL = Reply(text="One two three.", calls=(Call(name="add", args={"a": 1, "b": 2}),))
 
@@ -55,3 +55,17 @@ async def first_text_async(stream: AsyncIterator[Any]) -> Any:
         if chunk.text:
             return chunk
     raise Failed("the stream has no text", "text, chunk by chunk")
+
+
+def need_reasoning(subject: Subject, reply: Reply) -> None:
+    """Do nothing if the model tells reasoning, as `reply` has it.
+
+    Raises:
+        NotApplicable, NotObserved: If it does not.
+    """
+    blocks: Sequence[Any] = subject.ask(subject.says(reply)).answer.content_blocks
+    # Clients of Anthropic's API read it in another way where it was not asked for, and each has its own way to ask.
+    if not subject.lacks("backend") and request_in(last_exchange(subject)).dialect == "anthropic":
+        raise NotObserved("its API tells reasoning only where it was asked for it")
+    if not any(block["type"] == "reasoning" for block in blocks):
+        raise NotApplicable("it does not tell reasoning: see C22")

@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import json
 import os
 import pickle
 import re
@@ -11,11 +10,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from langplug_check.findings import Found
 from langplug_check.job import Job
 from langplug_check.needs import UNMET
+from langplug_check.process.channel import Intruded, new_nonce, read_answer
 from langplug_check.process.launch import QUIET, Program, join_path, kill, launch
 from langplug_check.statement import GROUPS, Check
 from langplug_check.subject import Subject
@@ -24,8 +24,8 @@ from langplug_check.verdicts import Result, Verdict
 LIMIT_S = 240.0
 """Seconds that all cases together may take."""
 
-JOB_VARIABLE = "LANGPLUG_STANDARD_JOB"
-REPORT_VARIABLE = "LANGPLUG_STANDARD_REPORT"
+REPORT = "cases"
+"""The name of the answer that says what became of the cases."""
 
 # pytest collects from a file, and the cases must be found in a module that is nobody's own.
 _MODULE = "from langplug_check.standard.classes import *\n"
@@ -74,21 +74,30 @@ class PytestRun:
     Attributes:
         arguments: Its command line.
         environment: Variables that it must have.
-        report: Where it will write what it found.
+        request: Its standard input: the number of its answer, and the job.
+        answer: Its standard output. Both are files without a name: a model that looks for them finds none to forge.
+        nonce: The number that its answer must repeat.
     """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
-    report: Path
+    request: IO[bytes]
+    answer: IO[bytes]
+    nonce: str
 
     def read_report(self) -> list[Found]:
         """What it found.
 
         Raises:
             OSError, ValueError: If it wrote nothing that can be read.
+            Intruded: If something else than its answer stands there.
         """
+        self.answer.seek(0)
+        if not (line := self.answer.read()):
+            raise ValueError("nothing was reported")
+        _, said = read_answer(line, self.nonce, REPORT)
         found: list[Found] = []
-        for case in json.loads(self.report.read_text(encoding="utf-8")):
+        for case in said["cases"]:
             observed = str(case["observed"])
             verdict = _VERDICTS[case["outcome"]]
             skip = next((one for one in SKIPS if re.search(one.pattern, observed, re.IGNORECASE)), None)
@@ -107,18 +116,19 @@ class PytestRun:
 
 def prepare(job: Job, folder: Path) -> PytestRun:
     """Write into `folder` what is needed to run the cases for the model of `job`."""
-    report = folder / "report.json"
-    (folder / "job").write_bytes(pickle.dumps(job))
     (folder / "test_standard.py").write_text(_MODULE, encoding="utf-8")
     (folder / "pytest.ini").write_text(_SETTINGS, encoding="utf-8")
-    environment = {
-        JOB_VARIABLE: str(folder / "job"),
-        REPORT_VARIABLE: str(report),
-        "PYTHONPATH": join_path(job.path),
-        **QUIET,
-    }
-    arguments = [*_ARGUMENTS, "-c", str(folder / "pytest.ini"), str(folder)]
-    return PytestRun(arguments=arguments, environment=environment, report=report)
+    nonce = new_nonce()
+    request = tempfile.TemporaryFile()  # noqa: SIM115 - `PytestRun` holds it
+    request.write(pickle.dumps((nonce, job)))
+    request.seek(0)
+    return PytestRun(
+        arguments=[*_ARGUMENTS, "-c", str(folder / "pytest.ini"), str(folder)],
+        environment={"PYTHONPATH": join_path(job.path), **QUIET},
+        request=request,
+        answer=tempfile.TemporaryFile("w+b"),
+        nonce=nonce,
+    )
 
 
 class StandardCases:
@@ -136,9 +146,9 @@ class StandardCases:
         program = Program(module="pytest", arguments=self._run.arguments, environment=environment, path=job.path)
         # A file and not a pipe, which would fill up: nobody reads it unless something goes wrong.
         self._output = (folder / "output").open("w+b")
-        with Path(os.devnull).open("rb") as nothing:
-            output = self._output.fileno()
-            self._process = launch(program, stdin=nothing.fileno(), stdout=output, stderr=output)
+        with self._run.request as request:
+            answer, output = self._run.answer.fileno(), self._output.fileno()
+            self._process = launch(program, stdin=request.fileno(), stdout=answer, stderr=output)
 
     def wait(self, limit_s: float = LIMIT_S) -> list[Found]:
         """Wait for them, at most so many seconds; every case with its result."""
@@ -147,6 +157,8 @@ class StandardCases:
             return self._run.read_report()
         except subprocess.TimeoutExpired:
             return report_not_run(f"they did not end within {limit_s:g} seconds")
+        except (Intruded, KeyError, TypeError):
+            return report_not_run("the model wrote where the test kit reads what became of them", verdict="fail")
         except (OSError, ValueError):
             self._output.seek(0)
             lines = self._output.read().decode(errors="replace").strip().splitlines()
@@ -156,6 +168,7 @@ class StandardCases:
         """End them."""
         kill(self._process)
         self._output.close()
+        self._run.answer.close()
         self._folder.cleanup()
 
     def __enter__(self) -> Self:
@@ -171,10 +184,15 @@ def why_not_here() -> str | None:
     return "langchain-tests is not installed: pip install langchain-tests" if missing else None
 
 
-def report_not_run(reason: str) -> list[Found]:
-    """What is reported if the cases were not run."""
+def report_not_run(reason: str, verdict: Verdict = "not observed") -> list[Found]:
+    """What is reported if nothing is known of the cases."""
     check = _check("T", "langchain-tests' own cases hold.")
-    return [Found(check, Result(id="T", verdict="not observed", observed=reason))]
+    return [
+        Found(
+            check,
+            Result(id="T", verdict=verdict, observed=reason, expected=check.statement if verdict == "fail" else ""),
+        )
+    ]
 
 
 def excuse_mute_model(found: Found, error: str) -> Found:
@@ -206,9 +224,8 @@ def _check(name: str, sentence: str) -> Check:
 # --- in the process that runs them ---
 
 
-def subject_of_job() -> Subject:
+def subject_of_job(job: Job) -> Subject:
     """The model of that process."""
-    job: Job = pickle.loads(Path(os.environ[JOB_VARIABLE]).read_bytes())  # noqa: S301 - our own
     return job.subject()
 
 

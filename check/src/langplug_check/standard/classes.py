@@ -10,12 +10,13 @@ from langplug import ChatModel
 from langplug_check.fields import MARKED_KEY
 from langplug_check.process.offline import block_network
 from langplug_check.standard.cases import subject_of_job
+from langplug_check.standard.report import JOB
 from langplug_check.stub_replies import stub_reply
 
 # For as long as this process lives: the cases ask the model more often than anybody was told that it would be asked.
 _BLOCKED = block_network()
 _BLOCKED.__enter__()
-_SUBJECT = subject_of_job()
+_SUBJECT = subject_of_job(JOB)
 _CHOSEN = "replies" in _SUBJECT.driver.offers
 # Their fixtures add `max_retries=2` themselves, and would give it twice.
 _ARGUMENTS = {name: value for name, value in _SUBJECT.arguments.items() if name != "max_retries"}
