@@ -38,6 +38,7 @@ FLOORS = (
     ("_references",),
     ("_http",),
     ("http", "models"),
+    ("serve",),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""

@@ -1,0 +1,103 @@
+"""A call's way through a model: what was asked becomes deltas, and an ending."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata, add_usage
+
+from langplug.serve.call import Call
+from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, Refusal, Thought
+from langplug.serve.json_text import dump
+from langplug.serve.served import ServedModel
+
+
+def fit(served: ServedModel, call: Call) -> None:
+    """Take from `call` the parameters that the model has no use for, and note them."""
+    call.parameters, ignored = served.parameters_of(call.parameters)
+    call.notes += ignored
+
+
+async def answer(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Ending]:
+    """The answer to `call`, which fits the model: its deltas, and one `Ending`, last.
+
+    Whoever cancels the task that waits for the next delta, or closes this, stops the model.
+
+    Raises:
+        Exception: What the model raises.
+    """
+    asked = {"tools": call.tools, "tool_choice": call.tool_choice, "response_format": call.schema}
+    keywords = call.parameters | {name: value for name, value in asked.items() if value}
+    if call.stop:  # LangChain's models end after the stop string; no wire here tells it
+        keywords["include_stop"] = False
+    reader = ChunkReader()
+    chunks: Any = served.model.astream(call.messages, stop=call.stop or None, **keywords)
+    try:
+        async for chunk in chunks:
+            content = chunk.content
+            if chunk.__class__ is AIMessageChunk and content.__class__ is str and not reader.has_more(chunk):
+                if content:  # the most frequent kind: text, and nothing else
+                    yield content
+            else:
+                for delta in reader.read(chunk):
+                    yield delta
+        yield reader.ending()
+    finally:
+        await chunks.aclose()
+
+
+class ChunkReader:
+    """Reads LangChain's chunks, and keeps what is told at the end alone."""
+
+    def __init__(self) -> None:
+        self._begun: dict[Any, int] = {}
+        self._usage: UsageMetadata | None = None
+        self._metadata: dict[str, Any] = {}
+
+    @staticmethod
+    def has_more(chunk: AIMessageChunk) -> bool:
+        """Whether there is anything in it beside its content."""
+        return bool(
+            chunk.tool_call_chunks or chunk.additional_kwargs or chunk.response_metadata or chunk.usage_metadata
+        )
+
+    def read(self, chunk: AIMessageChunk) -> Iterator[Delta]:
+        """The deltas of a chunk."""
+        self._usage = add_usage(self._usage, chunk.usage_metadata) if chunk.usage_metadata else self._usage
+        self._metadata |= chunk.response_metadata
+        for block in chunk.content_blocks:
+            yield from self._deltas(block)
+
+    def ending(self) -> Ending:
+        """How the answer ended, as far as the model has said."""
+        known: Mapping[str, Any] = self._metadata
+        return Ending(
+            finish_reason=known.get("finish_reason"),
+            usage=self._usage,
+            stop_sequence=known.get("stop_sequence"),
+            logprobs=known.get("logprobs"),
+            metadata=known,
+        )
+
+    def _deltas(self, block: Any) -> Iterator[Delta]:
+        match block["type"]:
+            case "text" if not block.get("annotations"):
+                yield block["text"]
+            case "reasoning":
+                yield Thought(block.get("reasoning") or "", block.get("extras"))
+            case "refusal":
+                yield Refusal(block["refusal"])
+            case "tool_call_chunk" | "tool_call":
+                yield from self._call(block)
+            case _:
+                yield Block(dict(block))
+
+    def _call(self, block: Any) -> Iterator[Delta]:
+        """The deltas of a call's piece. Calls are counted from 0, whatever number their chunks have."""
+        place = block.get("index") if block.get("index") is not None else block.get("id")
+        if place not in self._begun:
+            self._begun[place] = len(self._begun)
+            yield CallStart(self._begun[place], block.get("id") or f"call_{len(self._begun)}", block.get("name") or "")
+        args = block.get("args")
+        if args:
+            yield CallArguments(self._begun[place], args if isinstance(args, str) else dump(args).decode())

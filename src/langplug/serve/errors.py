@@ -1,0 +1,75 @@
+"""What a client is told of a call that failed."""
+
+from collections.abc import Mapping
+
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAuthenticationError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelRateLimitError,
+    ModelRefusalError,
+    ModelTimeoutError,
+)
+
+from langplug._answer.client_errors import retry_after_of
+
+
+class ApiError(Exception):
+    """An error in the terms that all wires share; each writes it in its own shape.
+
+    Attributes:
+        status: The HTTP status.
+        type: The kind, such as `"invalid_request_error"`.
+        message: What was wrong, what was expected and what to do next.
+        param: Where in the body, as `input[0].content`.
+        code: A word for programs, such as `"context_length_exceeded"`.
+        retry_after: Seconds after which it is worth another attempt.
+    """
+
+    def __init__(  # noqa: PLR0917 - in the order in which they are said
+        self,
+        status: int,
+        type: str,  # noqa: A002 - the wire's word
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.message = message
+        self.param = param
+        self.code = code
+        self.retry_after = retry_after
+
+
+_STATUS: Mapping[type[Exception], tuple[int, str, str | None]] = {
+    ContextOverflowError: (400, "invalid_request_error", "context_length_exceeded"),
+    ModelRefusalError: (400, "invalid_request_error", "content_filter"),
+    ModelInvalidRequestError: (400, "invalid_request_error", None),
+    ModelRateLimitError: (429, "rate_limit_error", "rate_limit_exceeded"),
+    ModelTimeoutError: (504, "server_error", "timeout"),
+    ModelError: (502, "server_error", "model_error"),
+    ValueError: (400, "invalid_request_error", None),
+}
+"""What is answered for an exception of a model; the first class that fits counts."""
+
+
+def api_error_of(error: Exception) -> ApiError:
+    """What a client is told of what a model raised.
+
+    langchain-core's errors are told in their own words, and so are `ValueError`s, by which models refuse what they are
+    asked. Credentials of the server's own that are refused are no fault of the client's: 502, and not 401. Of any other
+    exception only its class is told: its text may hold what is no client's business.
+    """
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, ModelAuthenticationError):  # first: a missing secret is a ValueError, and names a variable
+        return ApiError(502, "server_error", "The model's own credentials were refused.", code="model_error")
+    for kind, (status, name, code) in _STATUS.items():
+        if isinstance(error, kind):
+            wait_s = retry_after_of(error) if isinstance(error, ModelError) else None
+            return ApiError(status, name, str(error), code=code, retry_after=wait_s)
+    return ApiError(500, "server_error", f"The model failed with {type(error).__name__}.", code="model_error")

@@ -1,0 +1,186 @@
+"""The one handler of requests, whatever the server: a request in, a reply out. It opens no socket."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from langplug.serve.answering import answer, fit
+from langplug.serve.deltas import Delta, Ending
+from langplug.serve.errors import ApiError, api_error_of
+from langplug.serve.gate import Gate
+from langplug.serve.json_text import dump, load
+from langplug.serve.served import Catalog
+from langplug.serve.wires import WIRES
+from langplug.serve.wires.chat import WIRE as CHAT
+from langplug.serve.wires.wire import Wire, Writer
+
+log = logging.getLogger("langplug.serve")
+
+OPEN: Final = frozenset({"/health/live", "/health/ready"})
+"""The paths that need no key."""
+
+_MODELS: Final = "/v1/models"
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sends.
+
+    Attributes:
+        method: In capitals.
+        path: Decoded, without the query.
+        headers: By their names in lower case.
+        body: Its bytes as they come; read after the gate has let the request pass.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: AsyncIterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent back.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By their names in lower case.
+        body: All of it; or its pieces after `opening`. Whoever sends these closes them, and that stops the model.
+        opening: The first piece. It has been taken out: closing a generator that has not begun would close nothing.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | AsyncGenerator[bytes]
+    opening: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """Answers requests.
+
+    Attributes:
+        catalog: The models.
+        gate: What a request has to show.
+        strict: Whether fields and parameters that would be ignored are refused.
+        wires: What is spoken.
+    """
+
+    catalog: Catalog
+    gate: Gate = field(default_factory=Gate)
+    strict: bool = False
+    wires: tuple[Wire, ...] = WIRES
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """Every path that is answered, with its method. `{id}` stands for a model's id."""
+        posts = {path: "POST" for wire in self.wires for path in wire.paths}
+        return dict.fromkeys((*sorted(OPEN), _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+
+    async def handle(self, request: Request) -> Reply:
+        """The reply to a request. Cancelling this stops the model; so does closing the reply's body."""
+        given = request.headers.get("x-request-id", "")
+        headers = {"x-request-id": given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"}
+        wire = next((wire for wire in self.wires if request.path in wire.paths), None)
+        try:
+            self.gate.check(request.headers, is_open=request.path in OPEN)
+            route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
+            self._check_route(route, request)
+            if wire is not None:
+                return await self._ask(wire, request, headers)
+            return _json(200, self._tell(request.path), headers)
+        except Exception as error:
+            told = api_error_of(error)
+            if told.status >= 500:
+                log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
+            if told.retry_after is not None:
+                headers["retry-after"] = str(max(1, round(told.retry_after)))
+            if told.status == 405:
+                headers["allow"] = self.routes[route]
+            return _json(told.status, (wire or CHAT).error(told), headers)
+
+    def _check_route(self, route: str, request: Request) -> None:
+        method = self.routes.get(route)
+        if method is None:
+            raise ApiError(
+                404, "invalid_request_error", f"There is nothing at {request.path!r:.200}.", code="not_found"
+            )
+        if request.method != method:
+            raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
+
+    def _tell(self, path: str) -> dict[str, Any]:
+        """The body of what is asked by GET."""
+        if path in OPEN:
+            return {"status": "ok"}
+        if path == _MODELS:
+            return {"object": "list", "data": [served.card for served in self.catalog]}
+        return self.catalog.find(path.removeprefix(f"{_MODELS}/")).card
+
+    async def _ask(self, wire: Wire, request: Request, headers: dict[str, str]) -> Reply:
+        """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
+        call = wire.read(await self._read_body(request), request.headers)
+        served = self.catalog.find(call.model)
+        fit(served, call)
+        if call.notes:
+            if self.strict:
+                named = ", ".join(call.notes)
+                raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", call.notes[0])
+            headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
+        writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
+        deltas = answer(served, call)
+        if not call.stream:
+            async with aclosing(deltas):
+                *said, ending = [delta async for delta in deltas]
+            return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]  # the ending is the last
+        events = _events(writer, deltas, headers["x-request-id"])
+        opening = await anext(events)
+        headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        return Reply(200, headers, events, opening)
+
+    async def _read_body(self, request: Request) -> dict[str, Any]:
+        self.gate.check_body(request.headers)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in request.body:
+            size += len(piece)
+            self.gate.check_size(size)
+            pieces.append(piece)
+        try:
+            body = load(b"".join(pieces))
+        except ValueError as error:
+            raise ApiError(400, "invalid_request_error", f"The body is not JSON: {error}.") from error
+        if not isinstance(body, dict):
+            raise ApiError(400, "invalid_request_error", "The body must be a JSON object.")
+        return body
+
+
+async def _events(writer: Writer, deltas: AsyncGenerator[Delta | Ending], request_id: str) -> AsyncGenerator[bytes]:
+    """The answer's bytes. It ends with an ending or with an error, and never without either.
+
+    Raises:
+        Exception: What the model raises before the first delta, when nothing has been told yet.
+    """
+    async with aclosing(deltas):
+        first = await anext(deltas)
+        try:
+            yield writer.begin() + (writer.end(first) if isinstance(first, Ending) else writer.feed(first))
+            async for delta in deltas:
+                if delta.__class__ is str:
+                    yield writer.feed(delta)
+                else:
+                    yield writer.end(delta) if isinstance(delta, Ending) else writer.feed(delta)
+        except Exception as error:
+            log.warning("%s: failed in the middle of an answer", request_id, exc_info=error)
+            yield writer.fail(api_error_of(error))
+
+
+def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Reply:
+    data = dump(body)
+    return Reply(status, {**headers, "content-type": "application/json", "content-length": str(len(data))}, data)

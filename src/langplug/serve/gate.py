@@ -1,0 +1,88 @@
+"""Who may ask, and how: hosts, origins, keys, content types, sizes."""
+
+import hmac
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from langplug.serve.errors import ApiError
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The names under which a server on this machine is asked. Any other name may be a page's that was made to point here
+(DNS rebinding)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What is asked of a request before its body is read.
+
+    Attributes:
+        hosts: The names, without port, under which the server may be asked; None for any.
+        key: What clients have to show, as `Authorization: Bearer` or `x-api-key`; None if nothing.
+        max_body: Bytes that a body may have.
+    """
+
+    hosts: Collection[str] | None = LOOPBACK
+    key: str | None = None
+    max_body: int = 32 * 2**20
+
+    def check(self, headers: Mapping[str, str], *, is_open: bool) -> None:
+        """Let a request pass.
+
+        Args:
+            headers: By their names in lower case.
+            is_open: Whether its route needs no key.
+
+        Raises:
+            ApiError: 421 for a foreign `Host`, 403 for a foreign `Origin`, 401 without the key.
+        """
+        host = headers.get("host", "")
+        if self.hosts is not None and _name_of(host) not in self.hosts:
+            raise _refused(421, f"This server is not asked as {host!r:.100}.", "misdirected_request")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise _refused(403, f"Pages of {origin!r:.100} may not ask this server.", "origin_refused")
+        if self.key is not None and not is_open and not self._is_shown(headers):
+            message = "A key is needed: send it as `Authorization: Bearer KEY`."
+            raise ApiError(401, "authentication_error", message, code="invalid_api_key")
+
+    def check_body(self, headers: Mapping[str, str]) -> None:
+        """Let a body be read.
+
+        Raises:
+            ApiError: 415 if it is not said to be JSON, 413 if it is said to be too large.
+        """
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise _refused(415, f"Expected Content-Type application/json, not {kind!r:.100}.", "unsupported_media_type")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and len(length) < 20:
+            self.check_size(int(length))
+
+    def check_size(self, size: int) -> None:
+        """Let so many bytes of a body be kept.
+
+        Raises:
+            ApiError: 413 if they are too many.
+        """
+        if size > self.max_body:
+            raise _refused(413, f"The body is larger than {self.max_body} bytes.", "request_too_large")
+
+    def _is_shown(self, headers: Mapping[str, str]) -> bool:
+        """Whether the key is shown; it takes the same time wherever a wrong one differs."""
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        shown = shown.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        return hmac.compare_digest(shown.encode("utf-8", "replace"), str(self.key).encode())
+
+
+def _refused(status: int, message: str, code: str) -> ApiError:
+    return ApiError(status, "invalid_request_error", message, code=code)
+
+
+def _name_of(host: str) -> str:
+    """The name in a `Host` header, without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,84 @@
+"""The models that are served, and under which names."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langplug import ChatModel, adopt
+from langplug._model.parameters import sort_call_arguments
+from langplug._suggest import did_you_mean
+from langplug.serve.errors import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model, and what clients know it by.
+
+    Attributes:
+        id: Its id.
+        model: A model of langplug's: stop strings, tools, schemas and cancellation hold for each.
+        created: Since when it is served, in seconds since 1970.
+    """
+
+    id: str
+    model: ChatModel
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What `/v1/models` says of it: OpenAI's four fields, and its profile as `capabilities`."""
+        known = {"id": self.id, "object": "model", "created": self.created, "owned_by": "langplug"}
+        return {**known, "capabilities": dict(self.model.profile or {})}
+
+    def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Those parameters of a call that the model takes, and the names of the others."""
+        taken: dict[str, Any] = {}
+        others: list[str] = []
+        for name, value in given.items():
+            try:
+                _, ignored, *_ = sort_call_arguments(type(self.model), {name: value}, self.model.__langplug_takes__)
+            except TypeError:
+                ignored = [name]
+            others += ignored
+            if not ignored:
+                taken[name] = value
+        return taken, others
+
+
+class Catalog:
+    """The served models by id.
+
+    Args:
+        models: One model, whose id is the name that it reports; or several, each by its id. A chat model, chain or
+            graph that is not langplug's is adopted.
+
+    Raises:
+        ValueError: If there is none.
+        TypeError: If one of them is no model.
+    """
+
+    def __init__(self, models: Any) -> None:
+        if isinstance(models, Mapping):
+            named = {str(name): adopt(model) for name, model in models.items()}
+        else:
+            one = adopt(models)
+            named = {one.reported_name: one}
+        if not named:
+            raise ValueError("there is no model to serve: give one, or several as {'id': model}")
+        self._served = {name: ServedModel(name, model) for name, model in named.items()}
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._served.values())
+
+    def find(self, name: str) -> ServedModel:
+        """The model with this id.
+
+        Raises:
+            ApiError: If there is none; 404, and the message names the nearest.
+        """
+        if name not in self._served:
+            hint = did_you_mean(name, self._served)
+            message = f"There is no model {name!r:.200} here.{hint} /v1/models lists those that there are."
+            raise ApiError(404, "invalid_request_error", message, "model", "model_not_found")
+        return self._served[name]

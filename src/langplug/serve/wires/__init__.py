@@ -1,0 +1,9 @@
+"""The wires, one file or a few each, and the table of them."""
+
+from typing import Final
+
+from langplug.serve.wires.chat import WIRE as CHAT
+from langplug.serve.wires.wire import Wire
+
+WIRES: Final[tuple[Wire, ...]] = (CHAT,)
+"""Each wire that is served. A new one is a file here, and its line."""

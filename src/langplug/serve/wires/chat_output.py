@@ -1,0 +1,132 @@
+"""An answer in Chat Completions: chunk by chunk, or whole."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, Refusal, Thought
+from langplug.serve.errors import ApiError
+from langplug.serve.json_text import dump
+
+_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_DONE = b"data: [DONE]\n\n"
+
+
+class ChatWriter:
+    """Writes one answer, streamed or whole.
+
+    Of a chunk with text, all but the text is the same each time, and rendered once.
+
+    Args:
+        answer_id: The id, which all chunks bear.
+        created: When the answer began, in seconds since 1970.
+        model: The model, as the client named it.
+        with_usage: Whether a stream tells usage: null in each chunk, and in one more, without choices, what it was.
+    """
+
+    def __init__(self, answer_id: str, created: int, model: str, *, with_usage: bool) -> None:
+        self._frame = {"id": answer_id, "created": created, "model": model}
+        self._with_usage = with_usage
+        self._calls_seen = False
+        head = dump({**self._frame, "object": "chat.completion.chunk"})[:-1]
+        self._head = b"data: " + head + b',"choices":[{"index":0,"logprobs":null,"delta":'
+        self._tail = b',"finish_reason":null}]' + (b',"usage":null' if with_usage else b"") + b"}\n\n"
+        self._before_text = self._head + b'{"content":'
+        self._after_text = b"}" + self._tail
+
+    def begin(self) -> bytes:
+        """The role, which is told once."""
+        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def feed(self, delta: Delta) -> bytes:
+        """The chunk of the next piece; empty for a block that this wire has no word for."""
+        match delta:
+            case str():
+                return self._before_text + dump(delta) + self._after_text if delta else b""
+            case Thought():
+                return self._chunk({"reasoning_content": delta.text}) if delta.text else b""
+            case CallStart():
+                self._calls_seen = True
+                function = {"name": delta.name, "arguments": ""}
+                call = {"index": delta.index, "id": delta.id, "type": "function", "function": function}
+                return self._chunk({"tool_calls": [call]})
+            case CallArguments():
+                call = {"index": delta.index, "function": {"arguments": delta.text}}
+                return self._chunk({"tool_calls": [call]}) if delta.text else b""
+            case Refusal():
+                return self._chunk({"refusal": delta.text}) if delta.text else b""
+            case Block():
+                text = delta.block.get("text")
+                return self.feed(text) if isinstance(text, str) else b""
+
+    def end(self, ending: Ending) -> bytes:
+        """The finish reason, what was used if that was asked for, and the end of the stream."""
+        reason = dump(_reason(ending, calls_seen=self._calls_seen))
+        nothing = b',"usage":null' if self._with_usage else b""
+        told = self._head + b'{},"finish_reason":' + reason + b"}]" + nothing + b"}\n\n"
+        if self._with_usage:
+            chunk = {**self._frame, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(ending.usage)}
+            told += b"data: " + dump(chunk) + b"\n\n"
+        return told + _DONE
+
+    def fail(self, error: ApiError) -> bytes:
+        """The error in place of a chunk, and the end of the stream."""
+        told = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        return b"data: " + dump({"error": told}) + b"\n\n" + _DONE
+
+    def ping(self) -> bytes:
+        """A comment, which readers of server-sent events skip."""
+        return b": ping\n\n"
+
+    def whole(self, deltas: Iterable[Delta], ending: Ending) -> dict[str, Any]:
+        """The answer as one `chat.completion`."""
+        said: dict[type, list[str]] = {str: [], Thought: [], Refusal: []}
+        calls: dict[int, dict[str, Any]] = {}
+        for delta in deltas:
+            match delta:
+                case str():
+                    said[str].append(delta)
+                case Thought() | Refusal():
+                    said[type(delta)].append(delta.text)
+                case CallStart():
+                    function = {"name": delta.name, "arguments": ""}
+                    calls[delta.index] = {"id": delta.id, "type": "function", "function": function}
+                case CallArguments():
+                    calls[delta.index]["function"]["arguments"] += delta.text
+                case Block():
+                    said[str].append(str(delta.block.get("text") or ""))
+        text, thought, refusal = ("".join(pieces) for pieces in said.values())
+        content = text or (None if calls or refusal else "")
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal or None}
+        if thought:
+            message["reasoning_content"] = thought
+        if calls:
+            message["tool_calls"] = list(calls.values())
+        reason = _reason(ending, calls_seen=bool(calls))
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        return {**self._frame, "object": "chat.completion", "choices": [choice], "usage": usage_of(ending.usage)}
+
+    def _chunk(self, delta: Mapping[str, Any]) -> bytes:
+        return self._head + dump(delta) + self._tail
+
+
+def _reason(ending: Ending, *, calls_seen: bool) -> str:
+    """One of the reasons that the API has: clients are strict about them."""
+    if ending.finish_reason in _REASONS - {"stop", "tool_calls"}:
+        return str(ending.finish_reason)
+    return "tool_calls" if calls_seen else "stop"
+
+
+def usage_of(usage: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """LangChain's usage metadata in the API's words; null if nothing is known."""
+    if usage is None:
+        return None
+    counted: dict[str, Any] = {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+    if "cache_read" in (read := usage.get("input_token_details") or {}):
+        counted["prompt_tokens_details"] = {"cached_tokens": read["cache_read"]}
+    if "reasoning" in (written := usage.get("output_token_details") or {}):
+        counted["completion_tokens_details"] = {"reasoning_tokens": written["reasoning"]}
+    return counted

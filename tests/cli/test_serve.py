@@ -1,0 +1,79 @@
+"""`langplug serve` as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+import langplug.cli
+
+MODEL = """
+import time
+from langplug import chat_model
+
+@chat_model
+def slow(request):
+    for n in range(20):
+        yield f"{n} "
+        time.sleep(0.02)
+"""
+
+
+@contextmanager
+def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process, once it accepts connections, and its port."""
+    command = [sys.executable, "-m", "langplug", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            assert " at http://127.0.0.1:" in line, line
+            yield process, int(line.rpartition(":")[2].removesuffix("/v1\n"))
+        finally:
+            process.kill()
+
+
+def test_a_file_is_served_and_sigterm_drains(tmp_path: Path) -> None:
+    """A function in a file answers under its alias with the key of a file; SIGTERM lets a stream end, and exits 0."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    (tmp_path / "key").write_text("abc\n")
+    with served("--alias", f"m={tmp_path}/mine.py:slow", "--api-key-file", f"{tmp_path}/key") as (process, port):
+        body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        response = client.getresponse()
+        assert response.status == 401
+        response.read()
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer abc"}
+        client.request("POST", "/v1/chat/completions", body, headers)
+        response = client.getresponse()
+        assert b'"role":"assistant"' in response.readline()
+        process.send_signal(signal.SIGTERM)
+        text = response.read().decode()
+        client.close()
+        assert '"content":"19 "' in text
+        assert text.endswith("data: [DONE]\n\n")
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a model"),
+        (["--host", "0.0.0.0", "langplug.models:ChatScripted"], "--without-key"),
+        (["--alias", "m", "langplug.models:ChatScripted"], "NAME=REF"),
+        (["langplug.models:ChatScripted", "langplug.models:ChatScripted"], "two models are called"),
+        (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),
+    ],
+)
+def test_wrong_use_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    """Without a model, without a key for other machines, or with half an alias: exit code 2, and what to do."""
+    assert langplug.cli.main(["serve", *arguments]) == 2
+    assert said in capsys.readouterr().err

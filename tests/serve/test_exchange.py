@@ -1,0 +1,338 @@
+"""A served model on a real socket: who may ask, what is answered, and what happens when the client leaves."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.exceptions import ModelRateLimitError
+from langchain_core.language_models import FakeListChatModel
+from tests.serve import served_models
+from tests.serve.served_models import Endless, EndlessInThread, serving
+
+from langplug import Finish, Reasoning, ToolCall, Usage
+from langplug.models import ChatScripted
+from langplug.models.scripted import Cut
+from langplug.serve import app
+from langplug.serve.deltas import Ending
+from langplug.serve.wires.chat import WIRE
+
+KEY = "s3cret"
+JSON = {"Content-Type": "application/json"}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+
+
+def ask(**fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+
+
+def send(
+    base: str, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST", **headers: str
+) -> tuple[int, Mapping[str, str], str]:
+    """The status, the headers and the text of what is answered."""
+
+    async def exchange() -> tuple[int, Mapping[str, str], str]:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): text for name, text in headers.items()}
+        kind = JSON if body is not None and "Content_Type" not in headers else {}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, base + path, data=data, headers={**kind, **sent}) as response,
+        ):
+            return response.status, response.headers, await response.text()
+
+    return asyncio.run(exchange())
+
+
+def chunks_of(text: str) -> list[dict[str, Any]]:
+    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert events[-1] == "[DONE]"
+    return [json.loads(event) for event in events[:-1]]
+
+
+PIECES = ["Hé", "llo ", '"\n\u2028', " 🎉"]
+
+
+@pytest.fixture(scope="module")
+def talker() -> Iterator[str]:
+    usage = Usage(input_tokens=3, output_tokens=4)
+    model = ChatScripted(replies=[[Reasoning("hm"), *PIECES, usage]], when_exhausted="repeat")
+    with serving({"m": model}) as base:
+        yield base
+
+
+def test_a_plain_answer_is_whole(talker: str) -> None:
+    """A completion has its text, its reasoning, its usage, a finish reason, and all that the API requires."""
+    status, headers, text = send(talker, ask())
+    body = json.loads(text)
+    assert status == 200
+    assert headers["X-Request-Id"].startswith("req_")
+    assert body["id"].startswith("chatcmpl-")
+    assert body["object"] == "chat.completion"
+    assert body["choices"] == [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "".join(PIECES),
+                "refusal": None,
+                "reasoning_content": "hm",
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+@pytest.mark.parametrize("with_usage", [True, False])
+def test_a_stream_is_the_same_answer(talker: str, *, with_usage: bool) -> None:
+    """A stream has one id, tells the role once, ends with a finish reason, and tells usage only where asked to."""
+    _, headers, text = send(talker, ask(stream=True, stream_options={"include_usage": with_usage}))
+    chunks = chunks_of(text)
+    assert headers["Content-Type"].startswith("text/event-stream")
+    assert len({(chunk["id"], chunk["created"], chunk["object"]) for chunk in chunks}) == 1
+    if with_usage:
+        last = chunks.pop()
+        assert last["choices"] == []
+        assert last["usage"]["total_tokens"] == 7
+        assert all(chunk["usage"] is None for chunk in chunks)
+    else:
+        assert not any("usage" in chunk for chunk in chunks)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert [delta["role"] for delta in deltas if "role" in delta] == ["assistant"]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "".join(PIECES)
+    assert "".join(delta.get("reasoning_content") or "" for delta in deltas) == "hm"
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_calls_are_told(*, stream: bool) -> None:
+    """A call of a tool comes with its id, its name and its arguments as JSON text, and ends with `tool_calls`."""
+    replies = [[ToolCall(name="weather", args={"city": "Köln"}), Finish(reason="tool_calls")]]
+    with serving({"m": ChatScripted(replies=replies)}) as base:
+        _, _, text = send(base, ask(tools=[WEATHER], stream=stream))
+    if stream:
+        choices = [chunk["choices"][0] for chunk in chunks_of(text)]
+        pieces = [call for choice in choices for call in choice["delta"].get("tool_calls", ())]
+        name = next(piece["function"]["name"] for piece in pieces if "name" in piece["function"])
+        arguments = "".join(piece["function"]["arguments"] for piece in pieces)
+        reason = choices[-1]["finish_reason"]
+    else:
+        choice = json.loads(text)["choices"][0]
+        (call,) = choice["message"]["tool_calls"]
+        name, arguments, reason = call["function"]["name"], call["function"]["arguments"], choice["finish_reason"]
+    assert (name, json.loads(arguments), reason) == ("weather", {"city": "Köln"}, "tool_calls")
+
+
+def test_anybodys_model_is_served_with_stop_strings() -> None:
+    """A model that is not langplug's is served by its reported name, or as it is called, and keeps to `stop`."""
+    with serving({"m": FakeListChatModel(responses=["one two three"])}) as base:
+        _, _, text = send(base, ask(stop="two"))
+        _, _, listed = send(base, path="/v1/models", method="GET")
+        status, _, card = send(base, path="/v1/models/m", method="GET")
+    assert json.loads(text)["choices"][0]["message"]["content"] == "one "
+    assert json.loads(listed) == {"object": "list", "data": [json.loads(card)]}
+    assert status == 200
+    assert json.loads(card)["capabilities"]["tool_calling"] is True
+
+
+def test_an_error_before_the_answer_has_its_status() -> None:
+    """What fails before the first piece is answered with its status and four fields, streamed or not."""
+    model = ChatScripted(replies=[ModelRateLimitError("slow down"), RuntimeError("password 1234")], max_retries=0)
+    with serving({"m": model}) as base:
+        status, _, text = send(base, ask(stream=True))
+        hidden, _, other = send(base, ask())
+    assert status == 429
+    assert json.loads(text)["error"].keys() == {"message", "type", "param", "code"}
+    assert hidden == 500
+    assert "1234" not in other
+
+
+def test_a_stream_that_fails_says_so_and_ends() -> None:
+    """What fails in the middle is an error event, and then `[DONE]`; no finish reason says that it went well."""
+    with serving({"m": ChatScripted(replies=[["one ", Cut()]], max_retries=0)}) as base:
+        _, _, text = send(base, ask(stream=True))
+    *before, last = chunks_of(text)
+    assert last["error"].keys() == {"message", "type", "param", "code"}
+    assert all(chunk["choices"][0]["finish_reason"] is None for chunk in before)
+
+
+# --- the gate ---
+
+
+def test_every_route_but_health_needs_the_key() -> None:
+    """Without the key, or with a wrong one, each route but health answers 401; so does a path that is not there."""
+    application = app({"m": ChatScripted(replies=["hi"])}, api_key=KEY)
+    routes = {path.replace("{id}", "m"): method for path, method in application.exchange.routes.items()}
+    with serving({"m": ChatScripted(replies=["hi"])}, api_key=KEY) as base:
+        for path, method in {**routes, "/nowhere": "GET"}.items():
+            body = ask() if method == "POST" else None
+            expected = 200 if path.startswith("/health/") else 401
+            assert send(base, body, path, method)[0] == expected, path
+            assert send(base, body, path, method, Authorization="Bearer é")[0] == expected, path
+        assert send(base, ask(), Authorization=f"Bearer {KEY}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (421, {"Host": "evil.example"}),
+        (421, {"Host": "["}),
+        (403, {"Origin": "https://evil.example"}),
+        (403, {"Origin": "null"}),
+        (415, {"Content_Type": "text/plain"}),
+        (415, {"Content_Type": "application/x-www-form-urlencoded"}),
+    ],
+)
+def test_the_gate_is_shut(talker: str, status: int, headers: dict[str, str]) -> None:
+    """Foreign hosts, pages of other origins and what is not JSON are refused with their own statuses."""
+    answered, _, text = send(talker, ask(), **headers)
+    assert answered == status
+    assert json.loads(text)["error"]["message"]
+
+
+def test_a_body_has_a_limit() -> None:
+    """A body that is too large is refused with 413, whether its length is said before or not."""
+
+    async def pieces() -> Any:
+        for _ in range(3):
+            yield b" " * 600
+
+    async def unannounced(base: str) -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{base}/v1/chat/completions", data=pieces(), headers=JSON) as response,
+        ):
+            return response.status
+
+    with serving({"m": ChatScripted(replies=[])}, max_body=1000) as base:
+        assert send(base, b" " * 1001)[0] == 413
+        assert asyncio.run(unannounced(base)) == 413
+
+
+WRONG = [
+    ({"model": "mm"}, 404, "model"),
+    ({"model": 3}, 400, "model"),
+    ({"messages": []}, 400, "messages"),
+    ({"messages": [{"role": "nobody", "content": ""}]}, 400, "messages[0].role"),
+    ({"messages": [{"role": "tool", "content": ""}]}, 400, "messages[0].tool_call_id"),
+    ({"messages": [{"role": "user", "content": [3]}]}, 400, "messages[0].content[0]"),
+    ({"temperature": "hot"}, 400, "temperature"),
+    ({"temperature": 3}, 400, "temperature"),
+    ({"n": 2}, 400, "n"),
+    ({"stop": [1]}, 400, "stop"),
+    ({"tool_choice": "required"}, 400, "tool_choice"),
+    ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),
+    ({"response_format": {"type": "xml"}}, 400, "response_format.type"),
+    ({"functions": []}, 400, "functions"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "param"), WRONG)
+def test_wrong_bodies_are_named(talker: str, fields: dict[str, Any], status: int, param: str) -> None:
+    """What is wrong with a body is answered with the place where it is."""
+    answered, _, text = send(talker, ask(**fields))
+    assert (answered, json.loads(text)["error"]["param"]) == (status, param)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"[" * 100_000, b"\xff"])
+def test_what_is_no_object_is_refused(talker: str, body: bytes) -> None:
+    """A body that is no JSON object is a client's mistake, however it is wrong."""
+    assert send(talker, body)[0] == 400
+
+
+def test_what_is_ignored_is_said(talker: str) -> None:
+    """Fields and parameters without effect are named in a header; with `strict`, they are refused."""
+    status, headers, _ = send(talker, ask(seed=1, unknown_é="x", logit_bias={}))
+    assert status == 200
+    assert headers["X-Langplug-Ignored"] == "unknown_?, logit_bias, seed"
+    with serving({"m": ChatScripted(replies=[])}, strict=True) as base:
+        assert send(base, ask(seed=1))[0] == 400
+
+
+def test_a_request_keeps_its_id(talker: str) -> None:
+    """A request's own id is given back if it is sane; else it gets one."""
+    assert send(talker, ask(), X_Request_Id="abc-1")[1]["X-Request-Id"] == "abc-1"
+    assert send(talker, ask(), X_Request_Id="a b")[1]["X-Request-Id"].startswith("req_")
+
+
+def test_other_methods_and_paths(talker: str) -> None:
+    """A path that is not there is 404, and a method that it has not is 405, with the one that it has."""
+    assert send(talker, path="/v1/nothing", method="GET")[0] == 404
+    status, headers, _ = send(talker, path="/v1/chat/completions", method="GET")
+    assert (status, headers["Allow"]) == (405, "POST")
+
+
+# --- leaving ---
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", [Endless, EndlessInThread])
+def test_a_client_that_leaves_stops_the_model(kind: Any, *, stream: bool) -> None:
+    """Whether it is streamed or not, on the loop or in a thread: the model stops when its client leaves."""
+    served_models.BEGUN.clear()
+    served_models.HAS_STOPPED.clear()
+    data = json.dumps(ask(stream=stream)).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(data)}\r\n\r\n"
+
+    async def leave(port: int) -> float:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head.encode() + data)
+        assert await asyncio.to_thread(served_models.BEGUN.wait, 30)
+        assert not served_models.HAS_STOPPED.is_set()
+        left = time.monotonic()
+        writer.close()
+        assert await asyncio.to_thread(served_models.HAS_STOPPED.wait, 30)
+        return served_models.STOPPED[-1] - left
+
+    with serving({"m": kind()}) as base:
+        after_s = asyncio.run(leave(int(base.rpartition(":")[2])))
+    assert after_s < 5  # milliseconds on a quiet machine; a model that runs on never says that it stopped
+
+
+def test_a_client_that_leaves_before_the_first_byte_stops_the_model() -> None:
+    """A client may leave when the answer has begun and nothing of it has been sent: the model stops then, too."""
+    served_models.HAS_STOPPED.clear()
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions"}
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+
+    async def leave() -> None:
+        messages = [{"type": "http.request", "body": json.dumps(ask(stream=True)).encode()}]
+        is_sending = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await is_sending.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_: Any) -> None:
+            is_sending.set()
+            await asyncio.Event().wait()  # a server whose client reads nothing
+
+        await app({"m": Endless()})({**scope, "headers": headers}, receive, send)
+        assert served_models.HAS_STOPPED.is_set()
+
+    asyncio.run(leave())
+
+
+# --- the writer, without a socket ---
+
+
+@given(st.lists(st.text()))
+def test_any_text_in_any_pieces_is_the_same_answer(pieces: list[str]) -> None:
+    """However a text is cut, the stream's pieces make the text that the whole answer has."""
+    call = WIRE.read(ask(stream=True), {})
+    writer = WIRE.writer(call, "chatcmpl-1", 1)
+    told = writer.begin() + b"".join(map(writer.feed, pieces)) + writer.end(Ending(finish_reason="stop"))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks_of(told.decode())]
+    whole = writer.whole(pieces, Ending(finish_reason="stop"))
+    assert "".join(delta.get("content", "") for delta in deltas) == "".join(pieces)
+    assert whole["choices"][0]["message"]["content"] == "".join(pieces)
