@@ -8,6 +8,7 @@ PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
 TRACING := .venv-tracing
+AGENTS := .node-agents
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -66,14 +67,19 @@ test-oldest: $(OLDEST)/.oldest ## Test what depends on LangChain with the oldest
 	@$(OLDEST)/bin/$(pytest) $(addprefix tests/,$(ON_LANGCHAIN)) $(filter-out %/test_typing.py,$(wildcard tests/test_*.py))
 
 .PHONY: test-clients
-test-clients: $(CLIENTS)/.clients ## Test that models may hold real clients (boto3, google-genai, openai, redis and others)
-	$(call say,tests of identity with real clients)
-	@$(CLIENTS)/bin/$(pytest) --all tests/identity
+test-clients: $(CLIENTS)/.clients ## Test real clients (boto3, google-genai, openai, redis and others), in models and of served ones
+	$(call say,tests with real clients)
+	@$(CLIENTS)/bin/$(pytest) --all tests/identity tests/serve
 
 .PHONY: test-tracing
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
 	$(call say,tests with tracing tools)
 	@$(TRACING)/bin/$(pytest) --all tests/tracing
+
+.PHONY: test-codex
+test-codex: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI and opencode finish a task with a served model (needs npm; 780 MB)
+	$(call say,tests with coding agents)
+	@PATH="$(CURDIR)/$(AGENTS)/node_modules/.bin:$$PATH" $(BIN)/$(pytest) tests/clients
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format
@@ -124,7 +130,13 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(AGENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(AGENTS)/.agents:
+	$(call say,installing Codex CLI and opencode)
+	@npm install --silent --no-audit --no-fund --prefix $(AGENTS) @openai/codex@0.171.0 opencode-ai@1.18.33
+	@node $(AGENTS)/node_modules/opencode-ai/postinstall.mjs >/dev/null
+	@touch $@
 
 $(VENV)/.build: $(LOCK)/build.txt
 	@$(PYTHON) -c '$(check_python)'

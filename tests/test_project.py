@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 FLOORS = (
-    ("_parts", "_errors", "_families", "_secrets", "_redaction", "_tracebacks", "_suggest", "_log"),
+    ("_parts", "_errors", "_wires", "_families", "_secrets", "_redaction", "_tracebacks", "_suggest", "_log"),
     ("_messages",),
     ("_request", "_env"),
     ("_tools",),

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 DialectName: TypeAlias = str
-"""A wire that clients speak: `openai`, `ollama`, `anthropic`, `cohere` or `tgi`. Ollama's `/v1` is `openai`."""
+"""A wire that clients speak: `openai` (chat completions), `responses`, `ollama`, `anthropic`, `cohere` or `tgi`.
+Ollama's `/v1` is `openai`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,13 @@
 """Recipes: how to build models of known classes, and point them at the backend of the test kit."""
 
 import importlib
+import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from langchain_core.language_models import BaseChatModel
 
 from langplug_backend import Backend
 from langplug_backend.request import DialectName
@@ -41,11 +45,12 @@ class Recipe:
     @property
     def tells_refusals(self) -> bool:
         """Whether clients can tell a refusal from an answer."""
-        return self.refusals and self.dialect in ("openai", "anthropic")
+        return self.refusals and self.dialect in ("openai", "responses", "anthropic")
 
     def point_at(self, backend: Backend) -> dict[str, Any]:
         """The arguments that point a model at `backend`."""
-        urls = {"openai": backend.openai_url, "ollama": backend.ollama_url, "anthropic": backend.anthropic_url}
+        urls = {"ollama": backend.ollama_url, "anthropic": backend.anthropic_url}
+        urls |= dict.fromkeys(("openai", "responses"), backend.openai_url)
         known = {"url": urls[self.dialect], "root": backend.url, "key": KEY}
         return {name: _fill(value, known) for name, value in self.arguments.items()}
 
@@ -142,3 +147,20 @@ def recipe_for(cls: type) -> Recipe | None:
     """The recipe for a class, or for the nearest of its base classes that has one."""
     names = (f"{one.__module__}.{one.__qualname__}" for one in cls.__mro__)
     return next((RECIPES[name] for name in names if name in RECIPES), None)
+
+
+def complete_recipe(reference: str, settings: Mapping[str, Any]) -> Recipe | None:
+    """The recipe for the class that a reference leads to, with more arguments, if these alone cannot make a model.
+
+    None if they can, or if no recipe knows the class.
+    """
+    found: Any = None
+    with suppress(ValueError, ImportError, AttributeError):  # a file, or wrong: `load` says what
+        found = pkgutil.resolve_name(reference)
+    if not settings or not isinstance(found, type) or not issubclass(found, BaseChatModel):
+        return None
+    recipe = recipe_for(found)
+    needed = (name for name, known in found.model_fields.items() if known.is_required())
+    if recipe is None or all(name in settings for name in needed):
+        return None
+    return replace(recipe, fills={**recipe.fills, **settings})

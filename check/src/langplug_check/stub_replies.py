@@ -27,8 +27,9 @@ def stub_reply(asked: ChatRequest) -> Reply:
 
 def _find_schema(asked: ChatRequest) -> Mapping[str, Any] | None:
     """The schema of the answer, in the request or in the prompt; an empty one for any JSON, None for text."""
-    # OpenAI's name for it, Ollama's, and Anthropic's.
-    wanted = asked.params.get("response_format") or asked.params.get("format") or asked.params.get("output_config")
+    # OpenAI's name for it in either of its APIs, Ollama's, and Anthropic's.
+    names = ("response_format", "text", "format", "output_config")
+    wanted = next((given for name in names if (given := asked.params.get(name))), None)
     if isinstance(wanted, Mapping):
         found = wanted.get("json_schema", wanted.get("format", wanted))
         return found.get("schema", found) if "properties" in str(found) else {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from langplug._answer.json_data import to_json_data
 from langplug._answer.tool_calls import WholeCall
+from langplug._messages.carried import OUTPUT_ITEMS
 from langplug._parts import Finish, Reasoning
 
 
@@ -22,8 +23,9 @@ class Carried(Finish):
 
 _FIELDS = frozenset(
     {"reasoning_details", "thinking_blocks", "reasoning_items", "extra_content", "provider_specific_fields"}
+    | {OUTPUT_ITEMS}
 )
-"""Of OpenRouter; of LiteLLM, for Claude and for OpenAI; of Gemini's door; of LiteLLM."""
+"""Of OpenRouter; of LiteLLM, for Claude and for OpenAI; of Gemini's door; of LiteLLM; of the Responses API."""
 
 
 def is_carried_field(name: str) -> bool:

@@ -30,6 +30,9 @@ from langplug._messages.blocks import ContentPart, join_texts, text_part
 CARRIED = "langplug_carried"
 """Where in `additional_kwargs` it is."""
 
+OUTPUT_ITEMS = "output_items"
+"""The field of a message that stands for items of OpenAI's Responses API, each as `{"item": ..., "after": ...}`."""
+
 THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 """Parts of an answer's content that hold reasoning: they stand nowhere else than in that answer."""
 

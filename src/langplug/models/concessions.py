@@ -211,6 +211,15 @@ CONCESSIONS: tuple[Concession, ...] = (
         change=lambda server: replace(server, drops=server.drops | {"stream_options"}),
     ),
     Concession(
+        key="include",
+        refused="include",
+        instead="it is left out: such a model has no reasoning to send back",
+        # OpenAI says "Encrypted content is not supported with this model."
+        signs=(("encrypted content",), ("encrypted_content",), *_quoted("include")),
+        says=_NOT_TAKEN,
+        change=lambda server: replace(server, drops=server.drops | {"include"}),
+    ),
+    Concession(
         key="limit",
         refused="max_tokens",
         instead="`max_completion_tokens` is sent",

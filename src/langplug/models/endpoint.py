@@ -1,4 +1,4 @@
-"""`ChatEndpoint`: any server that speaks OpenAI's chat-completions wire. `pip install 'langplug[http]'`."""
+"""`ChatEndpoint`: any server that speaks one of OpenAI's wires. `pip install 'langplug[http]'`."""
 
 import asyncio
 from dataclasses import replace
@@ -9,7 +9,7 @@ from langchain_core.exceptions import (
     ModelError,
     ModelNotFoundError,
 )
-from pydantic import Field, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_validator
 
 from langplug import Request, UnsupportedError
 from langplug._bridge.loop import wait_for
@@ -27,9 +27,12 @@ from langplug._model.sampling import SamplingFields
 from langplug._redaction import hide
 from langplug._stream.completion_reader import CompletionReader
 from langplug._stream.reader import JsonObjectReader
+from langplug._stream.responses_reader import ResponsesReader
 from langplug._suggest import did_you_mean
+from langplug._wires import responses as responses_wire
 from langplug.models.concessions import MOST_CONCESSIONS, Refusals, concede, concessions_for
 from langplug.models.openai_body import Body, rename_fields, write_messages, write_schema, write_tools
+from langplug.models.responses_body import for_responses, stateless_fields, to_responses
 from langplug.models.servers import CONTEXT_WINDOW_FIELDS, SERVERS, Server, name_by_owner, server_at
 
 _PLAIN_FIELDS = ("model", *SamplingFields.model_fields, "top_logprobs", "reasoning_effort", "cache_control")
@@ -68,6 +71,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
     Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by
     themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
     cancelled `ainvoke`, too."""
+
+    api: Literal["chat", "responses"] = "chat"
+    """Which of OpenAI's wires is spoken: chat completions, or the Responses API, without anything stored at the server:
+    the whole conversation is sent each time, with the reasoning that the server has encrypted."""
 
     logprobs: bool = False
     """Whether `response_metadata["logprobs"]` says how likely each token was."""
@@ -167,12 +174,21 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 max_event_bytes=self.max_event_bytes,
             )
 
+        def new_responses_reader(content_type: str) -> ResponsesReader:
+            return ResponsesReader(
+                content_type,
+                coalesce=self.coalesce,
+                load=extra.orjson.loads,
+                max_event_bytes=self.max_event_bytes,
+            )
+
+        is_chat = self.api == "chat"
         request = HTTPRequest(
-            url=join_address(self.base_url, "chat/completions", {}),
-            body=encode_json(body, extra.orjson.dumps),
+            url=join_address(self.base_url, "chat/completions" if is_chat else responses_wire.PATH, {}),
+            body=encode_json(body if is_chat else to_responses(body), extra.orjson.dumps),
             headers={"Content-Type": "application/json"},
         )
-        return await self.send(request, new_reader, call)
+        return await self.send(request, new_reader if is_chat else new_responses_reader, call)
 
     async def send(self, request: HTTPRequest, new_reader: NewReader, call: Request | None = None) -> Response:
         """As for every model behind HTTP. An error that a setting may have caused names the setting."""
@@ -189,13 +205,16 @@ class ChatEndpoint(SamplingFields, HTTPModel):
                 advice = "`served_models()` lists the models that the server has."
             elif getattr(error, "status_code", None) in (404, 405):
                 advice = f"Is base_url={self.base_url!r} the address of its API? It mostly ends in /v1."
+                if self.api == "responses":
+                    advice += ' Or it may have no Responses API: then leave out api="responses".'
             if advice:
                 error.args = (f"{str(error).rstrip('.')}. {advice}",)
             raise
 
     @property
     def _server(self) -> Server:
-        return server_at(self.base_url) if self.server == "auto" else SERVERS[self.server]
+        server = server_at(self.base_url) if self.server == "auto" else SERVERS[self.server]
+        return server if self.api == "chat" else for_responses(server)
 
     @property
     def _rules(self) -> Server:
@@ -217,7 +236,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             body.fields |= {"reasoning_effort": None, **server.no_thinking}
         if self.thinking is not None:
             # A server of which nothing is known most likely runs open weights, with a chat template.
-            template: dict[str, Any] = {"chat_template_kwargs": {}} if self._server is SERVERS["any"] else {}
+            is_unknown = self.server == "any" or (self.server == "auto" and server_at(self.base_url) is SERVERS["any"])
+            template: dict[str, Any] = {"chat_template_kwargs": {}} if is_unknown else {}
             body.fields |= thinking_fields(self.thinking, server.no_thinking or template)
         request = write_schema(request, server, body)
         write_messages(request, server, server.roles if self.roles == "auto" else self.roles, body)
@@ -232,7 +252,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         # on and stops there itself; then the answer must be a stream, so that the server stops as well when it is left.
         too_many = server.most_stops is not None and len(request.stop) > server.most_stops
         cuts_here = bool(request.stop) and (too_many or (self.include_stop and not server.includes_stop))
-        if too_many:
+        if too_many and self.api == "chat":  # the other wire has no stop strings, so nothing is done otherwise
             body.done["stop"] = ("stop", "not sent: the server takes fewer")
         if request.stop and not cuts_here:
             fields["stop"] = list(request.stop)
@@ -241,6 +261,8 @@ class ChatEndpoint(SamplingFields, HTTPModel):
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
             fields |= server.running_usage if request.stop else {}  # a stream that is left has no last chunk with it
 
+        if self.api == "responses":
+            fields |= stateless_fields(server, fields)
         rename_fields(server, body)
         extra_body = {**body.fields, **self.extra_body}
         body.fields = {name: value for name, value in extra_body.items() if value is not None}
@@ -329,12 +351,24 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         """Whether the server is given schemas as such, and keeps to them."""
         return self._rules.schema == "json_schema"
 
+    @property
+    def __langplug_origin__(self) -> str:
+        """The server and, if it is not chat completions, the wire: what one has encrypted, the other does not take."""
+        return super().__langplug_origin__ + ("" if self.api == "chat" else f"/{self.api}")
+
+    @field_validator("n")
+    @classmethod
+    def _check_n(cls, n: int, info: ValidationInfo) -> int:
+        if n > 1 and info.data.get("api") == "responses":
+            raise ValueError('The Responses API gives one answer. Leave out `n`, or api="responses".')
+        return n
+
     @field_validator("base_url")
     @classmethod
     def _drop_path(cls, base_url: str) -> str:
-        """The whole address of the chat completions, as many servers document it, is accepted as well."""
+        """The whole address of the chat completions, or of the responses, is accepted as well: servers document it."""
         path, query_sign, query = base_url.partition("?")
-        return f"{path.removesuffix('/chat/completions')}{query_sign}{query}"
+        return f"{path.removesuffix('/chat/completions').removesuffix('/responses')}{query_sign}{query}"
 
     @field_validator("extra_body")
     @classmethod

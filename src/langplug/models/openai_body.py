@@ -25,7 +25,7 @@ OpenAIMessage = dict[str, Any]
 
 _UNNOTED = frozenset(
     {"stream_options", "limit", "strict", "call_ids", "names", "developer_role", "text_parts", "one_call_a_turn"}
-    | {"reasoning", "reasoning_as"}
+    | {"reasoning", "reasoning_as", "include"}
 )
 """What loses nothing, and is noted only if the server had to refuse it first."""
 

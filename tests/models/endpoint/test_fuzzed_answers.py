@@ -20,7 +20,10 @@ ODD: list[Any] = [
     *({"type": None}, "error", "length", "tool_calls", {"error": {"message": "no"}}, [{"type": "image_url"}]),
     *([{"type": "reasoning", "summary": [{}]}], "null", "{", "[1]", '{"a": 1}'),
 ]
-NAMES = "content tool_calls function name arguments id index delta message finish_reason usage logprobs error text type"
+NAMES = (
+    "content tool_calls function name arguments id index delta message finish_reason usage logprobs error text type "
+    "item output response status output_index summary call_id"
+)
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}, "index": 0}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -46,6 +49,32 @@ OLLAMA: list[Any] = [
     {"model": "m", "message": {"content": "lo", "tool_calls": [CALL]}, "done": False},
     {"model": "m", "message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": 4},
 ]
+
+ITEMS: list[Any] = [
+    {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "e"},
+    {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q"}},
+    {"type": "message", "id": "m", "role": "assistant", "content": [
+        {"type": "output_text", "text": "Hello", "annotations": [{"type": "url_citation", "url": "http://a.b"}]},
+        {"type": "refusal", "refusal": "no"},
+    ]},
+    {"type": "function_call", "id": "f", "call_id": "c1", "name": "add", "arguments": '{"a": 1}'},
+    {"type": "custom_tool_call", "id": "t", "call_id": "c2", "name": "add", "input": "text"},
+]  # fmt: skip
+RESPONSE = {
+    "id": "i", "object": "response", "model": "m", "status": "completed", "output": ITEMS, "error": None,
+    "incomplete_details": None,
+    "usage": {"input_tokens": 3, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 1}},
+}  # fmt: skip
+EVENTS: list[Any] = [
+    {"type": "response.created", "response": {**RESPONSE, "status": "in_progress", "output": []}},
+    *({"type": f"response.{kind}", "output_index": place, "item_id": ITEMS[place]["id"], "delta": text} for (
+        kind, place, text) in (
+        ("reasoning_summary_text.delta", 0, "hm"), ("output_text.delta", 2, "Hel"), ("refusal.delta", 2, "n"),
+        ("function_call_arguments.delta", 3, '{"a"'),
+    )),
+    *({"type": "response.output_item.done", "output_index": place, "item": item} for place, item in enumerate(ITEMS)),
+    {"type": "response.completed", "response": RESPONSE},
+]  # fmt: skip
 
 
 class Session:
@@ -137,18 +166,22 @@ def cut(dice: random.Random, body: bytes) -> list[bytes]:
 def answer(dice: random.Random, wire: str) -> tuple[str, list[bytes]]:
     """A mutated answer, by its content type and in pieces."""
     in_values = dice.random() < 0.8
-    if wire == "completion":
-        kind, body = "application/json", json.dumps(mutate(dice, COMPLETION) if in_values else COMPLETION).encode()
+    if wire in ("completion", "response"):
+        whole = COMPLETION if wire == "completion" else RESPONSE
+        kind, body = "application/json", json.dumps(mutate(dice, whole) if in_values else whole).encode()
     else:
-        values = copy.deepcopy(CHUNKS if wire == "chunks" else OLLAMA)
+        values = copy.deepcopy({"chunks": CHUNKS, "events": EVENTS}.get(wire, OLLAMA))
         if in_values:
             at = dice.randrange(len(values))
             values[at] = mutate(dice, values[at])
         lines = [json.dumps(value).encode() for value in values]
         kind, body = "application/x-ndjson", b"\n".join(lines)
-        if wire == "chunks":
+        if wire in ("chunks", "events"):
             kind, body = "text/event-stream", b"".join(b"data: %s\n\n" % line for line in lines)
     return kind, cut(dice, body if in_values else mutate_bytes(dice, body))
+
+
+_KINDS = ("plain", "tools", "several", "described")
 
 
 def add(a: int, b: int = 0) -> int:
@@ -157,8 +190,13 @@ def add(a: int, b: int = 0) -> int:
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["ainvoke", "astream"])
-@pytest.mark.parametrize("kind", ["plain", "tools", "several", "described"])
-@pytest.mark.parametrize("wire", ["completion", "chunks", "ollama"])
+@pytest.mark.parametrize(
+    ("wire", "kind"),
+    [
+        *((wire, kind) for wire in ("completion", "chunks", "ollama") for kind in _KINDS),
+        *((wire, kind) for wire in ("response", "events") for kind in ("plain", "tools")),
+    ],
+)
 async def test_whatever_a_server_sends_is_an_answer_or_a_model_error(wire: str, kind: str, streams: bool) -> None:
     """No mutated answer raises anything but a `ModelError`, through the whole model."""
     session = Session()
@@ -166,8 +204,9 @@ async def test_whatever_a_server_sends_is_an_answer_or_a_model_error(wire: str, 
     if wire == "ollama" or kind == "described":
         model: Any = ChatHTTP.from_file("ollama", **settings)
     else:
-        several = {"n": 2} if kind == "several" else {}
-        model = ChatEndpoint(base_url="http://localhost/v1", logprobs=True, **several, **settings)
+        more: dict[str, Any] = {"n": 2} if kind == "several" else {}
+        more |= {"api": "responses"} if wire in ("response", "events") else {}
+        model = ChatEndpoint(base_url="http://localhost/v1", logprobs=True, **more, **settings)
     asked = model.bind_tools([add]) if kind == "tools" else model
     dice = random.Random(f"{wire} {kind} {streams}")
     for _ in range(ROUNDS):

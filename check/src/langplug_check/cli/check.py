@@ -213,7 +213,10 @@ def _check(args: argparse.Namespace, how: "Recipe | dict[str, Any]") -> "Report"
 
     from langplug import load
     from langplug_check import check
+    from langplug_check.recipes import complete_recipe
 
+    if isinstance(how, dict):
+        how = complete_recipe(args.ref, how) or how
     progress = Progress(sys.stderr)
     progress.begin()
     try:

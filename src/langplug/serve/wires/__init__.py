@@ -3,7 +3,8 @@
 from typing import Final
 
 from langplug.serve.wires.chat import WIRE as CHAT
+from langplug.serve.wires.responses import WIRE as RESPONSES
 from langplug.serve.wires.wire import Wire
 
-WIRES: Final[tuple[Wire, ...]] = (CHAT,)
+WIRES: Final[tuple[Wire, ...]] = (CHAT, RESPONSES)
 """Each wire that is served. A new one is a file here, and its line."""
