@@ -283,7 +283,7 @@ def test_a_request_is_true() -> None:
         ("stream_usage", "Usage is always asked for"),
         ("organization", "`headers={'OpenAI-Organization': ...}`"),
         ("default_query", "not supported: send `headers`"),
-        ("use_responses_api", "chat-completions API alone"),
+        ("use_responses_api", 'api="responses"'),
     ],
 )
 def test_a_parameter_of_another_library_is_named_as_here(name: str, hint: str) -> None:

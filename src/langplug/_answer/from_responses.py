@@ -61,6 +61,15 @@ class ResponseSoFar:
     summary: tuple[Any, Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def text_of_plain_delta(self, event: Item) -> str | None:
+        """The text of an event that goes on with a text, by far the most frequent kind; None for any other."""
+        text, known = event.get("delta"), self.sent.get(("text", event.get("output_index")))
+        if known is None or type(text) is not str or event.get("logprobs"):
+            return None
+        self.sent["text", event["output_index"]] = known + len(text)
+        self.text += len(text)
+        return text
+
     def read_event(self, event: Item) -> Iterator[Part]:
         """The parts that an event adds. One of an unknown type adds none.
 

@@ -105,7 +105,7 @@ _SAID_ELSEWHERE = {
     "openai_api_version": "Give the address that is versioned, as in `base_url='https://host/openai/v1'`.",
     "api_version": "Give the address that is versioned, as in `base_url='https://host/openai/v1'`.",
     "default_query": "Parameters in the URL are not supported: send `headers`, or fields of `extra_body`.",
-    "use_responses_api": "It speaks the chat-completions API alone: leave it out.",
+    "use_responses_api": 'Only `ChatEndpoint` speaks it: with `api="responses"`.',
     "azure_ad_token": "Give a function that returns it, which may expire: `auth=...`.",
     "azure_ad_token_provider": "Give it as `auth=...`.",
     "tiktoken_model_name": "Give a function that counts: `token_counter=...`.",

@@ -60,6 +60,8 @@ class ResponsesReader(BodyReader):
         if not isinstance(value, dict):
             raise error_in(value)
         try:
+            if value.get("type") == wire.TEXT_DELTA and (text := self._so_far.text_of_plain_delta(value)):
+                return (text,)
             return self._read(value, frame)
         # Whatever JSON of another shape leads to.
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
