@@ -1,13 +1,19 @@
 """The models of the scoreboard: what each is called, how it is made, and how it is pointed at the backend."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from langplug import ChatModel, Part, Request, chat_model
+from langchain_core.language_models import BaseChatModel, BaseLanguageModel
+from tests.model.page import parrot_class
+from tests.models.adopted_classes import CLASSES
+
+from langplug import ChatModel, Part, Request, adopt, chat_model
 from langplug.models import ChatCommand, ChatHTTP, ChatScripted, CustomChatModelAdvanced
 from langplug_check import Recipe
+from langplug_check.job import resolve
+from langplug_check.recipes import KEY, recipe_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +87,58 @@ ENTRIES: Mapping[str, Entry] = {
 
 OURS = tuple(ENTRIES)[:7]
 """Those that must show no failure of their own."""
+
+
+# --- as it comes, and adopted ---
+
+
+ChatParrotLink = parrot_class(BaseChatModel)
+ChatParrotLink.__module__, ChatParrotLink.__qualname__ = __name__, "ChatParrotLink"  # as a pickle finds it
+
+BY_HAND: Mapping[str, Callable[[], BaseLanguageModel]] = {
+    "LangChain's page": partial(ChatParrotLink, parrot_buffer_length=10**6, model="parrot"),
+    **{cls.__name__: cls for cls in CLASSES},
+}
+"""The page's own class, and those that public repositories hold."""
+
+
+NOT_CHAT_MODELS = ("CompletingPipeline",)
+"""Models of LangChain's other kind, an `LLM`, which are chat models only once they are adopted."""
+
+
+def by_hand(name: str) -> Any:
+    """A model of one of the classes that people write by hand."""
+    return BY_HAND[name]()
+
+
+def adopted_by_hand(name: str) -> ChatModel:
+    """The same, adopted."""
+    return adopt(by_hand(name))
+
+
+def integration(reference: str) -> ChatModel:
+    """A model of another package, adopted, for a server that it never asks: the recipe says where it is pointed."""
+    cls = resolve(reference)
+    assert isinstance(cls, type)
+    recipe = recipe_for(cls)
+    assert recipe is not None
+    made = recipe.adopted(cls).arguments["adopted"]
+    return adopt(made({"url": "http://127.0.0.1:9/v1", "root": "http://127.0.0.1:9", "key": KEY}))
+
+
+def adopted_integration(entry: Entry) -> Entry:
+    """An integration's column, adopted."""
+    reference = str(entry.target)
+    cls = resolve(reference)
+    assert isinstance(cls, type)
+    recipe = recipe_for(cls)
+    assert recipe is not None
+    return replace(entry, target=partial(integration, reference), recipe=recipe.adopted(cls))
+
+
+def entry_of(name: str, *, adopts: bool = False) -> Entry:
+    """How a model is made and checked."""
+    if name in BY_HAND:
+        return Entry(target=partial(adopted_by_hand if adopts else by_hand, name))
+    entry = ENTRIES[name]
+    return adopted_integration(entry) if adopts else entry

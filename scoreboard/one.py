@@ -1,6 +1,6 @@
 """Checks one model of the scoreboard, and prints what was found as JSON.
 
-python one.py NAME
+python one.py NAME [adopted]
 """
 
 import json
@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from entries import ENTRIES, Entry
+from entries import Entry, entry_of
 
 from langplug_check import check
 
@@ -25,7 +26,7 @@ def found(entry: Entry, **which: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    entry = ENTRIES[sys.argv[1]]
+    entry = entry_of(sys.argv[1], adopts=sys.argv[2:] == ["adopted"])
     everything = found(entry, skip=(LANGCHAINS_OWN, *entry.hangs_in))
     for name in entry.hangs_in:
         everything["results"] += found(entry, only=(name,))["results"]

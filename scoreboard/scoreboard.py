@@ -2,8 +2,9 @@
 
     python scoreboard/scoreboard.py [--only NAME ...]
 
-Each model is checked in a process of its own. What was found is kept in `scoreboard/found.json`, so that `--only`
-renews some columns and leaves the others. Needs the peers' environment (`make scoreboard` brings it), and no network.
+Each model is checked in a process of its own; those that are not langplug's twice: as they come, and adopted. What was
+found is kept in `scoreboard/found.json`, so that `--only` renews some columns and leaves the others. Needs the peers'
+environment (`make scoreboard` brings it), and no network.
 """
 
 import argparse
@@ -25,15 +26,18 @@ LONGEST_S = 1200
 SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!", "partly observed": "◐"}
 NOT_ITS_OWN = {"langchain-core": "ᶜ", "backend": "ᵇ"}
 
+ADOPTED = ", adopted"
+"""What follows the name of a model that was adopted, in what is kept of the runs."""
+
 Found = dict[str, Any]
 """What `Report.to_json` gives of one model."""
 
 
-def checked(name: str) -> Found:
+def checked(name: str, *, adopted: bool = False) -> Found:
     """Check one model, in a process of its own."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, str(HERE / "one.py"), name],
+        [sys.executable, str(HERE / "one.py"), name, *(["adopted"] if adopted else [])],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -45,7 +49,11 @@ def checked(name: str) -> Found:
         raise SystemExit(f"{name} could not be checked:\n{done.stderr}")
     found: Found = json.loads(done.stdout)
     own, theirs = counted(found)
-    print(f"{name}: {own} failures of its own, {theirs} not, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(
+        f"{name}{ADOPTED if adopted else ''}: {own} failures of its own, {theirs} not, "
+        f"{time.monotonic() - began:.0f} s",
+        file=sys.stderr,
+    )
     return found
 
 
@@ -70,9 +78,18 @@ def contract_statements() -> dict[str, Check]:
 # --- the page ---
 
 
-def page(everything: Mapping[str, Found], ours: Sequence[str]) -> str:
+def page(everything: Mapping[str, Found], ours: Sequence[str], by_hand: Sequence[str] = ()) -> str:
     """The scoreboard as Markdown."""
-    parts = (_head(everything, ours), [""], _table(everything), [""], _of_core(everything), _versions(everything))
+    columns = {name: found for name, found in everything.items() if ADOPTED not in name and name not in by_hand}
+    parts = (
+        _head(columns, ours),
+        [""],
+        _adopted(everything, by_hand),
+        _table(columns),
+        [""],
+        _of_core(columns),
+        _versions(everything),
+    )
     return "\n".join(line for part in parts for line in part)
 
 
@@ -91,12 +108,38 @@ def _head(everything: Mapping[str, Found], ours: Sequence[str]) -> Iterator[str]
     for name, found in everything.items():
         verdicts = [result["verdict"] for result in contract(found)]
         own, theirs = counted(found)
-        kept, better, not_said, unseen = (
-            verdicts.count(one) for one in ("pass", "advisory", "not applicable", "not observed")
-        )
-        kept += verdicts.count("partly observed")
+        better, not_said, unseen = (verdicts.count(one) for one in ("advisory", "not applicable", "not observed"))
         shown = f"**{name}**" if name in ours else name
-        yield f"| {shown} | {kept} | {own} | {theirs} | {better} | {not_said} | {unseen} |"
+        yield f"| {shown} | {_kept(found)} | {own} | {theirs} | {better} | {not_said} | {unseen} |"
+
+
+def _adopted(everything: Mapping[str, Found], by_hand: Sequence[str]) -> Iterator[str]:
+    """What `langplug.adopt` makes of other people's models."""
+    adopted = {name.removesuffix(ADOPTED): found for name, found in everything.items() if name.endswith(ADOPTED)}
+    if not adopted:
+        return
+    yield "## As it comes, and adopted"
+    yield ""
+    yield "What `langplug.adopt(model)` makes of it: the failures of its own before and after, and those that stay."
+    yield "Adoption cannot mend how a model is made and pickled, and what it does with a connection of its own. The"
+    yield "lower rows are classes as people write them by hand, LangChain's page's first."
+    yield ""
+    yield "| model | kept | not kept | adopted: kept | not kept | which |"
+    yield "|---|---|---|---|---|---|"
+    for name, found in adopted.items():
+        before = everything.get(name)
+        was = (str(_kept(before)), str(counted(before)[0])) if before else ("–", "–")
+        own, _ = counted(found)
+        left = [r["id"] for r in contract(found) if r["verdict"] == "fail" and r["blame"] == "model"]
+        shown = f"{name} (by hand)" if name in by_hand else name
+        yield f"| {shown} | {' | '.join(was)} | {_kept(found)} | {own} | {', '.join(left) or 'none'} |"
+    yield ""
+    yield "## Statement by statement"
+    yield ""
+
+
+def _kept(found: Found) -> int:
+    return sum(result["verdict"] in ("pass", "partly observed") for result in contract(found))
 
 
 def _table(everything: Mapping[str, Found]) -> Iterator[str]:
@@ -142,18 +185,22 @@ def _versions(everything: Mapping[str, Found]) -> Iterator[str]:
 
 def main() -> int:
     """Check what is asked for, write the page, and say whether a model of langplug's failed."""
-    sys.path.insert(0, str(HERE))
-    from entries import ENTRIES, OURS
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
+    from entries import BY_HAND, ENTRIES, NOT_CHAT_MODELS, OURS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(ENTRIES), help="renew these columns alone")
+    names = [*ENTRIES, *BY_HAND]
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help="renew these columns alone")
     arguments = parser.parse_args()
     known: dict[str, Found] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
-    for name in arguments.only or ENTRIES:
-        known[name] = checked(name)
+    for name in arguments.only or names:
+        if name not in NOT_CHAT_MODELS:
+            known[name] = checked(name)
+        if name not in OURS:
+            known[name + ADOPTED] = checked(name, adopted=True)
         FOUND.write_text(json.dumps(known), encoding="utf-8")
-    everything = {name: known[name] for name in ENTRIES if name in known}
-    PAGE.write_text(page(everything, OURS), encoding="utf-8")
+    everything = {one: known[one] for name in names for one in (name, name + ADOPTED) if one in known}
+    PAGE.write_text(page(everything, OURS, [*BY_HAND]), encoding="utf-8")
     failed = [name for name in OURS if name in everything and counted(everything[name])[0]]
     if failed:
         print(f"langplug's own models that failed: {', '.join(failed)}", file=sys.stderr)

@@ -42,6 +42,18 @@ def test_others_stand_beside_them() -> None:
     assert "langchain-openai 1." in PAGE
 
 
+def test_what_adoption_makes_of_them_stands_there() -> None:
+    """Each model of others, and of hand-written classes, stands as it comes and adopted; of the latter none fails."""
+    part = PAGE.partition("## As it comes, and adopted")[2].partition("## Statement")[0]
+    rows = {cells(line)[0]: cells(line) for line in part.splitlines() if re.match(r"\| \w", line)}
+    by_hand = {name: row for name, row in rows.items() if name.endswith("(by hand)")}
+    assert len(by_hand) >= 11
+    assert {"0"} == {row[4] for row in by_hand.values()}
+    integrations = [row for name, row in rows.items() if name.startswith("Chat") and name not in by_hand]
+    assert len(integrations) >= 10
+    assert all(int(row[4]) < int(row[2]) for row in integrations)
+
+
 @pytest.fixture
 def scoreboard() -> ModuleType:
     """The script that writes the page."""

@@ -293,7 +293,7 @@ def test_i_a_capability_that_there_is_not_is_refused(capability: dict[str, Any],
     with pytest.raises(TypeError, match=complaint):
         type("ChatWrong", (ChatModel,), {"respond": respond, "__module__": __name__, **capability})
     with pytest.raises(TypeError, match=complaint):
-        chat_model(**capability)(lambda request: "ok")
+        chat_model(**capability)(lambda request: "ok")  # type: ignore[no-untyped-call] # which of the two decorators it is, is not known
 
 
 def test_i_a_misspelt_keyword_is_named() -> None:

@@ -1,18 +1,22 @@
 """`adopt`: anybody's chat model, chain or graph is a model of langplug's, and stays what it is."""
 
 import asyncio
+import copy
+import operator
 import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelInvalidRequestError, OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -25,7 +29,7 @@ from tests.model.page import parrot_class
 from tests.models.adopted_classes import CLASSES, ChatCallsBeside, ChatRequests, ChatSdk, ChatStreaming, whole
 from tests.paths import PATHS
 
-from langplug import ChatModel, adopt
+from langplug import ChatModel, Request, adopt, chat_model
 from langplug.models import ChatAdopted, ChatScripted
 
 Parrot = parrot_class(BaseChatModel)
@@ -376,3 +380,101 @@ def test_a_reader_that_leaves_closes_the_hook() -> None:
         break
     assert "aa" == PATHS["stream"](model, "x", stop=["aa"]).text
     assert [True, True] == closed
+
+
+class ChatRepeating(BaseChatModel):
+    """Says each fragment of a call twice, as some packages do: as LangChain has it, and as the server sent it."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "chat-repeating"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return whole("")
+
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        for name, args in (("add", ""), (None, '{"a": 1,'), (None, ' "b": 2}')):
+            raw = {"index": 0, "id": None, "type": None, "function": {"name": name, "arguments": args}}
+            fragment = tool_call_chunk(name=name, args=args, id="1" if name else None, index=0)
+            usage = {"input_tokens": -1, "output_tokens": 2, "total_tokens": 1}
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(
+                    content="",
+                    additional_kwargs={"tool_calls": [raw]},
+                    tool_call_chunks=[fragment],
+                    usage_metadata=usage if kwargs.get("stream_usage") else None,
+                )
+            )
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **kwargs: Any) -> Any:
+        if tool_choice is not None and len(tools) != 1:
+            raise ValueError("one tool, please")
+        assert "parallel_tool_calls" not in kwargs
+        return self.bind(tools=tools, chosen=tool_choice)
+
+
+async def gathered(stream: Any) -> list[Any]:
+    return [chunk async for chunk in stream]
+
+
+@pytest.mark.parametrize("path", ["stream", "astream"])
+def test_a_call_that_is_said_twice_is_one(path: str) -> None:
+    """Calls that a package also keeps as the server sent them are given once; an odd usage costs no answer."""
+    model = adopt(ChatRepeating(), tool_calling="native").bind_tools([add])
+    chunks: Iterator[Any] = model.stream("x") if path == "stream" else iter(asyncio.run(gathered(model.astream("x"))))
+    answered = reduce(operator.add, chunks)
+    assert [(call["name"], call["args"]) for call in answered.tool_calls] == [("add", {"a": 1, "b": 2})]
+
+
+def test_a_choice_that_the_adopted_one_refuses_is_langplugs_to_see_to() -> None:
+    """A model that takes a choice of one tool alone is given all without it, and held to the choice."""
+    model = adopt(ChatRepeating(), tool_calling="native", streaming=True)
+    others = [add, {"name": "other", "description": "Another.", "parameters": {"type": "object", "properties": {}}}]
+    for choice in ("any", "add"):
+        answered = model.bind_tools(others, tool_choice=choice, parallel_tool_calls=False).invoke("x")
+        assert [call["name"] for call in answered.tool_calls] == ["add"]
+    assert not model.bind_tools(others, tool_choice="none").invoke("x").tool_calls
+
+
+def test_what_cannot_be_copied_is_shared_by_deep_copies() -> None:
+    """A deep copy of an adopted model asks the same one where that holds what cannot be copied; else a copy of it."""
+    holding = ChatAdopted(adopted=ChatSdk(client=threading.Lock()))
+    plain = ChatAdopted(adopted=Parrot(parrot_buffer_length=3, model="m"))
+    assert copy.deepcopy(holding).adopted is holding.adopted
+    assert copy.deepcopy(plain).adopted is not plain.adopted
+
+
+def test_half_a_character_is_said_to_be_one() -> None:
+    """A lone surrogate that a client cannot encode is an error of the request, which says what to do."""
+
+    @chat_model
+    def sending(request: Request) -> str:
+        return request.text.encode().decode()
+
+    with pytest.raises(ModelInvalidRequestError, match="half a character"):
+        sending().invoke("a\ud800b")
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "google_genai", "acme"])
+def test_a_message_of_a_provider_is_read_as_it_stands(provider: str) -> None:
+    """A message that is passed on keeps its calls and its reasoning in `content_blocks`, whoever it comes from."""
+    theirs = AIMessage(
+        content="Let me see.",
+        tool_calls=[{"name": "add", "args": {"a": 1}, "id": "1"}],
+        response_metadata={"model_provider": provider},
+    )
+
+    @chat_model(tool_calling="native")
+    def passing(request: Request) -> AIMessage:
+        return theirs
+
+    blocks = passing().invoke("x").content_blocks
+    assert [block["type"] for block in blocks] == ["text", "tool_call"]
+
+
+def test_the_class_takes_what_adopt_takes() -> None:
+    """Parameters of the adopted model may be given to the class, too; what neither has is an error."""
+    made = ChatAdopted(adopted=Parrot(parrot_buffer_length=3, model="m"), parrot_buffer_length=4)
+    assert made.invoke("abcdef").content == "abcd"
+    with pytest.raises(TypeError, match="parrot_bufer_length"):
+        ChatAdopted(adopted=Parrot(parrot_buffer_length=3, model="m"), parrot_bufer_length=4)

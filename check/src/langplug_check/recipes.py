@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -54,9 +55,17 @@ class Recipe:
         known = {"url": urls[self.dialect], "root": backend.url, "key": KEY}
         return {name: _fill(value, known) for name, value in self.arguments.items()}
 
+    def adopted(self, cls: type[BaseChatModel]) -> "Recipe":
+        """The recipe for `langplug.adopt` of a model of the class that this one is for."""
+        return replace(self, arguments={"adopted": partial(_make, cls, {**self.fills, **self.arguments})}, fills={})
+
     def default_arguments(self) -> dict[str, Any]:
         """The arguments to use if the user gave no others."""
         return {name: _fill(value, {"key": KEY}) for name, value in self.fills.items()}
+
+
+def _make(cls: type[BaseChatModel], arguments: Mapping[str, Any], known: Mapping[str, str]) -> BaseChatModel:
+    return cls(**{name: _fill(value, known) for name, value in arguments.items()})
 
 
 def _fill(value: Any, known: Mapping[str, str]) -> Any:

@@ -167,6 +167,11 @@ def model_error_of(error: BaseException, *, begun: bool = False) -> ModelError |
         return None
     if isinstance(error, BaseExceptionGroup):
         return _error_of_group(error, begun=begun)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # whoever encodes it
+        return ModelInvalidRequestError(
+            f"The request holds {error.object[error.start]!r}, half a character (a lone surrogate). Text must be valid "
+            "Unicode: clean it with text.encode('utf-8', 'replace').decode()."
+        )
     typed = next(filter(None, map(_read_error, _family(error))), None)
     if typed is not None:
         typed.args = (hide_in_text(str(typed)),)  # clients write whole addresses into their messages

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.block_translators import get_translator
 
 from langplug._answer.json_data import to_json_data
 from langplug._parts import Finish, Part, Reasoning, ToolCall, Usage, check_fields
@@ -36,10 +37,10 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
     yield from calls
     yield from _refusals_beside(message)
     if (usage := message.usage_metadata) is not None:
+        # What makes no sense costs the count, and not the answer: it is a server's, and not the author's.
+        counts = {name: _count(usage.get(name)) for name in ("input_tokens", "output_tokens", "total_tokens")}
         yield Usage(
-            input_tokens=usage.get("input_tokens"),
-            output_tokens=usage.get("output_tokens"),
-            total_tokens=usage.get("total_tokens"),
+            **counts,
             input_token_details=usage.get("input_token_details"),  # type: ignore[arg-type] # a TypedDict of ints
             output_token_details=usage.get("output_token_details"),  # type: ignore[arg-type] # a TypedDict of ints
             # langchain-core adds up the usage of chunks, so whoever makes chunks for it reports what each has added.
@@ -47,6 +48,10 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
         )
     if metadata := {**(info or {}), **message.response_metadata}:
         yield finish_in(metadata)
+
+
+def _count(tokens: Any) -> int | None:
+    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _refusals_beside(message: AIMessage) -> Iterator[Part]:
@@ -64,10 +69,21 @@ def finish_in(metadata: Mapping[str, Any]) -> Finish:
     """What LangChain's metadata of an answer says of its end."""
     more = dict(metadata)
     more.pop("output_version", None)  # how its content is written, which langplug decides anew
+    if isinstance(provider := more.get("model_provider"), str):
+        more["model_provider"] = untranslated(provider)  # its content is plain now
     reason, stop = more.pop("finish_reason", None), more.pop("stop_sequence", None)
-    reason = reason or more.get("stop_reason")  # as Anthropic and Bedrock call it
+    # as Anthropic and Bedrock call it, and as Ollama does
+    reason = reason or more.get("stop_reason") or more.get("done_reason")
     reason = reason.name if isinstance(reason, Enum) and not isinstance(reason, str) else reason  # Google's SDK
     return Finish(reason=_word(reason), stop_sequence=_word(stop), metadata=more)
+
+
+def untranslated(provider: str) -> str:
+    """A provider's name, prefixed if langchain-core would read content that stands under it as that provider's own.
+
+    Where it does, it looks for calls and reasoning in that provider's blocks alone.
+    """
+    return f"langplug_{provider}" if get_translator(provider) is not None else provider
 
 
 def _word(value: Any) -> str | None:

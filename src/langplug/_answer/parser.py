@@ -57,8 +57,9 @@ _CUT_OFF = frozenset(
 )
 """Reasons after which a call whose arguments have not come is not taken for one without arguments."""
 
-_READ_AS_PARTS = ("reasoning_content", "refusal")
-"""What of a message's `additional_kwargs` is content, and has become parts of the answer."""
+_READ_AS_PARTS = ("reasoning_content", "refusal", "tool_calls")
+"""What of a message's `additional_kwargs` is content, and has become parts of the answer. langchain-core makes calls of
+the last, of which a stream would hold them twice."""
 
 
 def is_refusal(piece: Piece) -> bool:

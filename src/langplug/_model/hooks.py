@@ -21,7 +21,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseCallbackManager, CallbackManagerForLLMRun
 from langchain_core.callbacks.manager import AsyncParentRunManager, ParentRunManager
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.uuid import uuid7
 from pydantic import SecretStr
@@ -313,21 +313,38 @@ def openai_schema(request: Request) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": described | strict}}
 
 
-def bind_own_tools(model: Any, request: Request) -> tuple[Any, dict[str, Any]]:
-    """What a model's own `bind_tools` makes of the tools of a request: the model to ask, and the keywords for it."""
+def bind_own_tools(model: Any, request: Request, *, is_foreign: bool = False) -> tuple[Any, dict[str, Any]]:
+    """What a model's own `bind_tools` makes of the tools of a request: the model to ask, and the keywords for it.
+
+    Args:
+        model: The model.
+        request: The request.
+        is_foreign: Whether nobody wrote it with langplug in mind: it is told no more than it surely understands.
+    """
     taken = read_signature(model.bind_tools).parameters.values()
     names = {one.name for one in taken}
     choice: Any = request.tool_choice
+    if is_foreign and choice == "required" and len(request.tools) == 1:  # which more models can be told by its name
+        choice = request.tools[0]
     if isinstance(choice, dict):
         choice = choice["function"]["name"]
-    choices = {
-        # LangChain's words for OpenAI's; "auto" is what each does by itself
-        "tool_choice": None if choice == "auto" else "any" if choice == "required" else choice,
-        "parallel_tool_calls": request.parallel_tool_calls,
-    }
     takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
-    asked = {name: value for name, value in choices.items() if value is not None and (takes_all or name in names)}
-    bound = model.bind_tools([*request.tools], **asked)
+    asked: dict[str, Any] = {}
+    # LangChain's words for OpenAI's; "auto" is what each does by itself
+    if choice not in (None, "auto") and (takes_all or "tool_choice" in names):
+        asked["tool_choice"] = "any" if choice == "required" else choice
+    # Among the `**kwargs` of others it would go to a client that may not know it.
+    takes_parallel = "parallel_tool_calls" in names or (takes_all and not is_foreign)
+    if request.parallel_tool_calls is not None and takes_parallel:
+        asked["parallel_tool_calls"] = request.parallel_tool_calls
+    if is_foreign and choice == "none" and not any(isinstance(one, ToolMessage) for one in request.messages):
+        return model, {}  # some take "none" for a tool's name; a history of calls needs its tools
+    try:
+        bound = model.bind_tools([*request.tools], **asked)
+    except (ValueError, TypeError, NotImplementedError):
+        if not asked:
+            raise
+        bound = model.bind_tools([*request.tools])  # the choice is then langplug's to see to, by asking again
     keywords: dict[str, Any] = {}
     while isinstance(bound, RunnableBinding):
         keywords = {**bound.kwargs, **keywords}

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from langchain_core.messages.block_translators import get_translator
+from langplug._answer.from_message import untranslated
 
 
 @cache
@@ -18,8 +18,7 @@ def kebab_case(name: str) -> str:
 def provider_name(class_name: str) -> str:
     """`ChatAcme` as `acme`. One that would have langchain-core read the content as another provider's is prefixed."""
     name = kebab_case(class_name).replace("-", "_")
-    name = name.removeprefix("chat_").removesuffix("_chat") or name
-    return f"langplug_{name}" if get_translator(name) is not None else name
+    return untranslated(name.removeprefix("chat_").removesuffix("_chat") or name)
 
 
 @cache

@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps, loads
 from pydantic import SecretStr
 
+from langplug.models import ChatAdopted
 from langplug_check.fields import (
     MARKED_KEY,
     argument_name,
@@ -382,6 +383,8 @@ def constant_type(subject: Subject) -> str:
     for name, other in _varied(subject):
         if (changed := other.asdict().get("_type")) != kind:
             raise Failed(f"_llm_type is {kind!r}, and with another {name} {changed!r}", "the same for all")
-    if kind in FOREIGN_TYPES and not subject.cls.__module__.startswith("langchain"):
+    example = subject.real()
+    theirs = example.adopted if isinstance(example, ChatAdopted) else example  # whose type it keeps
+    if kind in FOREIGN_TYPES and not type(theirs).__module__.startswith("langchain"):
         raise Failed(f"_llm_type is {kind!r}, which others use", "a word of its own")
     return kind

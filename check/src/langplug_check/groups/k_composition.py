@@ -11,6 +11,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 
+from langplug import ChatModel
 from langplug_backend import ChatRequest, Fault, Reply
 from langplug_check.fields import holds, telling_fields, variants
 from langplug_check.paths import error_text
@@ -80,7 +81,9 @@ def _configurable_field(subject: Subject) -> tuple[str, Any]:
         NotApplicable: If there is none.
     """
     model = subject.model()
-    fields = telling_fields(subject.cls)
+    # What langplug's models say of themselves, such as `tool_calling`, stands in no request by its name.
+    ours = () if subject.lacks("backend") else ChatModel.model_fields
+    fields = {name: field for name, field in telling_fields(subject.cls).items() if name not in ours}
     for name in [*(name for name in _PREFERRED if name in fields), *fields]:
         for value in variants(fields[name], getattr(model, name)):
             # Values that can be recognised in a request; True is in every one of them.

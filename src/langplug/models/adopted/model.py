@@ -1,16 +1,29 @@
 """Any chat model, chain or graph of somebody else's as a model of langplug's: `langplug.adopt`."""
 
+import copy
 import inspect
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self, cast
 
 from langchain_core.language_models import BaseLanguageModel, LangSmithParams, ModelProfile
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    BaseMessageChunk,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    message_chunk_to_message,
+)
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import Field, SkipValidation, field_validator, model_validator
 
+from langplug._answer.from_message import untranslated
 from langplug._bridge.shapes import Shape
 from langplug._model.chat_model import ChatModel
 from langplug._model.hooks import (
+    STREAMED,
     Hook,
     bind_own_tools,
     find_method,
@@ -29,6 +42,16 @@ from langplug.models.adopted.runnables import aread_parts, read_parts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")
 """What langchain-core does around a model's hooks. Who calls the hooks takes it over."""
+
+
+_ROLES: Mapping[str, type[BaseMessage]] = {
+    "user": HumanMessage,
+    "human": HumanMessage,
+    "assistant": AIMessage,
+    "ai": AIMessage,
+    "system": SystemMessage,
+}
+"""The roles that have a class of their own."""
 
 
 def adopt(model: Any, **settings: Any) -> ChatModel:
@@ -72,15 +95,7 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
             f"{model!r:.200} is neither a chat model nor a Runnable. A function from a request to text becomes a model "
             "by `@chat_model`."
         )
-    ours = ChatAdopted.model_fields
-    given = {name: value for name, value in settings.items() if name in ours}
-    others = {name: value for name, value in settings.items() if name not in ours}
-    made = ChatAdopted(adopted=model, **given)
-    for name in others:
-        if not made.__langplug_takes__(name):
-            raise TypeError(f"Neither {type(model).__name__} nor ChatAdopted has a parameter {name!r}.")
-    made.model_kwargs = {**keywords, **made.model_kwargs, **others}
-    return made
+    return ChatAdopted(adopted=model, model_kwargs={**keywords, **settings.pop("model_kwargs", {})}, **settings)
 
 
 class ChatAdopted(ChatModel):
@@ -96,6 +111,14 @@ class ChatAdopted(ChatModel):
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Parameters of each call of the adopted one, unless a call has its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        adopted, ours = settings.get("adopted"), type(self).model_fields
+        others = {name: value for name, value in settings.items() if name not in ours and takes(adopted, name)}
+        given = {name: value for name, value in settings.items() if name not in others}
+        if others:
+            given["model_kwargs"] = {**given.get("model_kwargs", {}), **others}
+        super().__init__(**given)
 
     @field_validator("adopted")
     @classmethod
@@ -135,10 +158,7 @@ class ChatAdopted(ChatModel):
         return method is not None and "json_schema" in f"{method.annotation} {method.default}"
 
     def __langplug_takes__(self, name: str) -> bool:
-        cls: type = type(self.adopted)
-        if not isinstance(self.adopted, BaseLanguageModel):
-            return False
-        return any(hook.takes(name) for hook in hooks_of(cls).values()) or field_of(self.adopted, name) is not None
+        return takes(self.adopted, name)
 
     @property
     def _llm_type(self) -> str:
@@ -160,8 +180,8 @@ class ChatAdopted(ChatModel):
 
     @property
     def reported_provider(self) -> str:
-        """The adopted model's provider."""
-        return str(self.__reported().get("ls_provider") or provider_name(type(self.adopted).__name__))
+        """The adopted model's provider. Answers do not stand under its very name if langchain-core translates those."""
+        return untranslated(str(self.__reported().get("ls_provider") or provider_name(type(self.adopted).__name__)))
 
     def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
         """The adopted one's, which its runs in traces have as ever."""
@@ -192,6 +212,14 @@ class ChatAdopted(ChatModel):
     def __repr_args__(self) -> Any:
         # Somebody else's repr may show anything, keys included.
         return [("adopted", type(self.adopted)), *super().__repr_args__()]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        try:
+            memo[id(self.adopted)] = copy.deepcopy(self.adopted)
+        except Exception:  # noqa: BLE001 - of anybody's class: a client, a lock. Both copies then ask the same one.
+            memo[id(self.adopted)] = self.adopted
+        return super().__deepcopy__(memo)
 
     def close(self) -> None:
         """Tear down what langplug made, and what the adopted one has to close."""
@@ -226,10 +254,15 @@ class ChatAdopted(ChatModel):
         model, cls = self.adopted, type(self)
         given = {**self.model_kwargs, **parameters_in(request, hook, cls.model_fields)}
         if request.tools and has_own_tools(type(model)):
-            model, bound = bind_own_tools(model, request)
+            model, bound = bind_own_tools(model, request, is_foreign=True)
             given |= bound
         else:
             given |= openai_tools(request, hook)
+        # Several ask their server for the usage of a stream only when they are told to.
+        is_unsaid = getattr(model, "stream_usage", self) in (None, self)
+        named = "stream_usage" in hook.named or "stream_usage" in type(model).model_fields
+        if hook.name in STREAMED and named and is_unsaid and hook.takes("stream_usage"):
+            given.setdefault("stream_usage", True)
         if request.schema is not None:
             given |= self.__schema_keywords(request) or openai_schema(request)
         # What its hook makes no use of, but the model has as a setting, is set in a copy of it.
@@ -239,7 +272,7 @@ class ChatAdopted(ChatModel):
             if unknown := [name for name, field in fields.items() if field is None]:
                 raise TypeError(f"{type(model).__name__}.{hook.name} makes no use of {unknown[0]!r}.")
             model = model.model_copy(update={str(fields[name]): value for name, value in changed.items()})
-        return hook.call(model, request, given)
+        return hook.call(model, replace(request, messages=tuple(map(plain_message, request.messages))), given)
 
     def __schema_keywords(self, request: Request) -> dict[str, Any]:
         """The keywords that the adopted model's own structured output makes of a schema; none if it cannot be said."""
@@ -248,11 +281,34 @@ class ChatAdopted(ChatModel):
         schema = {"title": "answer", **(request.schema or {})}
         takes_strict = "strict" in inspect.signature(self.adopted.with_structured_output).parameters
         strict = {} if request.strict is None or not takes_strict else {"strict": request.strict}
-        chain = self.adopted.with_structured_output(schema, method="json_schema", **strict)
+        try:
+            chain = self.adopted.with_structured_output(schema, method="json_schema", **strict)
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # such as a schema of any object, which not every package can write
+            return {}
         bound = chain.first if isinstance(chain, RunnableSequence) else chain
         if not isinstance(bound, RunnableBinding):
             return {}
         return {name: value for name, value in bound.kwargs.items() if name not in TRACING_ONLY}
+
+
+def plain_message(message: BaseMessage) -> BaseMessage:
+    """A message as every package knows it: not a chunk, and of a class of its own if its role has one."""
+    if isinstance(message, BaseMessageChunk):
+        message = message_chunk_to_message(message)
+    if isinstance(message, ChatMessage) and (known := _ROLES.get(message.role)):
+        return known(**message.model_dump(exclude={"type", "role"}))
+    return message
+
+
+def takes(adopted: Any, name: str) -> bool:
+    """Whether a call of an adopted model, or the model itself, can be given a parameter of this name."""
+    if not isinstance(adopted, BaseLanguageModel):
+        return False
+    return any(hook.takes(name) for hook in hooks_of(type(adopted)).values()) or field_of(adopted, name) is not None
 
 
 def field_of(model: Any, name: str) -> str | None:
