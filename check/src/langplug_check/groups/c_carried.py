@@ -43,7 +43,8 @@ def _sent(subject: Subject, history: list[BaseMessage]) -> tuple[ChatRequest, An
 )
 def names_are_clean(subject: Subject) -> str:
     """Send an answer in the name of an agent with a blank in it, and read the names in the request."""
-    history = [HumanMessage("Hello."), AIMessage("Welcome.", name="Onboarding Agent"), HumanMessage("Thank you.")]
+    welcome = AIMessage("Welcome.", name="Onboarding Agent")
+    history: list[BaseMessage] = [HumanMessage("Hello."), welcome, HumanMessage("Thank you.")]
     asked, body = _sent(subject, history)
     if asked.dialect != "openai":
         raise NotApplicable("its API has no names in messages")

@@ -85,7 +85,7 @@ def _assistant(message: Mapping[str, Any], path: str) -> AIMessage:
             calls.append(tool_call(name=name, args=args, id=call_id))
         else:
             broken.append(invalid_tool_call(name=name, args=written, id=call_id, error="not a JSON object"))
-    content = "" if message.get("content") is None else _content(message, path)
+    content: Any = "" if message.get("content") is None else _content(message, path)
     thought, refusal = message.get("reasoning_content"), message.get("refusal")
     if isinstance(refusal, str) and not content:
         content = [{"type": "refusal", "refusal": refusal}]
@@ -159,7 +159,7 @@ def read_stop(stop: Any) -> list[str]:
     Raises:
         ApiError: If they are more, empty, or no strings.
     """
-    stops = [stop] if isinstance(stop, str) else list(stop or ())
+    stops: list[str] = [stop] if isinstance(stop, str) else list(stop or ())
     if len(stops) > 4 or not all(isinstance(one, str) and one for one in stops):
         raise refused("stop", f"expected up to 4 strings, none of them empty, not {stop!r:.80}.")
     return stops

@@ -36,7 +36,7 @@ def refused(path: str, problem: str) -> ApiError:
 
 def seal(extras: Mapping[str, Any]) -> str:
     """What a model wants back with its reasoning, such as a signature, as one opaque string."""
-    if extras.keys() == {"encrypted_content"}:  # it came from this wire in the first place
+    if set(extras) == {"encrypted_content"}:  # it came from this wire in the first place
         return str(extras["encrypted_content"])
     return _SEAL + urlsafe_b64encode(dump(dict(extras))).decode()
 
@@ -319,7 +319,7 @@ def read_choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[str | dict[st
     if choice == "required":
         if not names:
             raise refused("tool_choice", "'required' needs a function, and `tools` has none.")
-        return choice, tools
+        return "required", tools
     kind = need(choice, "type", str, "tool_choice") if isinstance(choice, Mapping) else choice
     if kind not in ("function", "custom"):
         raise refused("tool_choice", f"expected auto, none, required, or the name of a function, not {kind!r:.50}.")
