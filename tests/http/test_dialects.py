@@ -17,6 +17,8 @@ from langchain_core.messages.tool import invalid_tool_call
 
 from langplug import Request
 from langplug._http.dialects import DIALECTS, system_text
+from langplug._wires.messages import FINISH_BY_STOP_REASON
+from langplug.models.descriptions import read_description
 
 ADD = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}}
 NOW = {"type": "function", "function": {"name": "now"}}
@@ -306,3 +308,8 @@ def test_anthropic_knows_no_other_roles() -> None:
     """A chat message with a role of its own is an error that lists those that there are."""
     with pytest.raises(ValueError, match="has the role 'critic'; expected one of user, tool, assistant, system"):
         said("anthropic", "messages", [ChatMessage("x", role="critic")])
+
+
+def test_both_sides_of_anthropics_wire_end_answers_alike() -> None:
+    """The description that reads Anthropic's answers has the finish reasons by which they are written."""
+    assert read_description("anthropic")["reasons"] == FINISH_BY_STOP_REASON

@@ -24,6 +24,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug._errors import RefusalError
+from langplug._wires.messages import STATUS_BY_ERROR
 
 _BY_STATUS: Mapping[int, type[ModelError]] = {
     401: ModelAuthenticationError,
@@ -199,24 +200,15 @@ _NOT_WORTH_RETRYING = (
 """Words of a rate limit that no short wait cures: the account is empty, or the day's share used up."""
 
 _BY_NAME: Mapping[str, int] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
+    **STATUS_BY_ERROR,
     "invalid_api_key": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
     "model_not_found": 404,
-    "request_too_large": 413,
     "insufficient_quota": 429,
-    "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
-    "api_error": 500,
     "server_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
 }
 """The statuses of errors that have only a name, such as those in the middle of a stream. A code is finer than a type:
-https://platform.openai.com/docs/guides/error-codes and https://docs.anthropic.com/en/api/errors."""
+https://platform.openai.com/docs/guides/error-codes."""
 
 _STATUSES = frozenset(
     {str(status.value) for status in HTTPStatus if status >= 400} | {"419", "498", "499", "529"}

@@ -67,6 +67,8 @@ class ChunkReader:
         self._metadata |= chunk.response_metadata
         for block in chunk.content_blocks:
             yield from self._deltas(block)
+        if extras := chunk.additional_kwargs.get("reasoning_extras"):  # a signature, say, beside plain content
+            yield Thought("", extras)
 
     def ending(self) -> Ending:
         """How the answer ended, as far as the model has said."""

@@ -20,6 +20,7 @@ class Call:
         stream: Whether the answer is wanted as it comes.
         user: Whom the client asks for.
         notes: What was left out of what was asked.
+        counts_only: Whether nothing is asked but how many tokens all this has: the `usage` of an `Ending` says it.
     """
 
     model: str
@@ -34,3 +35,4 @@ class Call:
     include_usage: bool = True
     user: str | None = None
     notes: list[str] = field(default_factory=list)
+    counts_only: bool = False

@@ -1,5 +1,6 @@
 """The one handler of requests, whatever the server: a request in, a reply out. It opens no socket."""
 
+import asyncio
 import logging
 import re
 import time
@@ -9,14 +10,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, fit
+from langplug.serve.call import Call
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
 from langplug.serve.json_text import dump, load
-from langplug.serve.served import Catalog
+from langplug.serve.served import Catalog, ServedModel
 from langplug.serve.wires import WIRES
 from langplug.serve.wires.chat import WIRE as CHAT
+from langplug.serve.wires.messages import WIRE as MESSAGES
+from langplug.serve.wires.messages import model_body, models_body
 from langplug.serve.wires.wire import Wire, Writer
 
 log = logging.getLogger("langplug.serve")
@@ -87,7 +92,8 @@ class Exchange:
     async def handle(self, request: Request) -> Reply:
         """The reply to a request. Cancelling this stops the model; so does closing the reply's body."""
         given = request.headers.get("x-request-id", "")
-        headers = {"x-request-id": given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"}
+        request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
         try:
             self.gate.check(request.headers, is_open=request.path in OPEN)
@@ -95,7 +101,7 @@ class Exchange:
             self._check_route(route, request)
             if wire is not None:
                 return await self._ask(wire, request, headers)
-            return _json(200, self._tell(request.path), headers)
+            return _json(200, self._tell(request), headers)
         except Exception as error:
             told = api_error_of(error)
             if told.status >= 500:
@@ -104,7 +110,8 @@ class Exchange:
                 headers["retry-after"] = str(max(1, round(told.retry_after)))
             if told.status == 405:
                 headers["allow"] = self.routes[route]
-            return _json(told.status, (wire or CHAT).error(told), headers)
+            speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
+            return _json(told.status, speaks.error(told, request_id), headers)
 
     def _check_route(self, route: str, request: Request) -> None:
         method = self.routes.get(route)
@@ -115,13 +122,17 @@ class Exchange:
         if request.method != method:
             raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
 
-    def _tell(self, path: str) -> dict[str, Any]:
-        """The body of what is asked by GET."""
-        if path in OPEN:
+    def _tell(self, request: Request) -> dict[str, Any]:
+        """The body of what is asked by GET; models as Anthropic describes them where a client speaks its wire."""
+        if request.path in OPEN:
             return {"status": "ok"}
-        if path == _MODELS:
-            return {"object": "list", "data": [served.card for served in self.catalog]}
-        return self.catalog.find(path.removeprefix(f"{_MODELS}/")).card
+        is_list = request.path == _MODELS
+        found = list(self.catalog) if is_list else [self.catalog.find(request.path.removeprefix(f"{_MODELS}/"))]
+        if VERSION_HEADER not in request.headers:
+            cards = [served.card for served in found]
+            return {"object": "list", "data": cards} if is_list else cards[0]
+        bodies = [model_body(served.id, served.created, served.model.profile or {}) for served in found]
+        return models_body(bodies) if is_list else bodies[0]
 
     async def _ask(self, wire: Wire, request: Request, headers: dict[str, str]) -> Reply:
         """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
@@ -134,6 +145,8 @@ class Exchange:
                 raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", call.notes[0])
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
         writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
+        if call.counts_only:
+            return _json(200, writer.whole((), await _count(served, call)), headers)
         deltas = answer(served, call)
         if not call.stream:
             async with aclosing(deltas):
@@ -179,6 +192,13 @@ async def _events(writer: Writer, deltas: AsyncGenerator[Delta | Ending], reques
         except Exception as error:
             log.warning("%s: failed in the middle of an answer", request_id, exc_info=error)
             yield writer.fail(api_error_of(error))
+
+
+async def _count(served: ServedModel, call: Call) -> Ending:
+    """How many tokens `call` has, in a thread: tokenizers take their time."""
+    count = served.model.get_num_tokens_from_messages
+    tokens = await asyncio.to_thread(count, call.messages, call.tools or None)
+    return Ending(usage={"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens})
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Reply:

@@ -60,8 +60,10 @@ def _check_value(field: Field, value: Any) -> None:
     fits = any(isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in kinds)
     problem = "" if fits or not kinds else f"expected {' or '.join(kinds)}"
     if not problem and isinstance(value, int | float):
-        low, high = field.type.get("minimum", value), field.type.get("maximum", value)
-        problem = "" if low <= value <= high else f"expected a number from {low} to {high}"
+        low, high = field.type.get("minimum"), field.type.get("maximum")
+        if (low is not None and value < low) or (high is not None and value > high):
+            upwards = "or more" if high is None else f"to {high}"
+            problem = f"expected {low} {upwards}"
     if not problem and "enum" in field.type and value not in field.type["enum"]:
         problem = f"expected one of {', '.join(map(repr, field.type['enum']))}"
     if problem:

@@ -31,12 +31,11 @@ from langplug._messages.blocks import (
 from langplug._messages.carried import carried_in, is_from_elsewhere, put_in_place
 from langplug._messages.kept_reasoning import drop_old_reasoning
 from langplug._request import Request
+from langplug._wires.messages import CHOICE_BY_WORD, REDACTED, THINKING, THOUGHTS
 
 Block = dict[str, Any]
 
-_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 _ROLES = {"user": "user", "tool": "user", "assistant": "assistant"}
-_THOUGHTS = ("thinking", "redacted_thinking")
 _NOTHING: Block = {"type": "text", "text": "(nothing)"}
 """What a user says who says nothing: the API refuses a conversation without text of a user, and one that ends with an
 answer would have the model go on with that."""
@@ -119,7 +118,7 @@ def tool_choice(request: Request) -> dict[str, Any] | None:
     written: dict[str, Any] = (
         {"type": "tool", "name": choice["function"]["name"]}
         if isinstance(choice, Mapping)
-        else {"type": _CHOICES[choice]}
+        else {"type": CHOICE_BY_WORD[choice]}
     )
     if request.parallel_tool_calls is not None and written["type"] != "none":
         written["disable_parallel_tool_use"] = not request.parallel_tool_calls
@@ -176,8 +175,8 @@ def _write(block: Mapping[str, Any], path: str, holder: Holder | None, *, keeps_
     """A block of LangChain's as one of Anthropic's, where its API takes more than OpenAI's; else as OpenAI's part."""
     block = unwrap_block(block)
     kind = block.get("type")
-    if kind in ("reasoning", *_THOUGHTS) and holder == "assistant":
-        return _thought(block, block if kind in _THOUGHTS else block.get("extras") or {}) if keeps_reasoning else None
+    if kind in ("reasoning", *THOUGHTS) and holder == "assistant":
+        return _thought(block, block if kind in THOUGHTS else block.get("extras") or {}) if keeps_reasoning else None
     if kind not in BLOCK_KINDS:  # a model is given only those that its `accepts` names: they are the API's own
         return {key: value for key, value in block.items() if key != "index" and value is not None}
     if kind not in ("image", "document", "file", "text-plain"):
@@ -218,7 +217,7 @@ def _block(part: Mapping[str, Any], path: str) -> Block:
         return {"type": "document", "source": source, "title": part["file"]["filename"], **keys}
     if kind == "file":
         return {"type": "document", "source": {"type": "file", "file_id": part["file"]["file_id"]}, **keys}
-    if kind not in BLOCK_KINDS or "source" in part or kind in _THOUGHTS:  # as `_write` wrote it
+    if kind not in BLOCK_KINDS or "source" in part or kind in THOUGHTS:  # as `_write` wrote it
         return dict(part)
     raise unsupported_part(path, part, "Anthropic's API", "text, images and files")
 
@@ -251,12 +250,12 @@ def _is_blank(block: Mapping[str, Any]) -> bool:
 
 
 def _is_thought(block: Mapping[str, Any]) -> bool:
-    return block["type"] in _THOUGHTS
+    return block["type"] in THOUGHTS
 
 
 def _thought(held: Mapping[str, Any], extras: Mapping[str, Any]) -> Block | None:
     """Reasoning as the API gave it; None without what it checks. Some of it the API keeps to itself, encrypted."""
     if signature := extras.get("signature"):
         text = held.get("thinking") or held.get("reasoning") or ""
-        return {"type": "thinking", "thinking": str(text), "signature": signature}
-    return {"type": "redacted_thinking", "data": data} if (data := extras.get("data")) else None
+        return {"type": THINKING, "thinking": str(text), "signature": signature}
+    return {"type": REDACTED, "data": data} if (data := extras.get("data")) else None

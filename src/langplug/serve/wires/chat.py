@@ -113,7 +113,7 @@ class ChatWire:
         """What writes the answer of `call`, whose id `chatcmpl-...` all of its chunks bear."""
         return ChatWriter(answer_id, created, call.model, with_usage=call.include_usage)
 
-    def error(self, error: ApiError, /) -> dict[str, Any]:
+    def error(self, error: ApiError, request_id: str | None = None, /) -> dict[str, Any]:
         """An error with all of its fields, null if they say nothing."""
         return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 

@@ -143,7 +143,7 @@ class ResponsesWire:
             with_logprobs=LOGPROBS_INCLUDE in call.include or "top_logprobs" in call.parameters,
         )
 
-    def error(self, error: ApiError, /) -> dict[str, Any]:
+    def error(self, error: ApiError, request_id: str | None = None, /) -> dict[str, Any]:
         """An error with all of its fields, null if they say nothing."""
         return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 

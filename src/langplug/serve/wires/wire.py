@@ -75,6 +75,6 @@ class Wire(Protocol):
         """What writes the answer of `call`, which began `created` seconds after 1970."""
         ...
 
-    def error(self, error: ApiError, /) -> dict[str, Any]:
-        """The body that tells of an error."""
+    def error(self, error: ApiError, request_id: str | None = None, /) -> dict[str, Any]:
+        """The body that tells of an error, and on some wires of the request that it is of."""
         ...
