@@ -95,7 +95,8 @@ def _invoke(model: Any, schema: Any, which: str, **kwargs: Any) -> Any:
         return model.with_structured_output(schema, **kwargs).invoke(PROMPT)
     except Exception as error:
         # langchain-core turns types into tools for most classes, and refuses what it does not know.
-        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-        is_cores = str(frame.f_globals.get("__name__")).startswith("langchain_core.utils")
+        # What raises there may stand in the standard library: `typing`, for a form that is no type by itself.
+        modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+        is_cores = any(module.startswith("langchain_core.utils") for module in modules[-5:])
         blame: Blame | None = "langchain-core" if is_cores else None
         raise Failed(f"{which} raised {error_text(error)}", "what was asked for", blame=blame) from error
