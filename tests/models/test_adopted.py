@@ -24,7 +24,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_core.tracers.base import BaseTracer
 from langgraph.graph import END, START, MessagesState, StateGraph
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 from tests.model.page import parrot_class
 from tests.models.adopted_classes import CLASSES, ChatCallsBeside, ChatRequests, ChatSdk, ChatStreaming, whole
 from tests.paths import PATHS
@@ -470,6 +470,49 @@ def test_a_message_of_a_provider_is_read_as_it_stands(provider: str) -> None:
 
     blocks = passing().invoke("x").content_blocks
     assert [block["type"] for block in blocks] == ["text", "tool_call"]
+
+
+class ChatOfOneLoop(BaseChatModel):
+    """Has a client that belongs to the first event loop that used it."""
+
+    _loops: list[Any] = PrivateAttr(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "chat-of-one-loop"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return whole("sync")
+
+    async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        self._loops.append(asyncio.get_running_loop())
+        if self._loops[0] is not self._loops[-1]:
+            raise RuntimeError("Event loop is closed")
+        for word in ("a ", "b ", "c "):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+
+    async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return whole("".join([chunk.text async for chunk in self._astream(messages)]))
+
+
+def test_a_model_of_one_loop_can_be_asked_from_many() -> None:
+    """With `own_loop`, every call runs on one event loop, from several of them, left half-way, and without one."""
+    model = adopt(ChatOfOneLoop(), own_loop=True)
+
+    async def leave() -> None:
+        stream = model.astream("x")
+        assert (await anext(stream)).content == "a "
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    for _ in range(2):
+        assert asyncio.run(model.ainvoke("x")).content == "a b c "
+        asyncio.run(leave())
+        assert "".join(chunk.text for chunk in asyncio.run(gathered(model.astream("x")))) == "a b c "
+        assert "".join(chunk.text for chunk in model.stream("x")) == "a b c "
+    without = adopt(ChatOfOneLoop())
+    asyncio.run(without.ainvoke("x"))
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        asyncio.run(without.ainvoke("x"))
 
 
 def test_the_class_takes_what_adopt_takes() -> None:

@@ -26,7 +26,7 @@ from langplug._bridge.contexts import asteps_in, steps_in
 from langplug._bridge.loop import long_lived_loop
 from langplug._bridge.shapes import ASYNC_SHAPES, Shape, needs_loop, needs_thread
 from langplug._bridge.slots import FREE, Slots, Turn, turn_of
-from langplug._bridge.threads import spawn
+from langplug._bridge.threads import in_thread, spawn
 from langplug._errors import IncompleteAnswerError
 from langplug._request import Request
 
@@ -290,6 +290,26 @@ def _aparts_in_time(generator: AsyncGenerator[Any, None], deadline: "Deadline | 
             await stream.aclose()
 
     return DetachedAsyncGenerator(aparts_in_time())
+
+
+async def aparts_from_own_loop(respond: Respond, request: Request) -> AsyncGenerator[Any, None]:
+    """The parts of an async function that runs on langplug's own event loop, whichever loop reads them.
+
+    A client that belongs to the first loop that used it then serves every other one, too.
+    """
+    channel: Channel[Any] = Channel()
+    stream = DetachedAsyncGenerator(_own_aparts(respond, request))
+    running = long_lived_loop().submit(channel.afill(stream), contextvars.copy_context())
+    try:
+        while (batch := await channel.atake()) is not None:
+            for part in batch:
+                yield part
+    finally:
+        request.cancellation.set()
+        channel.close()
+        if not running.is_done:
+            running.cancel()
+            await in_thread(running.stop)  # which waits for the clean-up
 
 
 class _Thread:
