@@ -38,7 +38,8 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
     yield from _refusals_beside(message)
     if (usage := message.usage_metadata) is not None:
         # What makes no sense costs the count, and not the answer: it is a server's, and not the author's.
-        counts = {name: _count(usage.get(name)) for name in ("input_tokens", "output_tokens", "total_tokens")}
+        given = ((name, usage.get(name)) for name in ("input_tokens", "output_tokens", "total_tokens"))
+        counts = {name: tokens if type(tokens) is int and tokens >= 0 else None for name, tokens in given}
         yield Usage(
             **counts,
             input_token_details=usage.get("input_token_details"),  # type: ignore[arg-type] # a TypedDict of ints
@@ -48,10 +49,6 @@ def parts_of(message: AIMessage, info: Mapping[str, Any] | None = None) -> Itera
         )
     if metadata := {**(info or {}), **message.response_metadata}:
         yield finish_in(metadata)
-
-
-def _count(tokens: Any) -> int | None:
-    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _refusals_beside(message: AIMessage) -> Iterator[Part]:

@@ -117,14 +117,15 @@ class MicroBatches:
             self._arrival.notify_all()
         if begins:
             try:
-                spawn(self._work)
+                spawn(self._answer_all)
             except BaseException:
                 with self._arrival:
                     self._idle += 1
                     self._queue.remove(ticket)
                 raise
 
-    def _work(self) -> None:
+    def _answer_all(self) -> None:
+        """What a worker does: batch after batch, until nobody waits."""
         while batch := self._next_batch():
             self._answer(batch)
 
@@ -203,7 +204,13 @@ class _Batch:
             self.stop_if_unwanted()  # the last caller may have left before there was anything to cancel
             running.result()
         elif needs_thread(answers):
-            self._give_parts(cast("Iterator[Any]", answers))
+            try:
+                for given in answers:
+                    if not self._give_part(given):
+                        break
+            finally:
+                if callable(close := getattr(answers, "close", None)):
+                    close()
         else:
             self._give_answers(answers)
 
@@ -221,15 +228,6 @@ class _Batch:
         finally:
             if isinstance(stream, DetachedAsyncGenerator):
                 await stream.aclose()
-
-    def _give_parts(self, answers: Iterator[Any]) -> None:
-        try:
-            for given in answers:
-                if not self._give_part(given):
-                    break
-        finally:
-            if callable(close := getattr(answers, "close", None)):
-                close()
 
     def _give_part(self, given: Any) -> bool:
         """Give a part to whom it is for. Returns whether anybody still waits."""

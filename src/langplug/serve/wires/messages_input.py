@@ -177,8 +177,16 @@ def _shown(block: Mapping[str, Any], path: str, *, by_tool: bool = False) -> lis
             return [_text(_need(block, "text", str, path))]
         case "image":
             return [{"type": "image", **_source(block, f"{path}.source")}]
-        case "document":
-            return _document(block, path)
+        case "document":  # one of text as text, which any model can be given
+            about = [str(block[key]) for key in ("title", "context") if block.get(key)]
+            source, where = _need(block, "source", dict, path), f"{path}.source"
+            if source.get("type") == "text":
+                return [_text("\n".join([*about, _need(source, "data", str, where)]))]
+            if source.get("type") == "content":
+                inner = _blocks(_need(source, "content", (str, list), where), f"{where}.content")
+                return [*map(_text, about), *(one for placed in inner for one in _shown(*placed))]
+            file: Block = {"type": "file", "mime_type": "application/pdf", **_source(block, where)}
+            return [{**file, "filename": block["title"]} if block.get("title") else file]
         case "search_result":
             inner = _blocks(_need(block, "content", list, path), f"{path}.content")
             found = [_need(one, "text", str, where) for one, where in inner]
@@ -194,19 +202,6 @@ def _shown(block: Mapping[str, Any], path: str, *, by_tool: bool = False) -> lis
 
 def _text(text: str) -> Block:
     return {"type": "text", "text": text}
-
-
-def _document(block: Mapping[str, Any], path: str) -> list[Block]:
-    """A document: one of text as text, which any model can be given."""
-    about = [str(block[key]) for key in ("title", "context") if block.get(key)]
-    source, where = _need(block, "source", dict, path), f"{path}.source"
-    if source.get("type") == "text":
-        return [_text("\n".join([*about, _need(source, "data", str, where)]))]
-    if source.get("type") == "content":
-        inner = _blocks(_need(source, "content", (str, list), where), f"{where}.content")
-        return [*map(_text, about), *(one for placed in inner for one in _shown(*placed))]
-    file: Block = {"type": "file", "mime_type": "application/pdf", **_source(block, where)}
-    return [{**file, "filename": block["title"]} if block.get("title") else file]
 
 
 def _source(block: Mapping[str, Any], path: str) -> Block:
