@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
-from langchain_core.exceptions import ModelInvalidRequestError, OutputParserException
+from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError, OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
@@ -513,6 +513,29 @@ def test_a_model_of_one_loop_can_be_asked_from_many() -> None:
     asyncio.run(without.ainvoke("x"))
     with pytest.raises(RuntimeError, match="Event loop is closed"):
         asyncio.run(without.ainvoke("x"))
+
+
+class VagueError(ModelInvalidRequestError):
+    """What a package raises for every bad request, with what the server sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"Error code: 400 - {message}")
+        self.status_code = 400
+        self.body = {"message": message, "type": "invalid_request_error"}
+
+
+def test_a_prompt_that_is_too_long_is_told_from_other_bad_requests() -> None:
+    """A package's own error of a bad request becomes a `ContextOverflowError` where it says so, and else stays."""
+
+    @chat_model
+    def refusing(request: Request) -> str:
+        raise VagueError(request.text)
+
+    said = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
+    with pytest.raises(ContextOverflowError, match="8192"):
+        refusing().invoke(said)
+    with pytest.raises(VagueError, match="temperature"):
+        refusing().invoke("temperature is too high.")
 
 
 def test_the_class_takes_what_adopt_takes() -> None:

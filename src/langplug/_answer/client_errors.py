@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from langchain_core.exceptions import (
+    ContextOverflowError,
     ModelAuthenticationError,
     ModelConnectionError,
     ModelError,
@@ -160,11 +161,13 @@ def model_error_of(error: BaseException, *, begun: bool = False) -> ModelError |
         begun: Whether a part of the answer had come: then a connection that ends makes it incomplete.
 
     Returns:
-        None if it is a `ModelError` already, or not an exception of an HTTP client's. Of a group, as
-        `asyncio.TaskGroup` raises them, what all in it mean together; None if one of them means nothing.
+        None if it is a `ModelError` already, and says what is wrong, or not an exception of an HTTP client's. Of a
+        group, as `asyncio.TaskGroup` raises them, what all in it mean together; None if one of them means nothing.
     """
     if isinstance(error, ModelError):
-        return None
+        # Some packages raise typed errors, and do not tell a prompt that is too long from other bad requests.
+        said = _read_error(error) if isinstance(error, ModelInvalidRequestError) else None
+        return said if isinstance(said, ContextOverflowError) and not isinstance(error, ContextOverflowError) else None
     if isinstance(error, BaseExceptionGroup):
         return _error_of_group(error, begun=begun)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # whoever encodes it
