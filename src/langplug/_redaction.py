@@ -350,10 +350,18 @@ def hide_named(text: str) -> str:
     That is in JSON, wherever it begins in `text`, in lines of JSON, and in strings of JSON, such as a call's arguments;
     in forms, queries and what else `hide_in_text` knows. What hides nothing stays as it is, to the last blank.
     """
+
+    def to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """As JSON has it, but no name twice: the first value would be in the text, and not in what is looked into."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in an object")
+        return found
+
     begins = _OPENING.search(text)
     start = begins.start() if begins else len(text)
     try:
-        value = json.loads(text[start:], object_pairs_hook=_dict_of)
+        value = json.loads(text[start:], object_pairs_hook=to_dict)
         return _hide_in_words(text[:start]) + _hide_in_json(text[start:], value)
     except (ValueError, RecursionError):  # not JSON, or hundreds deep
         if begins and "\n" in text:  # perhaps one value a line
@@ -369,14 +377,6 @@ def _hide_in_words(text: str) -> str:
 
 
 # --- JSON ---
-
-
-def _dict_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """As JSON has it, but no name twice: the first value would be in the text, and not in what is looked into."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
 
 
 def _hide_in_json(text: str, value: Any) -> str:

@@ -80,7 +80,12 @@ class ResponseSoFar:
         if isinstance(response := event.get("response"), Mapping):
             yield from self.read_response(response, is_last=kind in wire.LAST_EVENTS)
             return
-        place, item = self._place_of(event), event.get("item")
+        item = event.get("item")
+        # What tells the event's item from the others: its place in the output, else its id.
+        item_id = event.get("item_id") or (item.get("id") if isinstance(item, Mapping) else None)
+        index = event.get("output_index")
+        self.seen |= {one for one in (item_id, index) if isinstance(one, str | int)}
+        place = index if isinstance(index, int) else item_id
         if kind == wire.TEXT_DELTA:
             yield from self._read_text(place, event["delta"], event.get("logprobs"))
         elif kind in (wire.SUMMARY_DELTA, wire.REASONING_DELTA):
@@ -119,18 +124,6 @@ class ResponseSoFar:
             yield usage_in(readable_counts(usage))
         reason = wire.finish_reason(response)
         yield Finish(reason="tool_calls" if reason == "stop" and self.calls else reason)
-
-    def _place_of(self, event: Item) -> Any:
-        """What tells the event's item from the others: its place in the output, else its id."""
-        item = event.get("item")
-        item_id = event.get("item_id") or (item.get("id") if isinstance(item, Mapping) else None)
-        place = event.get("output_index")
-        if item_id:
-            self.seen.add(item_id)
-        if isinstance(place, int):
-            self.seen.add(place)
-            return place
-        return item_id
 
     def _new(self, kind: str, place: Any, text: Any, *, is_whole: bool = False) -> str:
         """A piece of text; of a whole one, what has not come in pieces."""

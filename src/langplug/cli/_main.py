@@ -117,19 +117,19 @@ def _run(args: list[str], *, debug: bool) -> int:
         return _exit.OK
     verb = find_verb(args[0])
     given = parser_of(args[0], verb, debug=debug).parse_all(args[1:])
+
+    def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        # In one line: where in Python's code it comes from is of no use at a command line.
+        Terminal().note(f"langplug: {category.__name__}: {message}", dim=True)
+
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning
         try:
             return verb.run(given)
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as error:  # ours have left by now: a model, or a module of its author's, has called `exit`
             raise RuntimeError(f"the model's code ended the program by {type(error).__name__}: {error}") from error
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Say a warning in one line: where in Python's code it comes from is of no use at a command line."""
-    Terminal().note(f"langplug: {category.__name__}: {message}", dim=True)
 
 
 def parser_of(name: str, verb: Verb, *, debug: bool = False) -> Parser:
