@@ -71,7 +71,8 @@ def marks_arrive(subject: Subject) -> None:
     asked, body = _sent(subject, [SystemMessage([marked]), HumanMessage("Hello.")])
     if "cache_control" in json.dumps(body, default=str):
         return
-    if asked.dialect != "anthropic" and not issubclass(subject.cls, ChatModel):
+    has_no_place = asked.dialect not in ("anthropic", "openai")
+    if has_no_place or (asked.dialect != "anthropic" and not issubclass(subject.cls, ChatModel)):
         raise NotApplicable("it leaves the mark out; its API may have no such thing")
     raise Failed("`cache_control` of a part of the system message is not in the request", "the part as it was given")
 

@@ -145,7 +145,7 @@ class ChatAdopted(ChatModel):
             found["accepts"] = frozenset(kind for kind, key in kinds.items() if profile.get(key, True))
             if has_own_tools(type(adopted)):
                 found["tool_calling"] = "native"
-            if self.__has_own_schemas():
+            if schema_keywords(adopted, {"type": "object", "properties": {}}, None):
                 found["structured_output"] = "native"
         else:
             found["accepts"] = frozenset({"image", "audio", "video", "file"})
@@ -155,13 +155,6 @@ class ChatAdopted(ChatModel):
         return self
 
     # --- what it is ---
-
-    def __has_own_schemas(self) -> bool:
-        """Whether the adopted model has a way of its own to keep to a JSON schema."""
-        if find_method(type(self.adopted), "with_structured_output") is None:
-            return False
-        method = inspect.signature(self.adopted.with_structured_output).parameters.get("method")
-        return method is not None and "json_schema" in f"{method.annotation} {method.default}"
 
     def __langplug_takes__(self, name: str) -> bool:
         return takes(self.adopted, name)
@@ -273,7 +266,7 @@ class ChatAdopted(ChatModel):
         if hook.name in STREAMED and named and is_unsaid and hook.takes("stream_usage"):
             given.setdefault("stream_usage", True)
         if request.schema is not None:
-            given |= self.__schema_keywords(request) or openai_schema(request)
+            given |= schema_keywords(self.adopted, request.schema, request.strict) or openai_schema(request)
         # What its hook makes no use of, but the model has as a setting, is set in a copy of it.
         changed = {name: given.pop(name) for name in [*given] if not hook.takes(name)}
         if changed:
@@ -283,25 +276,27 @@ class ChatAdopted(ChatModel):
             model = model.model_copy(update={str(fields[name]): value for name, value in changed.items()})
         return hook.call(model, replace(request, messages=tuple(map(plain_message, request.messages))), given)
 
-    def __schema_keywords(self, request: Request) -> dict[str, Any]:
-        """The keywords that the adopted model's own structured output makes of a schema; none if it cannot be said."""
-        if not self.__has_own_schemas():
-            return {}
-        schema = {"title": "answer", **(request.schema or {})}
-        takes_strict = "strict" in inspect.signature(self.adopted.with_structured_output).parameters
-        strict = {} if request.strict is None or not takes_strict else {"strict": request.strict}
-        try:
-            chain = self.adopted.with_structured_output(schema, method="json_schema", **strict)
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-        ):  # such as a schema of any object, which not every package can write
-            return {}
-        bound = chain.first if isinstance(chain, RunnableSequence) else chain
-        if not isinstance(bound, RunnableBinding):
-            return {}
-        return {name: value for name, value in bound.kwargs.items() if name not in TRACING_ONLY}
+
+def schema_keywords(model: Any, schema: dict[str, Any], strict: bool | None) -> dict[str, Any]:
+    """The keywords that a model's own structured output makes of a JSON schema.
+
+    None if it has no way of its own to keep to one, or makes a tool of it: then the answer comes as a call.
+    """
+    if find_method(type(model), "with_structured_output") is None:
+        return {}
+    parameters = inspect.signature(model.with_structured_output).parameters
+    method = parameters.get("method")
+    if method is None or "json_schema" not in f"{method.annotation} {method.default}":
+        return {}
+    asked = {} if strict is None or "strict" not in parameters else {"strict": strict}
+    try:
+        chain = model.with_structured_output({"title": "answer", **schema}, method="json_schema", **asked)
+    except (LookupError, TypeError, ValueError):  # not every package can write a schema of any object, say
+        return {}
+    bound = chain.first if isinstance(chain, RunnableSequence) else chain
+    if not isinstance(bound, RunnableBinding) or "tools" in bound.kwargs:
+        return {}
+    return {name: value for name, value in bound.kwargs.items() if name not in TRACING_ONLY}
 
 
 def plain_message(message: BaseMessage) -> BaseMessage:
