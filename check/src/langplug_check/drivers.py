@@ -2,10 +2,12 @@
 
 * `WireDriver`: it speaks to a server, which is the backend of the test kit.
 * `ScriptedDriver`: it is one of langplug's and answers in this process; its `respond` plays a script.
+* `HeldDriver`: it asks something that it holds, a client or a function, and another one can take its place.
 * `EchoDriver`: it repeats its prompt, so it can be told what to say.
 * `PlainDriver`: any other, which says what it says.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,7 +34,7 @@ from langplug_check.script import (
 )
 from langplug_check.verdicts import NotObserved
 
-DriverName: TypeAlias = Literal["wire", "scripted", "echo", "plain"]
+DriverName: TypeAlias = Literal["wire", "scripted", "held", "echo", "plain"]
 
 SAID = "Hello world, how are you today?"
 """What a model says that can be made to, where a check wants any answer."""
@@ -284,6 +286,41 @@ class PlainDriver:
         """Nothing was begun."""
 
 
+class HeldDriver(PlainDriver):
+    """A model that asks something that it holds: what the recipe gives in its place says texts."""
+
+    name: DriverName = "held"
+
+    def __init__(self, factory: Factory, recipe: Recipe) -> None:
+        super().__init__(factory, answers=True)
+        self._recipe = recipe
+        self.offers = frozenset({"answer", "text", "replies"})
+
+    def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model that is told a greeting."""
+        return self.make_saying([SAID], overrides)
+
+    def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
+        """A model that is told these texts, call by call, and the last one from then on."""
+        texts: list[str] = []
+        for reply in replies:
+            said = reply if isinstance(reply, Reply) else Reply(text=str(reply))
+            # How a text is cut in a stream makes no difference to what gives it whole; and it knows no stop strings.
+            pieces = [said.text, *said.pieces]
+            is_text = replace(said, text="", pieces=(), stop="cut") == Reply() and isinstance(reply, Reply | str)
+            if not is_text or not all(isinstance(piece, str) for piece in pieces):
+                raise NotObserved("what the model holds can be told to say texts, and nothing else")
+            texts.append("".join(map(str, pieces)))
+        lock = threading.Lock()
+
+        def say(*_: Any, **__: Any) -> str:
+            with lock:
+                return texts.pop(0) if len(texts) > 1 else texts[0]
+
+        assert self._recipe.replies is not None
+        return self.factory({**self._recipe.replies(say), **overrides})
+
+
 class EchoDriver(PlainDriver):
     """A model that repeats its prompt: it says a text if it is asked for it."""
 
@@ -314,6 +351,8 @@ def choose_driver(
         recipe: How to point it at the backend.
         probe: Whether it may be asked.
     """
+    if recipe is not None and recipe.replies is not None:
+        return HeldDriver(make_factory({}), recipe)
     if recipe is not None:
         return WireDriver(make_factory, recipe)
     factory = make_factory({})

@@ -26,7 +26,7 @@ class Findings:
         model: The class that was checked.
         reference: What it was called by.
         versions: Packages and their versions.
-        driver: How the model was made to say something: `"wire"`, `"scripted"`, `"echo"` or `"plain"`.
+        driver: How the model was made to say something: `"wire"`, `"scripted"`, `"held"`, `"echo"` or `"plain"`.
         origin: Whose class it is: `"langplug"`, `"installed"` or `"hand-written"`.
         where: Where the checks ran, and why there.
         error: What the model raised when it was asked; empty if it answered.

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +33,9 @@ class Recipe:
         whole_calls: Whether the service streams each tool call in one piece, as Mistral's does: its clients need not
             put fragments together.
         package: What to install for the class.
+        replies: For a model that asks no server but something that it holds, a client or a function: the constructor
+            arguments with which that says what checks want. It is given a function of no or any arguments, which
+            returns the next text; `Recipe(replies=lambda say: {"client": FakeClient(say)})`.
     """
 
     dialect: DialectName = "openai"
@@ -42,6 +45,7 @@ class Recipe:
     refusals: bool = True
     whole_calls: bool = False
     package: str = ""
+    replies: Callable[[Callable[..., str]], Mapping[str, Any]] | None = None
 
     @property
     def tells_refusals(self) -> bool:
