@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,16 @@ def slow(request):
 
 
 @contextmanager
-def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process, once it accepts connections, and its port."""
+def served(*arguments: str, is_loaded: bool = True) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process, once it has its models, or accepts connections, and its port."""
     command = [sys.executable, "-m", "langplug", "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
+            assert line.startswith("loading at "), line
+            if is_loaded:
+                line = process.stderr.readline()
             assert " at http://127.0.0.1:" in line, line
             yield process, int(line.rpartition(":")[2].removesuffix("/v1\n"))
         finally:
@@ -63,6 +66,43 @@ def test_a_file_is_served_and_sigterm_drains(tmp_path: Path) -> None:
         assert process.wait(60) == 0
 
 
+def asked(port: int, path: str, body: str | None = None) -> HTTPResponse:
+    client = HTTPConnection("127.0.0.1", port, timeout=60)
+    client.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json"})
+    response = client.getresponse()
+    response.read()
+    client.close()
+    return response
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a model that waits needs a named pipe")
+def test_the_port_answers_while_models_load(tmp_path: Path) -> None:
+    """While a model is loaded, it lives and is not ready, and what is asked is told to come again; then it answers."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'pipe')!r}).read()\n{MODEL}")
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+    with served("--alias", f"m={tmp_path}/mine.py:slow", is_loaded=False) as (process, port):
+        assert asked(port, "/health/live").status == 200
+        assert asked(port, "/health/ready").status == 503
+        refused = asked(port, "/v1/chat/completions", body)
+        assert (refused.status, int(refused.headers["Retry-After"]) > 0) == (503, True)
+        (tmp_path / "pipe").write_text("")
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("m at ")
+        assert asked(port, "/health/ready").status == 200
+        assert asked(port, "/v1/chat/completions", body).status == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a model that waits needs a named pipe")
+def test_a_server_that_loads_can_be_stopped(tmp_path: Path) -> None:
+    """SIGTERM ends the command while a model is loaded, too."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'pipe')!r}).read()\n{MODEL}")
+    with served("--alias", f"m={tmp_path}/mine.py:slow", is_loaded=False) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -70,10 +110,12 @@ def test_a_file_is_served_and_sigterm_drains(tmp_path: Path) -> None:
         (["--host", "0.0.0.0", "langplug.models:ChatScripted"], "--without-key"),
         (["--alias", "m", "langplug.models:ChatScripted"], "NAME=REF"),
         (["langplug.models:ChatScripted", "langplug.models:ChatScripted"], "two models are called"),
+        (["no_such_module:model"], "no_such_module"),
+        (["--max-concurrency", "0", "langplug.models:ChatScripted"], "at least 1 call at once"),
         (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),
     ],
 )
 def test_wrong_use_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
     """Without a model, without a key for other machines, or with half an alias: exit code 2, and what to do."""
-    assert langplug.cli.main(["serve", *arguments]) == 2
+    assert langplug.cli.main(["serve", "--port", "0", *arguments]) == 2
     assert said in capsys.readouterr().err

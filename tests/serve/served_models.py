@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -12,16 +12,22 @@ from aiohttp import web
 from langplug import ChatModel, Request
 from langplug.serve import app
 from langplug.serve.aiohttp_driver import runner_of
+from langplug.serve.exchange import Exchange
+
+
+def serving(models: Any, **options: Any) -> AbstractContextManager[str]:
+    """Serve `models` on loopback until the block ends; gives the URL, without `/v1`."""
+    return serving_exchange(app(models, **options).exchange)
 
 
 @contextmanager
-def serving(models: Any, **options: Any) -> Iterator[str]:
-    """Serve `models` on loopback until the block ends; gives the URL, without `/v1`."""
+def serving_exchange(exchange: Exchange) -> Iterator[str]:
+    """The same, of an exchange."""
     loop = asyncio.new_event_loop()
     up, leave, urls = threading.Event(), asyncio.Event(), []
 
     async def serve() -> None:
-        runner = runner_of(app(models, **options).exchange)
+        runner = runner_of(exchange)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
@@ -68,6 +74,34 @@ class EndlessInThread(ChatModel):
         finally:
             STOPPED.append(time.monotonic())
             HAS_STOPPED.set()
+
+
+class Held(ChatModel):
+    """Answers each call when it is let go, and says when it begins."""
+
+    begun: Any = None
+    let_go: Any = None
+
+    async def respond(self, request: Request, /) -> str:
+        """`done`, once let go."""
+        self.begun.release()
+        # a thread that waits would outlive a call that is cancelled
+        while not self.let_go.acquire(blocking=False):  # noqa: ASYNC110 - let go from another thread
+            await asyncio.sleep(0.001)
+        return "done"
+
+
+def held() -> Held:
+    """One with semaphores of its own."""
+    return Held(begun=threading.Semaphore(0), let_go=threading.Semaphore(0))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for the server's thread to have got somewhere."""
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
 
 
 BEGUN = threading.Event()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ModelRateLimitError
 from langchain_core.language_models import FakeListChatModel
 from tests.serve import served_models
+from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, EndlessInThread, serving
 
 from langplug import Finish, Reasoning, ToolCall, Usage
@@ -23,36 +24,7 @@ from langplug.serve.deltas import Ending
 from langplug.serve.wires.chat import WIRE
 
 KEY = "s3cret"
-JSON = {"Content-Type": "application/json"}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
-
-
-def ask(**fields: Any) -> dict[str, Any]:
-    return {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
-
-
-def send(
-    base: str, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST", **headers: str
-) -> tuple[int, Mapping[str, str], str]:
-    """The status, the headers and the text of what is answered."""
-
-    async def exchange() -> tuple[int, Mapping[str, str], str]:
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        sent = {name.replace("_", "-"): text for name, text in headers.items()}
-        kind = JSON if body is not None and "Content_Type" not in headers else {}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(method, base + path, data=data, headers={**kind, **sent}) as response,
-        ):
-            return response.status, response.headers, await response.text()
-
-    return asyncio.run(exchange())
-
-
-def chunks_of(text: str) -> list[dict[str, Any]]:
-    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
-    assert events[-1] == "[DONE]"
-    return [json.loads(event) for event in events[:-1]]
 
 
 PIECES = ["Hé", "llo ", '"\n\u2028', " 🎉"]
@@ -167,13 +139,13 @@ def test_a_stream_that_fails_says_so_and_ends() -> None:
 
 
 def test_every_route_but_health_needs_the_key() -> None:
-    """Without the key, or with a wrong one, each route but health answers 401; so does a path that is not there."""
+    """Without the key, each route but health and static pages answers 401; so does a path that is not there."""
     application = app({"m": ChatScripted(replies=["hi"])}, api_key=KEY)
     routes = {path.replace("{id}", "m"): method for path, method in application.exchange.routes.items()}
     with serving({"m": ChatScripted(replies=["hi"])}, api_key=KEY) as base:
         for path, method in {**routes, "/nowhere": "GET"}.items():
             body = ask() if method == "POST" else None
-            expected = 200 if path.startswith("/health/") else 401
+            expected = 200 if path.startswith("/health/") or path in application.exchange.pages else 401
             assert send(base, body, path, method)[0] == expected, path
             assert send(base, body, path, method, Authorization="Bearer é")[0] == expected, path
         assert send(base, ask(), Authorization=f"Bearer {KEY}")[0] == 200

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,19 +15,33 @@ HELP: Final = "serve models to OpenAI's clients"
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
+_OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = {
+    "--host": ("ADDRESS", str, "127.0.0.1", "where to listen"),
+    "--port": ("N", int, "8000", "0 for any that is free"),
+    "--max-concurrency": ("N", int, "1024", "how many calls run at once; others wait for their turn"),
+    "--max-queue": ("N", int, "1024", "how many calls may wait; more are answered 429"),
+    "--timeout": ("SECONDS", float, None, "how long a call may take, waiting included (default: any time)"),
+    "--ping-interval": ("SECONDS", float, "15", "a stream in which nothing comes for so long says that it lives"),
+}
+"""Options with one value: what it is called, what reads it, the default, and the help."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug serve` takes."""
     parser.description = """\
 Serve models at http://HOST:PORT/v1, in the form of OpenAI's Chat Completions.
 
+The port answers at once; what is asked while the models are loaded is answered 503, as is /health/ready.
+
 A client that leaves stops its model. SIGTERM and Ctrl-C stop the server when the answers are given that are being
 given; the same again stops it at once."""
     parser.epilog = f"""\
 {ON_REFERENCES}
 
-A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live and
-/health/ready.
+A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live,
+/health/ready and the page at /.
+
+Options with one value have an environment variable, such as {_variable("--max-queue")} for --max-queue.
 
 {exit_codes("stopped by SIGTERM", "a model behind a server failed")}"""
     parser.add_argument("refs", metavar="REF", nargs="*", help="a model, by the name that it reports; see below")
@@ -38,8 +53,10 @@ A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards eve
         default=[],
         help="a model, by this name; may be given several times",
     )
-    parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", metavar="N", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    for name, (metavar, kind, default, told) in _OPTIONS.items():
+        given = os.environ.get(_variable(name)) or default  # text, which argparse reads as it reads what is given
+        shown = told if default is None else f"{told} (default: {default})"
+        parser.add_argument(name, metavar=metavar, type=kind, default=given, help=shown)
     parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="a file with the key that clients send")
     parser.add_argument(
         "--allow-host",
@@ -63,27 +80,50 @@ def run(args: argparse.Namespace) -> int:
             f"anybody who reaches {args.host} could use the models: give a key with --api-key-file FILE, or insist "
             "with --without-key"
         )
-    models = _load_models(args.refs, args.aliases)
+    named = _named(args.refs, args.aliases)
     import asyncio  # help does not wait for it
 
     try:
-        from langplug.serve.aiohttp_driver import serve_until_stopped
+        from langplug.serve.aiohttp_driver import ListenError, serve_until_stopped
     except ImportError as error:
         raise UsageError("serving needs aiohttp: pip install 'langplug[http]'") from error
     from langplug.serve import app
-
-    application = app(models, hosts={*_LOOPBACK, args.host, *args.hosts}, api_key=key, strict=args.strict)
-
-    def say(url: str) -> None:
-        print(f"{', '.join(models)} at {url}", file=sys.stderr, flush=True)
+    from langplug.serve.served import Catalog
 
     try:
-        came = asyncio.run(serve_until_stopped(application.exchange, args.host, args.port, on_ready=say))
-    except OSError as error:
+        application = app(
+            Catalog(),
+            hosts={*_LOOPBACK, args.host, *args.hosts},
+            api_key=key,
+            strict=args.strict,
+            max_concurrency=args.max_concurrency,
+            max_queue=args.max_queue,
+            timeout=args.timeout,
+            ping_interval=args.ping_interval,
+        )
+    except ValueError as error:
+        raise UsageError(error_text(error)) from error
+
+    catalog = application.exchange.catalog
+
+    def tell(url: str) -> None:
+        said = "loading" if catalog.is_loading else ", ".join(served.id for served in catalog.all())
+        print(f"{said} at {url}", file=sys.stderr, flush=True)
+
+    serving = serve_until_stopped(
+        application.exchange, args.host, args.port, load=lambda: _load_models(named), tell=tell
+    )
+    try:
+        came = asyncio.run(serving)
+    except ListenError as error:
         raise UsageError(f"cannot listen on {args.host}, port {args.port}: {error_text(error)}") from error
     if came == signal.SIGINT:
         raise KeyboardInterrupt
     return OK
+
+
+def _variable(option: str) -> str:
+    return f"LANGPLUG_SERVE_{option.removeprefix('--').replace('-', '_').upper()}"
 
 
 def _read_key(file: Path | None) -> str | None:
@@ -98,11 +138,9 @@ def _read_key(file: Path | None) -> str | None:
     return key
 
 
-def _load_models(references: list[str], aliases: list[str]) -> dict[str, Any]:
-    """The models by the names under which they are served."""
-    from langplug import adopt
-
-    named: list[tuple[str, str]] = [("", reference) for reference in references]
+def _named(references: list[str], aliases: list[str]) -> list[tuple[str, str]]:
+    """What to load, each with its alias, which is empty where the model is called as it reports itself."""
+    named = [("", reference) for reference in references]
     for alias in aliases:
         name, equals, reference = alias.partition("=")
         if not (name and equals and reference):
@@ -110,6 +148,13 @@ def _load_models(references: list[str], aliases: list[str]) -> dict[str, Any]:
         named.append((name, reference))
     if not named:
         raise UsageError("name a model to serve: a REF, or --alias NAME=REF")
+    return named
+
+
+def _load_models(named: list[tuple[str, str]]) -> dict[str, Any]:
+    """The models by the names under which they are served."""
+    from langplug import adopt
+
     models: dict[str, Any] = {}
     for alias, reference in named:
         model = adopt(load_model(reference, {}))

@@ -6,6 +6,7 @@ from typing import Any
 from langplug.serve.asgi import Application
 from langplug.serve.exchange import Exchange
 from langplug.serve.gate import LOOPBACK, Gate
+from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog
 
 __all__ = ["app"]
@@ -18,19 +19,30 @@ def app(
     api_key: str | None = None,
     max_body: int = 32 * 2**20,
     strict: bool = False,
+    max_concurrency: int = 1024,
+    max_queue: int = 1024,
+    timeout: float | None = None,
+    ping_interval: float | None = 15,
 ) -> Application:
     """An ASGI application that answers on OpenAI's wire, under `/v1`.
 
     Args:
         models: A chat model, chain or graph; or several, as `{"id": model}`. One that is not langplug's is adopted.
+            Or a `Catalog`, which is filled when its models are loaded; what is asked before is answered 503.
         hosts: The names under which it may be asked, without ports; None for any. Others get 421.
         api_key: What clients have to send, as `Authorization: Bearer` or `x-api-key`; None if nothing.
         max_body: Bytes that the body of a request may have.
         strict: Whether what would be ignored of a request is refused with 400.
+        max_concurrency: How many calls run at once; others wait in the order in which they came.
+        max_queue: How many may wait; more are answered 429, with `Retry-After`.
+        timeout: Seconds that a call may take, waiting included, before it ends with 504 or, in the middle of a stream,
+            with an error event; None for any.
+        ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never. With the
+            first of them the status is sent, so that what fails later has none of its own.
 
     Raises:
         TypeError: If one of the models is none.
-        ValueError: If there is no model, or the key is empty.
+        ValueError: If there is no model, the key is empty, or a limit is none.
 
     Example:
         >>> from langplug.models import ChatScripted
@@ -39,4 +51,9 @@ def app(
     if api_key is not None and not api_key:
         raise ValueError("api_key is empty, so that anybody would know it. Leave it out, or give one.")
     gate = Gate(hosts=hosts, key=api_key, max_body=max_body)
-    return Application(Exchange(catalog=Catalog(models), gate=gate, strict=strict))
+    if ping_interval is not None and not ping_interval > 0:
+        raise ValueError(f"ping_interval is {ping_interval:g}; expected seconds above 0, or None")
+    queue = Queue(max_concurrency=max_concurrency, max_queue=max_queue, timeout=timeout)
+    catalog = models if isinstance(models, Catalog) else Catalog(models)
+    exchange = Exchange(catalog=catalog, gate=gate, strict=strict, queue=queue, ping_interval=ping_interval)
+    return Application(exchange)

@@ -2,12 +2,19 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import aclosing, suppress
+from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
 
+from langplug._bridge.futures import settle_from_thread
 from langplug.serve.exchange import Exchange, Reply, Request
+
+
+class ListenError(Exception):
+    """The port cannot be listened on."""
 
 
 def runner_of(exchange: Exchange) -> web.AppRunner:
@@ -27,21 +34,30 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
 
 
 async def serve_until_stopped(
-    exchange: Exchange, host: str, port: int, *, on_ready: Callable[[str], None]
+    exchange: Exchange,
+    host: str,
+    port: int,
+    *,
+    load: Callable[[], Any],
+    tell: Callable[[str], None],
 ) -> signal.Signals:
     """Serve until SIGTERM or SIGINT comes, and then until the answers are given that are being given.
+
+    What is asked while the models are loaded is answered, too: 503.
 
     Args:
         exchange: What answers.
         host: The address to listen on.
         port: The port, or 0 for any that is free.
-        on_ready: Told the URL when connections are accepted.
+        load: Gives the models for the exchange's catalog; called in a thread, which ends with the process.
+        tell: Told the URL when connections are accepted, and again when the models are there.
 
     Returns:
         The signal that came.
 
     Raises:
-        OSError: If the port cannot be listened on.
+        ListenError: If the port cannot be listened on.
+        Exception: What `load` raises.
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
@@ -54,15 +70,40 @@ async def serve_until_stopped(
     runner = runner_of(exchange)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ListenError(str(error)) from error
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError):  # on Windows, Ctrl-C is an exception that comes by itself
                 loop.add_signal_handler(number, stop, number)
         shown = f"[{host}]" if ":" in host else host
-        on_ready(f"http://{shown}:{runner.addresses[0][1]}/v1")
+        url = f"http://{shown}:{runner.addresses[0][1]}/v1"
+        tell(url)
+        loading = _in_daemon(load)
+        await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            exchange.catalog.fill(loading.result())
+            tell(url)
         return await stopped
     finally:
         await runner.cleanup()
+
+
+def _in_daemon(function: Callable[[], Any]) -> asyncio.Future[Any]:
+    """The result of `function`, in a thread for which nobody waits who leaves before."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def work() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the models is told of it
+            settle_from_thread(future, error=error)
+        else:
+            settle_from_thread(future, result)
+
+    threading.Thread(target=work, name="langplug-load", daemon=True).start()
+    return future
 
 
 async def _send(reply: Reply, request: web.Request) -> web.StreamResponse:

@@ -12,24 +12,32 @@ from typing import Any, Final
 
 from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, fit
+from langplug.serve.batches import batches
 from langplug.serve.call import Call
-from langplug.serve.deltas import Delta, Ending
+from langplug.serve.deltas import Ending
 from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
 from langplug.serve.json_text import dump, load
+from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch
+from langplug.serve.playground import Page, playground
+from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog, ServedModel
+from langplug.serve.streams import events
 from langplug.serve.wires import WIRES
 from langplug.serve.wires.chat import WIRE as CHAT
 from langplug.serve.wires.messages import WIRE as MESSAGES
 from langplug.serve.wires.messages import model_body, models_body
-from langplug.serve.wires.wire import Wire, Writer
+from langplug.serve.wires.wire import Wire
 
 log = logging.getLogger("langplug.serve")
 
-OPEN: Final = frozenset({"/health/live", "/health/ready"})
-"""The paths that need no key."""
+_READY: Final = "/health/ready"
+
+OPEN: Final = frozenset({"/health/live", _READY})
+"""The paths that need no key. Neither do static pages, which know no secret."""
 
 _MODELS: Final = "/v1/models"
+_METRICS: Final = "/metrics"
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -75,19 +83,27 @@ class Exchange:
         catalog: The models.
         gate: What a request has to show.
         strict: Whether fields and parameters that would be ignored are refused.
+        queue: What calls wait in for their turn.
+        ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never.
         wires: What is spoken.
+        pages: Static pages by their paths.
+        metrics: What is counted.
     """
 
     catalog: Catalog
     gate: Gate = field(default_factory=Gate)
     strict: bool = False
+    queue: Queue = field(default_factory=Queue)
+    ping_interval: float | None = None
     wires: tuple[Wire, ...] = WIRES
+    pages: Mapping[str, Page] = field(default_factory=playground)
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def routes(self) -> dict[str, str]:
         """Every path that is answered, with its method. `{id}` stands for a model's id."""
         posts = {path: "POST" for wire in self.wires for path in wire.paths}
-        return dict.fromkeys((*sorted(OPEN), _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+        return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
 
     async def handle(self, request: Request) -> Reply:
         """The reply to a request. Cancelling this stops the model; so does closing the reply's body."""
@@ -95,15 +111,21 @@ class Exchange:
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
+        watch = self.metrics.watch("none" if wire is None else wire.name)
         try:
-            self.gate.check(request.headers, is_open=request.path in OPEN)
+            self.gate.check(request.headers, is_open=request.path in OPEN or request.path in self.pages)
             route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
             self._check_route(route, request)
             if wire is not None:
-                return await self._ask(wire, request, headers)
-            return _json(200, self._tell(request), headers)
+                return await self._ask(wire, request, headers, watch)
+            reply = self._tell(request, headers)
+            watch.end(reply.status)
+        except asyncio.CancelledError:
+            watch.end(LEFT)
+            raise
         except Exception as error:
             told = api_error_of(error)
+            watch.end(told.status)
             if told.status >= 500:
                 log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
             if told.retry_after is not None:
@@ -112,6 +134,8 @@ class Exchange:
                 headers["allow"] = self.routes[route]
             speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
             return _json(told.status, speaks.error(told, request_id), headers)
+        else:
+            return reply
 
     def _check_route(self, route: str, request: Request) -> None:
         method = self.routes.get(route)
@@ -122,22 +146,30 @@ class Exchange:
         if request.method != method:
             raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
 
-    def _tell(self, request: Request) -> dict[str, Any]:
-        """The body of what is asked by GET; models as Anthropic describes them where a client speaks its wire."""
-        if request.path in OPEN:
-            return {"status": "ok"}
-        is_list = request.path == _MODELS
-        found = list(self.catalog) if is_list else [self.catalog.find(request.path.removeprefix(f"{_MODELS}/"))]
+    def _tell(self, request: Request, headers: dict[str, str]) -> Reply:
+        """What is asked by GET; models as Anthropic describes them where a client speaks its wire."""
+        path = request.path
+        if page := self.pages.get(path):
+            return Reply(200, {**headers, **page.headers, "content-length": str(len(page.data))}, page.data)
+        if path == _METRICS:
+            told = self.metrics.text(running=self.queue.running, waiting=self.queue.waiting)
+            return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(told))}, told)
+        if path in OPEN:
+            is_waiting = path == _READY and self.catalog.is_loading
+            return _json(503 if is_waiting else 200, {"status": "loading" if is_waiting else "ok"}, headers)
+        is_list = path == _MODELS
+        found = self.catalog.all() if is_list else [self.catalog.find(path.removeprefix(f"{_MODELS}/"))]
         if VERSION_HEADER not in request.headers:
             cards = [served.card for served in found]
-            return {"object": "list", "data": cards} if is_list else cards[0]
+            return _json(200, {"object": "list", "data": cards} if is_list else cards[0], headers)
         bodies = [model_body(served.id, served.created, served.model.profile or {}) for served in found]
-        return models_body(bodies) if is_list else bodies[0]
+        return _json(200, models_body(bodies) if is_list else bodies[0], headers)
 
-    async def _ask(self, wire: Wire, request: Request, headers: dict[str, str]) -> Reply:
+    async def _ask(self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch) -> Reply:
         """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
         call = wire.read(await self._read_body(request), request.headers)
         served = self.catalog.find(call.model)
+        watch.model = served.id
         fit(served, call)
         if call.notes:
             if self.strict:
@@ -146,16 +178,21 @@ class Exchange:
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
         writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
         if call.counts_only:
-            return _json(200, writer.whole((), await _count(served, call)), headers)
+            counted = await _count(served, call)
+            watch.end(200)
+            return _json(200, writer.whole((), counted), headers)
         deltas = answer(served, call)
         if not call.stream:
-            async with aclosing(deltas):
+            async with self.queue.turn(), aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
-            return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]  # the ending is the last
-        events = _events(writer, deltas, headers["x-request-id"])
-        opening = await anext(events)
+            watch.used(ending.usage)  # type: ignore[union-attr]  # the ending is the last
+            watch.end(200)
+            return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]
+        in_turn = batches(deltas, self.queue.turn(), idle_s=self.ping_interval)
+        pieces = events(writer, in_turn, watch, headers["x-request-id"])
+        opening = await anext(pieces)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Reply(200, headers, events, opening)
+        return Reply(200, headers, pieces, opening)
 
     async def _read_body(self, request: Request) -> dict[str, Any]:
         self.gate.check_body(request.headers)
@@ -172,26 +209,6 @@ class Exchange:
         if not isinstance(body, dict):
             raise ApiError(400, "invalid_request_error", "The body must be a JSON object.")
         return body
-
-
-async def _events(writer: Writer, deltas: AsyncGenerator[Delta | Ending], request_id: str) -> AsyncGenerator[bytes]:
-    """The answer's bytes. It ends with an ending or with an error, and never without either.
-
-    Raises:
-        Exception: What the model raises before the first delta, when nothing has been told yet.
-    """
-    async with aclosing(deltas):
-        first = await anext(deltas)
-        try:
-            yield writer.begin() + (writer.end(first) if isinstance(first, Ending) else writer.feed(first))
-            async for delta in deltas:
-                if delta.__class__ is str:
-                    yield writer.feed(delta)
-                else:
-                    yield writer.end(delta) if isinstance(delta, Ending) else writer.feed(delta)
-        except Exception as error:
-            log.warning("%s: failed in the middle of an answer", request_id, exc_info=error)
-            yield writer.fail(api_error_of(error))
 
 
 async def _count(served: ServedModel, call: Call) -> Ending:

@@ -1,7 +1,7 @@
 """The models that are served, and under which names."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,9 @@ from langplug import ChatModel, adopt
 from langplug._model.parameters import sort_call_arguments
 from langplug._suggest import did_you_mean
 from langplug.serve.errors import ApiError
+
+_LOADING_S = 2
+"""Seconds after which a client may ask again whether the models are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,29 @@ class Catalog:
     """The served models by id.
 
     Args:
-        models: One model, whose id is the name that it reports; or several, each by its id. A chat model, chain or
-            graph that is not langplug's is adopted.
+        models: As `fill` takes them; None if they are still being loaded.
 
     Raises:
         ValueError: If there is none.
         TypeError: If one of them is no model.
     """
 
-    def __init__(self, models: Any) -> None:
+    def __init__(self, models: Any = None) -> None:
+        self._served: dict[str, ServedModel] = {}
+        if models is not None:
+            self.fill(models)
+
+    def fill(self, models: Any) -> None:
+        """Serve `models`.
+
+        Args:
+            models: One model, whose id is the name that it reports; or several, each by its id. A chat model, chain or
+                graph that is not langplug's is adopted.
+
+        Raises:
+            ValueError: If there is none.
+            TypeError: If one of them is no model.
+        """
         if isinstance(models, Mapping):
             named = {str(name): adopt(model) for name, model in models.items()}
         else:
@@ -68,17 +85,31 @@ class Catalog:
             raise ValueError("there is no model to serve: give one, or several as {'id': model}")
         self._served = {name: ServedModel(name, model) for name, model in named.items()}
 
-    def __iter__(self) -> Iterator[ServedModel]:
-        return iter(self._served.values())
+    @property
+    def is_loading(self) -> bool:
+        """Whether there is nothing to ask yet."""
+        return not self._served
+
+    def all(self) -> list[ServedModel]:
+        """Every model.
+
+        Raises:
+            ApiError: 503 if they are still being loaded.
+        """
+        if self.is_loading:
+            message = "The models are still being loaded; /health/ready is 200 when they can be asked."
+            raise ApiError(503, "server_error", message, code="loading", retry_after=_LOADING_S)
+        return list(self._served.values())
 
     def find(self, name: str) -> ServedModel:
         """The model with this id.
 
         Raises:
-            ApiError: If there is none; 404, and the message names the nearest.
+            ApiError: If there is none; 404, and the message names the nearest. 503 while they are being loaded.
         """
-        if name not in self._served:
-            hint = did_you_mean(name, self._served)
+        known = {served.id: served for served in self.all()}
+        if name not in known:
+            hint = did_you_mean(name, known)
             message = f"There is no model {name!r:.200} here.{hint} /v1/models lists those that there are."
             raise ApiError(404, "invalid_request_error", message, "model", "model_not_found")
-        return self._served[name]
+        return known[name]

@@ -1,0 +1,78 @@
+"""How many calls run at once, how many wait for that, and how long each may take."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from langplug._bridge.slots import Slots
+from langplug.serve.errors import ApiError
+
+_WEIGHT = 0.2
+"""How much one call counts in the mean of how long calls take."""
+
+
+class Queue:
+    """Lets calls run in the order in which they came. A call that is cancelled while it waits leaves the queue.
+
+    Args:
+        max_concurrency: How many run at once.
+        max_queue: How many more may wait.
+        timeout: Seconds that a call may take, waiting included; None for any.
+
+    Attributes:
+        running: How many run.
+
+    Raises:
+        ValueError: If `max_concurrency` or `timeout` is not above 0, or `max_queue` is below.
+    """
+
+    def __init__(self, *, max_concurrency: int = 1024, max_queue: int = 1024, timeout: float | None = None) -> None:
+        if max_concurrency < 1 or max_queue < 0 or (timeout is not None and not timeout > 0):
+            given = f"max_concurrency={max_concurrency}, max_queue={max_queue}, timeout={timeout}"
+            raise ValueError(f"expected at least 1 call at once, 0 or more that wait, and some time, not {given}")
+        self.running = 0
+        self._slots = Slots(max_concurrency)
+        self._count = max_concurrency
+        self._max_queue = max_queue
+        self._timeout = timeout
+        self._mean_s = 1.0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._slots.waiting
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A call runs while this is held.
+
+        Raises:
+            ApiError: 429 if too many wait already; 504 if the time is over, whoever holds this or waits for it.
+        """
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                await self._wait()
+                began = time.monotonic()
+                self.running += 1
+                try:
+                    yield
+                finally:
+                    self.running -= 1
+                    self._mean_s += _WEIGHT * (time.monotonic() - began - self._mean_s)
+                    self._slots.release()
+        except TimeoutError as error:
+            if not limit.expired():  # the model's own
+                raise
+            message = f"The answer took longer than {self._timeout:g} s, which is this server's limit."
+            raise ApiError(504, "server_error", message, code="timeout") from error
+
+    async def _wait(self) -> None:
+        if self._slots.acquire_at_once():
+            return
+        if self.waiting >= self._max_queue:
+            message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
+            wait_s = self._mean_s * (self.waiting + 1) / self._count
+            raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
+        await self._slots.acquire()
