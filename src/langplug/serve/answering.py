@@ -1,15 +1,19 @@
 """A call's way through a model: what was asked becomes deltas, and an ending."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from langplug.serve.call import Call
-from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, Refusal, Thought
+from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, OfChoice, Refusal, Thought
 from langplug.serve.json_text import dump
 from langplug.serve.served import ServedModel
+
+_MOST_KEPT: Final = 256
 
 
 def fit(served: ServedModel, call: Call) -> None:
@@ -46,6 +50,43 @@ async def answer(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Endi
         await chunks.aclose()
 
 
+async def answers(served: ServedModel, call: Call) -> AsyncGenerator[Any]:
+    """`call.n` answers at once, by as many runs of the model: each delta and ending as an `OfChoice`.
+
+    An `Ending` with what all of them used comes last. The first that fails stops the others.
+
+    Raises:
+        Exception: What the model raises.
+    """
+    found: asyncio.Queue[OfChoice | Exception] = asyncio.Queue(maxsize=_MOST_KEPT)
+
+    async def run(index: int) -> None:
+        try:
+            async with aclosing(answer(served, call)) as deltas:
+                async for delta in deltas:
+                    await found.put(OfChoice(index, delta))
+        except Exception as error:  # noqa: BLE001 - raised below, where the answers are taken
+            await found.put(error)
+
+    running = [asyncio.create_task(run(index)) for index in range(call.n)]
+    usage: UsageMetadata | None = None
+    left = call.n
+    try:
+        while left:
+            choice = await found.get()
+            if isinstance(choice, Exception):
+                raise choice
+            if isinstance(choice.delta, Ending):
+                left -= 1
+                usage = add_usage(usage, cast("UsageMetadata | None", choice.delta.usage))
+            yield choice
+        yield Ending(usage=usage)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
 class ChunkReader:
     """Reads LangChain's chunks, and keeps what is told at the end alone."""
 
@@ -64,7 +105,13 @@ class ChunkReader:
     def read(self, chunk: AIMessageChunk) -> Iterator[Delta]:
         """The deltas of a chunk."""
         self._usage = add_usage(self._usage, chunk.usage_metadata) if chunk.usage_metadata else self._usage
-        self._metadata |= chunk.response_metadata
+        for name, value in chunk.response_metadata.items():
+            if name == "logprobs" and isinstance(value, Mapping):  # each chunk has its own tokens'
+                known = self._metadata.get(name) or {}
+                so_far = {key: [*(known.get(key) or ()), *(tokens or ())] for key, tokens in value.items()}
+                self._metadata[name] = so_far
+            else:
+                self._metadata[name] = value
         for block in chunk.content_blocks:
             yield from self._deltas(block)
         if extras := chunk.additional_kwargs.get("reasoning_extras"):  # a signature, say, beside plain content

@@ -56,3 +56,14 @@ class Ending:
 
 
 Delta: TypeAlias = str | Thought | CallStart | CallArguments | Refusal | Block
+
+
+@dataclass(frozen=True, slots=True)
+class OfChoice:
+    """A delta or the ending of one of several answers to the same call; `index` counts them from 0.
+
+    Only a writer whose wire has `n` is given these.
+    """
+
+    index: int
+    delta: "Delta | Ending"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from langplug._wires.messages import VERSION_HEADER
-from langplug.serve.answering import answer, fit
+from langplug.serve.answering import answer, answers, fit
 from langplug.serve.batches import batches
 from langplug.serve.call import Call
 from langplug.serve.deltas import Ending
@@ -181,7 +181,7 @@ class Exchange:
             counted = await _count(served, call)
             watch.end(200)
             return _json(200, writer.whole((), counted), headers)
-        deltas = answer(served, call)
+        deltas = answer(served, call) if call.n == 1 else answers(served, call)
         if not call.stream:
             async with self.queue.turn(), aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]

@@ -40,9 +40,9 @@ FIELDS = (
     Field("reasoning_effort", _TEXT, "supported", "if the model has levels of it"),
     Field("user", _TEXT, "supported"),
     Field("safety_identifier", _TEXT, "supported", "takes the place of `user`"),
-    Field("n", {"type": "integer", "minimum": 1, "maximum": 1}, "supported", "one answer a call"),
-    Field("logprobs", _FLAG, "ignored"),
-    Field("top_logprobs", {"type": "integer", "minimum": 0, "maximum": 20}, "ignored"),
+    Field("n", {"type": "integer", "minimum": 1, "maximum": 128}, "supported", "by as many runs of the model"),
+    Field("logprobs", _FLAG, "supported", "if the model tells them; a stream does at its end"),
+    Field("top_logprobs", {"type": "integer", "minimum": 0, "maximum": 20}, "supported", "as `logprobs`"),
     Field("logit_bias", _OBJECT, "ignored"),
     Field("metadata", _OBJECT, "ignored"),
     Field("store", _FLAG, "ignored", "nothing is stored"),
@@ -65,6 +65,8 @@ _PARAMETERS = (
     "presence_penalty",
     "seed",
     "reasoning_effort",
+    "logprobs",
+    "top_logprobs",
 )
 
 
@@ -86,7 +88,7 @@ class ChatWire:
         if not body.get("model"):
             raise refused("model", "required: the id of a served model; /v1/models lists them.")
         tools = read_tools(body.get("tools") or [], notes)
-        parameters = {name: body[name] for name in _PARAMETERS if body.get(name) is not None}
+        parameters = {name: body[name] for name in _PARAMETERS if body.get(name) not in (None, False)}
         if (limit := body.get("max_completion_tokens")) is not None:
             parameters["max_tokens"] = limit
         if tools and body.get("parallel_tool_calls") is not None:
@@ -102,6 +104,7 @@ class ChatWire:
             tool_choice=read_choice(body.get("tool_choice"), tools),
             schema=schema if schema is not None and schema["type"] != "text" else None,
             stop=read_stop(body.get("stop")),
+            n=body.get("n") or 1,
             parameters=parameters,
             stream=body.get("stream") is True,
             include_usage=(body.get("stream_options") or {}).get("include_usage") is True,
@@ -111,7 +114,7 @@ class ChatWire:
 
     def writer(self, call: Call, answer_id: str, created: int, /) -> ChatWriter:
         """What writes the answer of `call`, whose id `chatcmpl-...` all of its chunks bear."""
-        return ChatWriter(answer_id, created, call.model, with_usage=call.include_usage)
+        return ChatWriter(answer_id, created, call.model, n=call.n, with_usage=call.include_usage)
 
     def error(self, error: ApiError, request_id: str | None = None, /) -> dict[str, Any]:
         """An error with all of its fields, null if they say nothing."""
