@@ -119,3 +119,27 @@ def test_wrong_use_is_said(capsys: pytest.CaptureFixture[str], arguments: list[s
     """Without a model, without a key for other machines, or with half an alias: exit code 2, and what to do."""
     assert langplug.cli.main(["serve", "--port", "0", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+AGENT = """
+from langchain.agents import create_agent
+from langplug.models import ChatScripted
+
+def helper():
+    return create_agent(ChatScripted(replies=["It is 3."], when_exhausted="repeat"), tools=[])
+
+talker = ChatScripted(replies=["Hello."], when_exhausted="repeat")
+"""
+
+
+def test_what_nobody_named_is_called_as_it_is_referred_to(tmp_path: Path) -> None:
+    """An agent, or a model without a name of its own, is served under its attribute's name, and answers."""
+    (tmp_path / "mine.py").write_text(AGENT)
+    with served(f"{tmp_path}/mine.py:helper", f"{tmp_path}/mine.py:talker") as (_, port):
+        for model, said in (("helper", "It is 3."), ("talker", "Hello.")):
+            body = json.dumps({"model": model, "messages": [{"role": "user", "content": "1 + 2?"}]})
+            client = HTTPConnection("127.0.0.1", port, timeout=60)
+            client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            answer = json.loads(client.getresponse().read())
+            client.close()
+            assert answer["choices"][0]["message"]["content"] == said

@@ -197,7 +197,7 @@ WRONG = [
     ({"messages": [{"role": "user", "content": [3]}]}, 400, "messages[0].content[0]"),
     ({"temperature": "hot"}, 400, "temperature"),
     ({"temperature": 3}, 400, "temperature"),
-    ({"n": 2}, 400, "n"),
+    ({"n": 0}, 400, "n"),
     ({"stop": [1]}, 400, "stop"),
     ({"tool_choice": "required"}, 400, "tool_choice"),
     ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),

@@ -35,7 +35,8 @@ async def answer(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Endi
     if call.stop:  # LangChain's models end after the stop string; no wire here tells it
         keywords["include_stop"] = False
     reader = ChunkReader()
-    chunks: Any = served.model.astream(call.messages, stop=call.stop or None, **keywords)
+    model: Any = served.model  # to type checkers, keywords might be the configuration
+    chunks = model.astream(call.messages, stop=call.stop or None, **keywords)
     try:
         async for chunk in chunks:
             content = chunk.content

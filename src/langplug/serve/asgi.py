@@ -25,7 +25,10 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection's scope."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            kind = ""
+            while kind != "lifespan.shutdown":
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
         elif scope["type"] == "http":
             body = _Body(receive)
             work = asyncio.ensure_future(self._serve(scope, body, send))
@@ -85,11 +88,3 @@ class _Body:
         await self._is_read.wait()
         while not self._has_left:
             self._has_left = (await self._receive())["type"] == "http.disconnect"
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -13,7 +13,6 @@ from typing import Any, Final
 from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, answers, fit
 from langplug.serve.batches import batches
-from langplug.serve.call import Call
 from langplug.serve.deltas import Ending
 from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
@@ -21,7 +20,7 @@ from langplug.serve.json_text import dump, load
 from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
-from langplug.serve.served import Catalog, ServedModel
+from langplug.serve.served import Catalog
 from langplug.serve.streams import events
 from langplug.serve.wires import WIRES
 from langplug.serve.wires.chat import WIRE as CHAT
@@ -110,11 +109,11 @@ class Exchange:
         given = request.headers.get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
+        route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
         watch = self.metrics.watch("none" if wire is None else wire.name)
         try:
             self.gate.check(request.headers, is_open=request.path in OPEN or request.path in self.pages)
-            route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
             self._check_route(route, request)
             if wire is not None:
                 return await self._ask(wire, request, headers, watch)
@@ -178,9 +177,11 @@ class Exchange:
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
         writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
         if call.counts_only:
-            counted = await _count(served, call)
+            count = served.model.get_num_tokens_from_messages
+            tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time
             watch.end(200)
-            return _json(200, writer.whole((), counted), headers)
+            usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
+            return _json(200, writer.whole((), Ending(usage=usage)), headers)
         deltas = answer(served, call) if call.n == 1 else answers(served, call)
         if not call.stream:
             async with self.queue.turn(), aclosing(deltas):
@@ -209,13 +210,6 @@ class Exchange:
         if not isinstance(body, dict):
             raise ApiError(400, "invalid_request_error", "The body must be a JSON object.")
         return body
-
-
-async def _count(served: ServedModel, call: Call) -> Ending:
-    """How many tokens `call` has, in a thread: tokenizers take their time."""
-    count = served.model.get_num_tokens_from_messages
-    tokens = await asyncio.to_thread(count, call.messages, call.tools or None)
-    return Ending(usage={"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens})
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Reply:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from langplug._bridge.slots import Slots
@@ -44,7 +44,7 @@ class Queue:
         return self._slots.waiting
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncGenerator[None]:
         """A call runs while this is held.
 
         Raises:
@@ -53,7 +53,9 @@ class Queue:
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await self._wait()
+                if not self._slots.acquire_at_once():
+                    self._check_room()
+                    await self._slots.acquire()
                 began = time.monotonic()
                 self.running += 1
                 try:
@@ -68,11 +70,8 @@ class Queue:
             message = f"The answer took longer than {self._timeout:g} s, which is this server's limit."
             raise ApiError(504, "server_error", message, code="timeout") from error
 
-    async def _wait(self) -> None:
-        if self._slots.acquire_at_once():
-            return
+    def _check_room(self) -> None:
         if self.waiting >= self._max_queue:
             message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
             wait_s = self._mean_s * (self.waiting + 1) / self._count
             raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
-        await self._slots.acquire()

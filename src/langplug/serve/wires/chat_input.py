@@ -25,10 +25,10 @@ def read_messages(messages: Any) -> list[BaseMessage]:
     """
     if not messages:
         raise refused("messages", "required: a list of at least one message.")
-    return [_message(message, f"messages[{number}]") for number, message in enumerate(messages)]
+    return [read_message(message, f"messages[{number}]") for number, message in enumerate(messages)]
 
 
-def _message(message: Any, path: str) -> BaseMessage:
+def read_message(message: Any, path: str) -> BaseMessage:
     if not isinstance(message, Mapping):
         raise refused(path, f"expected an object, not {message!r:.80}.")
     name = message.get("name")
@@ -75,7 +75,7 @@ def _assistant(message: Mapping[str, Any], path: str) -> AIMessage:
     if written_calls is not None and not isinstance(written_calls, list):
         raise refused(f"{path}.tool_calls", f"expected a list, not {written_calls!r:.80}.")
     for number, call in enumerate(written_calls or ()):
-        call_id, name, written = _call(call, f"{path}.tool_calls[{number}]")
+        call_id, name, written = read_call(call, f"{path}.tool_calls[{number}]")
         try:
             args = json.loads(written or "{}")
         except ValueError as error:
@@ -93,7 +93,7 @@ def _assistant(message: Mapping[str, Any], path: str) -> AIMessage:
     return AIMessage(content, tool_calls=calls, invalid_tool_calls=broken, additional_kwargs=kept)
 
 
-def _call(call: Any, path: str) -> tuple[str, str, str]:
+def read_call(call: Any, path: str) -> tuple[str, str, str]:
     """The id, the name and the arguments, as written, of an earlier call."""
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):

@@ -113,7 +113,7 @@ class BlockSequence:
             case Refusal():
                 self.refusal += delta.text
             case Block(block):
-                self._last("text", text="").pieces.extend(_pieces_of(block))
+                self._last("text", text="").pieces.extend(pieces_of(block))
 
     def events(self, *, ended: bool = False) -> Iterator[dict[str, Any]]:
         """What the client has not been told yet, as far as it can be told now.
@@ -164,7 +164,7 @@ class BlockSequence:
             block.pieces.append(("signature_delta", signature))
 
 
-def _pieces_of(block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def pieces_of(block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Text with its sources, as those of the web. For other content the wire has no place: it is a link, or words."""
     kind, url = block.get("type"), block.get("url")
     if kind == "text":

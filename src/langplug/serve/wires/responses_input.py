@@ -84,7 +84,7 @@ class Conversation:
         if kind == wire.MESSAGE:
             self._add_message(item, path)
         elif kind == wire.REASONING:
-            self._said += _reasoning_blocks(item, path)
+            self._said += read_reasoning(item, path)
         elif kind in wire.CALL_ITEMS:
             self._said.append(self._call_block(item, kind, path))
         elif kind in wire.CALL_ITEMS.values():
@@ -254,7 +254,7 @@ def _address(address: str, path: str, default_type: str) -> Block:
     return {"base64": data, "mime_type": mime_type or default_type}
 
 
-def _reasoning_blocks(item: Item, path: str) -> list[Block]:
+def read_reasoning(item: Item, path: str) -> list[Block]:
     """Reasoning as a standard block, with what its provider wants back in `extras`; none if it holds neither."""
     name = "content" if item.get("content") else "summary"
     parts = need(item, name, list, path) if item.get(name) else []
