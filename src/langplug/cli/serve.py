@@ -160,7 +160,7 @@ def _load_models(named: list[tuple[str, str]]) -> dict[str, Any]:
         model = adopt(load_model(reference, {}))
         attribute = reference.rpartition(":")[2]
         # A model that nobody named reports its type, and a graph "LangGraph".
-        is_unnamed = model.reported_name in (model._llm_type, "LangGraph")  # noqa: SLF001 - what langchain-core calls it
+        is_unnamed = model.reported_name in (model.asdict().get("_type"), "LangGraph")
         name = alias or (attribute if is_unnamed and attribute.isidentifier() else model.reported_name)
         if name in models:
             raise UsageError(f"two models are called {name!r}: rename one with --alias NAME={reference}")

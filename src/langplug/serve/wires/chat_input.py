@@ -29,6 +29,11 @@ def read_messages(messages: Any) -> list[BaseMessage]:
 
 
 def read_message(message: Any, path: str) -> BaseMessage:
+    """One message as LangChain has it.
+
+    Raises:
+        ApiError: If it is wrong; the error names the place, which begins with `path`.
+    """
     if not isinstance(message, Mapping):
         raise refused(path, f"expected an object, not {message!r:.80}.")
     name = message.get("name")
