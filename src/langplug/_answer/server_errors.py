@@ -249,7 +249,8 @@ _LONGEST_MESSAGE = 1000
 # Each alternative either matches or gives up after a few characters: a page of 64 KB that is all `<` costs no seconds.
 # A script ends with `</script`, whatever follows: if a `>` were asked for, a page without one would be read once for
 # each script that begins in it.
-_MARKUP = re.compile(r"<(script|style)\b(?:[^<]|<(?!/\1))*+(?:</\1[^>]*+>?|\Z)|<[^<>]*+>", re.DOTALL | re.IGNORECASE)
+# Without possessive quantifiers: around a group, Python 3.11 now and then fails to match by them.
+_MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1[^>]*>?|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def error_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
