@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from langplug_check.statement import ANSWERS, GROUPS, RANKS, Check, Group
+from langplug_check.statement import ANSWERS, RANKS, Check, Group
 from langplug_check.verdicts import Result, Verdict
 
 _MANY = 3
@@ -115,10 +115,11 @@ class Findings:
         )
 
     def groups(self) -> Iterator[tuple[Group, list[Found]]]:
-        """Each group with what was found in it."""
-        for letter, group in GROUPS.items():
-            if inside := [found for found in self.found if found.check.id[0] == letter]:
-                yield group, inside
+        """Each group with what was found in it, in the order of the report."""
+        inside: dict[Group, list[Found]] = {}
+        for found in self.found:
+            inside.setdefault(found.check.group, []).append(found)
+        yield from inside.items()
 
     def summary(self) -> str:
         """The outcome in one line, for people and logs."""

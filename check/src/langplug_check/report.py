@@ -24,7 +24,7 @@ class Report(Findings):
         for found in self.found:
             check, result = found.check, found.result
             entry = {**asdict(result), "seconds": round(result.seconds, 3)}
-            entry |= {"statement": check.statement, "group": check.id[0], "rank": check.rank}
+            entry |= {"statement": check.statement, "group": check.group.letter, "rank": check.rank}
             if result.verdict in ("fail", "advisory"):  # a report of all that passed stays small
                 entry |= {"why": check.why, "hint": check.hint, "link": check.link}
             results.append(entry)

@@ -99,7 +99,7 @@ class Check:
         risky: Whether a model may hang, abort the interpreter or exhaust the memory in it.
         blame: Whose fault a failure is, unless the check says otherwise.
         limit_s: Seconds after which it has failed.
-        run: The check itself. Its docstring says how one sees whether the statement holds.
+        run: The check itself: what is checked comes in. Its docstring says how one sees whether the statement holds.
     """
 
     id: str
@@ -112,7 +112,7 @@ class Check:
     risky: bool = False
     blame: Blame = "model"
     limit_s: float = 20.0
-    run: Run = field(repr=False, compare=False)
+    run: Callable[..., Any] = field(repr=False, compare=False)
 
     @property
     def group(self) -> Group:

@@ -27,7 +27,7 @@ def render_junit(report: Findings) -> str:
         case = SubElement(
             suite,
             "testcase",
-            classname=f"{report.model}.{check.id[0]}",
+            classname=f"{report.model}.{check.group.letter}",
             name=f"{check.id} {check.statement}",
             time=f"{result.seconds:.3f}",
         )

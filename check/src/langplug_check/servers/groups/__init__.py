@@ -1,0 +1,1 @@
+"""The statements about servers, a file for each group: what is registered here is found by itself."""

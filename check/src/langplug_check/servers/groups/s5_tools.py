@@ -1,0 +1,235 @@
+"""S5: tools and structured output. Whether a model calls a tool is the model's affair, and not the server's."""
+
+import json
+from typing import Any
+
+from langplug_check.servers.groups.s4_limits import streamed
+from langplug_check.servers.server import Server
+from langplug_check.servers.shapes import (
+    brief,
+    calls_of,
+    choice_of,
+    deltas_of,
+    message_of,
+    refused,
+    require,
+    stream_reasons,
+    text_of,
+)
+from langplug_check.servers.statement import statement
+from langplug_check.verdicts import Failed, NotObserved
+
+PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {
+    "type": "function",
+    "function": {"name": "get_weather", "description": "The weather in a city.", "parameters": PLACE},
+}
+ASK = [{"role": "user", "content": "What is the weather in Paris? Call the tool get_weather."}]
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+ROOM = 128
+"""Tokens that a call may take."""
+
+
+def check_call(call: Any) -> None:
+    """Look at one call of a tool.
+
+    Raises:
+        Failed: If it lacks something.
+    """
+    if not isinstance(call, dict):
+        raise Failed(f"a call is {call!r:.100}")
+    require(call, {"id": str, "type": str, "function": dict}, "the call")
+    require(call["function"], {"name": str, "arguments": str}, "the call's function")
+    if not call["id"] or call["type"] != "function":
+        raise Failed(brief(call), 'an id, and "type": "function"')
+
+
+def asked(server: Server, **fields: Any) -> dict[str, Any]:
+    """The answer to a question for which there is a tool."""
+    return server.answered(messages=ASK, tools=[WEATHER], max_tokens=ROOM, **fields)
+
+
+@statement(
+    "S50",
+    "A call of a tool has an `id`, the type `function`, a name, and its arguments as a text.",
+    why="The result goes back under that id; arguments that are an object break every SDK.",
+    mend='{"id": "call_...", "type": "function", "function": {"name": "...", "arguments": "{...}"}}',
+    rank="must",
+    calls=1,
+)
+def calls_tools(server: Server) -> str:
+    """Asks for the weather, with a tool for it."""
+    calls = calls_of(asked(server))
+    for call in calls:
+        check_call(call)
+    return brief(calls[0])
+
+
+@statement(
+    "S51",
+    "An answer that calls tools ends with `tool_calls`.",
+    why="Agents decide by it whether to run the tool or to show the text.",
+    mend="Say `tool_calls` where the message has some, whatever the engine's reason was.",
+    rank="must",
+    calls=1,
+)
+def says_that_it_calls(server: Server) -> None:
+    """As S50."""
+    body = asked(server)
+    calls_of(body)
+    reason = choice_of(body).get("finish_reason")
+    if reason == "length":
+        raise NotObserved(f"the answer was cut at {ROOM} tokens")
+    if reason != "tool_calls":
+        raise Failed(repr(reason), "tool_calls")
+
+
+@statement(
+    "S52",
+    "A stream tells a call by pieces with an `index`: the first has id and name, and the arguments add up to JSON.",
+    why="Clients put calls together by `index`; without it parallel calls are mixed up.",
+    mend='First {"index": 0, "id": ..., "type": "function", "function": {"name": ..., "arguments": ""}}, then pieces.',
+    rank="must",
+    calls=1,
+)
+def streams_calls(server: Server) -> str:
+    """As S50, by a stream."""
+    reply = streamed(server, messages=ASK, tools=[WEATHER], max_tokens=ROOM)
+    pieces = [piece for delta in deltas_of(reply) for piece in delta.get("tool_calls") or ()]
+    if not pieces:
+        raise NotObserved("the model called no tool")
+    arguments: dict[int, str] = {}
+    for piece in pieces:
+        require(piece, {"index": int}, "a piece of a call")
+        if piece["index"] not in arguments:
+            check_call(piece)
+        written = (piece.get("function") or {}).get("arguments") or ""
+        arguments[piece["index"]] = arguments.get(piece["index"], "") + written
+    reason = stream_reasons(reply)[-1:]
+    if reason == ["length"]:
+        raise NotObserved(f"the answer was cut at {ROOM} tokens")
+    if reason != ["tool_calls"]:
+        raise Failed(f"the finish reason is {reason}", "tool_calls")
+    for text in arguments.values():
+        try:
+            json.loads(text or "{}")
+        except ValueError as error:
+            raise Failed(f"the arguments add up to {text[:200]!r}", "JSON") from error
+    return brief(arguments[0]) if 0 in arguments else ""
+
+
+@statement(
+    "S53",
+    "`tool_choice: none` gives no call.",
+    why="It is how an agent asks for the final answer.",
+    mend="Do not show the tools to the model then, or keep it from calling them.",
+    calls=1,
+)
+def calls_nothing(server: Server) -> None:
+    """As S50, with `tool_choice: none`."""
+    calls = message_of(asked(server, tool_choice="none")).get("tool_calls")
+    if calls:
+        raise Failed(brief(calls), "no call")
+
+
+@statement(
+    "S54",
+    "`tool_choice: required` gives a call, or an error: never a text in its place.",
+    why="Structured output and routers ask for it, and read the arguments of a call that is not there.",
+    mend="Constrain the engine to a call; where that is impossible, ask again, and then answer with an error.",
+    calls=1,
+)
+def calls_something(server: Server) -> str:
+    """As S50, with `tool_choice: required`. The API promises the call, so that a model's whim is no excuse."""
+    return _made(server, "required")
+
+
+@statement(
+    "S55",
+    "`tool_choice` with a function's name gives a call of it, or an error.",
+    why="As for S54.",
+    mend="Constrain the engine to a call of this function.",
+    calls=1,
+)
+def calls_the_named_one(server: Server) -> str:
+    """As S54, with the function named."""
+    return _made(server, NAMED)
+
+
+def _made(server: Server, choice: Any) -> str:
+    reply = server.ask(messages=ASK, tools=[WEATHER], max_tokens=ROOM, tool_choice=choice)
+    if reply.status != 200:
+        assert server.whole
+        return f"refused: {reply.shown[:100]}"
+    calls = message_of(reply.json).get("tool_calls")
+    if not calls:
+        raise Failed(f"it said {text_of(reply.json)[:100]!r}", "a call of get_weather, or an error")
+    return brief(calls)
+
+
+@statement(
+    "S56",
+    "`tool_choice` with the name of a tool that is not offered is refused with a status from 400 to 499.",
+    why="It is a mistake in the client, which an answer would hide.",
+    mend="Compare the name with those of `tools`, and answer 400 with `param: tool_choice`.",
+    rank="could",
+)
+def refuses_unknown_tools(server: Server) -> None:
+    """Asks for a call of a tool that is not there."""
+    other = {"type": "function", "function": {"name": "langplug_check_absent"}}
+    refused(server.refuse(server.body(tools=[WEATHER], tool_choice=other)))
+
+
+@statement(
+    "S57",
+    "`response_format: json_object` gives JSON, or an error.",
+    why="Whoever asks for it parses the answer.",
+    mend="Constrain the engine to JSON; where that is impossible, answer with an error.",
+    calls=1,
+)
+def answers_in_json(server: Server) -> str:
+    """Asks for the capital of France in JSON."""
+    messages = [{"role": "user", "content": "Give the capital of France as JSON with the key capital."}]
+    return _parsed(server, messages, {"type": "json_object"})
+
+
+@statement(
+    "S58",
+    "`response_format: json_schema` gives JSON that fits, or an error.",
+    why="Whoever asks for it reads the fields of the schema.",
+    mend="Constrain the engine to the schema; where that is impossible, answer with an error.",
+    calls=1,
+)
+def answers_by_a_schema(server: Server) -> str:
+    """Asks for a city by a schema that requires the key `city`."""
+    messages = [{"role": "user", "content": "Give the capital of France as JSON."}]
+    schema = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": PLACE}}
+    return _parsed(server, messages, schema, "city")
+
+
+def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
+    reply = server.ask(messages=messages, response_format=form, max_tokens=ROOM)
+    if reply.status != 200:
+        assert server.whole
+        return f"refused: {reply.shown[:100]}"
+    text = text_of(reply.json)
+    if choice_of(reply.json).get("finish_reason") == "length":
+        raise NotObserved(f"the answer was cut at {ROOM} tokens")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise Failed(f"{text[:200]!r} is no JSON") from error
+    if not isinstance(found, dict) or (key and not isinstance(found.get(key), str)):
+        raise Failed(f"{text[:200]!r}", f"an object{f' with the text {key!r}' if key else ''}")
+    return repr(text[:60])
+
+
+@statement(
+    "S59",
+    "A `response_format` of an unknown type is refused with a status from 400 to 499.",
+    why="An answer in another form than was asked for fails later, and elsewhere.",
+    mend="Answer 400, and name the types that there are.",
+)
+def refuses_unknown_forms(server: Server) -> None:
+    """Asks for an answer in a form that no API has."""
+    refused(server.refuse(server.body(response_format={"type": "langplug_check"})))

@@ -1,0 +1,159 @@
+"""S7: requests that are wrong."""
+
+from typing import Any
+
+from langplug_check.servers.groups.s0_models import ABSENT
+from langplug_check.servers.server import Reply, Server, told
+from langplug_check.servers.shapes import four_fields, refused
+from langplug_check.servers.statement import statement
+from langplug_check.verdicts import Failed
+
+
+def each_refused(server: Server, *wrongs: dict[str, Any], leave_out: str = "") -> str:
+    """Send requests that are wrong in one field each, and look whether each is refused.
+
+    Raises:
+        Failed: For the first that is not.
+    """
+    for wrong in wrongs or ({},):
+        body = {name: value for name, value in server.body(**wrong).items() if name != leave_out}
+        refused(server.refuse(body), what=told(wrong) if wrong else f"a body without `{leave_out}`")
+    return f"{len(wrongs) or 1} refused"
+
+
+def to_absent(server: Server) -> Reply:
+    """What is answered to a question for a model that does not exist."""
+    return server.refuse(server.body(model=ABSENT))
+
+
+@statement(
+    "S70",
+    "A model that does not exist is a 404.",
+    why="An answer by another model than was asked for is billed, cached and compared under a wrong name.",
+    mend="Compare `model` with the ids of /v1/models; answer 404 with the code `model_not_found`.",
+)
+def has_no_other_model(server: Server) -> None:
+    """Asks a model that no server has."""
+    refused(to_absent(server), (404,))
+
+
+@statement(
+    "S71",
+    "An error has `message`, `type`, `param` and `code`: texts, the last two maybe null.",
+    why="SDKs read all four; an integer as a code breaks typed clients.",
+    mend='{"error": {"message": "...", "type": "invalid_request_error", "param": "messages", "code": null}}',
+)
+def has_four_fields(server: Server) -> None:
+    """Looks at the refusals of an empty conversation, and of a body that is no JSON."""
+    for body in (b"{", server.body(messages=[{"role": "no such role", "content": "x"}])):
+        reply = server.refuse(body)
+        refused(reply, range(400, 600))
+        four_fields(reply)
+
+
+@statement(
+    "S72",
+    "A request without `messages`, or with none in it, is refused with a status from 400 to 499.",
+    why="A 5xx says that the server is broken, and is tried again; a 200 is an answer to nothing.",
+    mend="Answer 400 with `param: messages`.",
+)
+def wants_messages(server: Server) -> str:
+    """Leaves `messages` out; then sends an empty list."""
+    each_refused(server, leave_out="messages")
+    return each_refused(server, {"messages": []})
+
+
+@statement(
+    "S73",
+    "`messages` of another type, or with something else in it than messages, are refused with 400 to 499.",
+    why="A 5xx hides a client's mistake behind a server's.",
+    mend="Look at the types before anything else; name the place, as in `messages[0].content`.",
+)
+def wants_real_messages(server: Server) -> str:
+    """Sends six lists that are none."""
+    wrongs: list[Any] = ["hi", {"role": "user"}, ["hi"], [None], [{}], [{"role": "user", "content": 5}]]
+    return each_refused(server, *({"messages": wrong} for wrong in wrongs))
+
+
+@statement(
+    "S74",
+    "A role that does not exist is refused with a status from 400 to 499.",
+    why="What the model is shown of such a message is anybody's guess.",
+    mend="Answer 400, and name the roles that there are.",
+)
+def knows_its_roles(server: Server) -> str:
+    """Sends a message by a role that no API has."""
+    return each_refused(server, {"messages": [{"role": "langplug_check", "content": "hi"}]})
+
+
+@statement(
+    "S75",
+    "Parameters of a wrong type are refused with a status from 400 to 499.",
+    why="An answer hides the mistake, and a 5xx blames the server for it.",
+    mend="Look at the types; answer 400, and name the field in `param`.",
+)
+def checks_types(server: Server) -> str:
+    """Sends wrong types, a field at a time."""
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"temperature": "hot"},
+        {"max_tokens": "few"},
+        {"stop": {"a": 1}},
+        {"tools": "all"},
+        {"top_p": []},
+    )
+    return each_refused(server, *wrongs)
+
+
+@statement(
+    "S76",
+    "Parameters that are out of range are refused with a status from 400 to 499.",
+    why="A limit of -1 tokens is a mistake, which an answer without a limit makes expensive.",
+    mend="Look at the ranges; answer 400, and name the field in `param`.",
+    rank="could",
+)
+def checks_ranges(server: Server) -> str:
+    """Sends values that mean nothing, a field at a time."""
+    return each_refused(server, {"max_tokens": -5}, {"temperature": -1}, {"top_p": 7}, {"n": 0})
+
+
+@statement(
+    "S77",
+    "A body that is no JSON object is refused with a status from 400 to 499.",
+    why="It is the client's mistake; a 5xx, or a closed connection, is tried again.",
+    mend="Catch what the parser raises; answer 400.",
+)
+def wants_json(server: Server) -> str:
+    """Sends broken JSON, nothing, a list, and bytes that are no UTF-8."""
+    bodies = (b'{"model": ', b"", b"[1, 2]", b'"text"', b"null", b"\xff\xfe{}")
+    for body in bodies:
+        refused(server.refuse(body), what=repr(body))
+    return f"{len(bodies)} refused"
+
+
+@statement(
+    "S78",
+    "A request for a stream that is wrong is refused by its status, as JSON, and not inside of a stream.",
+    why="Clients look at the status, and take a stream with an error in it for an empty answer.",
+    mend="Check the request before the stream begins.",
+)
+def refuses_streams(server: Server) -> None:
+    """Asks for a stream with an empty conversation."""
+    reply = server.refuse(server.body(messages=[], stream=True))
+    refused(reply)
+    if reply.kind != "application/json":
+        raise Failed(f"{reply.kind!r}", "application/json")
+
+
+@statement(
+    "S79",
+    "A request without `model` is answered by the only model, or refused with a status from 400 to 499.",
+    why="A 5xx is tried again.",
+    mend="Take the only model that there is, or answer 400 with `param: model`.",
+    calls=1,
+)
+def wants_a_model(server: Server) -> str:
+    """Leaves `model` out, and sends a number in its place."""
+    replies = [server.ask(model=None), server.refuse(server.body(model=5))]
+    for reply, statuses in zip(replies, ((200, *range(400, 500)), range(400, 500)), strict=True):
+        refused(reply, statuses, "a body without a model" if reply is replies[0] else "model: 5")
+    return ", ".join(str(reply.status) for reply in replies)

@@ -1,0 +1,156 @@
+"""S8: who may ask, and how."""
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from langplug_check.servers.server import Server, encode
+from langplug_check.servers.shapes import four_fields, refused
+from langplug_check.servers.statement import REBINDING, statement
+from langplug_check.verdicts import Failed, NotApplicable
+
+WRONG = "langplug-check-wrong-key"
+
+
+def need_key(server: Server) -> None:
+    """Go on if the server has a key.
+
+    Raises:
+        NotApplicable: If it has none.
+    """
+    if not server.key:
+        raise NotApplicable("no key was given (--api-key env:VARIABLE)")
+
+
+def need_loopback(server: Server) -> None:
+    """Go on if the server is asked as one of this machine's.
+
+    Raises:
+        NotApplicable: If it has a name of its own, behind which there may be others.
+    """
+    host = urlsplit(server.url).hostname or ""
+    try:
+        is_local = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise NotApplicable(f"{host} is not this machine, and no page can be made to point at it")
+
+
+@statement(
+    "S80",
+    "Without a key, every route is a 401: the list of models, one model, and answers.",
+    why="A route that was forgotten is open to everybody; that has happened to most servers.",
+    mend="Guard all routes by default, and name those that are open.",
+    rank="must",
+)
+def wants_its_key(server: Server) -> str:
+    """Asks each route without the key."""
+    need_key(server)
+    routes = (("GET", "/models"), ("GET", f"/models/{server.model}"), ("POST", "/chat/completions"))
+    for method, path in routes:
+        body = server.body() if method == "POST" else None
+        refused(server.request(method, path, body, key=""), (401,), f"{method} {path}")
+    return f"{len(routes)} routes"
+
+
+@statement(
+    "S81",
+    "A wrong key is a 401.",
+    why="Any other status sends the user looking for another mistake.",
+    mend="Compare the key in constant time; answer 401 with the code `invalid_api_key`.",
+    rank="must",
+)
+def refuses_wrong_keys(server: Server) -> None:
+    """Asks with another key, and with the beginning of the right one."""
+    need_key(server)
+    for key in (WRONG, server.key[:-1] or "x"):
+        refused(server.refuse(server.body(), key=key), (401,))
+
+
+@statement(
+    "S82",
+    "The refusal of a key has the four fields of an error.",
+    why="It is the first error that a user meets.",
+    mend="Have the guard answer in the same form as everything else.",
+)
+def refuses_keys_in_form(server: Server) -> None:
+    """Looks at the refusal of a wrong key."""
+    need_key(server)
+    reply = server.refuse(server.body(), key=WRONG)
+    refused(reply, (401,))
+    four_fields(reply)
+
+
+@statement(
+    "S83",
+    "A refusal does not repeat the key that was sent.",
+    why="Errors end in logs and in reports of bugs; a key with a typo in it is nearly a key.",
+    mend="Say that the key is wrong, not what it was.",
+)
+def keeps_keys_to_itself(server: Server) -> None:
+    """Looks for a wrong key in its refusal."""
+    need_key(server)
+    reply = server.refuse(server.body(), key=WRONG)
+    if WRONG.encode() in reply.data:
+        raise Failed(reply.shown, "a refusal without the key")
+
+
+@statement(
+    "S84",
+    "A server on this machine refuses a foreign `Host`.",
+    why="A page can point a name of its own at 127.0.0.1, and then use the server as its own (DNS rebinding).",
+    mend="Compare `Host` with the names that the server is known under; answer 421.",
+    link=REBINDING,
+)
+def refuses_foreign_hosts(server: Server) -> None:
+    """Asks for the models as another host."""
+    need_loopback(server)
+    refused(server.request("GET", "/models", headers={"Host": "langplug-check.example"}), what="a foreign Host")
+
+
+@statement(
+    "S85",
+    "A page of a foreign origin is refused, or not allowed to read the answer.",
+    why="Any page that the user opens could use the model, and read what it says.",
+    mend="Answer 403 to a foreign `Origin`, or send no Access-Control-Allow-Origin for it.",
+    link=REBINDING,
+)
+def refuses_foreign_origins(server: Server) -> str:
+    """Asks for the models as a page of another origin."""
+    need_loopback(server)
+    origin = "https://langplug-check.example"
+    reply = server.request("GET", "/models", headers={"Origin": origin})
+    allowed = reply.headers.get("access-control-allow-origin", "")
+    if reply.status == 200 and allowed in ("*", origin):
+        raise Failed(f"200, with Access-Control-Allow-Origin: {allowed}", "a refusal, or no such header")
+    return str(reply.status)
+
+
+@statement(
+    "S86",
+    "A body that is not said to be JSON is refused with a status from 400 to 499.",
+    why="A page of any origin may post text/plain without asking first, and so set the model to work.",
+    mend="Answer 415 to any content type but application/json.",
+    link=REBINDING,
+)
+def wants_json_by_name(server: Server) -> None:
+    """Sends a plain question as text/plain."""
+    data = encode(server.body(max_tokens=1))
+    refused(server.refuse(data, headers={"Content-Type": "text/plain"}), what="text/plain")
+
+
+@statement(
+    "S87",
+    "JSON with a charset is taken.",
+    why="Many clients write `application/json; charset=utf-8`.",
+    mend="Compare the content type without its parameters.",
+    rank="must",
+    calls=1,
+)
+def takes_a_charset(server: Server) -> None:
+    """Asks the plain question with this content type."""
+    assert server.whole
+    server.asked += 1
+    reply = server.refuse(server.body(), headers={"Content-Type": "application/json; charset=utf-8"})
+    if reply.status != 200:
+        raise Failed(reply.shown, "an answer")

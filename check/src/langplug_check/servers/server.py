@@ -1,0 +1,287 @@
+"""A server as its statements see it: requests in raw HTTP with time limits, and answers that several look at.
+
+Only the standard library is used: nothing between a statement and the bytes may mend what is wrong.
+"""
+
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from langplug_check.verdicts import Failed, NotObserved
+
+PROMPT: Final = "Say exactly: one two three four five"
+"""What is asked where it does not matter."""
+
+SHORT: Final = 32
+"""Tokens that an answer may have, unless a statement is about that."""
+
+LARGEST: Final = 8 * 2**20
+"""Bytes of an answer that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered.
+
+    Attributes:
+        status: The HTTP status.
+        headers: By their names in lower case.
+        data: The body.
+        is_whole: Whether the body came to the end that its framing promised.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+    is_whole: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The status and the beginning of the body, for a report."""
+        return f"{self.status} {self.data[:300].decode('utf-8', 'replace')!r}"
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            Failed: If it is none.
+        """
+        try:
+            return json.loads(self.data)
+        except ValueError as error:
+            raise Failed(f"{self.shown}, which is no JSON ({error})") from error
+
+    @property
+    def kind(self) -> str:
+        """The content type, without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class Connection:
+    """One connection to a server, which can be left in the middle of an answer."""
+
+    def __init__(self, url: str, limit_s: float) -> None:
+        parts = urlsplit(url)
+        self._limit_s = limit_s
+        host, port = parts.hostname or "", parts.port
+        self._http: HTTPConnection = (
+            HTTPSConnection(host, port, timeout=limit_s, context=ssl.create_default_context())
+            if parts.scheme == "https"
+            else HTTPConnection(host, port, timeout=limit_s)
+        )
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        """Send a request; a header `Host` takes the place of the address's.
+
+        Raises:
+            NotObserved: If nothing can be sent.
+        """
+        try:
+            self._http.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
+            sized = {"Content-Length": str(len(body))} if body is not None else {}
+            for name, value in {**sized, **headers}.items():
+                self._http.putheader(name, value)
+            self._http.endheaders(body)
+        except OSError as error:
+            raise NotObserved(f"the server cannot be reached any more: {error}") from error
+
+    def write(self, data: bytes) -> None:
+        """Send a part of a body whose length the headers have said."""
+        with suppress(OSError):  # a server need not wait for it
+            self._http.send(data)
+
+    def receive(self) -> Reply:
+        """The whole answer.
+
+        Raises:
+            Failed: If the server closes the connection without an answer.
+            NotObserved: If it takes longer than the limit.
+        """
+        end = time.monotonic() + self._limit_s
+        response = self.begin()
+        pieces: list[bytes] = []
+        is_whole = True
+        try:
+            while (piece := response.read1(65536)) and sum(map(len, pieces)) < LARGEST:
+                pieces.append(piece)
+                if time.monotonic() > end:
+                    raise NotObserved(f"the answer did not end within {self._limit_s:g} seconds")
+            # a body that is shorter than its length says so only when all of it is asked for
+            is_whole = not piece and not response.length
+        except TimeoutError as error:
+            raise NotObserved(f"nothing came for {self._limit_s:g} seconds in the middle of an answer") from error
+        except (IncompleteRead, HTTPException, OSError):
+            is_whole = False
+        finally:
+            response.close()  # the body alone: the connection may be used again
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Reply(response.status, headers, b"".join(pieces), is_whole)
+
+    def begin(self) -> HTTPResponse:
+        """Wait for the head of the answer; its body is left to be read.
+
+        Raises:
+            Failed: If the server closes the connection without an answer.
+            NotObserved: If it takes longer than the limit.
+        """
+        try:
+            return self._http.getresponse()
+        except TimeoutError as error:
+            raise NotObserved(f"no answer within {self._limit_s:g} seconds") from error
+        except (HTTPException, OSError) as error:
+            raise Failed(f"the connection ended without an answer ({type(error).__name__}: {error})") from error
+
+    def close(self) -> None:
+        """Leave, whatever is on its way."""
+        with suppress(OSError):
+            self._http.close()
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server that speaks OpenAI's Chat Completions.
+
+    Attributes:
+        url: Its base URL, such as `http://127.0.0.1:8000/v1`.
+        model: The id of the model that is asked.
+        key: The key that it wants; empty if none.
+        limit_s: Seconds that one answer may take.
+        asked: Requests that were sent so far for a model to answer.
+    """
+
+    url: str
+    model: str = ""
+    key: str = field(default="", repr=False)
+    limit_s: float = 60.0
+    asked: int = 0
+
+    def connect(self, limit_s: float | None = None) -> Connection:
+        """A connection of its own."""
+        return Connection(self.url, limit_s or self.limit_s)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        limit_s: float | None = None,
+    ) -> Reply:
+        """The answer to one request.
+
+        Args:
+            method: In capitals.
+            path: Behind the base URL.
+            body: Bytes as they are; or data, sent as JSON.
+            headers: In addition to those that are needed.
+            key: In place of the server's own; empty for none.
+            limit_s: Seconds, in place of the server's own limit.
+
+        Raises:
+            Failed: If the server closes the connection without an answer.
+            NotObserved: If it cannot be reached, or takes too long.
+        """
+        connection = self.connect(limit_s)
+        try:
+            connection.send(method, self.path(path), self.headers(headers, key, body), encode(body))
+            return connection.receive()
+        finally:
+            connection.close()
+
+    def path(self, path: str) -> str:
+        """A path behind the base URL's own."""
+        return urlsplit(self.url).path.rstrip("/") + path
+
+    def headers(self, more: Mapping[str, str] | None, key: str | None, body: Any) -> dict[str, str]:
+        """What a request has to bear."""
+        shown = self.key if key is None else key
+        kind = {"Content-Type": "application/json"} if body is not None else {}
+        return {**kind, **({"Authorization": f"Bearer {shown}"} if shown else {}), **(more or {})}
+
+    def body(self, **fields: Any) -> dict[str, Any]:
+        """A request for a short answer; a field that is None is left out."""
+        messages = [{"role": "user", "content": PROMPT}]
+        given = {"model": self.model, "messages": messages, "max_tokens": SHORT, "temperature": 0, **fields}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def ask(self, **fields: Any) -> Reply:
+        """What is answered to a request that a model is to answer."""
+        self.asked += 1
+        return self.request("POST", "/chat/completions", self.body(**fields))
+
+    def refuse(self, body: Any, **options: Any) -> Reply:
+        """What is answered to a request that no model should get to see."""
+        return self.request("POST", "/chat/completions", body, **options)
+
+    def answered(self, **fields: Any) -> dict[str, Any]:
+        """The body of a whole answer.
+
+        Raises:
+            NotObserved: If a plain question is not answered, either: then the request is not to blame.
+            Failed: If this request alone is refused.
+        """
+        reply = self.ask(**fields)
+        if reply.status != 200:
+            assert self.whole
+            raise Failed(f"{reply.shown} to {told(fields)}", "an answer")
+        return as_object(reply)
+
+    @cached_property
+    def first(self) -> Reply:
+        """What is answered to the plainest question, whatever it is."""
+        return self.ask()
+
+    @cached_property
+    def whole(self) -> dict[str, Any]:
+        """The answer to the plainest question.
+
+        Raises:
+            NotObserved: If there is none.
+        """
+        if self.first.status != 200:
+            raise NotObserved(f"a plain question is not answered: {self.first.shown}")
+        return as_object(self.first)
+
+    @cached_property
+    def streamed(self) -> Reply:
+        """The answer to the plainest question as a stream, with usage asked for.
+
+        Raises:
+            NotObserved: If there is none.
+        """
+        reply = self.ask(stream=True, stream_options={"include_usage": True})
+        if reply.status != 200:
+            raise NotObserved(f"a plain question is not answered by a stream: {reply.shown}")
+        return reply
+
+
+def encode(body: Any) -> bytes | None:
+    """A body as it is sent."""
+    return body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def as_object(reply: Reply) -> dict[str, Any]:
+    """A body that has to be a JSON object.
+
+    Raises:
+        Failed: If it is none.
+    """
+    found = reply.json
+    if not isinstance(found, dict):
+        raise Failed(f"{reply.shown}, which is no JSON object")
+    return found
+
+
+def told(fields: Mapping[str, Any]) -> str:
+    """The fields of a request, for a report."""
+    return json.dumps(dict(fields), ensure_ascii=False)[:200]
