@@ -56,7 +56,7 @@ _LABEL = 10
 
 _ADVICE = (
     "If the model speaks to a server, have it speak to the test kit's own, and nearly everything is observed: "
-    "--dialect openai --set base_url={url} (or a Recipe, in Python)."
+    "--dialect openai --with base_url={url} (or a Recipe, in Python)."
 )
 
 

@@ -232,7 +232,7 @@ class Server:
         """
         reply = self.ask(**fields)
         if reply.status != 200:
-            assert self.whole
+            self.require_answers()
             raise Failed(f"{reply.shown} to {told(fields)}", "an answer")
         return as_object(reply)
 
@@ -241,6 +241,15 @@ class Server:
         """What is answered to the plainest question, whatever it is."""
         return self.ask()
 
+    def require_answers(self) -> None:
+        """Go on only if the plainest question is answered.
+
+        Raises:
+            NotObserved: If it is not: then the server is not to be blamed for what is asked next.
+        """
+        if self.first.status != 200:
+            raise NotObserved(f"a plain question is not answered: {self.first.shown}")
+
     @cached_property
     def whole(self) -> dict[str, Any]:
         """The answer to the plainest question.
@@ -248,8 +257,7 @@ class Server:
         Raises:
             NotObserved: If there is none.
         """
-        if self.first.status != 200:
-            raise NotObserved(f"a plain question is not answered: {self.first.shown}")
+        self.require_answers()
         return as_object(self.first)
 
     @cached_property

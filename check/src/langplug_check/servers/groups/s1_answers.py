@@ -125,7 +125,7 @@ def says_when(server: Server) -> None:
 )
 def names_the_request(server: Server) -> None:
     """Looks at the headers of the plain answer."""
-    assert server.whole
+    server.require_answers()
     if not server.first.headers.get("x-request-id"):
         raise Failed(f"the headers are {', '.join(server.first.headers)}", "X-Request-Id")
 

@@ -153,7 +153,7 @@ def reads_unicode(server: Server) -> None:
         server.asked += 1
         reply = server.refuse(json.dumps(body, ensure_ascii=escaped).encode())
         if reply.status != 200:
-            assert server.whole
+            server.require_answers()
             raise Failed(f"{reply.shown} to {told(body)}", "an answer")
         counts.append((reply.json.get("usage") or {}).get("prompt_tokens"))
     if counts[0] != counts[1]:

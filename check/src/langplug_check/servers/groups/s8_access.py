@@ -149,7 +149,7 @@ def wants_json_by_name(server: Server) -> None:
 )
 def takes_a_charset(server: Server) -> None:
     """Asks the plain question with this content type."""
-    assert server.whole
+    server.require_answers()
     server.asked += 1
     reply = server.refuse(server.body(), headers={"Content-Type": "application/json; charset=utf-8"})
     if reply.status != 200:
