@@ -69,7 +69,7 @@ def test_a_hint_is_shown_once() -> None:
 
 def test_a_model_of_which_nothing_is_known_is_advised() -> None:
     """Where much could not be observed, the text says how more can be; not where the model is known."""
-    assert "--dialect openai --set base_url={url}" in " ".join(REPORT.to_text().split())
+    assert "--dialect openai --with base_url={url}" in " ".join(REPORT.to_text().split())
     assert "--dialect" not in replace(REPORT, driver="wire").to_text()
 
 
