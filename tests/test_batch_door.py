@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelTimeoutError
+from tests.waiting import until
 
 from langplug import ChatModel, Finish, Reasoning, Request, Usage, chat_model
 from langplug_check import check
@@ -39,14 +40,6 @@ def gated(**options: Any) -> tuple[ChatModel, Gate]:
         return gate.answer(requests)
 
     return model(), gate
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread to have got somewhere."""
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.001)
 
 
 def waiting(model: ChatModel) -> int:
@@ -207,6 +200,28 @@ def test_a_decorated_function_may_have_a_key() -> None:
         for call in [first, *calls]:
             call.result()
     assert gate.batches[1:] == [["a1", "a2"], ["b1"]]
+
+
+class Incomparable:
+    """Raises when it is compared, as arrays do when the result is asked whether it is true."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_cannot_be_compared_shares_no_batch() -> None:
+    """Keys or settings whose comparison fails make batches of their own, and end the queue for nobody."""
+    model, gate = gated(batch_key=lambda request: Incomparable() if request.text != "first" else "first")
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(model.invoke, "first")
+        assert gate.entered.acquire(timeout=30)
+        calls = [pool.submit(model.invoke, text) for text in ("a", "b")]
+        until(lambda: waiting(model) == 2)
+        gate.opened.release(3)
+        assert {call.result(30).content for call in [first, *calls]} == {"<first>", "<a>", "<b>"}
+    assert [len(batch) for batch in gate.batches] == [1, 1, 1]
 
 
 def test_who_leaves_while_waiting_is_not_asked_for() -> None:

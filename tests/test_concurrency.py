@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelTimeoutError
+from tests.waiting import until
 
 from langplug import ChatModel, Request, chat_model
 
@@ -36,14 +36,6 @@ class Counted:
 
     def wait(self) -> None:
         assert self.opened.acquire(timeout=30)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread to have got somewhere."""
-    limit = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.001)
 
 
 def shapes(counted: Counted) -> dict[str, Any]:

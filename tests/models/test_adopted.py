@@ -538,6 +538,13 @@ def test_a_prompt_that_is_too_long_is_told_from_other_bad_requests() -> None:
         refusing().invoke("temperature is too high.")
 
 
+@pytest.mark.parametrize("name", ["frequency_penalty", "nonsense"])
+def test_a_setting_that_nobody_has_is_an_error(name: str) -> None:
+    """What neither the adopted model nor langplug has is refused, be it a usual parameter or not."""
+    with pytest.raises(TypeError, match=f"has a parameter '{name}'"):
+        adopt(ChatOfOneLoop.model_construct(), **{name: 1})
+
+
 def test_the_class_takes_what_adopt_takes() -> None:
     """Parameters of the adopted model may be given to the class, too; what neither has is an error."""
     made = ChatAdopted(adopted=Parrot(parrot_buffer_length=3, model="m"), parrot_buffer_length=4)

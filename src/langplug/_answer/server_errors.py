@@ -249,7 +249,8 @@ _LONGEST_MESSAGE = 1000
 # Each alternative either matches or gives up after a few characters: a page of 64 KB that is all `<` costs no seconds.
 # A script ends with `</script`, whatever follows: if a `>` were asked for, a page without one would be read once for
 # each script that begins in it.
-# Without possessive quantifiers: around a group, Python 3.11 now and then fails to match by them.
+# Without possessive quantifiers: before Python 3.11.5, they match too much where a lookahead is inside of them
+# (https://github.com/python/cpython/issues/100061).
 _MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1[^>]*>?|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 
 

@@ -142,7 +142,9 @@ class MicroBatches:
                     return []
                 first = self._queue[0]
                 limits = first.limits
-                batch = [ticket for ticket in self._queue if ticket.group == first.group][: limits.max_batch]
+                # The first is in it whatever its group says of itself: a NaN is not equal to itself.
+                same = [one for one in self._queue if one is first or one.group == first.group]
+                batch = same[: limits.max_batch]
                 is_full = len(batch) == limits.max_batch
                 left = 0.0 if limits.max_wait is None else first.entered + limits.max_wait - time.monotonic()
                 if is_full or left <= 0 or not self._arrival.wait(left):

@@ -123,8 +123,13 @@ class Turn:
         began = time.monotonic()
         waiting = self._slots.acquire()
         await (waiting if in_time is None else in_time(waiting))
-        self._stage = _Stage.GRANTED  # in the coroutine that got it: whoever waits for this one may leave meanwhile
         self.waited = time.monotonic() - began
+        with self._lock:
+            has_left = self._stage is _Stage.OVER  # a thread may leave, by a signal, while the permit is on its way
+            if not has_left:
+                self._stage = _Stage.GRANTED
+        if has_left:
+            self._slots.release()
 
     def begin(self) -> bool:
         """Say that the function is called now. False: its caller has left, and it must not be."""

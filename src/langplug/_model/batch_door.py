@@ -147,8 +147,11 @@ class _Group:
         self._key = key
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Group) or self._key != other._key:
+        if not isinstance(other, _Group):
             return False
-        return self._model is other._model or bool(self._model == other._model)
+        try:
+            return bool(self._key == other._key and (self._model is other._model or self._model == other._model))
+        except Exception:  # noqa: BLE001 - of an author's values, such as arrays; an error would end the queue for all
+            return False
 
     __hash__ = None  # type: ignore[assignment] # models are compared, and have no hash

@@ -1,4 +1,4 @@
-"""`langplug serve`: models behind the API that OpenAI's clients speak."""
+"""`langplug serve`: models behind the APIs that clients of OpenAI and Anthropic speak."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from typing import Any, Final
 from langplug.cli._exit import OK, UsageError, error_text, exit_codes
 from langplug.cli._model import ON_REFERENCES, load_model
 
-HELP: Final = "serve models to OpenAI's clients"
+HELP: Final = "serve models to clients of OpenAI and Anthropic"
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -29,7 +29,7 @@ _OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug serve` takes."""
     parser.description = """\
-Serve models at http://HOST:PORT/v1, in the form of OpenAI's Chat Completions.
+Serve models at http://HOST:PORT/v1, in the form of OpenAI's Chat Completions and Responses and Anthropic's Messages.
 
 The port answers at once; what is asked while the models are loaded is answered 503, as is /health/ready.
 
@@ -38,8 +38,8 @@ given; the same again stops it at once."""
     parser.epilog = f"""\
 {ON_REFERENCES}
 
-A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live,
-/health/ready and the page at /.
+A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live
+and /health/ready.
 
 Options with one value have an environment variable, such as {_variable("--max-queue")} for --max-queue.
 

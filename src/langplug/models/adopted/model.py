@@ -96,6 +96,9 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
             f"{model!r:.200} is neither a chat model nor a Runnable. A function from a request to text becomes a model "
             "by `@chat_model`."
         )
+    for name in settings:
+        if name not in ChatAdopted.model_fields and not takes(model, name):
+            raise TypeError(f"Neither {type(model).__name__} nor ChatAdopted has a parameter {name!r}.")
     return ChatAdopted(adopted=model, model_kwargs={**keywords, **settings.pop("model_kwargs", {})}, **settings)
 
 
@@ -261,8 +264,8 @@ class ChatAdopted(ChatModel):
         else:
             given |= openai_tools(request, hook)
         # Several ask their server for the usage of a stream only when they are told to.
-        is_unsaid = getattr(model, "stream_usage", self) in (None, self)
         named = "stream_usage" in hook.named or "stream_usage" in type(model).model_fields
+        is_unsaid = getattr(model, "stream_usage", None) is None
         if hook.name in STREAMED and named and is_unsaid and hook.takes("stream_usage"):
             given.setdefault("stream_usage", True)
         if request.schema is not None:
@@ -280,7 +283,7 @@ class ChatAdopted(ChatModel):
 def schema_keywords(model: Any, schema: dict[str, Any], strict: bool | None) -> dict[str, Any]:
     """The keywords that a model's own structured output makes of a JSON schema.
 
-    None if it has no way of its own to keep to one, or makes a tool of it: then the answer comes as a call.
+    There are none if it has no way of its own to keep to one, or makes a tool of it: the answer would come as a call.
     """
     if find_method(type(model), "with_structured_output") is None:
         return {}
