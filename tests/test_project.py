@@ -39,6 +39,7 @@ FLOORS = (
     ("_http",),
     ("http", "models"),
     ("serve",),
+    ("batch",),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""

@@ -1,0 +1,9 @@
+"""A dataset through a model: resumable, at the pace that the model takes, in constant memory."""
+
+from langplug.batch.files import Out, read_rows
+from langplug.batch.job import TooManyErrors
+from langplug.batch.journal import Journal, JournalError
+from langplug.batch.running import Count, arun, count, run
+from langplug.batch.summary import Summary
+
+__all__ = ["Count", "Journal", "JournalError", "Out", "Summary", "TooManyErrors", "arun", "count", "read_rows", "run"]

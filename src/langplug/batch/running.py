@@ -1,0 +1,231 @@
+"""What a job is made of: a model, rows, and an output."""
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.messages import convert_to_messages
+
+from langplug import adopt
+from langplug.batch.asking import Asker, ChatAsker, WireAsker, columns_of
+from langplug.batch.files import STANDARD, Out, format_of, read_rows
+from langplug.batch.job import Job
+from langplug.batch.journal import Journal
+from langplug.batch.pace import Pace
+from langplug.batch.rows import ENVELOPE, Form, RawRow
+from langplug.batch.summary import Summary
+
+Rows = str | Path | Iterable[RawRow]
+
+SUFFIX: Final = ".journal"
+"""What a journal's name has after that of the output."""
+
+
+def run(model: Any, rows: Rows, out: str | Path, **options: Any) -> Summary:
+    """Ask a model every row, and write what comes of it; for `await`, there is `arun`, with the same options.
+
+    What has been answered is kept in a journal beside the output. After whatever has ended a run, the same call asks
+    only the rows that are not in it, and the output is that of a run that nothing has ended. A row is known again by
+    its id, its question, the model, its parameters and the schema: if one of them is another, the row is asked.
+
+    Args:
+        model: A chat model, chain or graph; one that is not langplug's is adopted.
+        rows: A file (`.jsonl`, `.csv`, `.tsv`, `.parquet`; `-` is stdin, in JSONL), or any iterable of rows, which is
+            read as rows are needed. A row is a text, or has columns: `prompt` or `messages`, and an `id` if it likes.
+            Rows in OpenAI's batch format (`custom_id`, `url`, `body`) are answered in it.
+        out: A file, or `-` for stdout. Until every row is in it, it is `FILE.part`.
+        options: As of `arun`.
+
+    Returns:
+        The figures of the run.
+
+    Raises:
+        Exception: As of `arun`.
+
+    Example:
+        >>> import tempfile
+        >>> from langplug.models.echo import CustomChatModelAdvanced
+        >>> model = CustomChatModelAdvanced(model="echo", parrot_buffer_length=5)
+        >>> folder = tempfile.mkdtemp()
+        >>> summary = run(model, ["Hello there", "Goodbye"], f"{folder}/answers.jsonl")
+        >>> (summary.answered, summary.failed)
+        (2, 0)
+    """
+    return asyncio.run(arun(model, rows, out, **options))
+
+
+async def arun(
+    model: Any,
+    rows: Rows,
+    out: str | Path,
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    keep: Collection[str] = (),
+    ordered: bool = False,
+    max_concurrency: int = 64,
+    rpm: float | None = None,
+    tpm: float | None = None,
+    max_attempts: int = 5,
+    max_errors: float | None = None,
+    retry_failed: bool = False,
+    journal: str | Path | None = None,
+    in_format: str | None = None,
+    out_format: str | None = None,
+    progress: Callable[[Summary], None] = lambda _: None,
+) -> Summary:
+    """Ask a model every row, and write what comes of it.
+
+    Args:
+        model: As of `run`.
+        rows: As of `run`.
+        out: As of `run`.
+        prompt: A template of the prompt, in which `{column}` stands for what a row has there.
+        system: A system prompt before each row's messages; it may be a template, too.
+        schema: A JSON schema that answers follow: they are parsed, and one that cannot be is an error.
+        parameters: Parameters of each call, such as `{"temperature": 0}`.
+        keep: Columns of the rows that the output has, too.
+        ordered: Whether the output is in the order of the rows; by default, it is in that of the answers.
+        max_concurrency: The most calls at once. How many there are follows what makes them faster, and what a server
+            refuses.
+        rpm: The most calls that begin in a minute; None for any.
+        tpm: The most tokens in a minute, as the answers' usage says; None for any.
+        max_attempts: How often a row is asked, at most, that fails for a reason that may pass. One that is refused
+            because there are too many is asked again for ten minutes.
+        max_errors: How many rows may fail before the job ends; below 1, which part of them; None for any.
+        retry_failed: Whether rows that failed in an earlier run are asked again.
+        journal: Where the journal is; by default `OUT.journal`, and none for stdout.
+        in_format: `jsonl`, `csv`, `tsv` or `parquet`, where the name of the input does not say.
+        out_format: The same for the output.
+        progress: Told of the figures, four times a second.
+
+    Returns:
+        The figures of the run.
+
+    Raises:
+        ValueError: If something given is wrong, or the input is not of its format.
+        TypeError: If `model` is none.
+        TooManyErrors: If more rows failed than `max_errors`.
+        JournalError: If another run has the journal, or it is none.
+        OSError: If a file cannot be read or written, as when the disk is full.
+        ImportError: If a format needs a package that is not installed.
+    """
+    adopted = adopt(model)
+    format_of(out, out_format)  # before anything is made
+    whom = [adopted.cache_key(**dict(parameters or {})), dict(schema) if schema is not None else None]
+    identity = blake2b(json.dumps(whom, sort_keys=True).encode(), digest_size=32).digest()
+    raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=identity))
+    if form.is_envelope:
+        given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
+        if named := [name for name, value in given.items() if value]:
+            raise ValueError(f"rows in OpenAI's batch format say all that is asked: leave out {' and '.join(named)}")
+        if format_of(out, out_format) != "jsonl":
+            raise ValueError("rows in OpenAI's batch format are answered in it: name an output that ends in .jsonl")
+    if max_attempts < 1 or (max_errors is not None and max_errors < 0):
+        raise ValueError(f"expected at least 1 attempt, and 0 or more errors, not {max_attempts} and {max_errors}")
+    pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
+    # each refusal is to be seen: the pace follows it, and then the row is asked again
+    asked = adopt(adopted, max_retries=0)
+    asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
+    with ExitStack() as stack:
+        place = _journal_of(rows, out, journal)
+        kept = stack.enter_context(Journal(place)) if place is not None else None
+        job = Job(
+            rows=form.rows(raw),
+            asker=asker,
+            pace=pace,
+            journal=kept,
+            out=Out(out, columns_of(list(keep), is_structured=schema is not None), out_format),
+            attempts=max_attempts,
+            retry_failed=retry_failed,
+            is_ordered=ordered,
+            most_errors=max_errors,
+            progress=progress,
+        )
+        return await job.run()
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a job would ask.
+
+    Attributes:
+        rows: How many rows there are.
+        wrong: How many of them cannot be asked.
+        problem: What is wrong with the first of these; empty if none is.
+        tokens: Tokens of all that would be asked, as the model counts them; None for rows in OpenAI's batch format.
+    """
+
+    rows: int
+    wrong: int
+    problem: str
+    tokens: int | None
+
+
+def count(
+    model: Any,
+    rows: Rows,
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    in_format: str | None = None,
+) -> Count:
+    """Look at each row without asking it. The arguments are those of `run`.
+
+    Raises:
+        ValueError: If something given is wrong, or the input is not of its format.
+        TypeError: If `model` is none.
+        OSError: If the input cannot be read.
+    """
+    adopted = adopt(model)
+    raw, form = _open(rows, in_format, Form.of(prompt, system))
+    known = wrong = tokens = 0
+    problem = ""
+    for row in form.rows(raw):
+        known += 1
+        if row.problem is not None:
+            wrong += 1
+            problem = problem or f"row {row.id!r}: {row.problem}"
+        elif not form.is_envelope:
+            tokens += adopted.get_num_tokens_from_messages(convert_to_messages(row.question))
+    return Count(known, wrong, problem, None if form.is_envelope else tokens)
+
+
+def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRow], Form]:
+    """The rows, and how they become questions: in OpenAI's batch format if the first one is.
+
+    Raises:
+        ValueError: If a table lacks columns. Rows of other inputs may each have their own.
+    """
+    raw = read_rows(rows, in_format) if isinstance(rows, str | Path) else iter(rows)
+    first = list(islice(raw, 1))
+    if not first or not isinstance(columns := first[0], Mapping):
+        return chain(first, raw), form
+    if isinstance(rows, str | Path) and format_of(rows, in_format) != "jsonl":
+        missing = [name for name in form.columns if name not in columns]
+        if missing:
+            raise ValueError(f"{rows} has no column {missing[0]!r}, but {', '.join(map(str, columns))}")
+    return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
+
+
+def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path | None:
+    """Where the journal is.
+
+    Raises:
+        ValueError: If files that must be different are the same.
+    """
+    place = Path(given) if given is not None else None if str(out) == STANDARD else Path(f"{out}{SUFFIX}")
+    read = [Path(rows).resolve()] if isinstance(rows, str | Path) and str(rows) != STANDARD else []
+    written = [] if str(out) == STANDARD else [Path(out), Out.part_of(Path(out))]
+    for path in [*written, *([place] if place is not None else [])]:
+        if path.resolve() in read:
+            raise ValueError(f"{path} is the input: it would be lost. Name another output.")
+    return place

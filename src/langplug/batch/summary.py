@@ -1,0 +1,53 @@
+"""How a job is, and how it ended."""
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+VERSION: Final = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Summary:
+    """Figures of a job.
+
+    Attributes:
+        rows: How many rows of the input have been looked at; at the end, all.
+        answered: How many have an answer.
+        failed: How many could not be answered.
+        resumed: How many of these an earlier run had asked.
+        calls: How many calls were made, those again included.
+        input_tokens: Tokens of what this run's calls were given, as their usage says.
+        output_tokens: Tokens of what they answered.
+        seconds: How long this run took.
+    """
+
+    rows: int = 0
+    answered: int = 0
+    failed: int = 0
+    resumed: int = 0
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Rows that this run asked, a second."""
+        return (self.answered + self.failed - self.resumed) / self.seconds if self.seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as JSON data, with their version."""
+        return {"version": VERSION, **asdict(self)}
+
+    def __str__(self) -> str:
+        tokens = f"{self.input_tokens:,} + {self.output_tokens:,} tokens"
+        before = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
+        took = f"{self.seconds:.1f} s" if self.seconds < 100 else str(timedelta(seconds=int(self.seconds)))
+        done = self.answered + self.failed
+        return (
+            f"{self.answered:,} rows answered, {self.failed:,} failed{before}; {tokens} in {took}, "
+            f"{self.rate:.1f} rows a second"
+            if done
+            else "no rows"
+        )

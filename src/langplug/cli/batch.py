@@ -1,0 +1,214 @@
+"""`langplug batch`: a dataset through a model, resumable."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from langplug.cli import _exit
+from langplug.cli._exit import UsageError, error_text
+from langplug.cli._model import ON_REFERENCES, add_model_arguments, load_model
+from langplug.cli._parameters import check_name, check_parameter, parse_settings
+from langplug.cli._progress import ProgressLine
+
+if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone takes a second
+    from langplug.batch import Summary
+
+HELP: Final = "ask a model every row of a file, resumably"
+
+_NUMBERS: Final[dict[str, tuple[str, Callable[[str], Any], Any, str]]] = {
+    "--max-concurrency": ("N", int, 64, "the most calls at once; as many are made as help, and as a server takes"),
+    "--rpm": ("N", float, None, "the most calls that begin in a minute"),
+    "--tpm": ("N", float, None, "the most tokens in a minute"),
+    "--max-attempts": ("N", int, 5, "how often a row is asked, at most, that fails for a reason that may pass"),
+}
+"""Options that are numbers: what they are called, what reads them, the default, and the help."""
+
+_FORMATS: Final = ("jsonl", "csv", "tsv", "parquet")
+
+_PLAIN_EVERY: Final = 40
+"""Calls of the progress after which a line is written where there is no terminal: ten seconds."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `langplug batch` takes."""
+    parser.description = """\
+Ask a model every row of a file. JSONL, CSV, TSV or Parquet, by the name's end; - is stdin or stdout, in JSONL.
+
+A row has a `prompt` or `messages`, or any columns, of which --prompt makes a prompt; an `id`, if it likes. Rows in
+OpenAI's batch format (custom_id, url, body) are answered in it.
+
+What has been answered is in OUT.journal. Whatever ends a run: the same command asks only what is missing, and OUT is
+that of a run that nothing has ended. Until every row is in it, it is OUT.part. A row that fails is in OUT, too."""
+    parser.epilog = f"""\
+{ON_REFERENCES}
+
+{_exit.exit_codes("every row is answered", "some rows failed, or the run was ended")}"""
+    add_model_arguments(parser, required=True)
+    parser.add_argument("input", metavar="IN", help="the rows: a file, or - for stdin")
+    parser.add_argument("-o", "--out", metavar="OUT", help="the answers: a file, or - for stdout")
+    parser.add_argument(
+        "--prompt", metavar="TEMPLATE", help="the prompt, in which {column} stands for what a row has there"
+    )
+    parser.add_argument("--system", metavar="TEMPLATE", help="the system prompt, in which {column} may stand, too")
+    parser.add_argument(
+        "--schema", metavar="FILE", type=Path, help="a JSON schema that answers follow; they are then in `parsed`"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="parameters",
+        action="append",
+        default=[],
+        help="a parameter of each call, as JSON or plain text, such as temperature=0; may be given several times",
+    )
+    parser.add_argument("--keep", metavar="COLUMN,...", default="", help="columns of IN that OUT has, too")
+    parser.add_argument("--ordered", action="store_true", help="write in the order of IN, not as answers come")
+    for name, (metavar, kind, default, told) in _NUMBERS.items():
+        shown = told if default is None else f"{told} (default: {default})"
+        parser.add_argument(name, metavar=metavar, type=kind, default=default, help=shown)
+    parser.add_argument(
+        "--max-errors", metavar="N|N%", help="end the run when more rows have failed than this (default: never)"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="ask again the rows that failed in an earlier run")
+    parser.add_argument("--journal", metavar="FILE", type=Path, help="where the journal is (default: OUT.journal)")
+    parser.add_argument("--from", dest="in_format", choices=_FORMATS, help="the format of IN, if its name does not say")
+    parser.add_argument("--to", dest="out_format", choices=_FORMATS, help="the format of OUT")
+    parser.add_argument("--dry-run", action="store_true", help="count rows and tokens, and ask nothing")
+    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask every row. Returns the exit code; an exception means another one."""
+    if args.out is None and not args.dry_run:
+        raise UsageError("name the output: -o OUT (- for stdout)")
+    if args.out == "-" and args.json:
+        raise UsageError("--json prints to stdout, where -o - writes the answers: name a file for one of them")
+    schema = _read_schema(args.schema)
+    max_errors = _read_share(args.max_errors)
+    parameters = {check_name(name): value for name, value in parse_settings(args.parameters).items()}
+    model = load_model(args.ref, parse_settings(args.settings))
+    for name, value in parameters.items():  # or each row would fail
+        check_parameter(model, name, value)
+    if args.dry_run:
+        return _count(model, args)
+
+    from langplug import batch
+    from langplug.cli._parameters import for_a_call
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was answered is safe
+    progress = _Progress()
+    try:
+        summary = batch.run(
+            model,
+            args.input,
+            args.out,
+            prompt=args.prompt,
+            system=args.system,
+            schema=schema,
+            parameters=for_a_call(parameters),
+            keep=[name.strip() for name in args.keep.split(",") if name.strip()],
+            ordered=args.ordered,
+            max_concurrency=args.max_concurrency,
+            rpm=args.rpm,
+            tpm=args.tpm,
+            max_attempts=args.max_attempts,
+            max_errors=max_errors,
+            retry_failed=args.retry_failed,
+            journal=args.journal,
+            in_format=args.in_format,
+            out_format=args.out_format,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        _say_how_to_continue(progress, args)
+        raise
+    except (
+        FileNotFoundError,
+        IsADirectoryError,
+        PermissionError,
+        ValueError,
+        ImportError,
+        batch.JournalError,
+    ) as error:
+        raise UsageError(error_text(error)) from error
+    except (batch.TooManyErrors, OSError):
+        _say_how_to_continue(progress, args)
+        raise
+    progress.keep(str(summary))
+    if args.json:
+        print(json.dumps(summary.as_dict()))
+    return _exit.FAILED if summary.failed else _exit.OK
+
+
+def _count(model: Any, args: argparse.Namespace) -> int:
+    from langplug import batch
+
+    try:
+        counted = batch.count(model, args.input, prompt=args.prompt, system=args.system, in_format=args.in_format)
+    except (ValueError, ImportError, OSError) as error:
+        raise UsageError(error_text(error)) from error
+    if args.json:
+        print(json.dumps({"rows": counted.rows, "wrong": counted.wrong, "tokens": counted.tokens}))
+    else:
+        tokens = "" if counted.tokens is None else f", {counted.tokens:,} tokens"
+        print(f"{counted.rows:,} rows{tokens}")
+    if counted.wrong:
+        print(f"langplug: {counted.wrong:,} rows cannot be asked; the first, {counted.problem}", file=sys.stderr)
+    return _exit.FAILED if counted.wrong else _exit.OK
+
+
+def _read_schema(file: Path | None) -> Mapping[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the schema cannot be read from {file}: {error_text(error)}") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f"{file} must hold a JSON schema, an object, not {schema!r:.100}")
+    return {"title": file.stem, **schema}  # LangChain asks each schema for a name
+
+
+def _read_share(text: str | None) -> float | None:
+    """How many rows may fail; a part of them as a number below 1."""
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%")) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        number = -1
+    if number < 0 or (text.endswith("%") and number >= 1):
+        raise UsageError(f"--max-errors takes a number of rows, or a part of them below 100%, not {text!r}")
+    return number
+
+
+def _say_how_to_continue(progress: "_Progress", args: argparse.Namespace) -> None:
+    if args.out == "-" and args.journal is None:
+        progress.keep(f"ended: {progress.last}")
+    else:
+        progress.keep(f"ended: {progress.last}. The same command goes on from here.")
+
+
+class _Progress:
+    """Shows how far a run is: in one line that changes, or where there is no terminal in a line now and then."""
+
+    def __init__(self) -> None:
+        self._line = ProgressLine(sys.stderr)
+        self._calls = 0
+        self.last: Summary | str = "nothing was asked"
+
+    def __call__(self, summary: "Summary") -> None:
+        self.last = summary
+        self._calls += 1
+        if self._line.redraws:
+            self._line.redraw(str(summary))
+        elif self._calls % _PLAIN_EVERY == 0:
+            self._line.keep(str(summary))
+
+    def keep(self, text: str) -> None:
+        """Leave a line that stays."""
+        self._line.keep(text)

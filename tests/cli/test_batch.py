@@ -1,0 +1,140 @@
+"""`langplug batch` at the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import langplug.cli
+
+MODEL = """
+import asyncio
+from langplug import chat_model
+
+@chat_model
+async def loud(request, *, wait_s: float = 0.0):
+    await asyncio.sleep(wait_s)
+    if "fail" in request.text:
+        raise ValueError("it must fail here")
+    return request.text.upper()
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A reference to a model in a file, in a folder of rows."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    (tmp_path / "in.csv").write_text("id,city\na,Rome\nb,Oslo\n")
+    monkeypatch.chdir(tmp_path)
+    return "./mine.py:loud"
+
+
+def test_a_table_is_answered(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of rows becomes a file of answers; the figures go to stderr, and with --json to stdout."""
+    given = [
+        "batch",
+        model,
+        "in.csv",
+        "-o",
+        "out.csv",
+        "--prompt",
+        "In {city}",
+        "--keep",
+        "city",
+        "--ordered",
+        "--json",
+    ]
+    assert langplug.cli.main(given) == 0
+    told = capsys.readouterr()
+    assert "2 rows answered, 0 failed" in told.err
+    assert json.loads(told.out)["answered"] == 2
+    assert "IN ROME" in Path("out.csv").read_text().splitlines()[1]
+
+
+def test_stdin_and_stdout(model: str) -> None:
+    """Rows come from a pipe, and go into one."""
+    command = [sys.executable, "-m", "langplug", "batch", model, "-", "-o", "-"]
+    asked = '{"prompt": "one"}\n{"prompt": "two"}\n'
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["answer"] for line in done.stdout.splitlines()} == {"ONE", "TWO"}
+
+
+def test_failed_rows_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row that failed is in the output, and the exit code says that there is one."""
+    Path("in.jsonl").write_text('{"prompt": "fail"}\n{"prompt": "go"}\n')
+    assert langplug.cli.main(["batch", model, "in.jsonl", "-o", "out.jsonl"]) == 1
+    assert "1 rows answered, 1 failed" in capsys.readouterr().err
+    assert "it must fail here" in Path("out.jsonl").read_text()
+
+
+def test_too_many_errors(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that ends by --max-errors says so, and how to go on."""
+    Path("in.jsonl").write_text('{"prompt": "fail"}\n' * 5)
+    assert langplug.cli.main(["batch", model, "in.jsonl", "-o", "out.jsonl", "--max-errors", "2"]) == 1
+    told = capsys.readouterr().err
+    assert "rows failed, which is more than may" in told
+    assert "The same command goes on from here." in told
+
+
+def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run counts, asks nothing and writes nothing."""
+    assert langplug.cli.main(["batch", model, "in.csv", "--prompt", "{city}", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("2 rows, ")
+    assert sorted(file.name for file in Path().iterdir() if file.suffix != ".pyc") == [
+        "__pycache__",
+        "in.csv",
+        "mine.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["in.csv"], "name the output: -o OUT"),
+        (["none.csv", "-o", "out.csv"], "none.csv"),
+        (["in.csv", "-o", "in.csv"], "is the input"),
+        (["in.csv", "-o", "out.txt"], "must end in .jsonl"),
+        (["in.csv", "-o", "out.csv", "--prompt", "{town}"], "no column 'town', but id, city"),
+        (["in.csv", "-o", "out.csv", "--prompt", "{city"], "is no template"),
+        (["in.csv", "-o", "out.csv", "--max-errors", "200%"], "--max-errors takes"),
+        (["in.csv", "-o", "out.csv", "--rpm", "0"], "rpm is 0"),
+        (["in.csv", "-o", "out.csv", "--schema", "in.csv"], "the schema cannot be read"),
+        (["in.csv", "-o", "out.csv", "--set", "volume=3"], "no parameter"),
+        (["in.csv", "-o", "-", "--json"], "--json prints to stdout"),
+        (["in.csv", "-o", "out.csv", "--max-concurency", "3"], "did you mean"),
+    ],
+)
+def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said in one sentence, with exit code 2, before anything is written."""
+    assert langplug.cli.main(["batch", model, *arguments]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not Path("out.csv").exists()
+    assert not Path("out.csv.part").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_that_goes_on(sent: signal.Signals, model: str) -> None:
+    """Ctrl-C and SIGTERM end a run with 130, and the same command goes on from there."""
+    Path("in.jsonl").write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(100)))
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from langplug.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "batch", model, "in.jsonl", "-o", "out.jsonl", "--max-concurrency", "4"]
+    slow = subprocess.Popen([*command, "--set", "wait_s=0.05"], stderr=subprocess.PIPE, text=True)
+    while not Path("out.jsonl.part").exists() or not Path("out.jsonl.part").read_text():
+        time.sleep(0.02)
+    os.kill(slow.pid, sent)
+    _, told = slow.communicate()
+    assert slow.returncode == 130, told
+    assert "The same command goes on from here." in told
+    done = subprocess.run([*command, "--set", "wait_s=0.05"], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "by an earlier run" in done.stderr
+    assert len(Path("out.jsonl").read_text().splitlines()) == 100
