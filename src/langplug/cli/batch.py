@@ -71,7 +71,9 @@ that of a run that nothing has ended. Until every row is in it, it is OUT.part. 
         shown = told if default is None else f"{told} (default: {default})"
         parser.add_argument(name, metavar=metavar, type=kind, default=default, help=shown)
     parser.add_argument(
-        "--max-errors", metavar="N|N%", help="end the run when more rows have failed than this (default: never)"
+        "--max-errors",
+        metavar="N",
+        help="end the run when more rows have failed, as a number or a part such as 5%% (default: never)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="ask again the rows that failed in an earlier run")
     parser.add_argument("--journal", metavar="FILE", type=Path, help="where the journal is (default: OUT.journal)")
