@@ -40,6 +40,7 @@ FLOORS = (
     ("http", "models"),
     ("serve",),
     ("batch",),
+    ("bench",),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""

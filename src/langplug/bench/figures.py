@@ -1,0 +1,151 @@
+"""What is told of many calls. Every figure has its definition beside it."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langplug.bench.call import CallTimes
+
+DEFINITIONS: Final[Mapping[str, str]] = {
+    "ttft": "seconds from a call's due time to its first piece of any kind: text, reasoning or a tool call",
+    "ttft_text": "seconds from a call's due time to its first text",
+    "tpot": "seconds a token after the first: (E2E - TTFT) / (n - 1), of calls with 2 tokens or more",
+    "gap": "seconds between pieces that follow one another; a piece may have several tokens",
+    "e2e": "seconds from a call's due time to the end of its answer",
+    "output_tokens_per_s": "tokens that came within the window, by its length; each call's are spread over its pieces",
+    "requests_per_s": "answered calls, each by the part of its time that is within the window, by the window's length",
+    "goodput_per_s": "requests a second, by the share of measured calls that kept to every limit of the SLO",
+    "window": "from the first measured call's due time to the last one's end; the load is kept up until then",
+}
+"""What is measured, by name. Latencies are of measured calls that were answered to their end."""
+
+PERCENTILES: Final = (50, 90, 95, 99)
+LATENCIES: Final = ("ttft", "ttft_text", "tpot", "gap", "e2e")
+
+_BINS: Final = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slo:
+    """Limits that a good answer keeps to, in seconds; None for any."""
+
+    ttft: float | None = None
+    tpot: float | None = None
+    e2e: float | None = None
+
+    def is_kept(self, call: CallTimes) -> bool:
+        """Whether a complete call kept to every limit."""
+        measured = ((self.ttft, call.ttft), (self.tpot, call.tpot), (self.e2e, call.e2e))
+        return all(limit is None or value is None or value <= limit for limit, value in measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The span that is measured."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return max(self.end - self.start, 1e-9)
+
+    def holds(self, moment: float) -> bool:
+        """Whether a moment is in it."""
+        return self.start <= moment <= self.end
+
+
+def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, Any]:
+    """The figures of calls, as JSON data: seconds, tokens, and how many calls there were of each kind."""
+    measured = [call for call in calls if call.is_measured]
+    if not measured:
+        return {"calls": {"measured": 0}}
+    window = Window(min(call.began for call in measured), max(call.ended for call in measured))
+    complete = [call for call in measured if call.is_complete]
+    found: dict[str, Any] = {
+        "calls": {
+            "measured": len(measured),
+            "complete": len(complete),
+            "failed": len([call for call in measured if call.error and not call.pieces]),
+            "incomplete": len([call for call in measured if call.error and call.pieces]),
+            "beside_them": len(calls) - len(measured),
+        },
+        "errors": dict(Counter(call.error[:200] for call in measured if call.error).most_common(5)),
+        "window_s": window.seconds,
+        "requests_per_s": _calls_within(calls, window) / window.seconds,
+        "output_tokens_per_s": _tokens_within(calls, window) / window.seconds,
+        "token_source": dict(Counter(call.source for call in complete)),
+        "finish_reasons": dict(Counter(str(call.finish_reason) for call in complete)),
+    }
+    values = {
+        name: [getattr(call, name) for call in complete]
+        for name in ("ttft", "ttft_text", "tpot", "e2e", "input_tokens", "output_tokens")
+    }
+    values["gap"] = [gap for call in complete for gap in call.gaps]
+    values["pieces"] = [len(call.pieces) for call in complete]
+    found |= {name: distribution([one for one in some if one is not None]) for name, some in values.items()}
+    if slo is not None:
+        share = sum(map(slo.is_kept, complete)) / len(measured)
+        found |= {"goodput_per_s": share * found["requests_per_s"], "goodput_share": share}
+    return found
+
+
+def distribution(values: Sequence[float]) -> dict[str, Any] | None:
+    """Mean, least, most, percentiles and a histogram; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    width = (high - low) / _BINS or 1.0
+    bins = [0] * _BINS
+    for value in ordered:
+        bins[min(_BINS - 1, int((value - low) / width))] += 1
+    return {
+        "count": len(ordered),
+        "mean": math.fsum(ordered) / len(ordered),
+        "min": low,
+        "max": high,
+        **{f"p{percent}": percentile(ordered, percent) for percent in PERCENTILES},
+        "histogram": bins,
+    }
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The value at a percentile of sorted values, between two of them where it falls between."""
+    place = (len(ordered) - 1) * percent / 100
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _calls_within(calls: Iterable[CallTimes], window: Window) -> float:
+    """How many calls were answered within the window, each by the part of its time that is in it.
+
+    Of a call that was left, how long it would have taken is not known: as long as the others.
+    """
+    times = [call.e2e for call in calls if call.is_complete]
+    usual = sum(times) / len(times) if times else 1.0
+    share = 0.0
+    for call in calls:
+        if call.is_complete or call.was_left:
+            within = min(call.ended, window.end) - max(call.began, window.start)
+            share += max(0.0, within) / (call.e2e if call.is_complete else usual)
+    return share
+
+
+def _tokens_within(calls: Iterable[CallTimes], window: Window) -> float:
+    """How many tokens came within the window, each call's spread over its pieces.
+
+    Of a call that was left, how many tokens its pieces had is not known: as many as those of the others.
+    """
+    complete = [call for call in calls if call.is_complete]
+    pieces = sum(len(call.pieces) for call in complete)
+    usual = sum(call.output_tokens for call in complete) / pieces if pieces else 0.0
+    tokens = 0.0
+    for call in calls:
+        a_piece = call.output_tokens / len(call.pieces) if call.is_complete else usual
+        tokens += a_piece * sum(map(window.holds, call.pieces))
+    return tokens

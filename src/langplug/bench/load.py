@@ -1,0 +1,83 @@
+"""When calls begin: one after the other, so many at once, or at a rate."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+_SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One kind of load.
+
+    Attributes:
+        concurrency: How many calls run at once, each begun when another has ended; None at a rate.
+        rate: Calls that begin in a second, whether others have ended or not; None at a concurrency.
+        poisson: Whether those of a rate come at random, as those of many users do, and not evenly.
+    """
+
+    concurrency: int | None = None
+    rate: float | None = None
+    poisson: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.concurrency is None) == (self.rate is None):
+            raise ValueError("a load has either a concurrency or a rate")
+        if not (self.concurrency or self.rate or 0) > 0:
+            raise ValueError(f"a load must be above 0, not {self}")
+
+    def __str__(self) -> str:
+        if self.concurrency is not None:
+            return "one by one" if self.concurrency == 1 else f"{self.concurrency} at once"
+        return f"{self.rate:g} a second{', at random' if self.poisson else ''}"
+
+    def starts(self) -> "Starts":
+        """The moments at which calls begin."""
+        return AtConcurrency(self.concurrency) if self.concurrency is not None else AtRate(self.rate or 0, self.poisson)
+
+
+class AtConcurrency:
+    """Lets a call begin when fewer than so many run."""
+
+    def __init__(self, most: int) -> None:
+        self._free = asyncio.Semaphore(most)
+
+    async def wait(self) -> float:
+        """Wait for the moment at which the next call begins. Returns it."""
+        await self._free.acquire()
+        return time.perf_counter()
+
+    def end(self) -> None:
+        """A call has ended."""
+        self._free.release()
+
+
+class AtRate:
+    """Lets calls begin at moments that no call changes: one that begins late is late, and waits in the figures.
+
+    Random gaps have a seed, so that two runs are asked alike.
+    """
+
+    def __init__(self, rate: float, poisson: bool) -> None:
+        random_gap = random.Random(_SEED).expovariate  # noqa: S311 - the same in each run
+        self._gap: Callable[[], float] = (lambda: random_gap(rate)) if poisson else (lambda: 1 / rate)
+        self._next: float | None = None
+
+    async def wait(self) -> float:
+        """Wait for the moment at which the next call begins. Returns it, although it may be past."""
+        now = time.perf_counter()
+        due = now if self._next is None else self._next + self._gap()
+        self._next = due
+        if due > now:
+            await asyncio.sleep(due - now)
+        return due
+
+    def end(self) -> None:
+        """A call has ended, which changes nothing."""
+
+
+Starts = AtConcurrency | AtRate

@@ -1,0 +1,132 @@
+"""A report as one HTML page that needs nothing else: no script, no font, no other file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from langplug.bench.figures import DEFINITIONS, LATENCIES
+from langplug.bench.table import ROWS
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1c2430; --quiet: #5d6b7e; --line: #d7dde6; --fill: #3867d6; --page: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e7ebf1; --quiet: #9aa7b8; --line: #364152; --fill: #7ea2ff; --page: #141a23; }
+}
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 68rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+.quiet, figcaption, dt { color: var(--quiet); } .warning { border-left: 4px solid #d9822b; padding-left: .75rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; margin-top: 1rem; }
+figure { margin: 0; }
+svg { width: 100%; height: auto; display: block; }
+svg text { fill: var(--quiet); font-size: 11px; }
+.bar { fill: var(--fill); } .axis { stroke: var(--line); } .curve { stroke: var(--fill); fill: none; stroke-width: 2; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; } dd { margin: 0; }
+"""
+
+_WIDTH: Final = 280
+_HEIGHT: Final = 110
+
+
+def to_html(report: Mapping[str, Any]) -> str:
+    """The page: each load's table and histograms, curves over the loads if there are several, and the report itself."""
+    stages = report["stages"]
+    curves = _curves(stages) if len(stages) > 1 else ""
+    loads = "".join(map(_stage, stages))
+    meanings = "".join(f"<dt>{name}</dt><dd>{escape(told)}</dd>" for name, told in DEFINITIONS.items())
+    about = (
+        f"langplug {report['langplug']}, langchain-core {report['langchain_core']}, Python {report['python']}, "
+        f"{report['machine']}, {report['measured_at']}"
+    )
+    raw = escape(json.dumps(report, indent=1))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report['model'])}: langplug bench</title><style>{_STYLE}</style></head><body>"
+        f'<h1>{escape(report["model"])}</h1><p class="quiet">{escape(about)}</p>{curves}{loads}'
+        f"<h2>What the figures mean</h2><dl>{meanings}</dl>"
+        f"<details><summary>The report as JSON</summary><pre class=scroll>{raw}</pre></details></body></html>\n"
+    )
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    figures = stage["figures"]
+    calls = figures["calls"]
+    parts = [f"<h2>{escape(stage['load'])}</h2>", f"<p>{', '.join(f'{n} {what}' for what, n in calls.items())}</p>"]
+    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in stage["client"]["warnings"]]
+    parts += [f'<p class="warning">{n} × {escape(error)}</p>' for error, n in figures.get("errors", {}).items()]
+    if calls.get("complete"):
+        parts.append(_table(figures))
+        plots = "".join(_histogram(name, figures[name]) for name in LATENCIES if figures.get(name))
+        parts.append(f'<div class="plots">{plots}</div>')
+    return "".join(parts)
+
+
+def _table(figures: Mapping[str, Any]) -> str:
+    columns = ("mean", "p50", "p90", "p95", "p99", "min", "max")
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    rows = ""
+    for name, (title, factor) in ROWS.items():
+        if (told := figures.get(name)) is not None:
+            cells = "".join(f"<td>{told[column] * factor:,.1f}</td>" for column in columns)
+            rows += f"<tr><td>{title}</td>{cells}</tr>"
+    speed = f"{figures['output_tokens_per_s']:,.1f} tokens/s, {figures['requests_per_s']:,.2f} requests/s"
+    if "goodput_per_s" in figures:
+        speed += f", goodput {figures['goodput_per_s']:,.2f} requests/s ({figures['goodput_share']:.0%})"
+    sources = ", ".join(f"{source} by {count} calls" for source, count in figures["token_source"].items())
+    return (
+        f'<p><strong>{speed}</strong> <span class="quiet">tokens {escape(sources)}</span></p>'
+        f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _histogram(name: str, told: Mapping[str, Any]) -> str:
+    bins: Sequence[int] = told["histogram"]
+    width, most = _WIDTH / len(bins), max(bins)
+    bars = ""
+    for place, count in enumerate(bins):
+        height = count / most * (_HEIGHT - 22)
+        y = _HEIGHT - 16 - height
+        bars += f'<rect class="bar" x="{place * width:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{height:.1f}"/>'
+    low, high = told["min"] * 1000, told["max"] * 1000
+    title = ROWS[name][0]
+    return (
+        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}: {low:.1f} to {high:.1f}">{bars}'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_HEIGHT - 16}" y2="{_HEIGHT - 16}"/>'
+        f'<text x="0" y="{_HEIGHT - 3}">{low:,.1f}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 3}" text-anchor="end">{high:,.1f}</text></svg>'
+        f"<figcaption>{title}</figcaption></figure>"
+    )
+
+
+def _curves(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Over the loads: tokens a second, and the first piece."""
+    done = [stage for stage in stages if stage["figures"]["calls"].get("complete")]
+    labels = [stage["load"] for stage in done]
+    speeds = [stage["figures"]["output_tokens_per_s"] for stage in done]
+    firsts = [stage["figures"]["ttft"]["p50"] * 1000 for stage in done]
+    if len(done) < 2:
+        return ""
+    plots = _curve("tokens a second", labels, speeds) + _curve("TTFT p50, ms", labels, firsts)
+    return f'<h2>Over the loads</h2><div class="plots">{plots}</div>'
+
+
+def _curve(title: str, labels: Sequence[str], values: Sequence[float]) -> str:
+    step = (_WIDTH - 60) / (len(values) - 1)
+    most = max(values) or 1.0
+    points = [(30 + place * step, _HEIGHT - 24 - value / most * (_HEIGHT - 44)) for place, value in enumerate(values)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    marks = "".join(
+        f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+        f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{value:,.0f}</text>'
+        f'<text x="{x:.1f}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(label.removesuffix(" at once"))}</text>'
+        for (x, y), value, label in zip(points, values, labels, strict=True)
+    )
+    return (
+        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">'
+        f'<polyline class="curve" points="{line}"/>{marks}</svg><figcaption>{title}</figcaption></figure>'
+    )

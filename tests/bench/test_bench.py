@@ -1,0 +1,263 @@
+"""`langplug.bench`: what is measured, by its definitions. How near to the truth it is, benchmarks measure."""
+
+import asyncio
+import json
+import statistics
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
+
+from langplug import Part, Reasoning, Request, ToolCall, Usage, bench, chat_model
+from langplug.bench.call import CallTimes
+from langplug.bench.figures import distribution, figures_of
+
+
+@chat_model
+async def words(request: Request, *, count: int = 5, reported: int = 0, thoughts: int = 0) -> AsyncIterator[Part]:
+    """Says so many words after so many thoughts."""
+    for _ in range(thoughts):
+        yield Reasoning("hm ")
+        await asyncio.sleep(0)
+    for _ in range(count):
+        yield "word "
+        await asyncio.sleep(0)
+    if reported:
+        yield Usage(input_tokens=3, output_tokens=reported)
+
+
+def figures(model: Any, **options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = bench.run(model, until=bench.Until(calls=4), **options)["stages"][0]["figures"]
+    return found
+
+
+def test_reported_tokens_are_taken() -> None:
+    """Tokens are the usage that a model reports, however many pieces there are."""
+    found = figures(words(count=5, reported=23))
+    assert found["token_source"] == {"reported": 4}
+    assert found["output_tokens"]["mean"] == 23
+    assert found["input_tokens"]["mean"] == 3
+    assert found["pieces"]["mean"] == 5
+
+
+def test_tokens_are_counted_otherwise() -> None:
+    """Where nothing is reported, the model's own counting of the text stands in, and is named."""
+    found = figures(words(count=5))
+    assert found["token_source"] == {"counted": 4}
+    assert found["output_tokens"]["mean"] == words().get_num_tokens("word " * 5)
+
+
+def test_first_piece_and_first_text() -> None:
+    """Reasoning is a first piece, and no first text."""
+    found = figures(words(thoughts=3))
+    assert found["ttft"]["max"] < found["ttft_text"]["min"]
+    assert found["pieces"]["mean"] == 8
+
+
+def test_an_answer_of_calls_alone() -> None:
+    """An answer that only calls tools has a first piece and no first text."""
+
+    @chat_model(tool_calling="native")
+    def calling(request: Request) -> Iterator[Part]:
+        yield ToolCall(name="find", args={"what": "it"}, id="1")
+
+    found = figures(calling())
+    assert found["calls"]["complete"] == 4
+    assert found["ttft"] is not None
+    assert found["ttft_text"] is None
+
+
+def test_failed_and_incomplete_calls() -> None:
+    """Calls that fail before and within an answer are counted apart, with their errors, and are in no latency."""
+    turn = 0
+
+    @chat_model
+    async def breaking(request: Request) -> AsyncIterator[Part]:
+        nonlocal turn
+        turn += 1
+        if turn % 3 == 1:
+            raise ValueError("broken before")
+        yield "some"
+        if turn % 3 == 2:
+            raise ValueError("broken within")
+
+    found: dict[str, Any] = bench.run(breaking(), until=bench.Until(calls=9), warmup=0)["stages"][0]["figures"]
+    assert found["calls"] == {"measured": 9, "complete": 3, "failed": 3, "incomplete": 3, "beside_them": 0}
+    assert found["errors"] == {"ValueError: broken before": 3, "ValueError: broken within": 3}
+    assert found["e2e"]["count"] == 3
+
+
+def test_an_empty_answer_is_a_failure() -> None:
+    """An answer without a piece is no answer that was quick."""
+    found = figures(words(count=0))
+    assert found["calls"]["failed"] == 4
+    assert found["e2e"] is None
+
+
+def test_errors_end_a_load() -> None:
+    """A model that only fails is not asked to the end."""
+
+    @chat_model
+    def failing(request: Request) -> str:
+        raise ValueError("no")
+
+    report = bench.run(failing(), until=bench.Until(calls=1000, errors=5), warmup=0)
+    assert report["stages"][0]["figures"]["calls"]["failed"] == 5
+
+
+async def test_concurrency_is_kept_up() -> None:
+    """So many calls run at once, no more, until the last measured one has ended."""
+    running = most = 0
+    seen: list[int] = []
+
+    @chat_model
+    async def watched(request: Request) -> AsyncIterator[Part]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            for _ in range(5):
+                yield "x"
+                await asyncio.sleep(0)
+                seen.append(running)
+        finally:
+            running -= 1
+
+    report = await bench.arun(watched(), [bench.Load(concurrency=3)], until=bench.Until(calls=9), warmup=3)
+    assert most == 3
+    assert report["stages"][0]["figures"]["calls"]["measured"] == 9
+    assert report["stages"][0]["figures"]["calls"]["beside_them"] >= 3
+    await asyncio.sleep(0)
+    assert running == 0
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+def test_rates(poisson: bool) -> None:
+    """At a rate, calls begin whether others have ended or not."""
+    load = bench.Load(rate=2000, poisson=poisson)
+    report = bench.run(FakeListChatModel(responses=["one two"]), [load], until=bench.Until(calls=20))
+    assert report["stages"][0]["figures"]["calls"]["complete"] == 20
+
+
+def test_seconds_end_a_load() -> None:
+    """A time ends a load, as a number of calls does."""
+    report = bench.run(words(), until=bench.Until(calls=None, seconds=0.2))
+    assert report["stages"][0]["figures"]["calls"]["complete"] > 0
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=50))
+def test_percentiles(values: list[float]) -> None:
+    """Percentiles are those of the standard library's inclusive method, and the histogram counts each value once."""
+    told = distribution(values)
+    assert told is not None
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    for percent in (50, 90, 95, 99):
+        assert told[f"p{percent}"] == pytest.approx(cuts[percent - 1])
+    assert sum(told["histogram"]) == len(values)
+    assert told["min"] <= told["mean"] * (1 + 1e-9) + 1e-9
+
+
+@given(
+    first=st.floats(0.001, 2), gap=st.floats(0.0001, 0.1), pieces=st.integers(1, 30), in_piece=st.integers(1, 5),
+    calls=st.integers(1, 5),
+)  # fmt: skip
+def test_definitions(first: float, gap: float, pieces: int, in_piece: int, calls: int) -> None:
+    """From known moments come the figures that the definitions say, however many tokens a piece has."""
+    made: list[CallTimes] = []
+    now = 100.0
+    tokens = pieces * in_piece
+    for _ in range(calls):
+        moments = [now + first + gap * place for place in range(pieces)]
+        call = CallTimes(began=now, first_text=moments[0], pieces=moments, ended=moments[-1], output_tokens=tokens)
+        made.append(call)
+        now = moments[-1]
+    found = figures_of(made)
+    e2e = first + gap * (pieces - 1)
+    assert found["ttft"]["p50"] == pytest.approx(first)
+    assert found["e2e"]["p50"] == pytest.approx(e2e)
+    if tokens > 1:
+        assert found["tpot"]["p50"] == pytest.approx((e2e - first) / (tokens - 1), abs=1e-9)
+    else:
+        assert found["tpot"] is None
+    if pieces > 1:
+        assert found["gap"]["p99"] == pytest.approx(gap, rel=1e-3, abs=1e-7)
+    assert found["window_s"] == pytest.approx(e2e * calls)
+    assert found["output_tokens_per_s"] == pytest.approx(tokens * calls / (e2e * calls))
+    assert found["requests_per_s"] == pytest.approx(1 / e2e)
+
+
+def test_goodput() -> None:
+    """Goodput is of the calls that kept to every limit."""
+    made = [CallTimes(began=n, pieces=[n + 0.1 * (n + 1)], ended=n + 1, output_tokens=1) for n in range(4)]
+    assert figures_of(made, bench.Slo(ttft=0.25))["goodput_share"] == 0.5
+    assert figures_of(made, bench.Slo(ttft=0.25, e2e=0.5))["goodput_share"] == 0
+
+
+@pytest.mark.parametrize("tokens", [20, 200])
+def test_synthetic_prompts(tokens: int) -> None:
+    """Made-up prompts have the tokens that are asked for, nearly, and none is as another."""
+    prompts = bench.synthetic(words(), tokens)
+    some = [next(prompts) for _ in range(5)]
+    assert len({str(one) for one in some}) == 5
+    assert all(abs(words().get_num_tokens_from_messages(one) - tokens) <= max(4, tokens * 0.1) for one in some)
+
+
+def test_prompts_of_a_file(tmp_path: Path) -> None:
+    """Rows of a file are asked again and again; a wrong one is said."""
+    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n{"messages": [{"role": "user", "content": "two"}]}\n')
+    prompts = bench.from_file(str(tmp_path / "a.jsonl"))
+    assert [next(prompts)[0].content for _ in range(3)] == ["one", "two", "one"]
+    (tmp_path / "b.jsonl").write_text('{"text": "one"}\n')
+    with pytest.raises(ValueError, match=r"Row 1 .* neither"):
+        bench.from_file(str(tmp_path / "b.jsonl"))
+
+
+def test_compare() -> None:
+    """A figure that became worse by more than is allowed is marked, and one that became better is not."""
+    before = bench.run(words(reported=5), until=bench.Until(calls=3))
+    after = json.loads(json.dumps(before))
+    assert not any(change.is_worse for change in bench.compare(before, after))
+    after["stages"][0]["figures"]["ttft"]["p99"] *= 1.2
+    after["stages"][0]["figures"]["e2e"]["p99"] *= 0.5
+    after["stages"][0]["figures"]["output_tokens_per_s"] *= 0.5
+    worse = [change.name for change in bench.compare(before, after) if change.is_worse]
+    assert worse == ["ttft p99", "output_tokens_per_s"]
+    with pytest.raises(ValueError, match="no load in common"):
+        bench.compare(before, {**after, "stages": []})
+    with pytest.raises(ValueError, match="no report"):
+        bench.compare({}, after)
+
+
+async def test_against_raw() -> None:
+    """What a model costs beyond its function is told, of each shape, and of adopted models."""
+
+    @chat_model
+    def sync(request: Request) -> Iterator[str]:
+        yield from ["a", "b"]
+
+    @chat_model
+    async def whole(request: Request) -> str:
+        return "a"
+
+    for model in (sync(), whole(), words(), FakeListChatModel(responses=["ab"])):
+        told = await bench.arun_against_raw(model, calls=2, rounds=2)
+        assert told["raw"]["pieces"] >= 1
+        assert told["model"]["pieces"] >= told["raw"]["pieces"]
+    with pytest.raises(TypeError, match="no chat model"):
+        await bench.arun_against_raw(sync() | (lambda message: message))
+
+
+def test_reports() -> None:
+    """A report becomes text, and a page that asks nobody for anything, whatever a model calls itself."""
+    report = bench.run(words(reported=5), [bench.Load(concurrency=1), bench.Load(concurrency=2)])
+    report["model"] = "<script>alert(1)</script>"
+    text, page = bench.to_text(report), bench.to_html(report)
+    assert "TTFT, ms" in text
+    assert "2 at once: 50 calls" in text
+    assert "<script" not in page
+    assert "http" not in page
+    assert page.count("<svg") >= 10

@@ -1,0 +1,97 @@
+"""`langplug bench` at the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import langplug.cli
+
+MODEL = """
+from langplug import chat_model
+
+@chat_model
+def quick(request, *, words: int = 3):
+    for _ in range(words):
+        yield "word "
+
+@chat_model
+def failing(request):
+    raise ValueError("it fails here")
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A reference to a file of models, in a folder of its own."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    return "./mine.py:quick"
+
+
+def test_a_model_is_measured(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures go to stdout, and the reports into files; two of them are compared."""
+    options = ["--concurrency", "1,2", "--calls", "4", "--set", "words=7", "--json", "a.json", "--html", "a.html"]
+    assert langplug.cli.main(["bench", model, *options]) == 0
+    told = capsys.readouterr().out
+    assert "one by one: 4 calls" in told
+    assert "2 at once: 4 calls" in told
+    report = json.loads(Path("a.json").read_text())
+    assert report["stages"][0]["figures"]["pieces"]["mean"] == 7
+    assert Path("a.html").read_text().startswith("<!doctype html>")
+    assert langplug.cli.main(["bench", "compare", "a.json", "a.json"]) == 0
+    report["stages"][0]["figures"]["e2e"]["p50"] *= 2
+    Path("b.json").write_text(json.dumps(report))
+    assert langplug.cli.main(["bench", "compare", "a.json", "b.json"]) == 1
+    assert "worse" in capsys.readouterr().out
+    assert langplug.cli.main(["bench", "compare", "a.json", "b.json", "--allow", "150"]) == 0
+
+
+def test_json_to_stdout(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json -, stdout holds the report alone."""
+    assert langplug.cli.main(["bench", model, "--calls", "2", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
+
+
+def test_against_raw(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the model costs beyond its own function is told in microseconds."""
+    assert langplug.cli.main(["bench", model, "--against", "raw"]) == 0
+    assert "µs a piece" in capsys.readouterr().out
+
+
+def test_failures_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that fails is told of, with its error, and the exit code says so."""
+    assert langplug.cli.main(["bench", "./mine.py:failing", "--calls", "3"]) == 1
+    assert "3 × ValueError: it fails here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--concurrency", "two"], "--concurrency takes numbers"),
+        (["--concurrency", "0"], "must be above 0"),
+        (["--poisson"], "--poisson is about --rate"),
+        (["--calls", "0"], "calls is 0"),
+        (["--prompts", "none.jsonl"], "none.jsonl"),
+        (["--prompts", "mine.py"], "must end in .jsonl"),
+        (["--prompt-tokens", "1"], "the shortest prompt has"),
+        (["more.json"], "unexpected argument"),
+        (["--json", "no/such/folder.json", "--calls", "1"], "cannot be written"),
+    ],
+)
+def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said in one sentence, with exit code 2."""
+    assert langplug.cli.main(["bench", model, *arguments]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [(["a.json"], "compare two reports"), (["a.json", "b.json"], "a.json"), (["mine.py", "mine.py"], "JSON")],
+)
+def test_wrong_comparison(files: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be compared is said, with exit code 2."""
+    assert langplug.cli.main(["bench", "compare", *files]) == 2
+    assert said in capsys.readouterr().err
