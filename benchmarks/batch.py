@@ -3,7 +3,7 @@
     python benchmarks/batch.py [--rows 10000,100000] [--rounds 3] [--storm-s 20]
 
 Each size runs in a process of its own, which reports its peak of memory. The peer is `ainvoke` alone, 64 at once, of
-the same model with the same messages, in the same process, in turns with the run: what is beyond it is the job's. In the
+the same model with the same messages, in the same process, in turns with the run: what is beyond it is the job's. In a
 storm, a server takes so many calls a second and refuses the others; refusals after its first five seconds are counted.
 """
 
