@@ -116,7 +116,7 @@ def _says_something(chunk: AIMessageChunk, call: CallTimes, now: float) -> bool:
             call.text.append(block["text"])
             said = True
         elif block["type"] == "reasoning" and block.get("reasoning"):
-            call.text.append(block["reasoning"])
+            call.text.append(block.get("reasoning", ""))
             said = True
         elif block["type"] in ("tool_call_chunk", "tool_call"):
             said = True

@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         summary = batch.run(
             model,
             args.input,
-            args.out,
+            str(args.out),
             prompt=args.prompt,
             system=args.system,
             schema=schema,

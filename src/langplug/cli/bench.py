@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,14 +114,17 @@ def _loads(args: argparse.Namespace) -> "Iterator[Load]":
 
     if args.poisson and not args.rate:
         raise UsageError("--poisson is about --rate: say how many calls begin in a second")
-    given = [("--concurrency", args.concurrency, int), ("--rate", args.rate, float)]
-    for option, text, kind in given if args.concurrency or args.rate else [("--concurrency", "1", int)]:
-        for item in (text or "").split(",") if text else ():
-            try:
-                number = kind(item)
-            except ValueError:
-                raise UsageError(f"{option} takes numbers such as 1,4,16, not {text!r}") from None
-            yield Load(concurrency=number) if option == "--concurrency" else Load(rate=number, poisson=args.poisson)
+    for item in _numbers("--concurrency", args.concurrency or (None if args.rate else "1"), int):
+        yield Load(concurrency=int(item))
+    for item in _numbers("--rate", args.rate, float):
+        yield Load(rate=item, poisson=args.poisson)
+
+
+def _numbers(option: str, text: str | None, kind: Callable[[str], float]) -> list[float]:
+    try:
+        return [kind(item) for item in (text or "").split(",") if text]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers such as 1,4,16, not {text!r}") from None
 
 
 def _prompts(model: Any, args: argparse.Namespace) -> Any:
