@@ -168,8 +168,11 @@ class WireAsker:
         body = {**row.question["body"], "model": self._id, "stream": False}
         headers = {"host": "localhost", "content-type": "application/json"}
         path = str(row.question.get("url") or "/v1/chat/completions")
-        asked = Request("POST", path, headers, _whole(json.dumps(body).encode()))
-        reply = await self._exchange.handle(asked)
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield json.dumps(body).encode()
+
+        reply = await self._exchange.handle(Request("POST", path, headers, whole()))
         assert isinstance(reply.body, bytes)  # as it is not streamed
         answer = json.loads(reply.body)
         response = {"status_code": reply.status, "request_id": reply.headers["x-request-id"], "body": answer}
@@ -198,10 +201,6 @@ class WireAsker:
     def placed(self, row: Row, record: Mapping[str, Any], /) -> dict[str, Any]:
         """The record with its id: OpenAI's has no place."""
         return {"id": record["id"], "custom_id": row.id, "response": record["response"], "error": record["error"]}
-
-
-async def _whole(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 def columns_of(kept: Sequence[str], *, is_structured: bool) -> list[str]:

@@ -60,7 +60,9 @@ def read_rows(file: str | Path, format: str | None = None) -> Iterator[RawRow]: 
     """
     found = format_of(file, format)
     if found == "parquet":
-        yield from _read_parquet(Path(file))
+        with _pyarrow_parquet().ParquetFile(Path(file)) as table:
+            for group in table.iter_batches(batch_size=_AT_ONCE):
+                yield from group.to_pylist()
         return
     with sys.stdin.buffer if str(file) == STANDARD else Path(file).open("rb") as stream:
         yield from read_json_lines(stream) if found == "jsonl" else _read_table(stream, "\t" if found == "tsv" else ",")
@@ -96,13 +98,6 @@ def _read_table(stream: IO[bytes], delimiter: str) -> Iterator[RawRow]:
                 yield row
     except csv.Error as error:
         raise ValueError(f"line {table.line_num} is not CSV: {error}") from error
-
-
-def _read_parquet(file: Path) -> Iterator[RawRow]:
-    parquet = _pyarrow_parquet()
-    with parquet.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=_AT_ONCE):
-            yield from batch.to_pylist()
 
 
 def _pyarrow_parquet() -> Any:

@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -91,9 +91,16 @@ class Job:
             JournalError: If the journal cannot be used.
             Exception: What reading the rows raises.
         """
+
+        async def keep() -> None:
+            while True:
+                await asyncio.sleep(_SAFE_AFTER_S)
+                await self._save()
+                self._show()
+
         try:
             async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(self._keep())
+                keeping = group.create_task(keep())
                 async with asyncio.TaskGroup() as asking:
                     async for row in self._unanswered():
                         await self._begun.acquire()
@@ -117,7 +124,13 @@ class Job:
     async def _unanswered(self) -> AsyncIterator[Row]:
         """The rows that have to be asked, in order; of the others, what is known of them is written."""
         rows = iter(self.rows)
-        while chunk := await asyncio.to_thread(self._read, rows):
+
+        def read() -> list[tuple[Row, Entry | None]]:
+            some = list(itertools.islice(rows, _READ_AT_ONCE))
+            known = self.journal.find([row.key for row in some]) if self.journal is not None else {}
+            return [(row, known.get(row.key)) for row in some]
+
+        while chunk := await asyncio.to_thread(read):
             for row, entry in chunk:
                 while len(self._held) >= _MOST_HELD:
                     self._released.clear()
@@ -130,12 +143,6 @@ class Job:
                     self._write(row, json.loads(entry.record), failed=entry.failed)
                 else:
                     yield row
-
-    def _read(self, rows: Iterator[Row]) -> list[tuple[Row, Entry | None]]:
-        """The next rows, each with what is known of it."""
-        some = list(itertools.islice(rows, _READ_AT_ONCE))
-        known = self.journal.find([row.key for row in some]) if self.journal is not None else {}
-        return [(row, known.get(row.key)) for row in some]
 
     async def _answer(self, row: Row) -> None:
         """Ask a row, which has its turn, until it is answered or asking again is of no use."""
@@ -197,13 +204,6 @@ class Job:
                 f"{self.summary.failed} of {self.summary.rows} rows failed, which is more than may. The last, row "
                 f"{row.id!r}: {said:.300}"
             )
-
-    async def _keep(self) -> None:
-        """Make safe what has been answered, some times a second."""
-        while True:
-            await asyncio.sleep(_SAFE_AFTER_S)
-            await self._save()
-            self._show()
 
     async def _save(self) -> None:
         """Make safe, and then write, what has been answered. A save that somebody no longer waits for goes on."""

@@ -81,8 +81,21 @@ class Pace:
         if self._tokens is not None:
             self._tokens.add(now, tokens)
         self._epoch.done += 1
-        if self._epoch.is_over(now, self._limit):
-            self._adapt(now)
+        if not self._epoch.is_over(now, self._limit):
+            return
+        rate = self._epoch.rate(now) or 0.0
+        if self._learned_rate is not None:
+            self._learned_rate *= 1 + _PROBE * self._epoch.seconds(now)
+            self._limit = min(self.most, self._limit + 1)
+        elif rate > self._best * _GAIN:
+            self._best = rate
+            self._limit = min(self.most, self._limit * 2)
+        elif self._limit > _FIRST:
+            # no faster: the queue only grew. Fewer at once, and a little forgetting, so that it is tried again
+            self._limit = max(_FIRST, int(self._limit * _CUT))
+            self._best *= _BELOW
+        self._epoch = _Epoch()
+        self._changed.set()
 
     def refuse(self, retry_after: float | None = None) -> None:
         """A call has ended because there were too many; seconds for which none is to begin, if these are known."""
@@ -116,22 +129,6 @@ class Pace:
         if rates:
             self._next_start = max(self._next_start, now - 1 / min(rates)) + 1 / min(rates)
         return 0
-
-    def _adapt(self, now: float) -> None:
-        """After an epoch: more at once if that was faster, fewer if not; a learned rate grows slowly."""
-        rate = self._epoch.rate(now) or 0.0
-        if self._learned_rate is not None:
-            self._learned_rate *= 1 + _PROBE * self._epoch.seconds(now)
-            self._limit = min(self.most, self._limit + 1)
-        elif rate > self._best * _GAIN:
-            self._best = rate
-            self._limit = min(self.most, self._limit * 2)
-        elif self._limit > _FIRST:
-            # no faster: the queue only grew. Fewer at once, and a little forgetting, so that it is tried again
-            self._limit = max(_FIRST, int(self._limit * _CUT))
-            self._best *= _BELOW
-        self._epoch = _Epoch()
-        self._changed.set()
 
 
 class _Epoch:

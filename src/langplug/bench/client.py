@@ -23,7 +23,14 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._began = (time.process_time(), time.perf_counter())
-        self._watching = asyncio.create_task(self._watch())
+
+        async def watch() -> None:
+            while True:
+                due = time.perf_counter() + _EVERY_S
+                await asyncio.sleep(_EVERY_S)
+                self._lags.append(time.perf_counter() - due)
+
+        self._watching = asyncio.create_task(watch())
         return self
 
     async def __aexit__(
@@ -34,12 +41,6 @@ class Client:
             await self._watching
         self._cpu_s = time.process_time() - self._began[0]
         self._wall_s = time.perf_counter() - self._began[1]
-
-    async def _watch(self) -> None:
-        while True:
-            due = time.perf_counter() + _EVERY_S
-            await asyncio.sleep(_EVERY_S)
-            self._lags.append(time.perf_counter() - due)
 
     def figures(self, *, pieces: int) -> dict[str, Any]:
         """CPU of this process and how late its loop was, as JSON data, with what follows of it in `warnings`.

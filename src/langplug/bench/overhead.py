@@ -67,18 +67,18 @@ def _raw_of(model: Any, adopted: ChatModel) -> Callable[[], AsyncIterator[Any]]:
     respond = getattr(adopted, "respond", None)
     if respond is None:
         raise TypeError(f"{type(adopted).__name__} has no function `respond` to compare it with.")
-    return lambda: _followed(respond(Request(messages=(_QUESTION,), streaming=True)))
 
+    async def follow() -> AsyncIterator[Any]:
+        said = respond(Request(messages=(_QUESTION,), streaming=True))
+        if inspect.isawaitable(said):
+            said = await said
+        if hasattr(said, "__aiter__"):
+            async for piece in said:
+                yield piece
+        elif hasattr(said, "__next__"):
+            for piece in said:
+                yield piece
+        else:
+            yield said
 
-async def _followed(said: Any) -> AsyncIterator[Any]:
-    """What a function gives, whichever of the four shapes it has."""
-    if inspect.isawaitable(said):
-        said = await said
-    if hasattr(said, "__aiter__"):
-        async for piece in said:
-            yield piece
-    elif hasattr(said, "__next__"):
-        for piece in said:
-            yield piece
-    else:
-        yield said
+    return follow

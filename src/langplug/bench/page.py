@@ -35,7 +35,13 @@ _HEIGHT: Final = 110
 def to_html(report: Mapping[str, Any]) -> str:
     """The page: each load's table and histograms, curves over the loads if there are several, and the report itself."""
     stages = report["stages"]
-    curves = _curves(stages) if len(stages) > 1 else ""
+    done = [stage for stage in stages if stage["figures"]["calls"].get("complete")]
+    curves = ""
+    if len(done) > 1:
+        labels = [stage["load"] for stage in done]
+        speeds = _curve("tokens a second", labels, [stage["figures"]["output_tokens_per_s"] for stage in done])
+        firsts = _curve("TTFT p50, ms", labels, [stage["figures"]["ttft"]["p50"] * 1000 for stage in done])
+        curves = f'<h2>Over the loads</h2><div class="plots">{speeds}{firsts}</div>'
     loads = "".join(map(_stage, stages))
     meanings = "".join(f"<dt>{name}</dt><dd>{escape(told)}</dd>" for name, told in DEFINITIONS.items())
     about = (
@@ -101,18 +107,6 @@ def _histogram(name: str, told: Mapping[str, Any]) -> str:
         f'<text x="{_WIDTH}" y="{_HEIGHT - 3}" text-anchor="end">{high:,.1f}</text></svg>'
         f"<figcaption>{title}</figcaption></figure>"
     )
-
-
-def _curves(stages: Sequence[Mapping[str, Any]]) -> str:
-    """Over the loads: tokens a second, and the first piece."""
-    done = [stage for stage in stages if stage["figures"]["calls"].get("complete")]
-    labels = [stage["load"] for stage in done]
-    speeds = [stage["figures"]["output_tokens_per_s"] for stage in done]
-    firsts = [stage["figures"]["ttft"]["p50"] * 1000 for stage in done]
-    if len(done) < 2:
-        return ""
-    plots = _curve("tokens a second", labels, speeds) + _curve("TTFT p50, ms", labels, firsts)
-    return f'<h2>Over the loads</h2><div class="plots">{plots}</div>'
 
 
 def _curve(title: str, labels: Sequence[str], values: Sequence[float]) -> str:

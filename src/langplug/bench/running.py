@@ -115,7 +115,10 @@ async def arun(
         stage = _Stage(adopted, load, prompts(), dict(parameters or {}), until or Until(), warmup, progress)
         async with Client() as client:
             calls = await stage.run()
-        await asyncio.to_thread(_count_tokens, adopted, calls)
+        for call in calls:
+            if call.is_complete and not call.source:
+                call.output_tokens = await asyncio.to_thread(adopted.get_num_tokens, "".join(call.text))
+                call.source = COUNTED
         pieces = sum(len(call.pieces) for call in calls)
         stages.append(
             {
@@ -189,11 +192,3 @@ class _Stage:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return calls
-
-
-def _count_tokens(model: Any, calls: list[CallTimes]) -> None:
-    """Count the tokens of answers whose usage the model does not report."""
-    for call in calls:
-        if call.is_complete and not call.source:
-            call.output_tokens = model.get_num_tokens("".join(call.text))
-            call.source = COUNTED

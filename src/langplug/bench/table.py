@@ -31,7 +31,8 @@ def to_text(report: Mapping[str, Any]) -> str:
 def _stage_lines(stage: Mapping[str, Any]) -> Iterator[str]:
     figures = stage["figures"]
     calls = figures["calls"]
-    yield f"{stage['load']}: {_counted(calls)}"
+    wrong = "".join(f", {calls[name]} {name}" for name in ("failed", "incomplete") if calls.get(name))
+    yield f"{stage['load']}: {calls['measured']} calls{wrong}"
     for error, count in figures.get("errors", {}).items():
         yield f"  {count} × {error}"
     if calls.get("complete"):
@@ -47,13 +48,6 @@ def _stage_lines(stage: Mapping[str, Any]) -> Iterator[str]:
             yield f"  goodput: {figures['goodput_per_s']:.2f} requests/s, {kept:.0%} within the limits"
     for warning in stage["client"]["warnings"]:
         yield f"  ! {warning}"
-
-
-def _counted(calls: Mapping[str, int]) -> str:
-    told = f"{calls['measured']} calls"
-    for name in ("failed", "incomplete"):
-        told += f", {calls[name]} {name}" if calls.get(name) else ""
-    return told
 
 
 def sparkline(histogram: Sequence[int]) -> str:
