@@ -8,6 +8,8 @@ import { Painter } from "./painter.js";
 import { currentLanguage, t } from "./strings.js";
 import { turnTools } from "./turn_tools.js";
 
+const MOST_AT_ONCE = 8000; // characters that are drawn in one go: what comes in a flood is drawn over some frames
+
 /** Shows one answer while it comes, and after. */
 export class AnswerView {
   #answer;
@@ -21,6 +23,7 @@ export class AnswerView {
   #calls = el("div", { class: "calls" });
   #notes = el("div", { class: "notes" });
   #foot = el("footer");
+  #shown = 0; // characters of the text
   #isFinal = false;
 
   /**
@@ -40,18 +43,21 @@ export class AnswerView {
       this.#draw();
       drawn();
     });
-    this.#draw();
+    this.painter.flush();
   }
 
   #draw() {
     const { state, text, reasoning } = this.#answer;
-    const isRunning = state === "running";
+    this.#shown = Math.min(this.#shown + MOST_AT_ONCE, text.length);
+    const isBehind = this.#shown < text.length;
+    if (isBehind) this.painter.schedule();
+    const isRunning = state === "running" || isBehind;
     this.element.setAttribute("aria-busy", String(isRunning));
     this.element.classList.toggle("running", isRunning);
     if (reasoning.length > this.#reasoning.length) this.#reasoning.appendData(reasoning.slice(this.#reasoning.length));
     this.#details.hidden = !reasoning;
     this.#reasoningTitle.textContent = t(isRunning && !text ? "reasoning.running" : "reasoning.done");
-    this.#markdown.render(text);
+    this.#markdown.render(text.slice(0, this.#shown));
     if (isRunning) this.#drawRunning();
     else if (!this.#isFinal) this.#drawFinal();
   }

@@ -1,6 +1,5 @@
 // A conversation: one or two threads, each a tree of turns of which one path is shown. No page, no storage.
 
-export const VERSION = 1;
 const ROOT = "root";
 
 /** A conversation with one empty thread. */

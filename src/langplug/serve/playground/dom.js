@@ -18,7 +18,7 @@ export function el(tag, properties = {}, ...children) {
   if (said) element.dataset.t = said;
   if (label) element.dataset.label = label;
   if (values) element.dataset.values = JSON.stringify(values);
-  element.append(...children);
+  for (const child of children.flat()) element.append(child); // one by one: a call cannot take 100,000
   word(element);
   return element;
 }

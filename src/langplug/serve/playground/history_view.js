@@ -8,6 +8,7 @@ export class HistoryView {
   #list = document.getElementById("list");
   #empty = document.getElementById("list-empty");
   #actions;
+  #shown = "";
 
   /** @param {{open: Function, create: Function, remove: Function, exportAll: Function, importAll: Function}} actions */
   constructor(actions) {
@@ -25,9 +26,16 @@ export class HistoryView {
 
   /** Show `conversations`, newest first, of which one is open. */
   render(conversations, openId) {
+    const wanted = JSON.stringify([conversations, openId, t("history.untitled")]);
+    if (wanted === this.#shown) return; // or whoever walks through the list would lose the place
+    this.#shown = wanted;
     this.#empty.hidden = conversations.length > 0;
     document.getElementById("export").disabled = !conversations.length;
     this.#list.replaceChildren(...conversations.map((one) => this.#item(one, one.id === openId)));
+  }
+
+  focus() {
+    document.getElementById("new").focus();
   }
 
   #item({ id, title }, isOpen) {

@@ -37,7 +37,7 @@ function readNode(given) {
     case "user":
       return { ...place, role: "user", text: text(given.text), images: list(given.images).filter(isImage) };
     case "tool":
-      return { ...place, role: "tool", results: list(given.results).map(readResult) };
+      return { ...place, role: "tool", results: list(given.results).map((result) => readResult(result, "text")) };
     case "assistant":
       return { ...place, ...readAnswer(given) };
     default:
@@ -52,18 +52,24 @@ function readAnswer(given) {
     text: text(given.text),
     reasoning: text(given.reasoning),
     refusal: text(given.refusal),
-    calls: list(given.calls).map((call) => ({ ...readResult(call, "arguments") })),
+    calls: list(given.calls).map((call) => readResult(call, "arguments")),
     finish: text(given.finish) || null,
     usage: object(usage),
     times: { first: number(times.first), last: number(times.last), end: number(times.end) },
     state: ["done", "stopped", "failed"].includes(given.state) ? given.state : "stopped",
-    error: object(error) && { message: text(error.message), status: number(error.status), type: text(error.type), code: text(error.code), requestId: text(error.requestId) },
+    error: object(error) && readError(error),
     requestId: text(given.requestId) || null,
     ignored: text(given.ignored),
   };
 }
 
-function readResult(given, field = "text") {
+function readError({ message, status, type, code, requestId }) {
+  const known = { type: text(type) || null, code: text(code) || null, requestId: text(requestId) || null };
+  return { message: text(message), status: number(status) ?? 0, ...known };
+}
+
+/** A call, or its result: they differ in what holds their text. */
+function readResult(given, field) {
   return { id: text(given?.id), name: text(given?.name), [field]: text(given?.[field]) };
 }
 

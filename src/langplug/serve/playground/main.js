@@ -54,6 +54,7 @@ class Page {
     this.#makeSettings();
     byId("compare").addEventListener("click", () => this.#compare());
     byId("dialog").querySelector(".close").addEventListener("click", () => byId("dialog").close());
+    window.addEventListener("pagehide", () => this.#session.saveRunning());
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !byId("dialog").open && !event.isComposing) this.#session.stopAll();
     });
@@ -63,6 +64,7 @@ class Page {
     const wasOpen = tab.get("open");
     if (!wasOpen || !(await this.#session.open(wasOpen))) this.#create();
     await this.#showHistory();
+    if (!this.#storage.isKept) this.#notice("history.forgetful");
     await this.#list();
   }
 
@@ -75,7 +77,7 @@ class Page {
     const { signal } = this.#listing;
     try {
       this.#models = (await listModels({ key: tab.get("key"), signal })).map((model) => model.id);
-      this.#notice(null);
+      if (byId("notice").querySelector("[data-t^='models.']")) this.#notice(null);
       this.#chooseMissing();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -130,19 +132,23 @@ class Page {
     await this.#session.open(id);
     this.#settings.settings = this.#session.conversation.settings;
     this.#historyDrawer.uncover();
+    this.#composer.focus();
     await this.#showHistory();
   }
 
   async #remove(id) {
     await this.#session.remove(id);
     if (id === this.#session.conversation.id) this.#create();
+    else this.#history.focus();
   }
 
   async #import(text) {
     try {
-      const count = await this.#storage.importAll(text);
-      announce(t("history.imported", { count }));
+      const ids = await this.#storage.importAll(text);
+      announce(t("history.imported", { count: ids.length }));
       this.#notice(null);
+      const { id } = this.#session.conversation;
+      if (ids.includes(id)) await this.#open(id);
     } catch (error) {
       this.#notice("history.importFailed", { detail: error.message });
     }
@@ -273,7 +279,9 @@ class Page {
     this.#settings = new SettingsView({
       changed: (settings) => {
         this.#session.conversation.settings = settings;
-        remember("settings", settings);
+      },
+      settled: () => {
+        remember("settings", this.#session.conversation.settings);
         this.#session.save();
       },
       key: tab.get("key"),

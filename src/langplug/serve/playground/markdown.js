@@ -11,6 +11,7 @@ export class MarkdownView {
   #closed = 0; // so much of the text is shown for good
   #open = []; // the nodes of the rest
   #code = null; // the text node of a code block at the end: it only grows
+  #language = "";
 
   constructor(container) {
     this.#container = container;
@@ -23,17 +24,18 @@ export class MarkdownView {
     if (this.#grows(blocks)) return;
     for (const node of this.#open) node.remove();
     const nodes = blocks.map(nodeOf);
-    this.#container.append(...nodes);
+    for (const node of nodes) this.#container.append(node);
     const kept = closedBlocks(blocks, lines.length);
     this.#open = nodes.slice(kept);
     this.#code = this.#open.length === 1 && blocks.at(-1).kind === "code" ? codeText(this.#open[0]) : null;
+    this.#language = blocks.at(-1)?.language;
     if (kept) this.#closed += offsetOf(text.slice(this.#closed), blocks[kept]?.line ?? 0);
   }
 
   #grows(blocks) {
     if (this.#code === null || blocks.length !== 1 || blocks[0].kind !== "code") return false;
-    const { text } = blocks[0];
-    if (!text.startsWith(this.#code.data)) return false;
+    const { language, text } = blocks[0];
+    if (language !== this.#language || !text.startsWith(this.#code.data)) return false;
     this.#code.appendData(text.slice(this.#code.length));
     return true;
   }
@@ -61,11 +63,11 @@ function codeText(node) {
 function nodeOf(block) {
   switch (block.kind) {
     case "heading":
-      return el(`h${Math.min(block.level + 2, 6)}`, { class: `level-${block.level}` }, ...inlineNodes(block.text));
+      return el(`h${Math.min(block.level + 2, 6)}`, { class: `level-${block.level}` }, inlineNodes(block.text));
     case "code":
       return codeNode(block);
     case "quote":
-      return el("blockquote", {}, ...block.blocks.map(nodeOf));
+      return el("blockquote", {}, block.blocks.map(nodeOf));
     case "list":
       return listNode(block);
     case "table":
@@ -73,7 +75,7 @@ function nodeOf(block) {
     case "rule":
       return el("hr");
     default:
-      return el("p", {}, ...inlineNodes(block.text));
+      return el("p", {}, inlineNodes(block.text));
   }
 }
 
@@ -85,18 +87,18 @@ function codeNode({ language, text }) {
 }
 
 function listNode({ isOrdered, start, isLoose, items }) {
-  const shown = items.map((blocks) => el("li", {}, ...blocks.flatMap((block) => itemNodes(block, isLoose))));
-  return el(isOrdered ? "ol" : "ul", isOrdered && start !== 1 ? { start } : {}, ...shown);
+  const shown = items.map((blocks) => el("li", {}, blocks.map((block) => itemNode(block, isLoose))));
+  return el(isOrdered ? "ol" : "ul", isOrdered && start !== 1 ? { start } : {}, shown);
 }
 
-function itemNodes(block, isLoose) {
-  return block.kind === "paragraph" && !isLoose ? inlineNodes(block.text) : [nodeOf(block)];
+function itemNode(block, isLoose) {
+  return block.kind === "paragraph" && !isLoose ? inlineNodes(block.text) : nodeOf(block);
 }
 
 function tableNode({ aligns, head, rows }) {
-  const cell = (tag) => (text, column) => el(tag, { class: `to-${aligns[column]}` }, ...inlineNodes(text));
-  const body = rows.map((row) => el("tr", {}, ...row.map(cell("td"))));
-  const top = el("thead", {}, el("tr", {}, ...head.map(cell("th"))));
-  const table = el("table", {}, top, el("tbody", {}, ...body));
+  const cell = (tag) => (text, column) => el(tag, { class: `to-${aligns[column]}` }, inlineNodes(text));
+  const body = rows.map((row) => el("tr", {}, row.map(cell("td"))));
+  const top = el("thead", {}, el("tr", {}, head.map(cell("th"))));
+  const table = el("table", {}, top, el("tbody", {}, body));
   return el("div", { class: "table", tabindex: "0", role: "group", label: "table" }, table);
 }

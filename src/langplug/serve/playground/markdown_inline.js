@@ -8,7 +8,7 @@ const LONGEST_ADDRESS = 2000;
 
 /**
  * @param {string} text
- * @returns {Node[]}
+ * @returns {DocumentFragment}
  */
 export function inlineNodes(text) {
   return new InlineReader(text).read();
@@ -144,11 +144,10 @@ class InlineReader {
     const isPicture = bracket.data === "![";
     const said = nested(inner);
     // a picture would be asked for at another host: it is named, and linked
-    const children = isPicture ? [el("span", { class: "picture" }, "🖼 ", ...said)] : said;
+    const shown = isPicture ? el("span", { class: "picture" }, "🖼 ", said) : said;
     const address = safeAddress(written.address);
-    const link = address ? [linkTo(address, children)] : children;
     if (address && !isPicture) this.#brackets.length = 0; // no link in a link
-    this.#tokens.push(...link);
+    this.#tokens.push(address ? linkTo(address, shown) : shown);
     this.#at += written.length;
     return true;
   }
@@ -173,7 +172,7 @@ class InlineReader {
     const found = this.#match(/<([a-z]+:[^\s<>]{1,2000}|[\w.+-]{1,64}@[\w.-]{1,255})>/iy);
     if (!found) return false;
     const address = safeAddress(found[1].includes(":") ? found[1] : `mailto:${found[1]}`);
-    return address !== null && this.#push(linkTo(address, [found[1]]), found[0].length);
+    return address !== null && this.#push(linkTo(address, found[1]), found[0].length);
   }
 
   #bareAddress() {
@@ -182,7 +181,7 @@ class InlineReader {
     if (!found) return false;
     const written = withoutEnd(found[0]);
     const address = safeAddress(written);
-    return address !== null && this.#push(linkTo(address, [written]), written.length);
+    return address !== null && this.#push(linkTo(address, written), written.length);
   }
 
   #entity() {
@@ -192,8 +191,8 @@ class InlineReader {
   }
 }
 
-function linkTo(address, children) {
-  return el("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children);
+function linkTo(address, shown) {
+  return el("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, shown);
 }
 
 /** What ends a sentence belongs to no address, nor a bracket that was opened before it. */
@@ -243,7 +242,7 @@ function nested(tokens) {
       open.push(element);
     }
   }
-  return [...root.childNodes];
+  return root;
 }
 
 /** Find what belongs together: each end with the nearest beginning. */

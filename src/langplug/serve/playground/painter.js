@@ -1,6 +1,6 @@
 // Draws what changes often: at most once a frame, and less often where drawing takes long.
 
-const REST = 3; // so many times longer than it draws does a painter pause
+const REST = 2; // so many times longer than it draws does a painter pause
 
 export class Painter {
   #draw;

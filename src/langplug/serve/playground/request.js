@@ -25,17 +25,17 @@ const MOST_STOPS = 4;
 
 /**
  * What the settings ask beside the messages.
- * @returns {{parameters: object, problems: {name: string, key: string, detail: string}[]}} problems by setting
+ * @returns {{parameters: object, problems: {name: string, key: string, values: object}[]}} problems by setting
  */
 export function parametersOf(settings) {
   const parameters = {};
   const problems = [];
-  const refuse = (name, key, detail = "") => problems.push({ name, key, detail });
+  const refuse = (name, key, values = {}) => problems.push({ name, key, values });
   for (const { name, min = -Infinity, max = Infinity, whole } of NUMBERS) {
     if (settings[name].trim() === "") continue;
     const value = Number(settings[name]);
     if (Number.isNaN(value) || value < min || value > max || (whole && !Number.isSafeInteger(value))) {
-      refuse(name, whole ? "problem.whole" : "problem.number", whole ? String(Math.max(min, -Infinity)) : `${min}–${max}`);
+      refuse(name, whole ? `problem.whole.${min > 0 ? "positive" : "any"}` : "problem.number", { min, max });
     } else parameters[name] = value;
   }
   const stops = settings.stop.split("\n").filter(Boolean);
@@ -98,7 +98,7 @@ function readJson(settings, name, isRight, key, refuse, take) {
     if (isRight(value)) take(value);
     else refuse(name, key);
   } catch (error) {
-    refuse(name, "problem.json", error.message);
+    refuse(name, "problem.json", { detail: error.message });
   }
 }
 

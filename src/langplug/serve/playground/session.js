@@ -131,6 +131,11 @@ export class Session extends EventTarget {
     }
   }
 
+  /** Keep what has come so far of the answers that are being given. */
+  async saveRunning() {
+    for (const { conversation } of this.#running()) await this.save(conversation);
+  }
+
   /** Forget a conversation for good. */
   async remove(id) {
     for (const run of this.#running()) if (run.conversation.id === id) run.isForgotten = true;

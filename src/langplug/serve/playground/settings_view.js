@@ -29,9 +29,15 @@ export class SettingsView {
   #key;
   #keyNote;
 
-  /** @param {{changed: (settings: object) => void, key: string, keyChanged: Function, languageChanged: Function}} given */
-  constructor({ changed, key, keyChanged, languageChanged }) {
+  /**
+   * @param {object} given
+   * @param {(settings: object) => void} given.changed told of each change
+   * @param {() => void} given.settled told when somebody has made one
+   * @param {string} given.key
+   */
+  constructor({ changed, settled, key, keyChanged, languageChanged }) {
     this.changed = changed;
+    this.settled = settled;
     const number = ({ name, min, max, step }) => this.#field(name, "input", { type: "number", min, max, step });
     const efforts = el("datalist", { id: "efforts" }, ...EFFORTS.map((value) => el("option", { value })));
     const groups = [
@@ -43,8 +49,8 @@ export class SettingsView {
         efforts,
         this.#field("stop", "textarea", { rows: 2 }),
       ),
-      group("settings.output", this.#field("schema", "textarea", { rows: 6, class: "mono", placeholder: SCHEMA_EXAMPLE })),
-      group("role.tool", this.#field("tools", "textarea", { rows: 6, class: "mono", placeholder: TOOLS_EXAMPLE })),
+      group(null, this.#field("schema", "textarea", { rows: 6, class: "mono", placeholder: SCHEMA_EXAMPLE })),
+      group(null, this.#field("tools", "textarea", { rows: 6, class: "mono", placeholder: TOOLS_EXAMPLE })),
       group("settings.connection", ...this.#keyField(key, keyChanged)),
       group("settings.page", languageField(languageChanged), themeField()),
     ];
@@ -69,7 +75,7 @@ export class SettingsView {
     for (const [name, field] of Object.entries(this.#fields)) {
       const problem = problems.find((one) => one.name === name);
       field.setAttribute("aria-invalid", String(Boolean(problem)));
-      const told = problem ? [el("span", { t: problem.key, values: { detail: problem.detail } })] : [];
+      const told = problem ? [el("span", { t: problem.key, values: problem.values })] : [];
       this.#problems[name].replaceChildren(...told);
     }
   }
@@ -97,7 +103,7 @@ export class SettingsView {
       this.showProblems(parametersOf(this.settings).problems);
       this.changed(this.settings);
     };
-    const about = { id, "aria-describedby": `${id}-problem`, spellcheck: "false", on: { input } };
+    const about = { id, "aria-describedby": `${id}-problem`, spellcheck: "false", on: { input, change: this.settled } };
     const unset = tag === "input" ? { "data-placeholder": "settings.unset" } : {};
     const field = el(tag, { ...about, ...unset, ...attributes });
     this.#fields[name] = field;
