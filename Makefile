@@ -8,6 +8,7 @@ PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
 TRACING := .venv-tracing
+PLAYGROUND := .venv-playground
 AGENTS := .node-agents
 BIN := $(VENV)/bin
 LOCK := requirements
@@ -32,7 +33,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -75,6 +76,13 @@ test-clients: $(CLIENTS)/.clients ## Test real clients (boto3, google-genai, ope
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
 	$(call say,tests with tracing tools)
 	@$(TRACING)/bin/$(pytest) --all tests/tracing
+
+.PHONY: test-playground
+test-playground: $(PLAYGROUND)/.playground ## Test the playground of `langplug serve` in a real browser (needs chromium)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+		echo 'langplug: there is no chromium; install it, as in: apt-get install chromium' >&2; exit 1
+	$(call say,tests in a browser)
+	@$(PLAYGROUND)/bin/$(pytest) --all tests/playground
 
 .PHONY: test-codex
 test-codex: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI and opencode finish a task with a served model (needs npm; 780 MB)
@@ -124,13 +132,14 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
+	@$(compile) pyproject.toml --extra all --group playground --constraint $(LOCK)/peers.txt --output-file $(LOCK)/playground.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(AGENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(PLAYGROUND) $(AGENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -152,13 +161,15 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# The other packages' models and the tracing tools install much that no user of langplug needs, the oldest LangChain is not
-# the newest one, and some clients need older versions than `dev` has: each lives in an environment of its own.
+# The other packages' models, the tracing tools and a browser's driver install much that no user of langplug needs, the
+# oldest LangChain is not the newest one, and some clients need older versions than `dev` has: each lives in an environment
+# of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PLAYGROUND)/.playground: $(LOCK)/playground.txt
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

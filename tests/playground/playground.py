@@ -73,7 +73,7 @@ class Playground:
     def text(self) -> str:
         """What the newest answer says, once it has ended."""
         self.wait()
-        return self.answers.last.locator(".markdown").inner_text()
+        return str(self.answers.last.locator(".markdown").inner_text())
 
     # --- what is done ---
 

@@ -18,7 +18,7 @@ LONG = "A_very_long_word_" * 30
 RICH = f"# Title\n\n{LONG}\n\n| {LONG} | b |\n|--|--|\n| 1 | 2 |\n\n```py\n{LONG}\n```\n\n[{LONG}](http://e.example/)\n\n`{LONG}`"
 NAMED_ROLES = {
     *("button", "link", "textbox", "searchbox", "combobox", "spinbutton", "radio", "checkbox", "listbox", "slider"),
-    *("navigation", "complementary", "region", "dialog", "group", "radiogroup"),
+    *("navigation", "complementary", "region", "dialog", "radiogroup"),
 }
 
 

@@ -82,16 +82,20 @@ def test_the_settings_are_what_the_model_is_asked(play: Play) -> None:
         playground.ask("2")
     body = second.value.post_data_json
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert body | {
-        "temperature": 0.5,
-        "top_p": 0.25,
-        "max_tokens": 64,
-        "seed": -7,
-        "stop": ["END", "FIN"],
-        "reasoning_effort": "low",
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    } == body
+    assert (
+        body
+        | {
+            "temperature": 0.5,
+            "top_p": 0.25,
+            "max_tokens": 64,
+            "seed": -7,
+            "stop": ["END", "FIN"],
+            "reasoning_effort": "low",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        == body
+    )
     expect(playground.answers.last).to_contain_text("The model ignored:")
 
 
@@ -157,9 +161,9 @@ def test_a_call_of_a_tool_is_answered(play: Play) -> None:
     assert playground.text == "Sunny at noon."
     expect(playground.page.locator(".given")).to_contain_text("sunny")
     expect(playground.button("Send the results")).to_have_count(0)
-    asked, *results = model.requests[1].messages[1:]
-    assert [call["id"] for call in asked.tool_calls] == ["c1", "c2"]
-    assert [(result.tool_call_id, result.content) for result in results] == [("c1", "sunny"), ("c2", "12:00")]
+    _, asked, *results = model.requests[1].openai_messages()
+    assert [call["id"] for call in asked["tool_calls"]] == ["c1", "c2"]
+    assert [(result["tool_call_id"], result["content"]) for result in results] == [("c1", "sunny"), ("c2", "12:00")]
 
 
 def test_images_arrive(play: Play, tmp_path: Any) -> None:
@@ -211,9 +215,17 @@ def test_speed_is_measured_after_the_first_token(play: Play) -> None:
     playground = play({"m": ChatScripted(replies=[])})
     measure = "return module.measure(argument).perSecond"
     usage = {"prompt_tokens": 9, "completion_tokens": 11}
-    assert playground.module("metrics", measure, {"times": {"first": 500, "last": 1500, "end": 1600}, "usage": usage}) == 10
-    assert playground.module("metrics", measure, {"times": {"first": 2000, "last": 2000, "end": 2200}, "usage": usage}) == 5
-    assert playground.module("metrics", measure, {"times": {"first": None, "last": None, "end": 9}, "usage": None}) is None
+    assert (
+        playground.module("metrics", measure, {"times": {"first": 500, "last": 1500, "end": 1600}, "usage": usage})
+        == 10
+    )
+    assert (
+        playground.module("metrics", measure, {"times": {"first": 2000, "last": 2000, "end": 2200}, "usage": usage})
+        == 5
+    )
+    assert (
+        playground.module("metrics", measure, {"times": {"first": None, "last": None, "end": 9}, "usage": None}) is None
+    )
 
 
 def test_raw_frames_are_those_of_the_stream(play: Play) -> None:
@@ -224,7 +236,10 @@ def test_raw_frames_are_those_of_the_stream(play: Play) -> None:
         playground.button("Raw frames").click()
         shown = playground.page.locator("dialog code").inner_text().strip().splitlines()
         assert shown[-1].endswith("  [DONE]")
-        chunks = [json.loads(line.split("  ", 1)[1] if line[0] != " " else line.strip().split("  ", 1)[1]) for line in shown[:-1]]
+        chunks = [
+            json.loads(line.split("  ", 1)[1] if line[0] != " " else line.strip().split("  ", 1)[1])
+            for line in shown[:-1]
+        ]
         said = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
         assert said == "Hello"
         playground.page.keyboard.press("Escape")
@@ -307,7 +322,7 @@ def test_a_key_is_asked_for(play: Play) -> None:
     playground.ask("Open")
     assert playground.text == "In."
     playground.button("Copy as code").click()
-    for language in ("curl", "OpenAI SDK", "LangChain · ChatOpenAI", "LangChain · ChatEndpoint"):
+    for language in ("curl", "OpenAI SDK", "ChatOpenAI", "ChatEndpoint"):
         playground.page.get_by_text(language, exact=True).click()
         code = playground.page.locator("dialog code").inner_text()
         assert "API_KEY" in code

@@ -208,7 +208,7 @@ def exported(playground: Playground, path: Path) -> dict[str, Any]:
     return loaded
 
 
-NODE = {"id": "root", "parent": None, "role": "root", "children": [], "shown": None}
+NODE: dict[str, Any] = {"id": "root", "parent": None, "role": "root", "children": [], "shown": None}
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,13 @@ NODE = {"id": "root", "parent": None, "role": "root", "children": [], "shown": N
         '{"format": "langplug-playground", "version": 1, "conversations": [null]}',
         '{"format": "langplug-playground", "version": 1, "conversations": [{"id": "x", "threads": []}]}',
         *(
-            json.dumps({
-                "format": "langplug-playground",
-                "version": 1,
-                "conversations": [{"id": "x", "threads": [{"model": "m", "nodes": nodes}]}],
-            })
+            json.dumps(
+                {
+                    "format": "langplug-playground",
+                    "version": 1,
+                    "conversations": [{"id": "x", "threads": [{"model": "m", "nodes": nodes}]}],
+                }
+            )
             for nodes in (
                 {},
                 {"root": {**NODE, "children": ["a"]}},

@@ -1,5 +1,7 @@
 """The playground's files as they are served."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,9 @@ from tests.serve.served_models import serving_exchange
 
 from langplug.models import ChatScripted
 from langplug.serve import app
-from langplug.serve.playground import pages_in
+from langplug.serve.playground import pages_in, playground
+
+FILES = {path: page.data.decode() for path, page in playground().items()}
 
 
 @pytest.fixture
@@ -33,3 +37,55 @@ def test_the_page_and_its_files_are_served(folder: Path) -> None:
         for path in ("/playground/secret.py", "/playground/../playground/talk.py", "/playground/%2e%2e/exchange.py"):
             assert send(base, path=path, method="GET", Authorization="Bearer k")[0] == 404
         assert send(base, path="/", method="GET", Host="evil.example")[0] == 421
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    """The page, its scripts and its styles name only files that are served, and nothing of another host."""
+    assert {"/", "/playground/main.js", "/playground/page.css"} <= FILES.keys()
+    for path, text in FILES.items():
+        named = re.findall(r'(?:from |import |src=|href=)"([^"#]+)"', text)
+        paths = {f"/playground/{name[2:]}" if name.startswith("./") else name for name in named}
+        assert set() == {one for one in paths if not one.startswith("data:")} - FILES.keys(), path
+        assert [] == re.findall(r"(?:href|src|action)=\W*https?:|(?:fetch|url|import)\(\W*https?:", text), path
+        assert (
+            re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text) is None
+        ), path
+
+
+def strings(name: str) -> dict[str, str]:
+    """The page's texts in one of its languages, which `strings.js` has as JSON."""
+    written = re.search(rf"(?ms)^export const {name} = (\{{\n.*?^\}});", FILES["/playground/strings.js"])
+    assert written is not None
+    found: dict[str, str] = json.loads(written[1], object_pairs_hook=without_doubles)
+    return found
+
+
+def without_doubles(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The object of some pairs, no two of which have the same key."""
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+def test_both_languages_say_everything() -> None:
+    """English and Chinese have the same keys, in the same order, with the same places for values, and no empty text."""
+    english, chinese = strings("ENGLISH"), strings("CHINESE")
+    assert [*english] == [*chinese]
+    for key, text in english.items():
+        assert text.strip()
+        assert chinese[key].strip()
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", chinese[key])), key
+
+
+def test_what_the_page_says_is_there_and_said() -> None:
+    """Each text that the page or a script names is there, and each that is there is named."""
+    texts = strings("ENGLISH")
+    rest = "\n".join(text for path, text in FILES.items() if path != "/playground/strings.js")
+    named = set(re.findall(r'"([a-zA-Z]+(?:\.[a-zA-Z_]+)+|code|table|copied|versions)"', rest)) & texts.keys()
+    made = {
+        key for key in texts for start in re.findall(r"`([a-z]+\.(?:[a-z]+\.)?)\$\{", rest) if key.startswith(start)
+    }
+    assert texts.keys() == named | made
+    asked = re.findall(
+        r'(?:data-t|data-label|data-placeholder|\bt|label|title)(?:="|: "|\(")([a-zA-Z]+\.[a-zA-Z_.]+)"', rest
+    )
+    assert set() == set(asked) - texts.keys()

@@ -4,10 +4,10 @@ const VARIABLE = "API_KEY";
 
 /** What a request can be copied as, each with a function of the server's address, the body and whether a key is asked for. */
 export const WRITERS = {
-  curl: { name: "curl", write: asCurl },
-  openai: { name: "OpenAI SDK", write: asOpenAI },
-  langchain: { name: "LangChain · ChatOpenAI", write: asChatOpenAI },
-  langplug: { name: "LangChain · ChatEndpoint", write: asChatEndpoint },
+  curl: { name: "curl", language: "sh", write: asCurl },
+  openai: { name: "OpenAI SDK", language: "python", write: asOpenAI },
+  langchain: { name: "ChatOpenAI", language: "python", write: asChatOpenAI },
+  langplug: { name: "ChatEndpoint", language: "python", write: asChatEndpoint },
 };
 
 function asCurl(base, body, needsKey) {

@@ -38,23 +38,24 @@ export function showFrames(frames, { requestId }) {
     more.textContent = t("frames.more", { count: Math.min(FRAMES_AT_ONCE, lines.length - shown) });
   };
   add();
-  const about = el("p", { class: "hint", t: "frames.count", values: { count: frames.length } });
+  const about = el("span", { t: "frames.count", values: { count: frames.length } });
   const id = requestId ? [el("p", { class: "hint", t: "error.requestId", values: { id: requestId } })] : [];
   const data = frames.map(([, frame]) => `data: ${frame}\n\n`);
-  show("frames.title", about, ...id, codeBox(text, "frames.text", () => data.join("")), more);
+  show("frames.title", ...id, codeBox(about, text, "frames.text", () => data.join("")), more);
 }
 
 /** A request as code, for whichever client is chosen. */
 export function showCopyAs(base, body, needsKey) {
-  const text = el("code");
+  const [text, language] = [el("code"), el("span")];
   const choose = (name) => {
     text.textContent = WRITERS[name].write(base, body, needsKey);
+    language.textContent = WRITERS[name].language;
   };
   const options = Object.entries(WRITERS).map(([value, { name }]) => [value, name]);
   const choice = segments("copyAs.language", "copy-as", options, options[0][0], choose);
   choose(options[0][0]);
   const note = el("p", { class: "hint", t: "copyAs.note" });
-  show("copyAs.title", choice, codeBox(text, "code", () => text.textContent), ...(needsKey ? [note] : []));
+  show("copyAs.title", choice, codeBox(language, text, "code", () => text.textContent), ...(needsKey ? [note] : []));
 }
 
 /** Ask before something is gone for good. */
@@ -73,8 +74,8 @@ export function confirmRemoval(title, remove) {
   show("delete.title", el("p", { t: "delete.text", values: { title } }), row);
 }
 
-function codeBox(text, label, textOf) {
-  const head = el("div", { class: "code-head" }, el("span"), copyButton("copy.code", textOf));
+function codeBox(about, text, label, textOf) {
+  const head = el("div", { class: "code-head" }, about, copyButton("copy.code", textOf));
   return el("div", { class: "code tall" }, head, el("pre", { tabindex: "0", role: "group", label }, text));
 }
 
