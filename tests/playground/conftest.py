@@ -29,16 +29,15 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture
-def play(browser: "Browser") -> Iterator[Callable[..., Playground]]:
-    """Serves models and opens their playground; `context` is what the browser's context is made with.
+def visit(browser: "Browser") -> Iterator[Callable[..., Playground]]:
+    """Opens the playground of a server; `context` is what the browser's context is made with.
 
     At the end of the test, every page has asked its own server alone, and has raised and logged nothing.
     """
     opened: list[Playground] = []
     with ExitStack() as stack:
 
-        def play(models: Any, context: dict[str, Any] | None = None, **options: Any) -> Playground:
-            base = stack.enter_context(serving(models, **options))
+        def visit(base: str, context: dict[str, Any] | None = None) -> Playground:
             given = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **(context or {})}
             made = browser.new_context(**given)
             stack.callback(made.close)
@@ -46,6 +45,17 @@ def play(browser: "Browser") -> Iterator[Callable[..., Playground]]:
             opened.append(Playground(made, base))
             return opened[-1]
 
-        yield play
+        yield visit
         for playground in opened:
             playground.check()
+
+
+@pytest.fixture
+def play(visit: Callable[..., Playground]) -> Iterator[Callable[..., Playground]]:
+    """Serves models, with the options of `app`, and opens their playground."""
+    with ExitStack() as stack:
+
+        def play(models: Any, context: dict[str, Any] | None = None, **options: Any) -> Playground:
+            return visit(stack.enter_context(serving(models, **options)), context)
+
+        yield play

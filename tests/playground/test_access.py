@@ -68,6 +68,20 @@ def test_the_keyboard_is_enough(play: Play) -> None:
     expect(page.locator("#settings")).to_be_visible()
 
 
+def test_a_model_is_chosen_by_keyboard(play: Play) -> None:
+    """Choosing a model leaves the keyboard where it is; what names the model follows."""
+    playground = play({"one": ChatScripted(replies=[]), "two": ChatScripted(replies=["Two."])})
+    model = playground.page.get_by_label("Model", exact=True)
+    model.focus()
+    playground.page.keyboard.press("ArrowDown")
+    expect(model).to_have_value("two")
+    expect(model).to_be_focused()
+    expect(playground.page.get_by_role("heading", name="Ask two")).to_be_visible()
+    expect(playground.page.get_by_role("region", name="Conversation with two")).to_be_visible()
+    playground.ask("Who?")
+    assert playground.text == "Two."
+
+
 def focused(playground: Playground) -> str:
     """What has the focus, by its name or its text."""
     named = "() => document.activeElement.ariaLabel || document.activeElement.innerText || document.activeElement.id"

@@ -49,7 +49,7 @@ def test_a_question_is_asked_otherwise(play: Play) -> None:
 
 
 def test_an_edit_can_be_left(play: Play) -> None:
-    """Escape and Cancel leave a question as it was, and stop no answer that is being given."""
+    """Escape and Cancel leave a question as it was, and stop no answer; an answer's end leaves who is writing."""
     model = in_steps("One.", "Two.")
     playground = play({"m": model})
     playground.ask("Hi", wait=False)
@@ -60,8 +60,12 @@ def test_an_edit_can_be_left(play: Play) -> None:
         leave()
         expect(playground.questions).to_have_text(["Hi"])
         expect(playground.button("Edit and ask again")).to_be_focused()
+    playground.button("Edit and ask again").click()
+    playground.field("Your message").fill("Still writing")
     model.steps.release()
     assert playground.text == "One.Two."
+    expect(playground.field("Your message")).to_have_value("Still writing")
+    expect(playground.field("Your message")).to_be_focused()
 
 
 def test_an_answer_is_given_again(play: Play) -> None:
@@ -249,6 +253,16 @@ def test_a_file_that_is_no_export_changes_nothing(play: Play, tmp_path: Path, te
     playground.page.locator("#import-file").set_input_files(file)
     expect(playground.page.locator("#notice")).to_contain_text("This file cannot be read as exported conversations")
     expect(playground.page.locator("#list .open")).to_have_text(["Stays"])
+
+
+def test_a_browser_without_room_says_so(play: Play) -> None:
+    """Where the browser has no room left, that is said, and the answer is shown as ever."""
+    playground = play({"m": ChatScripted(replies=["a"])})
+    full = "IDBObjectStore.prototype.put = () => { throw new DOMException('No room.', 'QuotaExceededError'); }"
+    playground.page.evaluate(f"() => {{ {full} }}")
+    playground.ask("One")
+    assert playground.text == "a"
+    expect(playground.page.locator("#notice")).to_have_text("This browser could not save the conversation (No room.).")
 
 
 def test_the_page_works_where_nothing_is_kept(play: Play) -> None:

@@ -96,6 +96,19 @@ def test_copied_code_asks_the_same(play: Play, language: str, asks_for: str) -> 
     assert asked == again
 
 
+def test_pages_without_a_clipboard_copy_too(play: Play) -> None:
+    """A page that came without TLS from another machine has no clipboard of its own, and copies nevertheless."""
+    playground = play({"m": ChatScripted(replies=["`copied`"])})
+    playground.context.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    playground.page.reload()
+    playground.ask("Hi")
+    playground.button("Copy the answer").click()
+    expect(playground.page.locator("#status")).to_have_text("Copied.")
+    playground.message.focus()
+    playground.page.keyboard.press("ControlOrMeta+v")
+    expect(playground.message).to_have_value("`copied`")
+
+
 class Sampled(ChatScripted):
     """Scripted, and with parameters."""
 

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug serve` takes."""
     parser.description = """\
 Serve models at http://HOST:PORT/v1, in the form of OpenAI's Chat Completions and Responses and Anthropic's Messages.
+At http://HOST:PORT is a page for trying them in a browser.
 
 The port answers at once; what is asked while the models are loaded is answered 503, as is /health/ready.
 
@@ -38,8 +39,8 @@ given; the same again stops it at once."""
     parser.epilog = f"""\
 {ON_REFERENCES}
 
-A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live
-and /health/ready.
+A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live,
+/health/ready and the page's files.
 
 Options with one value have an environment variable, such as {_variable("--max-queue")} for --max-queue.
 

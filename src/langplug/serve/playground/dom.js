@@ -28,7 +28,8 @@ export function wordAll(root) {
   for (const element of root.querySelectorAll("[data-t], [data-label], [data-placeholder]")) word(element);
 }
 
-function word(element) {
+/** Say what an element says in the language of the page. */
+export function word(element) {
   const { t: said, label, placeholder, values } = element.dataset;
   const filled = values ? JSON.parse(values) : {};
   if (said) element.textContent = t(said, filled);
@@ -36,6 +37,15 @@ function word(element) {
   if (!label) return;
   element.setAttribute(element.matches("img") ? "alt" : "aria-label", t(label, filled));
   if (element.matches("button, a")) element.title = t(label, filled);
+}
+
+/** Have `parent` hold `nodes`. Those that it holds already are not touched: they keep the focus, and what is typed in them. */
+export function place(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  nodes.forEach((node, at) => {
+    if (parent.children[at] !== node) parent.insertBefore(node, parent.children[at] ?? null);
+  });
 }
 
 const ICONS = {

@@ -109,9 +109,10 @@ class Page {
 
   #chooseModel(thread, model) {
     thread.model = model;
-    remember("models", this.#session.conversation.threads.map((one) => one.model));
-    this.#views = [];
+    const { threads } = this.#session.conversation;
+    remember("models", threads.map((one) => one.model));
     this.#showTurns();
+    this.#showChoiceOfPane(threads);
     this.#session.save();
   }
 
@@ -240,9 +241,10 @@ class Page {
     const choose = (number) => {
       byId("panes").dataset.shown = number;
     };
-    choose(0);
+    const shown = isTwo ? Number(byId("panes").dataset.shown ?? 0) : 0;
+    choose(shown);
     const options = threads.map((thread, number) => [number, thread.model]);
-    const bar = segments("compare.shown", "shown", options, 0, choose);
+    const bar = segments("compare.shown", "shown", options, shown, choose);
     bar.id = "shown";
     bar.hidden = !isTwo;
     byId("shown").replaceWith(bar);

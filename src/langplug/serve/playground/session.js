@@ -123,12 +123,7 @@ export class Session extends EventTarget {
     if (tree.isEmpty(conversation)) return;
     conversation.title ||= tree.titleOf(conversation);
     this.#saved.set(conversation.id, performance.now());
-    try {
-      await this.#storage.save(conversation);
-      this.#tell("saved");
-    } catch (error) {
-      this.#tell("unsaved", error.message);
-    }
+    await this.#keep(() => this.#storage.save(conversation));
   }
 
   /** Keep what has come so far of the answers that are being given. */
@@ -143,6 +138,16 @@ export class Session extends EventTarget {
     const conversation = await this.#storage.load(id);
     if (conversation) await this.#storage.remove(conversation);
     this.#tell("saved");
+  }
+
+  /** What the browser refuses to keep, for want of room, is said; the page goes on. */
+  async #keep(write) {
+    try {
+      await write();
+      this.#tell("saved");
+    } catch (error) {
+      this.#tell("unsaved", error.message);
+    }
   }
 
   #running() {
@@ -173,11 +178,11 @@ export class Session extends EventTarget {
       else Object.assign(answer, { state: "failed", error: errorAsData(error) });
     }
     answer.times.end ??= performance.now() - begun;
-    this.#runs.delete(answer.id);
     if (!run.isForgotten) {
-      await this.#storage.saveFrames(answer.id, run.frames);
+      await this.#keep(() => this.#storage.saveFrames(answer.id, run.frames));
       await this.save(conversation);
     }
+    this.#runs.delete(answer.id);
     this.#tell("end", answer);
   }
 

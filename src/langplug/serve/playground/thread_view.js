@@ -2,7 +2,7 @@
 
 import { AnswerView } from "./answer_view.js";
 import { shownTurns } from "./conversation.js";
-import { el, iconButton } from "./dom.js";
+import { el, iconButton, place, word } from "./dom.js";
 import { t } from "./strings.js";
 import { questionNode, resultsNode } from "./turn_view.js";
 
@@ -27,19 +27,21 @@ export class ThreadView {
     this.#actions = actions;
     this.#toEnd = iconButton("down", "action.toEnd", () => this.follow(), { class: "round to-end", hidden: true });
     const head = el("div", { class: "pane-head" }, this.#modelSelect(models), ...tools);
-    const values = { model: thread.model };
-    this.element = el("section", { class: "pane", label: "conversation.label", values }, head, this.#turns, this.#toEnd);
+    this.element = el("section", { class: "pane" }, head, this.#turns, this.#toEnd);
+    this.element.dataset.label = "conversation.label";
     this.#turns.addEventListener("scroll", () => this.#watch(), { passive: true });
     this.render();
   }
 
   /** Show the turns that are to be shown; those that are there already stay as they are. */
   render() {
+    this.element.dataset.values = JSON.stringify({ model: this.#thread.model });
+    word(this.element);
     const turns = shownTurns(this.#thread);
     const views = new Map(turns.map((turn) => [turn.id, this.#viewOf(turn)]));
     this.#views = views;
     const shown = turns.map((turn) => views.get(turn.id).element);
-    this.#turns.replaceChildren(...(shown.length ? shown : [this.#welcome()]));
+    place(this.#turns, shown.length ? shown : [this.#welcome()]);
     this.#stay();
   }
 
@@ -75,7 +77,7 @@ export class ThreadView {
     const known = this.#views.get(id);
     // what is below a turn, and beside it, decides what can be done with it
     const { children } = this.#thread.nodes[turn.parent];
-    const mark = `${children.length} ${turn.shown !== null} ${turn.state === "running"}`;
+    const mark = `${children.length} ${turn.shown !== null}`;
     if (known?.mark === mark) return known;
     if (role === "assistant") {
       const view = new AnswerView(this.#thread, turn, this.#actions, () => this.#stay());
