@@ -79,6 +79,7 @@ class Playground:
 
     def ask(self, text: str, *, wait: bool = True) -> None:
         """Send a message, and wait for the answers."""
+        self.page.locator(".model:enabled").first.wait_for()  # the models are listed
         self.message.fill(text)
         self.message.press("Enter")
         if wait:
@@ -88,7 +89,7 @@ class Playground:
     def wait(self) -> None:
         """Wait until no answer is being given."""
         self.page.locator("#send").wait_for()
-        self.page.locator(".answer[aria-busy=true]").wait_for(state="detached")
+        self.page.wait_for_function("() => !document.querySelector('.answer[aria-busy=true]')")
 
     def choose(self, model: str, pane: int = 0) -> None:
         """Choose the model that a pane asks."""

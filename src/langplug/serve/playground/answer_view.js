@@ -25,6 +25,7 @@ export class AnswerView {
   #foot = el("footer");
   #shown = 0; // characters of the text
   #isFinal = false;
+  #painter;
 
   /**
    * @param {object} actions what the tools below it do, by name
@@ -39,18 +40,30 @@ export class AnswerView {
     const name = el("h3", { class: "who" }, answer.model);
     const parts = [name, this.#details, this.#text, this.#calls, this.#notes, this.#foot];
     this.element = el("article", { class: "turn answer" }, ...parts);
-    this.painter = new Painter(() => {
+    this.#painter = new Painter(() => {
       this.#draw();
       drawn();
     });
-    this.painter.flush();
+    this.#painter.flush();
+  }
+
+  /** Draw what has come; at the end at once. */
+  update(isEnd) {
+    if (isEnd) this.#painter.flush();
+    else this.#painter.schedule();
+  }
+
+  /** Draw what depends on the turns around it. */
+  refresh() {
+    this.#isFinal = false;
+    this.#painter.flush();
   }
 
   #draw() {
     const { state, text, reasoning } = this.#answer;
     this.#shown = Math.min(this.#shown + MOST_AT_ONCE, text.length);
     const isBehind = this.#shown < text.length;
-    if (isBehind) this.painter.schedule();
+    if (isBehind) this.#painter.schedule();
     const isRunning = state === "running" || isBehind;
     this.element.setAttribute("aria-busy", String(isRunning));
     this.element.classList.toggle("running", isRunning);

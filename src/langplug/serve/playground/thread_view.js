@@ -47,9 +47,7 @@ export class ThreadView {
 
   /** Draw what has come of an answer; `isEnd` if nothing more will. */
   update(answer, isEnd) {
-    const painter = this.#views.get(answer.id)?.painter;
-    if (isEnd) painter?.flush();
-    else painter?.schedule();
+    this.#views.get(answer.id)?.answer.update(isEnd);
   }
 
   /** Whether an answer is in sight. */
@@ -80,8 +78,9 @@ export class ThreadView {
     const mark = `${children.length} ${turn.shown !== null}`;
     if (known?.mark === mark) return known;
     if (role === "assistant") {
-      const view = new AnswerView(this.#thread, turn, this.#actions, () => this.#stay());
-      return { mark, element: view.element, painter: view.painter };
+      const answer = known?.answer ?? new AnswerView(this.#thread, turn, this.#actions, () => this.#stay());
+      if (known) answer.refresh();
+      return { mark, element: answer.element, answer };
     }
     const make = role === "user" ? questionNode : resultsNode;
     return { mark, element: make(this.#thread, turn, this.#actions) };
