@@ -123,11 +123,11 @@ def test_both_have_the_same_version(built: dict[str, Built]) -> None:
 
 
 def test_what_langplug_asks_for(built: dict[str, Built]) -> None:
-    """Always langchain-core alone; `gguf` and `http` bring what those models need, and `all` is both."""
+    """Always langchain-core alone; each extra brings what some models or verbs need, and `all` is all of them."""
     asked = built["langplug"].requirements
     assert ["langchain-core"] == [Requirement(wish).name for wish in asked()]
-    assert {"all", "check", "gguf", "http"} == set(built["langplug"].metadata.get_all("Provides-Extra", []))
-    assert asked("all") == asked("gguf") | asked("http")
+    assert {"all", "batch", "check", "gguf", "http"} == set(built["langplug"].metadata.get_all("Provides-Extra", []))
+    assert asked("all") == asked("batch") | asked("gguf") | asked("http")
     assert {"llguidance", "xllamacpp"} == {Requirement(wish).name for wish in asked("gguf")}
 
 

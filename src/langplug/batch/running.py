@@ -51,7 +51,7 @@ def run(model: Any, rows: Rows, out: str | Path, **options: Any) -> Summary:
     Example:
         >>> import tempfile
         >>> from langplug.models.echo import CustomChatModelAdvanced
-        >>> model = CustomChatModelAdvanced(model="echo", parrot_buffer_length=5)
+        >>> model = CustomChatModelAdvanced(model="echo", n=5)
         >>> folder = tempfile.mkdtemp()
         >>> summary = run(model, ["Hello there", "Goodbye"], f"{folder}/answers.jsonl")
         >>> (summary.answered, summary.failed)

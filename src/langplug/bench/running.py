@@ -73,7 +73,7 @@ def run(model: Any, loads: Sequence[Load] = (Load(concurrency=1),), **options: A
 
     Example:
         >>> from langplug.models.echo import CustomChatModelAdvanced
-        >>> report = run(CustomChatModelAdvanced(model="echo", parrot_buffer_length=9), until=Until(calls=5))
+        >>> report = run(CustomChatModelAdvanced(model="echo", n=9), until=Until(calls=5))
         >>> report["stages"][0]["figures"]["calls"]["complete"]
         5
     """
