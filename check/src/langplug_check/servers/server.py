@@ -22,6 +22,9 @@ PROMPT: Final = "Say exactly: one two three four five"
 SHORT: Final = 32
 """Tokens that an answer may have, unless a statement is about that."""
 
+COMPLETIONS: Final = "/chat/completions"
+"""Behind the base URL."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes of an answer that are read."""
 
@@ -65,11 +68,16 @@ class Reply:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class Hung(NotObserved):
+    """Nothing came within the limit of time."""
+
+
 class Connection:
     """One connection to a server, which can be left in the middle of an answer."""
 
-    def __init__(self, url: str, limit_s: float) -> None:
-        parts = urlsplit(url)
+    def __init__(self, server: "Server", limit_s: float) -> None:
+        parts = urlsplit(server.url)
+        self._server = server
         self._limit_s = limit_s
         host, port = parts.hostname or "", parts.port
         self._http: HTTPConnection = (
@@ -84,6 +92,7 @@ class Connection:
         Raises:
             NotObserved: If nothing can be sent.
         """
+        self._server.asked += method == "POST" and path == self._server.path(COMPLETIONS)
         try:
             self._http.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             sized = {"Content-Length": str(len(body))} if body is not None else {}
@@ -91,7 +100,7 @@ class Connection:
                 self._http.putheader(name, value)
             self._http.endheaders(body)
         except OSError as error:
-            raise NotObserved(f"the server cannot be reached any more: {error}") from error
+            raise NotObserved(f"the server cannot be reached: {error}") from error
 
     def write(self, data: bytes) -> None:
         """Send a part of a body whose length the headers have said."""
@@ -103,7 +112,7 @@ class Connection:
 
         Raises:
             Failed: If the server closes the connection without an answer.
-            NotObserved: If it takes longer than the limit.
+            Hung: If it takes longer than the limit.
         """
         end = time.monotonic() + self._limit_s
         response = self.begin()
@@ -113,11 +122,11 @@ class Connection:
             while (piece := response.read1(65536)) and sum(map(len, pieces)) < LARGEST:
                 pieces.append(piece)
                 if time.monotonic() > end:
-                    raise NotObserved(f"the answer did not end within {self._limit_s:g} seconds")
+                    raise Hung(f"the answer did not end within {self._limit_s:g} seconds")
             # a body that is shorter than its length says so only when all of it is asked for
             is_whole = not piece and not response.length
         except TimeoutError as error:
-            raise NotObserved(f"nothing came for {self._limit_s:g} seconds in the middle of an answer") from error
+            raise Hung(f"nothing came for {self._limit_s:g} seconds in the middle of an answer") from error
         except (IncompleteRead, HTTPException, OSError):
             is_whole = False
         finally:
@@ -130,12 +139,12 @@ class Connection:
 
         Raises:
             Failed: If the server closes the connection without an answer.
-            NotObserved: If it takes longer than the limit.
+            Hung: If it takes longer than the limit.
         """
         try:
             return self._http.getresponse()
         except TimeoutError as error:
-            raise NotObserved(f"no answer within {self._limit_s:g} seconds") from error
+            raise Hung(f"no answer within {self._limit_s:g} seconds") from error
         except (HTTPException, OSError) as error:
             raise Failed(f"the connection ended without an answer ({type(error).__name__}: {error})") from error
 
@@ -154,7 +163,8 @@ class Server:
         model: The id of the model that is asked.
         key: The key that it wants; empty if none.
         limit_s: Seconds that one answer may take.
-        asked: Requests that were sent so far for a model to answer.
+        asked: Requests for an answer that were sent so far; the wrong ones count too, for not each is refused.
+        hung: Statements so far in which it took longer than the limit.
     """
 
     url: str
@@ -162,10 +172,11 @@ class Server:
     key: str = field(default="", repr=False)
     limit_s: float = 60.0
     asked: int = 0
+    hung: int = 0
 
     def connect(self, limit_s: float | None = None) -> Connection:
         """A connection of its own."""
-        return Connection(self.url, limit_s or self.limit_s)
+        return Connection(self, limit_s or self.limit_s)
 
     def request(
         self,
@@ -216,12 +227,11 @@ class Server:
 
     def ask(self, **fields: Any) -> Reply:
         """What is answered to a request that a model is to answer."""
-        self.asked += 1
-        return self.request("POST", "/chat/completions", self.body(**fields))
+        return self.request("POST", COMPLETIONS, self.body(**fields))
 
     def refuse(self, body: Any, **options: Any) -> Reply:
         """What is answered to a request that no model should get to see."""
-        return self.request("POST", "/chat/completions", body, **options)
+        return self.request("POST", COMPLETIONS, body, **options)
 
     def answered(self, **fields: Any) -> dict[str, Any]:
         """The body of a whole answer.
@@ -261,16 +271,20 @@ class Server:
         return as_object(self.first)
 
     @cached_property
+    def first_stream(self) -> Reply:
+        """What is answered to the plainest question as a stream, with usage asked for, whatever it is."""
+        return self.ask(stream=True, stream_options={"include_usage": True})
+
+    @property
     def streamed(self) -> Reply:
         """The answer to the plainest question as a stream, with usage asked for.
 
         Raises:
             NotObserved: If there is none.
         """
-        reply = self.ask(stream=True, stream_options={"include_usage": True})
-        if reply.status != 200:
-            raise NotObserved(f"a plain question is not answered by a stream: {reply.shown}")
-        return reply
+        if self.first_stream.status != 200:
+            raise NotObserved(f"a plain question is not answered by a stream: {self.first_stream.shown}")
+        return self.first_stream
 
 
 def encode(body: Any) -> bytes | None:

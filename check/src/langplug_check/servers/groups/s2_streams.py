@@ -23,7 +23,6 @@ from langplug_check.verdicts import Failed, NotObserved
     why="Browsers and strict clients read events from nothing else.",
     mend="Content-Type: text/event-stream; charset=utf-8",
     rank="must",
-    calls=1,
     link=SSE,
 )
 def says_that_it_is_a_stream(server: Server) -> None:

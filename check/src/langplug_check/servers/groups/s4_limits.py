@@ -198,7 +198,6 @@ def takes_null(server: Server) -> None:
     """Asks the plain question with null in fields that may be."""
     body = server.body()
     fields = dict.fromkeys(("stop", "n", "tools", "tool_choice", "response_format", "stream_options", "top_p", "user"))
-    server.asked += 1
     reply = server.refuse({**body, **fields})
     if reply.status != 200:
         server.require_answers()

@@ -173,6 +173,7 @@ def _made(server: Server, choice: Any) -> str:
     why="It is a mistake in the client, which an answer would hide.",
     mend="Compare the name with those of `tools`, and answer 400 with `param: tool_choice`.",
     rank="could",
+    calls=1,
 )
 def refuses_unknown_tools(server: Server) -> None:
     """Asks for a call of a tool that is not there."""
@@ -229,6 +230,7 @@ def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
     "A `response_format` of an unknown type is refused with a status from 400 to 499.",
     why="An answer in another form than was asked for fails later, and elsewhere.",
     mend="Answer 400, and name the types that there are.",
+    calls=1,
 )
 def refuses_unknown_forms(server: Server) -> None:
     """Asks for an answer in a form that no API has."""

@@ -31,6 +31,7 @@ def to_absent(server: Server) -> Reply:
     "A model that does not exist is a 404.",
     why="An answer by another model than was asked for is billed, cached and compared under a wrong name.",
     mend="Compare `model` with the ids of /v1/models; answer 404 with the code `model_not_found`.",
+    calls=1,
 )
 def has_no_other_model(server: Server) -> None:
     """Asks a model that no server has."""
@@ -42,6 +43,7 @@ def has_no_other_model(server: Server) -> None:
     "An error has `message`, `type`, `param` and `code`: texts, the last two maybe null.",
     why="SDKs read all four; an integer as a code breaks typed clients.",
     mend='{"error": {"message": "...", "type": "invalid_request_error", "param": "messages", "code": null}}',
+    calls=2,
 )
 def has_four_fields(server: Server) -> None:
     """Looks at the refusals of an empty conversation, and of a body that is no JSON."""
@@ -56,6 +58,7 @@ def has_four_fields(server: Server) -> None:
     "A request without `messages`, or with none in it, is refused with a status from 400 to 499.",
     why="A 5xx says that the server is broken, and is tried again; a 200 is an answer to nothing.",
     mend="Answer 400 with `param: messages`.",
+    calls=2,
 )
 def wants_messages(server: Server) -> str:
     """Leaves `messages` out; then sends an empty list."""
@@ -68,6 +71,7 @@ def wants_messages(server: Server) -> str:
     "`messages` of another type, or with something else in it than messages, are refused with 400 to 499.",
     why="A 5xx hides a client's mistake behind a server's.",
     mend="Look at the types before anything else; name the place, as in `messages[0].content`.",
+    calls=6,
 )
 def wants_real_messages(server: Server) -> str:
     """Sends six lists that are none."""
@@ -80,6 +84,7 @@ def wants_real_messages(server: Server) -> str:
     "A role that does not exist is refused with a status from 400 to 499.",
     why="What the model is shown of such a message is anybody's guess.",
     mend="Answer 400, and name the roles that there are.",
+    calls=1,
 )
 def knows_its_roles(server: Server) -> str:
     """Sends a message by a role that no API has."""
@@ -91,6 +96,7 @@ def knows_its_roles(server: Server) -> str:
     "Parameters of a wrong type are refused with a status from 400 to 499.",
     why="An answer hides the mistake, and a 5xx blames the server for it.",
     mend="Look at the types; answer 400, and name the field in `param`.",
+    calls=5,
 )
 def checks_types(server: Server) -> str:
     """Sends wrong types, a field at a time."""
@@ -110,6 +116,7 @@ def checks_types(server: Server) -> str:
     why="A limit of -1 tokens is a mistake, which an answer without a limit makes expensive.",
     mend="Look at the ranges; answer 400, and name the field in `param`.",
     rank="could",
+    calls=4,
 )
 def checks_ranges(server: Server) -> str:
     """Sends values that mean nothing, a field at a time."""
@@ -121,6 +128,7 @@ def checks_ranges(server: Server) -> str:
     "A body that is no JSON object is refused with a status from 400 to 499.",
     why="It is the client's mistake; a 5xx, or a closed connection, is tried again.",
     mend="Catch what the parser raises; answer 400.",
+    calls=6,
 )
 def wants_json(server: Server) -> str:
     """Sends broken JSON, nothing, a list, and bytes that are no UTF-8."""
@@ -135,6 +143,7 @@ def wants_json(server: Server) -> str:
     "A request for a stream that is wrong is refused by its status, as JSON, and not inside of a stream.",
     why="Clients look at the status, and take a stream with an error in it for an empty answer.",
     mend="Check the request before the stream begins.",
+    calls=1,
 )
 def refuses_streams(server: Server) -> None:
     """Asks for a stream with an empty conversation."""
@@ -149,7 +158,7 @@ def refuses_streams(server: Server) -> None:
     "A request without `model` is answered by the only model, or refused with a status from 400 to 499.",
     why="A 5xx is tried again.",
     mend="Take the only model that there is, or answer 400 with `param: model`.",
-    calls=1,
+    calls=2,
 )
 def wants_a_model(server: Server) -> str:
     """Leaves `model` out, and sends a number in its place."""

@@ -42,6 +42,7 @@ def need_loopback(server: Server) -> None:
     why="A route that was forgotten is open to everybody; that has happened to most servers.",
     mend="Guard all routes by default, and name those that are open.",
     rank="must",
+    calls=1,
 )
 def wants_its_key(server: Server) -> str:
     """Asks each route without the key."""
@@ -59,6 +60,7 @@ def wants_its_key(server: Server) -> str:
     why="Any other status sends the user looking for another mistake.",
     mend="Compare the key in constant time; answer 401 with the code `invalid_api_key`.",
     rank="must",
+    calls=2,
 )
 def refuses_wrong_keys(server: Server) -> None:
     """Asks with another key, and with the beginning of the right one."""
@@ -72,6 +74,7 @@ def refuses_wrong_keys(server: Server) -> None:
     "The refusal of a key has the four fields of an error.",
     why="It is the first error that a user meets.",
     mend="Have the guard answer in the same form as everything else.",
+    calls=1,
 )
 def refuses_keys_in_form(server: Server) -> None:
     """Looks at the refusal of a wrong key."""
@@ -86,6 +89,7 @@ def refuses_keys_in_form(server: Server) -> None:
     "A refusal does not repeat the key that was sent.",
     why="Errors end in logs and in reports of bugs; a key with a typo in it is nearly a key.",
     mend="Say that the key is wrong, not what it was.",
+    calls=1,
 )
 def keeps_keys_to_itself(server: Server) -> None:
     """Looks for a wrong key in its refusal."""
@@ -132,6 +136,7 @@ def refuses_foreign_origins(server: Server) -> str:
     why="A page of any origin may post text/plain without asking first, and so set the model to work.",
     mend="Answer 415 to any content type but application/json.",
     link=REBINDING,
+    calls=1,
 )
 def wants_json_by_name(server: Server) -> None:
     """Sends a plain question as text/plain."""
@@ -150,7 +155,6 @@ def wants_json_by_name(server: Server) -> None:
 def takes_a_charset(server: Server) -> None:
     """Asks the plain question with this content type."""
     server.require_answers()
-    server.asked += 1
     reply = server.refuse(server.body(), headers={"Content-Type": "application/json; charset=utf-8"})
     if reply.status != 200:
         raise Failed(reply.shown, "an answer")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from math import inf
 from typing import Final
 
-from langplug_check.servers.server import Connection, Server, encode
+from langplug_check.servers.server import COMPLETIONS, Connection, Server, encode
 from langplug_check.servers.shapes import text_of
 from langplug_check.servers.statement import statement
 from langplug_check.verdicts import Failed, NotObserved, PartlyObserved
@@ -114,7 +114,7 @@ def survives_half_requests(server: Server) -> None:
     server.require_answers()
     connection = server.connect()
     headers = server.headers({"Content-Length": "100000"}, None, b"")
-    connection.send("POST", server.path("/chat/completions"), headers, None)
+    connection.send("POST", server.path(COMPLETIONS), headers, None)
     connection.write(encode(server.body()) or b"")
     connection.close()
     time.sleep(SLACK_S)  # it is to have noticed
@@ -127,7 +127,7 @@ def survives_half_requests(server: Server) -> None:
     why="A connection for each request costs a handshake, and SDKs keep theirs.",
     mend="Read each body to its end, and frame each answer by its length or in chunks.",
     rank="could",
-    calls=2,
+    calls=3,
 )
 def keeps_connections(server: Server) -> str:
     """Sends a stream, a refusal and a plain question over one connection."""
@@ -136,9 +136,8 @@ def keeps_connections(server: Server) -> str:
     bodies = (server.body(stream=True), server.body(messages=[]), server.body())
     try:
         for number, body in enumerate(bodies):
-            server.asked += number != 1
             headers = server.headers(None, None, body)
-            connection.send("POST", server.path("/chat/completions"), headers, encode(body))
+            connection.send("POST", server.path(COMPLETIONS), headers, encode(body))
             reply = connection.receive()
             if not reply.is_whole:
                 raise Failed(f"the body broke off: {reply.shown}", "the end that its framing promises")
@@ -153,11 +152,10 @@ def keeps_connections(server: Server) -> str:
 
 def leave_open(server: Server, stack: ExitStack, *, stream: bool) -> Connection:
     """A request for a long answer, on a connection that the stack closes."""
-    server.asked += 1
     connection = server.connect()
     stack.callback(connection.close)
     body = server.body(messages=LONG, max_tokens=LONGEST, stream=stream)
-    connection.send("POST", server.path("/chat/completions"), server.headers(None, None, body), encode(body))
+    connection.send("POST", server.path(COMPLETIONS), server.headers(None, None, body), encode(body))
     return connection
 
 
@@ -195,7 +193,6 @@ def freed(server: Server, *, stream: bool) -> str:
 def seconds_of_answer(server: Server, limit_s: float) -> float:
     """How long an answer of one token takes; infinite beyond the limit."""
     began = time.monotonic()
-    server.asked += 1
     try:
         reply = server.request("POST", "/chat/completions", server.body(max_tokens=1), limit_s=limit_s)
     except NotObserved:
