@@ -36,12 +36,13 @@ def running(runner: web.BaseRunner, tls: ssl.SSLContext | None = None) -> Iterat
         addresses.append(f"127.0.0.1:{runner.addresses[0][1]}")
         up.set()
         await leave.wait()
-        left = [task for task in RUNNING if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        RUNNING.clear()
         await runner.cleanup()
+        RUNNING.clear()
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:  # some begin others when they are cancelled
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+        await loop.shutdown_asyncgens()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()

@@ -1,12 +1,13 @@
 """`langplug check --server`: a right server keeps every statement, and each statement notices a wrong one."""
 
+import json
 from typing import Any
 
 import pytest
 from tests.check.servers.mutants import MUTANTS
-from tests.check.servers.obedient import Obedient
+from tests.check.servers.obedient import Clueless, Obedient
 from tests.check.servers.serving import KEY, serving
-from tests.check.servers.wrong_servers import Edit
+from tests.check.servers.wrong_servers import Edit, asks, events, whole
 
 from langplug_check.servers.session import ServerReport, check_server, most_calls
 from langplug_check.servers.statement import all_server_checks, select_server_checks
@@ -30,7 +31,7 @@ def test_a_right_server_keeps_every_statement() -> None:
 
 def test_leaving_is_seen_where_answers_wait_for_each_other() -> None:
     """A server that answers one at a time is seen to be free at once when long answers are left, streamed or not."""
-    with serving(Obedient(pace=0.005, concurrency=1)) as url:
+    with serving(Obedient(pace=0.004, much=150, concurrency=1)) as url:
         report = check(url, only=SLOW)
     assert ["pass", "pass"] == [one.verdict for one in report.results], report.to_text()
 
@@ -38,12 +39,54 @@ def test_leaving_is_seen_where_answers_wait_for_each_other() -> None:
 @pytest.mark.parametrize(("name", "wrong", "edit"), MUTANTS, ids=[f"{name}-{wrong}" for name, wrong, _ in MUTANTS])
 def test_a_wrong_server_is_noticed(name: str, wrong: str, edit: Edit) -> None:
     """A server that is wrong in one way fails the statement about it, with no more requests than were announced."""
-    model = Obedient(pace=0.005, concurrency=1) if name in SLOW else Obedient()
+    model = Obedient(pace=0.004, much=150, concurrency=1) if name in SLOW else Obedient()
     with serving(model, edit) as url:
         report = check(url, model="m", only=[name])
     (result,) = report.results
     assert report.asked <= most_calls(select_server_checks([name]))
     assert result.verdict == "fail", f"{wrong}: {result.verdict}, {result.observed}"
+
+
+def from_azure(told: list[str]) -> list[str]:
+    """What a filter of content says beside the answer, in the first chunk and in the last but two."""
+    empty = {"id": "", "object": "", "created": 0, "model": ""}
+    safe = {"hate": {"filtered": False, "severity": "safe"}}
+    of_prompt = {**empty, "choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": safe}]}
+    offsets = {"check_offset": 0, "start_offset": 0, "end_offset": 9}
+    choice = {"index": 0, "finish_reason": None, "content_filter_results": safe, "content_filter_offsets": offsets}
+    return [json.dumps(of_prompt), *told[:-2], json.dumps({**empty, "choices": [choice]}), *told[-2:]]
+
+
+def without_demands(body: Any) -> None:
+    """As a server that knows neither tools nor forms, and says nothing of it."""
+    for name in ("tools", "tool_choice", "response_format"):
+        body.pop(name, None)
+
+
+OFFERED = ("S56", "S59")
+"""Statements on what is wrong in the request itself, which no model is needed for."""
+
+
+@pytest.mark.parametrize(
+    ("edit", "model", "only", "verdict"),
+    [
+        pytest.param(events(from_azure), Obedient(), ["S2", "S34", "S36"], "pass", id="a filter of content"),
+        pytest.param(whole(lambda body: body.pop("usage")), Obedient(), ["S68"], "pass", id="no usage, but an echo"),
+        pytest.param(
+            whole(lambda body: body.pop("usage")), Clueless(), ["S68"], "partly observed", id="no usage, and no echo"
+        ),
+        pytest.param(None, Clueless(), ["S5"], None, id="a model that can do nothing"),
+        pytest.param(asks(without_demands), Clueless(), ["S5"], None, id="the same, and demands are dropped"),
+    ],
+)
+def test_what_is_no_fault(edit: Edit | None, model: Any, only: list[str], verdict: str | None) -> None:
+    """What the API allows, and what a model cannot do, is no failure of the server's."""
+    with serving(model, edit) as url:
+        found = {one.id: (one.verdict, one.observed) for one in check(url, only=only).results}
+    wanted = {name: seen for name, seen in found.items() if seen[0] == verdict}
+    assert (
+        found == wanted if verdict else "fail" not in {seen[0] for name, seen in found.items() if name not in OFFERED}
+    )
 
 
 def test_each_statement_has_a_wrong_server() -> None:

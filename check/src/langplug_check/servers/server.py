@@ -79,6 +79,7 @@ class Connection:
         parts = urlsplit(server.url)
         self._server = server
         self._limit_s = limit_s
+        self._begun = False
         host, port = parts.hostname or "", parts.port
         self._http: HTTPConnection = (
             HTTPSConnection(host, port, timeout=limit_s, context=ssl.create_default_context())
@@ -90,6 +91,7 @@ class Connection:
         """Send a request; a header `Host` takes the place of the address's.
 
         Raises:
+            Failed: If the server has closed the connection, behind an answer that did not say so.
             NotObserved: If nothing can be sent.
         """
         self._server.asked += method == "POST" and path == self._server.path(COMPLETIONS)
@@ -100,6 +102,8 @@ class Connection:
                 self._http.putheader(name, value)
             self._http.endheaders(body)
         except OSError as error:
+            if self._begun and isinstance(error, ConnectionError):
+                raise Failed(f"the connection was closed behind an answer ({error})", "one that stays open") from error
             raise NotObserved(f"the server cannot be reached: {error}") from error
 
     def write(self, data: bytes) -> None:
@@ -141,6 +145,7 @@ class Connection:
             Failed: If the server closes the connection without an answer.
             Hung: If it takes longer than the limit.
         """
+        self._begun = True
         try:
             return self._http.getresponse()
         except TimeoutError as error:
@@ -165,6 +170,7 @@ class Server:
         limit_s: Seconds that one answer may take.
         asked: Requests for an answer that were sent so far; the wrong ones count too, for not each is refused.
         hung: Statements so far in which it took longer than the limit.
+        seen: Replies that several statements look at.
     """
 
     url: str
@@ -173,6 +179,7 @@ class Server:
     limit_s: float = 60.0
     asked: int = 0
     hung: int = 0
+    seen: dict[str, Reply] = field(default_factory=dict, repr=False)
 
     def connect(self, limit_s: float | None = None) -> Connection:
         """A connection of its own."""
@@ -240,7 +247,15 @@ class Server:
             NotObserved: If a plain question is not answered, either: then the request is not to blame.
             Failed: If this request alone is refused.
         """
-        reply = self.ask(**fields)
+        return self.require_answered(self.ask(**fields), fields)
+
+    def require_answered(self, reply: Reply, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a reply, if it is an answer.
+
+        Raises:
+            NotObserved: If a plain question is not answered, either: then these fields are not to blame.
+            Failed: If this request alone is refused.
+        """
         if reply.status != 200:
             self.require_answers()
             raise Failed(f"{reply.shown} to {told(fields)}", "an answer")
@@ -282,9 +297,17 @@ class Server:
         Raises:
             NotObserved: If there is none.
         """
+        self.require_streams()
+        return self.first_stream
+
+    def require_streams(self) -> None:
+        """Go on only if the plainest question is answered by a stream.
+
+        Raises:
+            NotObserved: If it is not.
+        """
         if self.first_stream.status != 200:
             raise NotObserved(f"a plain question is not answered by a stream: {self.first_stream.shown}")
-        return self.first_stream
 
 
 def encode(body: Any) -> bytes | None:

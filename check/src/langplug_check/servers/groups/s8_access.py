@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from langplug_check.servers.groups.s0_models import one_model
 from langplug_check.servers.server import Server, encode
 from langplug_check.servers.shapes import four_fields, refused
 from langplug_check.servers.statement import REBINDING, statement
@@ -47,7 +48,7 @@ def need_loopback(server: Server) -> None:
 def wants_its_key(server: Server) -> str:
     """Asks each route without the key."""
     need_key(server)
-    routes = (("GET", "/models"), ("GET", f"/models/{server.model}"), ("POST", "/chat/completions"))
+    routes = (("GET", "/models"), ("GET", one_model(server)), ("POST", "/chat/completions"))
     for method, path in routes:
         body = server.body() if method == "POST" else None
         refused(server.request(method, path, body, key=""), (401,), f"{method} {path}")

@@ -18,12 +18,18 @@ LONG: Final = [{"role": "user", "content": "Count from 1 to 1000 in words, separ
 LONGEST: Final = 1000
 """Tokens of the answers that are left."""
 
-QUICK_FACTOR: Final = 3.0
-SLACK_S: Final = 0.3
-"""An answer is as quick as an idle server's if it takes at most so many times as long, and so many seconds more."""
+NOTICED_S: Final = 0.3
+"""Seconds in which a server is to have noticed that a connection is closed."""
 
-PATIENCE_S: Final = 1.5
-"""Seconds, at least, after which an answer counts as held up."""
+HELD_UP: Final = 10
+HELD_UP_S: Final = 1.5
+"""An answer is held up if it takes so many times as long as an idle server's, and so many seconds."""
+
+ROUNDS: Final = 2
+"""Times in a row that an answer has to be held up by what was left, before that is a failure."""
+
+FREE: Final = 0.5
+"""Of that time: what a free server's answer takes at most."""
 
 BUSY: Final = (429, 503)
 """What a server says that takes no more at the moment."""
@@ -35,15 +41,18 @@ BUSY: Final = (429, 503)
     why="Agents ask several things at once; answers that are mixed up are found late.",
     mend="Keep nothing of a request in what requests share; where one must wait, queue it.",
     rank="must",
-    calls=4,
+    calls=8,
 )
 def answers_many(server: Server) -> str:
-    """Asks four times at once for a different word each, and looks whose word comes back, where one does."""
+    """Asks four times at once for a different word each, and looks whose word comes back.
+
+    Another's word is a failure if the model says the right one when it is asked alone.
+    """
     server.require_answers()
     words = ("apple", "river", "stone", "cloud")
 
     def ask(word: str) -> tuple[int, str, str]:
-        reply = server.ask(messages=[{"role": "user", "content": f"Say exactly: {word}"}])
+        reply = server.ask(messages=for_word(word))
         body = reply.json if reply.status == 200 else {}
         return reply.status, str(body.get("id")), text_of(body) if body else reply.shown
 
@@ -51,7 +60,7 @@ def answers_many(server: Server) -> str:
         found = list(threads.map(ask, words))
     for word, (status, _, text) in zip(words, found, strict=True):
         others = [other for other in words if other != word and other in text.lower()]
-        if status not in (200, *BUSY) or (others and word not in text.lower()):
+        if status not in (200, *BUSY) or (others and word not in text.lower() and word in alone(server, word)):
             raise Failed(f"{status} {text[:100]!r} to {word!r}")
     ids = [name for status, name, _ in found if status == 200]
     if len(set(ids)) != len(ids):
@@ -61,21 +70,35 @@ def answers_many(server: Server) -> str:
     return "4 answers"
 
 
+def for_word(word: str) -> list[dict[str, str]]:
+    """A question for one word."""
+    return [{"role": "user", "content": f"Say exactly: {word}"}]
+
+
+def alone(server: Server, word: str) -> str:
+    """What is said to a question for a word when nothing else is asked, in small letters."""
+    return text_of(server.answered(messages=for_word(word))).lower()
+
+
 @statement(
     "S91",
-    "When a stream was left after its first piece, the next question is answered.",
-    why="People press stop; a server that breaks then is restarted by hand.",
+    "When a stream was left after its first piece, the next question is answered, and not with the rest of it.",
+    why="People press stop; a server that breaks then is restarted by hand, one that mixes up answers tells secrets.",
     mend="Take a write to a connection that is closed as the end of the request, and close the model's stream.",
     rank="must",
-    calls=2,
+    calls=6,
 )
-def survives_leaving(server: Server) -> None:
-    """Leaves a stream, then asks the plain question."""
+def survives_leaving(server: Server) -> str:
+    """Leaves a stream, then asks the plain question, twice: an answer that comes only behind a stream is another's."""
     server.require_answers()
-    with ExitStack() as stack:
-        leave_open(server, stack, stream=True).begin().read(1)
-    time.sleep(SLACK_S)  # it is to have noticed
-    server.answered()
+    for _ in range(2):
+        with ExitStack() as stack:
+            leave_open(server, stack, stream=True).begin().read(1)
+        time.sleep(NOTICED_S)
+        behind, later = (text_of(server.answered()) for _ in range(2))
+        if behind == later or later != text_of(server.whole):
+            return repr(behind[:60])
+    raise Failed(f"{behind[:100]!r} behind a stream that was left, twice", repr(later[:100]))
 
 
 @statement(
@@ -83,10 +106,14 @@ def survives_leaving(server: Server) -> None:
     "A client that leaves a stream frees the server at once.",
     why="The model goes on for nobody, and everybody else waits for it, or pays for it.",
     mend="Cancel what makes the answer as soon as the connection is closed, also while it is queued.",
-    calls=LEAVERS + 3,
+    calls=3 * LEAVERS + 9,
 )
 def is_freed_by_leaving_a_stream(server: Server) -> str:
-    """Compares how long a short answer takes: idle, beside four long streams, and after these were left."""
+    """Looks whether a short answer waits for four long streams, and then, whether it waits for four that were left.
+
+    Where it waits for none that runs, as on a server with room for many, nothing can be seen; nor where an idle server
+    answers as late afterwards.
+    """
     return freed(server, stream=True)
 
 
@@ -95,7 +122,7 @@ def is_freed_by_leaving_a_stream(server: Server) -> str:
     "A client that leaves before a whole answer has come frees the server at once.",
     why="Clients with a time limit ask again, and each attempt makes the model slower.",
     mend="Watch the connection while the answer is made, although nothing is written to it yet.",
-    calls=LEAVERS + 3,
+    calls=3 * LEAVERS + 9,
 )
 def is_freed_by_leaving(server: Server) -> str:
     """As S92, with answers that come as a whole."""
@@ -117,7 +144,7 @@ def survives_half_requests(server: Server) -> None:
     connection.send("POST", server.path(COMPLETIONS), headers, None)
     connection.write(encode(server.body()) or b"")
     connection.close()
-    time.sleep(SLACK_S)  # it is to have noticed
+    time.sleep(NOTICED_S)
     server.answered()
 
 
@@ -160,34 +187,49 @@ def leave_open(server: Server, stack: ExitStack, *, stream: bool) -> Connection:
 
 
 def freed(server: Server, *, stream: bool) -> str:
-    """Whether a short answer is as quick after long ones were left as on an idle server.
+    """Whether an answer that waits for long ones does not wait for those that were left.
+
+    Times are compared with this server's own in the same minute, and by factors that no busy machine makes.
 
     Raises:
-        Failed: If it is as slow as beside them.
-        NotObserved: If the long ones do not slow it down, so that nothing can be seen from outside.
+        Failed: If it waits for them as well.
+        NotObserved: If it waits for none, so that nothing can be seen from outside, or if the machine is too slow.
     """
     server.require_answers()
-    idle = seconds_of_answer(server, server.limit_s)
-    quick = QUICK_FACTOR * idle + SLACK_S
-    patience = max(PATIENCE_S, 2 * quick)
+    idle = max(seconds_of_answer(server, server.limit_s) for _ in range(2))
+    held_up = max(HELD_UP_S, HELD_UP * idle)
+    if held_up > server.limit_s / 2:  # infinite, too
+        raise NotObserved(f"an idle server takes {idle:.1f} s for an answer of one token")
     with ExitStack() as stack:
-        connections = [leave_open(server, stack, stream=stream) for _ in range(LEAVERS)]
-        if stream:
-            connections[0].begin().read(1)
-        busy = seconds_of_answer(server, patience)
-    if busy <= quick:
+        ask_long(server, stack, stream=stream)
+        beside = seconds_of_answer(server, held_up)
+    if beside < held_up:
         raise NotObserved(
-            f"{LEAVERS} long answers do not slow another down ({busy:.2f} s, {idle:.2f} s idle), so that from outside "
-            "nothing tells whether they go on"
+            f"an answer does not wait for {LEAVERS} long ones ({beside:.2f} s, {idle:.2f} s idle), so that from "
+            "outside nothing tells whether they go on"
         )
-    time.sleep(SLACK_S)
-    after = seconds_of_answer(server, patience)
-    seen = f"{idle:.2f} s idle, {shown(busy, patience)} beside {LEAVERS} long ones, {shown(after, patience)} after"
-    if after <= quick:
-        return seen
-    if after >= min(busy, patience) / 2:
-        raise Failed(seen, f"at most {quick:.2f} s after they were left")
-    raise NotObserved(f"{seen}, which is neither one nor the other")
+    seen = f"{idle:.2f} s idle, over {held_up:.1f} s beside {LEAVERS} long ones"
+    for _ in range(ROUNDS):
+        with ExitStack() as stack:
+            ask_long(server, stack, stream=stream)
+        after = seconds_of_answer(server, held_up)
+        if after <= FREE * held_up:
+            return f"{seen}, {after:.2f} s after such were left"
+        if after < held_up:
+            raise NotObserved(f"{seen}, {after:.2f} s after such were left, which is neither one nor the other")
+        over = seconds_of_answer(server, server.limit_s)
+        if over < inf and (again := seconds_of_answer(server, server.limit_s)) > FREE * held_up:
+            raise NotObserved(f"the machine is too slow: an idle server took {idle:.2f} s, and then {again:.2f} s")
+    raise Failed(f"{seen}, and over {held_up:.1f} s after such were left, twice", f"at most {FREE * held_up:.1f} s")
+
+
+def ask_long(server: Server, stack: ExitStack, *, stream: bool) -> None:
+    """Requests for long answers, on connections that the stack closes; on its way when this returns."""
+    connections = [leave_open(server, stack, stream=stream) for _ in range(LEAVERS)]
+    if stream:
+        connections[0].begin().read(1)
+    else:
+        time.sleep(NOTICED_S)
 
 
 def seconds_of_answer(server: Server, limit_s: float) -> float:
@@ -200,8 +242,3 @@ def seconds_of_answer(server: Server, limit_s: float) -> float:
     if reply.status in BUSY:  # it would have had to wait
         return inf
     return time.monotonic() - began
-
-
-def shown(seconds: float, patience: float) -> str:
-    """A time, for a report."""
-    return f"{seconds:.2f} s" if seconds < inf else f"more than {patience:.1f} s"
