@@ -168,6 +168,7 @@ MUTANTS: list[tuple[str, str, Edit]] = [
     ("S25", "calls its chunks completions", w.chunks(lambda one, _: put(object="chat.completion")(one))),
     ("S26", "tells the role in each chunk", w.deltas(lambda one: one["delta"].update(role="assistant"))),
     ("S27", "ends streams without a reason", w.deltas(put(finish_reason=None))),
+    ("S27", "tells its reason first", w.events(lambda told: [told[-3], *told[:-3], *told[-2:]])),
     (
         "S27",
         "gives an empty reason until the end",

@@ -51,7 +51,7 @@ def test_a_server_that_keeps_its_contract(run: Run, url: str) -> None:
     code, out, err = run("--server", url, "--api-key", "env:SERVER_KEY", "--only", "S1", "S22")
     assert (0, True) == (code, out.startswith(f"{url}\nm\n"))
     assert out.endswith("ready: 11 pass\n")
-    assert "note: up to 5 short requests go to the model 'm', which may cost money\n11 of 11 checks, 0 failed\n" == err
+    assert "note: up to 10 short requests go to the model 'm', which may cost money\n11 of 11 checks, 0 failed\n" == err
 
 
 def test_a_server_that_does_not(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.check.servers.mutants import MUTANTS
 from tests.check.servers.obedient import Clueless, Obedient
 from tests.check.servers.serving import KEY, serving
-from tests.check.servers.wrong_servers import Edit, asks, events, whole
+from tests.check.servers.wrong_servers import Edit, asks, events, refuses, whole
 
 from langplug_check.servers.session import ServerReport, check_server, most_calls
 from langplug_check.servers.statement import all_server_checks, select_server_checks
@@ -74,6 +74,15 @@ OFFERED = ("S56", "S59")
         pytest.param(whole(lambda body: body.pop("usage")), Obedient(), ["S68"], "pass", id="no usage, but an echo"),
         pytest.param(
             whole(lambda body: body.pop("usage")), Clueless(), ["S68"], "partly observed", id="no usage, and no echo"
+        ),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S1", "S5"], "pass", id="the newer name"),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S40"], "advisory", id="and only that"),
+        pytest.param(
+            refuses(lambda b: any(name.startswith(("max", "temp")) for name in b), 422),
+            Obedient(),
+            ["S1", "S2", "S5"],
+            "pass",
+            id="no parameters",
         ),
         pytest.param(None, Clueless(), ["S5"], None, id="a model that can do nothing"),
         pytest.param(asks(without_demands), Clueless(), ["S5"], None, id="the same, and demands are dropped"),

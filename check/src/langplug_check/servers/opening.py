@@ -4,7 +4,7 @@ import ssl
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
-from langplug_check.servers.server import Reply, Server
+from langplug_check.servers.server import USUAL, Reply, Server
 from langplug_check.verdicts import Failed, NotObserved
 
 EXAMPLE: Final = "http://127.0.0.1:8000/v1"
@@ -116,12 +116,14 @@ def require_answer(server: Server, listed: list[str]) -> None:
         ValueError: If it is something else that answers, or if the key or the model is refused.
     """
     try:
-        reply = server.first
+        reply = first_answer(server)
     except NotObserved as error:
         raise ValueError(f"{server.model!r} at {server.url} does not answer a plain question: {error}") from error
     except Failed as error:
         raise ValueError(f"{server.url} does not answer a plain question: {error.observed}") from error
     refuse_key(reply, server)
+    if reply.status in (429, 503):
+        raise ValueError(f"{server.url} answers no questions now ({kind_of(reply)}): try again later")
     if reply.status == 200 and (listed or reply.kind != "text/html"):
         return
     if listed and server.model not in listed and 400 <= reply.status < 500:
@@ -134,6 +136,17 @@ def require_answer(server: Server, listed: list[str]) -> None:
             f"{server.url} is no server that speaks OpenAI's Chat Completions: POST {server.url}/chat/completions gave "
             f"{kind_of(reply)}. Give its base URL, such as {EXAMPLE}, and the name of a model that it has (--model)"
         )
+
+
+def first_answer(server: Server) -> Reply:
+    """What is answered to a plain question, asked with as many of the usual fields as the server takes."""
+    for usual in USUAL:
+        server.usual = usual
+        server.__dict__.pop("first", None)
+        if server.first.status not in (400, 422):
+            return server.first
+    server.usual = USUAL[0]
+    return server.first
 
 
 def refuse_key(reply: Reply, server: Server) -> None:

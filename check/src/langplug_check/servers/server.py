@@ -25,6 +25,24 @@ SHORT: Final = 32
 COMPLETIONS: Final = "/chat/completions"
 """Behind the base URL."""
 
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+"""The older and the newer name of the limit of tokens."""
+
+USUAL: Final = tuple(
+    map(
+        frozenset,
+        (
+            {"max_tokens", "temperature"},
+            {"max_completion_tokens", "temperature"},
+            {"max_completion_tokens"},
+            {"max_tokens"},
+            {"temperature"},
+            (),
+        ),
+    )
+)
+"""What a plain question has besides a model and messages, in the order in which it is tried: not all take all of it."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes of an answer that are read."""
 
@@ -170,6 +188,7 @@ class Server:
         limit_s: Seconds that one answer may take.
         asked: Requests for an answer that were sent so far; the wrong ones count too, for not each is refused.
         hung: Statements so far in which it took longer than the limit.
+        usual: Fields that requests have besides a model and messages; one of `USUAL`.
         seen: Replies that several statements look at.
     """
 
@@ -179,6 +198,7 @@ class Server:
     limit_s: float = 60.0
     asked: int = 0
     hung: int = 0
+    usual: frozenset[str] = USUAL[0]
     seen: dict[str, Reply] = field(default_factory=dict, repr=False)
 
     def connect(self, limit_s: float | None = None) -> Connection:
@@ -226,10 +246,12 @@ class Server:
         kind = {"Content-Type": "application/json"} if body is not None else {}
         return {**kind, **({"Authorization": f"Bearer {shown}"} if shown else {}), **(more or {})}
 
-    def body(self, **fields: Any) -> dict[str, Any]:
-        """A request for a short answer; a field that is None is left out."""
+    def body(self, *, limit: int = SHORT, **fields: Any) -> dict[str, Any]:
+        """A request for an answer of at most so many tokens; a field that is None is left out."""
+        usual = {} if any(name in fields for name in LIMITS) else dict.fromkeys(set(LIMITS) & self.usual, limit)
+        steady = {"temperature": 0} if "temperature" in self.usual else {}
         messages = [{"role": "user", "content": PROMPT}]
-        given = {"model": self.model, "messages": messages, "max_tokens": SHORT, "temperature": 0, **fields}
+        given = {"model": self.model, "messages": messages, **usual, **steady, **fields}
         return {name: value for name, value in given.items() if value is not None}
 
     def ask(self, **fields: Any) -> Reply:

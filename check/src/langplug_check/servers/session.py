@@ -9,13 +9,16 @@ from typing import Final
 from langplug_check.findings import Found
 from langplug_check.report import Report
 from langplug_check.servers.opening import open_server
-from langplug_check.servers.server import Hung, Server
+from langplug_check.servers.server import USUAL, Hung, Server
 from langplug_check.servers.statement import ServerCheck, select_server_checks
 from langplug_check.session import Progress, Step
 from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, PartlyObserved, Result, Verdict
 
-PLAIN_CALLS: Final = 2
-"""Requests for the plain answers that statements share."""
+PLAIN_CALLS: Final = len(USUAL) + 1
+"""Requests for the plain answers that statements share, whole and streamed."""
+
+ANSWERS: Final = "S10"
+"""The statement that a server answers at all. Of one that does not, nothing else is judged."""
 
 PATIENCE: Final = 3
 """Statements in which a server may hang; then it is asked nothing more."""
@@ -103,11 +106,12 @@ def look_at(server: Server, checks: Sequence[ServerCheck], tell: Progress) -> li
     last: Result | None = None
     for done, one in enumerate(checks):
         tell(Step(done=done, total=len(checks), check=one, last=last, note="" if done else note))
-        if server.hung < PATIENCE:
-            last = look(one, server)
-        else:
+        unseen = ""
+        if server.hung >= PATIENCE:
             unseen = f"the server hung in {PATIENCE} statements, and was asked nothing more"
-            last = Result(id=one.id, verdict="not observed", observed=unseen)
+        elif server.first.status != 200 and one.id != ANSWERS:
+            unseen = f"no plain question is answered (see {ANSWERS}), and nothing else was asked"
+        last = Result(id=one.id, verdict="not observed", observed=unseen) if unseen else look(one, server)
         found.append(Found(one, last))
     tell(Step(done=len(checks), total=len(checks), check=None, last=last))
     return found

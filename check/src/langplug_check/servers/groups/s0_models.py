@@ -5,7 +5,7 @@ from urllib.parse import quote
 from langplug_check.servers.server import Reply, Server, as_object
 from langplug_check.servers.shapes import brief, four_fields, refused, require
 from langplug_check.servers.statement import statement
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, NotObserved
 
 ABSENT = "langplug-check-no-such-model"
 """An id that no model has."""
@@ -35,7 +35,11 @@ def lists_models(server: Server) -> str:
 )
 def describes_models(server: Server) -> None:
     """Looks at each entry of the list."""
-    for model in as_object(fetched(server, "/models")).get("data") or ():
+    reply = server.request("GET", "/models")
+    models = as_object(reply).get("data") if reply.status == 200 else None
+    if not models:
+        raise NotObserved("there is no list of models (see S01)")
+    for model in models:
         require(model, {"id": str, "object": str, "created": int, "owned_by": str}, "a model")
         if model["object"] != "model":
             raise Failed(brief(model), '"object": "model"')

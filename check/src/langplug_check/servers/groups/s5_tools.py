@@ -58,7 +58,7 @@ def asked(server: Server) -> dict[str, Any]:
         Failed: If this one alone is refused.
     """
     if "of a tool" not in server.seen:
-        server.seen["of a tool"] = server.ask(messages=ASK, tools=[WEATHER], max_tokens=ROOM)
+        server.seen["of a tool"] = server.ask(messages=ASK, tools=[WEATHER], limit=ROOM)
     return server.require_answered(server.seen["of a tool"], {"tools": [WEATHER]})
 
 
@@ -117,7 +117,7 @@ def says_that_it_calls(server: Server) -> None:
 )
 def streams_calls(server: Server) -> str:
     """As S50, by a stream."""
-    reply = streamed(server, messages=ASK, tools=[WEATHER], max_tokens=ROOM)
+    reply = streamed(server, messages=ASK, tools=[WEATHER], limit=ROOM)
     pieces = [piece for delta in deltas_of(reply) for piece in delta.get("tool_calls") or ()]
     if not pieces:
         raise NotObserved("the model called no tool")
@@ -150,7 +150,7 @@ def streams_calls(server: Server) -> str:
 )
 def calls_nothing(server: Server) -> None:
     """As S50, with `tool_choice: none`."""
-    body = server.answered(messages=ASK, tools=[WEATHER], max_tokens=ROOM, tool_choice="none")
+    body = server.answered(messages=ASK, tools=[WEATHER], limit=ROOM, tool_choice="none")
     if calls := message_of(body).get("tool_calls"):
         raise Failed(brief(calls), "no call")
     require_caller(server)
@@ -181,7 +181,7 @@ def calls_the_named_one(server: Server) -> str:
 
 
 def _made(server: Server, choice: Any) -> str:
-    reply = server.ask(messages=ASK, tools=[WEATHER], max_tokens=ROOM, tool_choice=choice)
+    reply = server.ask(messages=ASK, tools=[WEATHER], limit=ROOM, tool_choice=choice)
     if reply.status != 200:
         server.require_answers()
         return f"refused: {reply.shown[:100]}"
@@ -236,7 +236,7 @@ def answers_by_a_schema(server: Server) -> str:
 
 
 def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
-    reply = server.ask(messages=messages, response_format=form, max_tokens=ROOM)
+    reply = server.ask(messages=messages, response_format=form, limit=ROOM)
     if reply.status != 200:
         server.require_answers()
         return f"refused: {reply.shown[:100]}"
@@ -244,7 +244,7 @@ def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
     if choice_of(as_object(reply)).get("finish_reason") == "length":
         raise NotObserved(f"the answer was cut at {ROOM} tokens")
     if (found := object_in(text)) is None:
-        own = text_of(server.answered(messages=messages, max_tokens=ROOM))
+        own = text_of(server.answered(messages=messages, limit=ROOM))
         if not any(object_in(said[said.find("{") : said.rfind("}") + 1]) for said in (text, own)):
             raise NotObserved(f"the model writes no JSON of its own accord: asked without a form, it said {own[:60]!r}")
         raise Failed(f"{text[:200]!r} is no JSON object")
