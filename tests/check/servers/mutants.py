@@ -77,6 +77,12 @@ def broken_off(status: int) -> Edit:
     return edit
 
 
+async def without_a_list(handle: Handle, request: Request) -> Reply:
+    if request.path.startswith("/v1/models"):
+        return w.of_json(404, {"error": {"message": "no"}})
+    return await w.shown(host="localhost", origin="")(handle, request)
+
+
 async def lets_any_page_read(handle: Handle, request: Request) -> Reply:
     """No origin is refused, and each may read."""
     inner = w.shown(origin="")
@@ -260,6 +266,7 @@ MUTANTS: list[tuple[str, str, Edit]] = [
     ("S82", "refuses keys in a form of its own", w.errors(drop("message"))),
     ("S83", "repeats the key", repeats_the_key),
     ("S84", "answers to any host", w.shown(host="localhost", origin="")),
+    ("S84", "has no list of models, and answers to any host", without_a_list),
     ("S85", "lets any page read", lets_any_page_read),
     ("S86", "takes any content type", w.shown(content_type="application/json")),
     ("S87", "wants its content type to the letter", wants_its_content_type),

@@ -1,10 +1,11 @@
 """S8: who may ask, and how."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from langplug_check.servers.groups.s0_models import one_model
-from langplug_check.servers.server import Server, encode
+from langplug_check.servers.server import Reply, Server, encode
 from langplug_check.servers.shapes import four_fields, refused
 from langplug_check.servers.statement import REBINDING, statement
 from langplug_check.verdicts import Failed, NotApplicable
@@ -35,6 +36,14 @@ def need_loopback(server: Server) -> None:
         is_local = False
     if not is_local:
         raise NotApplicable(f"{host} is not this machine, and no page can be made to point at it")
+
+
+def shown_to(server: Server, headers: Mapping[str, str]) -> Reply:
+    """What is answered to whoever sends these headers, where others are answered."""
+    if server.request("GET", "/models").status == 200:
+        return server.request("GET", "/models", headers=headers)
+    server.require_answers()
+    return server.refuse(server.body(limit=1), headers=headers)
 
 
 @statement(
@@ -105,12 +114,13 @@ def keeps_keys_to_itself(server: Server) -> None:
     "A server on this machine refuses a foreign `Host`.",
     why="A page can point a name of its own at 127.0.0.1, and then use the server as its own (DNS rebinding).",
     mend="Compare `Host` with the names that the server is known under; answer 421.",
+    calls=1,
     link=REBINDING,
 )
 def refuses_foreign_hosts(server: Server) -> None:
-    """Asks for the models as another host."""
+    """Asks for the models as another host, or a plain question, if there is no list of models."""
     need_loopback(server)
-    refused(server.request("GET", "/models", headers={"Host": "langplug-check.example"}), what="a foreign Host")
+    refused(shown_to(server, {"Host": "langplug-check.example"}), what="a foreign Host")
 
 
 @statement(
@@ -118,13 +128,14 @@ def refuses_foreign_hosts(server: Server) -> None:
     "A page of a foreign origin is refused, or not allowed to read the answer.",
     why="Any page that the user opens could use the model, and read what it says.",
     mend="Answer 403 to a foreign `Origin`, or send no Access-Control-Allow-Origin for it.",
+    calls=1,
     link=REBINDING,
 )
 def refuses_foreign_origins(server: Server) -> str:
-    """Asks for the models as a page of another origin."""
+    """Asks for the models, or a plain question, as a page of another origin."""
     need_loopback(server)
     origin = "https://langplug-check.example"
-    reply = server.request("GET", "/models", headers={"Origin": origin})
+    reply = shown_to(server, {"Origin": origin})
     allowed = reply.headers.get("access-control-allow-origin", "")
     if reply.status == 200 and allowed in ("*", origin):
         raise Failed(f"200, with Access-Control-Allow-Origin: {allowed}", "a refusal, or no such header")

@@ -211,7 +211,8 @@ def freed(server: Server, *, stream: bool) -> str:
     idle = max(seconds_of_answer(server, server.limit_s) for _ in range(2))
     held_up = max(HELD_UP_PART * server.limit_s, HELD_UP * idle)
     if held_up > server.limit_s / 2:  # infinite, too
-        raise NotObserved(f"an idle server takes {idle:.1f} s for an answer of one token")
+        slow = f"{idle:.1f} s" if idle < inf else f"over {server.limit_s:g} s"
+        raise NotObserved(f"an idle server takes {slow} for an answer of one token")
     with ExitStack() as stack:
         ask_long(server, stack, stream=stream)
         beside = seconds_of_answer(server, held_up)
