@@ -10,6 +10,7 @@ CLIENTS := .venv-clients
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
 AGENTS := .node-agents
+SERVERS := dasllama langgraph litellm litserve
 BIN := $(VENV)/bin
 LOCK := requirements
 
@@ -33,7 +34,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -117,6 +118,12 @@ scoreboard: peers ## Check langplug's models and other packages'; writes docs/sc
 	$(call say,scoreboard)
 	@$(PEERS)/bin/python scoreboard/scoreboard.py
 
+.PHONY: scoreboard-servers
+scoreboard-servers: $(VENV)/.dev $(SERVERS:%=.venv-servers-%/.server) ## Check langplug's server and others (15 minutes); writes docs/scoreboard-servers.md
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	$(call say,scoreboard of servers)
+	@$(BIN)/python scoreboard/servers.py
+
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Run every check on models with deliberate faults; writes docs/mutants.md
 	@$(BIN)/python -m tests.check.table --standard --write
@@ -136,10 +143,12 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
+	@for server in $(SERVERS); do \
+		$(compile) --group servers-$$server --output-file $(LOCK)/servers/$$server.txt || exit; done
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(PLAYGROUND) $(AGENTS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -159,6 +168,13 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	$(call say,installing $<)
 	@$(install) --require-hashes --requirement $<
 	@$(install) --no-deps --editable . --editable check
+	@touch $@
+
+# Each server needs its own versions of much; none needs to be built.
+$(SERVERS:%=.venv-servers-%/.server): .venv-servers-%/.server: $(LOCK)/servers/%.txt $(VENV)/.build
+	$(call say,installing $<)
+	@$(PYTHON) -m venv $(@D)
+	@$(BIN)/uv pip install --quiet --no-build --python $(@D)/bin/python --require-hashes --requirement $<
 	@touch $@
 
 # The other packages' models, the tracing tools and a browser's driver install much that no user of langplug needs, the

@@ -367,9 +367,11 @@ def test_the_version_is_one() -> None:
 
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+OF_SERVERS = sorted((ROOT / "requirements" / "servers").glob("*.txt"))
+"""Of other people's servers, each by itself: nothing of ours is installed with them."""
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [*LOCKS, *OF_SERVERS], ids=lambda path: path.name)
 def test_locks_hold_hashes_and_no_places(lock: Path) -> None:
     """A lock names versions and their hashes: no host, no index and no machine's paths."""
     assert [] == strangers_in_lock(lock.read_text(encoding="utf-8"))
@@ -406,19 +408,28 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     locks = ("playground.txt", "tracing.txt", "peers.txt")
     locked = dict(pin.split("==", maxsplit=1) for lock in locks for pin in pins(ROOT / "requirements" / lock))
     assert [] == [str(wish) for wish in wishes() if not wish.specifier.contains(locked.get(wish.name, "none"))]
+    groups = pyproject()["dependency-groups"]
+    for lock in OF_SERVERS:
+        locked = dict(pin.split("==", maxsplit=1) for pin in pins(lock))
+        wanted = [Requirement(wish) for wish in groups[f"servers-{lock.stem}"]]
+        assert [] == [str(wish) for wish in wanted if not wish.specifier.contains(locked.get(wish.name, "none"))]
 
 
 def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
+APART = ("oldest", "servers-")
+"""Groups with locks that have nothing to do with the others."""
+
+
 def wishes() -> list[Requirement]:
-    """Every direct dependency, of the package, its extras and the groups."""
+    """Every direct dependency, of the package, its extras and the groups but those."""
     everything = pyproject()
     groups = [
         everything["project"]["dependencies"],
         *everything["project"]["optional-dependencies"].values(),
-        *(group for name, group in everything["dependency-groups"].items() if name != "oldest"),
+        *(group for name, group in everything["dependency-groups"].items() if not name.startswith(APART)),
     ]
     written = [Requirement(wish) for group in groups for wish in group if isinstance(wish, str)]
     return [wish for wish in written if wish.name not in {"langplug", "langplug-check"}]

@@ -29,6 +29,8 @@ from langplug_check.job import Job
 from langplug_check.process.channel import Intruded
 from langplug_check.recipes import recipe_for
 from langplug_check.runner import capture_output, run_check
+from langplug_check.servers.statement import GROUPS as SERVER_GROUPS
+from langplug_check.servers.statement import all_server_checks
 from langplug_check.standard import cases as standard_cases
 from langplug_check.standard.cases import PytestRun, prepare
 
@@ -174,7 +176,7 @@ def mutants_page(rows: Sequence[Row]) -> str:
 
 
 def statements_list() -> str:
-    """The statements, group after group: what follows `MARK` in `docs/check.md`."""
+    """The statements about models and servers, group after group: what follows `MARK` in `docs/check.md`."""
     contract = [check for check in all_checks().values() if check.in_contract]
     lines = ["", f"There are {len(contract)}."]
     for letter, group in GROUPS.items():
@@ -182,6 +184,16 @@ def statements_list() -> str:
         if inside:
             lines += ["", f"### {letter}. {group.title}", "", "| id | statement |", "|---|---|"]
             lines += [f"| {check.id} | {_cell(check.statement)} |" for check in inside]
+    of_servers = all_server_checks()
+    lines += [
+        "",
+        "## The statements about servers",
+        "",
+        f"There are {len(of_servers)}, for `langplug check --server URL`.",
+    ]
+    for name, group in SERVER_GROUPS.items():
+        lines += ["", f"### {name}. {group.title}", "", "| id | statement |", "|---|---|"]
+        lines += [f"| {one.id} | {_cell(one.statement)} |" for one in of_servers.values() if one.group is group]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The whole contract of a LangChain chat model, checked on any of them, statement by statement."""
+"""The whole contract of a LangChain chat model, or of a server, checked on any of them, statement by statement."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langplug_check.in_pytest import ContractTests
     from langplug_check.recipes import Recipe
     from langplug_check.report import Report
+    from langplug_check.servers.session import ServerReport, check_server
     from langplug_check.session import Progress, Step, check
     from langplug_check.subject import Subject, run
 
@@ -22,9 +23,11 @@ _LAZY = {
     "Progress": "session",
     "Recipe": "recipes",
     "Report": "report",
+    "ServerReport": "servers.session",
     "Step": "session",
     "Subject": "subject",
     "check": "session",
+    "check_server": "servers.session",
     "run": "subject",
 }
 
@@ -41,11 +44,13 @@ __all__ = [
     "Recipe",
     "Report",
     "Result",
+    "ServerReport",
     "Step",
     "Subject",
     "Verdict",
     "all_checks",
     "check",
+    "check_server",
     "run",
     "statement",
 ]

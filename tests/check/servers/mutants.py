@@ -48,6 +48,12 @@ def has_parts(role: str) -> Callable[[Any], bool]:
     return lambda body: any(isinstance(one["content"], list) for one in body["messages"] if one["role"] == role)
 
 
+def say_paris(body: Any) -> None:
+    """Drop a form that is asked for, and have the model say something else than JSON."""
+    if body.pop("response_format", None):
+        body["messages"] = [{"role": "user", "content": "Say exactly: Paris."}]
+
+
 def default_messages(body: Any) -> None:
     if not body.get("messages"):
         body["messages"] = [{"role": "user", "content": "Hi"}]
@@ -69,6 +75,12 @@ def broken_off(status: int) -> Edit:
         return Reply(status, kept, breaks_off(await w.whole_of(reply)))
 
     return edit
+
+
+async def without_a_list(handle: Handle, request: Request) -> Reply:
+    if request.path.startswith("/v1/models"):
+        return w.of_json(404, {"error": {"message": "no"}})
+    return await w.shown(host="localhost", origin="")(handle, request)
 
 
 async def lets_any_page_read(handle: Handle, request: Request) -> Reply:
@@ -93,8 +105,11 @@ async def breaks_on_wrong_json(handle: Handle, request: Request) -> Reply:
 
 
 async def as_a_stream(handle: Handle, request: Request) -> Reply:
-    """Refusals are told in a stream."""
-    reply = await handle(request)
+    """Refusals are told in a stream, where one was asked for."""
+    data = b"".join([piece async for piece in request.body])
+    reply = await handle(replace(request, body=w.in_pieces(data)))
+    if b'"stream": true' not in data:
+        return reply
     if reply.status != 400 or not isinstance(reply.body, bytes):
         return reply
     sent = {"content-type": "text/event-stream"}
@@ -159,6 +174,7 @@ MUTANTS: list[tuple[str, str, Edit]] = [
     ("S25", "calls its chunks completions", w.chunks(lambda one, _: put(object="chat.completion")(one))),
     ("S26", "tells the role in each chunk", w.deltas(lambda one: one["delta"].update(role="assistant"))),
     ("S27", "ends streams without a reason", w.deltas(put(finish_reason=None))),
+    ("S27", "tells its reason first", w.events(lambda told: [told[-3], *told[:-3], *told[-2:]])),
     (
         "S27",
         "gives an empty reason until the end",
@@ -221,7 +237,8 @@ MUTANTS: list[tuple[str, str, Edit]] = [
         w.asks(lambda b: isinstance(b.get("tool_choice"), dict) and drop("tools")(b) and drop("tool_choice")(b)),
     ),
     ("S56", "takes the name of any tool", w.asks(drop("tool_choice"))),
-    ("S57", "answers in prose where JSON is asked for", w.choice(lambda one: one["message"].update(content="Paris."))),
+    ("S57", "answers in prose where JSON is asked for", w.asks(say_paris)),
+    ("S57", "puts its JSON between fences", content(lambda text: f"```json\n{text}\n```")),
     ("S58", "answers in JSON of another form", content(lambda _: '{"town": 1}')),
     ("S59", "takes any response_format", w.asks(drop("response_format"))),
     ("S60", "knows no system", w.refuses(has_role("system"), 400)),
@@ -249,12 +266,14 @@ MUTANTS: list[tuple[str, str, Edit]] = [
     ("S82", "refuses keys in a form of its own", w.errors(drop("message"))),
     ("S83", "repeats the key", repeats_the_key),
     ("S84", "answers to any host", w.shown(host="localhost", origin="")),
+    ("S84", "has no list of models, and answers to any host", without_a_list),
     ("S85", "lets any page read", lets_any_page_read),
     ("S86", "takes any content type", w.shown(content_type="application/json")),
     ("S87", "wants its content type to the letter", wants_its_content_type),
     ("S90", "mixes questions up", slow_and_mixed),
     ("S90", "gives all answers one id", w.whole(put(id="chatcmpl-1"))),
     ("S91", "breaks when a stream is left", w.breaks_when_left()),
+    ("S91", "gives the rest of a stream to the next", w.tells_the_rest()),
     ("S92", "goes on when a stream is left", w.goes_on),
     ("S93", "goes on when an answer is left", w.goes_on),
     ("S94", "breaks when a request is left", w.breaks_when_left()),

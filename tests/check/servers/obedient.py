@@ -15,6 +15,7 @@ class Obedient(ChatModel):
 
     tool_calling = "native"
     pace: float = 0.0
+    much: int = 1000
     max_tokens: int | None = None
     temperature: float = 0.0
 
@@ -34,12 +35,19 @@ class Obedient(ChatModel):
         yield Usage(input_tokens=read, output_tokens=len(allowed))
         yield Finish(reason="stop" if allowed == words else "length")
 
-    @staticmethod
-    def _text(request: Request) -> str:
+    def _text(self, request: Request) -> str:
         if "JSON" in request.text:
             return '{"city": "Paris"}'
         if "1000" in request.text:
-            return "more " * 1000
+            return "more " * self.much
         if "Count" in request.text:
             return COUNTED
         return request.text.partition("exactly: ")[2] or "Hello."
+
+
+class Clueless(ChatModel):
+    """Says the same to everything, calls no tool and writes no JSON."""
+
+    def respond(self, request: Request, /) -> str:
+        """A sentence."""
+        return "It is a bit of a mystery."

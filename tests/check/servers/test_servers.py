@@ -1,56 +1,18 @@
 """`langplug check --server`: a right server keeps every statement, and each statement notices a wrong one."""
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from typing import Any
 
 import pytest
-from aiohttp import web
 from tests.check.servers.mutants import MUTANTS
-from tests.check.servers.obedient import Obedient
-from tests.check.servers.wrong_servers import RUNNING, Edit, WrongServer
+from tests.check.servers.obedient import Clueless, Obedient
+from tests.check.servers.serving import KEY, serving
+from tests.check.servers.wrong_servers import Edit, asks, events, refuses, whole
 
-from langplug.serve import app
-from langplug.serve.aiohttp_driver import runner_of
 from langplug_check.servers.session import ServerReport, check_server, most_calls
 from langplug_check.servers.statement import all_server_checks, select_server_checks
 
-KEY = "s3cret-of-the-server"
 SLOW = ("S92", "S93")
-
-
-@contextmanager
-def serving(model: Any, edit: Edit | None = None) -> Iterator[str]:
-    """A server of langplug's on loopback, with one thing changed; gives its base URL."""
-    loop = asyncio.new_event_loop()
-    up, leave, urls = threading.Event(), asyncio.Event(), []
-    exchange: Any = app({"m": model}, api_key=KEY).exchange
-
-    async def serve() -> None:
-        runner = runner_of(exchange if edit is None else WrongServer(exchange, edit))  # type: ignore[arg-type]
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
-        up.set()
-        await leave.wait()
-        left = [task for task in RUNNING if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        RUNNING.clear()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(30)
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(leave.set)
-        thread.join(30)
-        loop.close()
 
 
 def check(url: str, **options: Any) -> ServerReport:
@@ -69,18 +31,71 @@ def test_a_right_server_keeps_every_statement() -> None:
 
 def test_leaving_is_seen_where_answers_wait_for_each_other() -> None:
     """A server that answers one at a time is seen to be free at once when long answers are left, streamed or not."""
-    with serving(Obedient(pace=0.005, concurrency=1)) as url:
+    with serving(Obedient(pace=0.004, much=150, concurrency=1)) as url:
         report = check(url, only=SLOW)
     assert ["pass", "pass"] == [one.verdict for one in report.results], report.to_text()
 
 
 @pytest.mark.parametrize(("name", "wrong", "edit"), MUTANTS, ids=[f"{name}-{wrong}" for name, wrong, _ in MUTANTS])
 def test_a_wrong_server_is_noticed(name: str, wrong: str, edit: Edit) -> None:
-    """A server that is wrong in one way fails the statement about it."""
-    model = Obedient(pace=0.005, concurrency=1) if name in SLOW else Obedient()
+    """A server that is wrong in one way fails the statement about it, with no more requests than were announced."""
+    model = Obedient(pace=0.004, much=150, concurrency=1) if name in SLOW else Obedient()
     with serving(model, edit) as url:
-        (result,) = check(url, model="m", only=[name]).results
+        report = check(url, model="m", only=[name])
+    (result,) = report.results
+    assert report.asked <= most_calls(select_server_checks([name]))
     assert result.verdict == "fail", f"{wrong}: {result.verdict}, {result.observed}"
+
+
+def from_azure(told: list[str]) -> list[str]:
+    """What a filter of content says beside the answer, in the first chunk and in the last but two."""
+    empty = {"id": "", "object": "", "created": 0, "model": ""}
+    safe = {"hate": {"filtered": False, "severity": "safe"}}
+    of_prompt = {**empty, "choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": safe}]}
+    offsets = {"check_offset": 0, "start_offset": 0, "end_offset": 9}
+    choice = {"index": 0, "finish_reason": None, "content_filter_results": safe, "content_filter_offsets": offsets}
+    return [json.dumps(of_prompt), *told[:-2], json.dumps({**empty, "choices": [choice]}), *told[-2:]]
+
+
+def without_demands(body: Any) -> None:
+    """As a server that knows neither tools nor forms, and says nothing of it."""
+    for name in ("tools", "tool_choice", "response_format"):
+        body.pop(name, None)
+
+
+OFFERED = ("S56", "S59")
+"""Statements on what is wrong in the request itself, which no model is needed for."""
+
+
+@pytest.mark.parametrize(
+    ("edit", "model", "only", "verdict"),
+    [
+        pytest.param(events(from_azure), Obedient(), ["S2", "S34", "S36"], "pass", id="a filter of content"),
+        pytest.param(whole(lambda body: body.pop("usage")), Obedient(), ["S68"], "pass", id="no usage, but an echo"),
+        pytest.param(
+            whole(lambda body: body.pop("usage")), Clueless(), ["S68"], "partly observed", id="no usage, and no echo"
+        ),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S1", "S5"], "pass", id="the newer name"),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S40"], "advisory", id="and only that"),
+        pytest.param(
+            refuses(lambda b: any(name.startswith(("max", "temp")) for name in b), 422),
+            Obedient(),
+            ["S1", "S2", "S5"],
+            "pass",
+            id="no parameters",
+        ),
+        pytest.param(None, Clueless(), ["S5"], None, id="a model that can do nothing"),
+        pytest.param(asks(without_demands), Clueless(), ["S5"], None, id="the same, and demands are dropped"),
+    ],
+)
+def test_what_is_no_fault(edit: Edit | None, model: Any, only: list[str], verdict: str | None) -> None:
+    """What the API allows, and what a model cannot do, is no failure of the server's."""
+    with serving(model, edit) as url:
+        found = {one.id: (one.verdict, one.observed) for one in check(url, only=only).results}
+    wanted = {name: seen for name, seen in found.items() if seen[0] == verdict}
+    assert (
+        found == wanted if verdict else "fail" not in {seen[0] for name, seen in found.items() if name not in OFFERED}
+    )
 
 
 def test_each_statement_has_a_wrong_server() -> None:

@@ -236,3 +236,23 @@ async def _watched(body: AsyncGenerator[bytes], broken: list[bool]) -> AsyncGene
     except (GeneratorExit, asyncio.CancelledError):
         broken.append(True)
         raise
+
+
+def tells_the_rest() -> Edit:
+    """Who asks behind a stream that was asked for, streamed itself or not, is told that one's words."""
+    streams: list[bool] = []
+
+    async def edit(handle: Handle, request: Request) -> Reply:
+        reply = await handle(request)
+        if request.method != "POST" or reply.status != 200:
+            return reply
+        if not isinstance(reply.body, bytes):
+            streams.append(True)
+            return reply
+        body = json.loads(reply.body)
+        if streams:
+            streams.clear()
+            body["choices"][0]["message"]["content"] = "... of the other one's secret"
+        return of_json(200, body)
+
+    return edit

@@ -28,12 +28,19 @@ from langplug.cli import (
     parse_settings,
     wants_colour,
 )
+from langplug_check.cli.on_servers import (
+    ONLY_FOR_SERVERS,
+    add_server_arguments,
+    check_the_server,
+    is_about_servers,
+    refuse_what_is_for_models,
+)
 from langplug_check.cli.progress import Progress
 
 if TYPE_CHECKING:  # at run time imported by `run`: langchain-core alone takes a second
     from langplug_check import Check, Recipe, Report
 
-HELP: Final = "say whether a chat model keeps the whole contract, and how to fix it"
+HELP: Final = "say whether a chat model, or a server, keeps the whole contract, and how to fix it"
 
 LIST_SCHEMA: Final = "langplug.checks/1"
 """Names the shape of what `--list --json` and `--explain ID --json` print."""
@@ -52,19 +59,23 @@ _FORMS: Final = {"junit": "JUnit XML", "markdown": "Markdown", "html": "one page
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `langplug check` takes."""
     parser.description = """\
-Check any LangChain chat model, statement by statement.
+Check any LangChain chat model, or any server that speaks OpenAI's Chat Completions, statement by statement.
 
 First the model is called as it is (group O): at most 20 short calls, which may cost money or need a network; --offline
 leaves them out. All other statements need no network: models that speak to a server are pointed at one of the test
 kit's own; langplug's models that answer in this process play scripts; any other model is judged by what it says by
-itself. The report names what could not be observed."""
+itself. The report names what could not be observed.
+
+With --server URL, what is checked is a server: langplug's own or anybody's, from outside, in short requests."""
     parser.epilog = f"""\
-The report goes to stdout, progress to stderr. An ID is that of a check, such as A01, or the letter of a group.
+The report goes to stdout, progress to stderr. An ID is that of a check, such as A01, or the letter of a group; those
+about servers begin with S, such as S22 of the group S2.
 
 {ON_REFERENCES}
 
-{exit_codes("nothing failed", "not ready", "wrong use, or no such model")}"""
+{exit_codes("nothing failed", "not ready", "wrong use, or no such model or server")}"""
     add_model_arguments(parser)
+    add_server_arguments(parser)
     for flag, wording in (("only", "run only these checks"), ("skip", "leave these checks out")):
         parser.add_argument(
             f"--{flag}", metavar="ID", nargs="+", action="extend", default=[], help=f"{wording}: D E12, or D,E12"
@@ -108,13 +119,17 @@ def run(args: argparse.Namespace) -> int:
     if args.list or args.explain:
         Terminal().answer(_explanations(args) if args.explain else _list(args))
         return OK
-    if not args.ref:
+    if args.server is not None:
+        refuse_what_is_for_models(args)
+    elif not args.ref:
         raise UsageError("which model? Give a reference, such as ./file.py:attribute")
+    elif given := [flag for flag, name in ONLY_FOR_SERVERS.items() if getattr(args, name) is not None]:
+        raise UsageError(f"{given[0]} goes with --server URL; a model's own settings are --with NAME=VALUE")
     # What is wrong with the command line is said before the model is made, and before minutes of checks.
-    _select(args.only, args.skip)
+    _select(args)
     for form in _FORMS:
         _refuse_unwritable(form, getattr(args, form))
-    report = _check(args, _recipe(args))
+    report = _check(args, _recipe(args)) if args.server is None else check_the_server(args)
     _show(report, args)
     for form in _FORMS:
         path: Path | None = getattr(args, form)
@@ -169,11 +184,17 @@ def _refuse_unwritable(form: str, path: Path | None) -> None:
         raise UsageError(f"--{form}: {str(path)!r} cannot be written")
 
 
-def _select(only: Sequence[str], skip: Sequence[str] = ()) -> "list[Check]":
+def _select(args: argparse.Namespace) -> "Sequence[Check]":
+    """The checks that a command line is about, of models or of servers."""
+    from langplug_check.servers.statement import select_server_checks
     from langplug_check.session import select_checks
 
+    only, skip = ([args.explain], []) if args.explain else (args.only, args.skip)
+    is_server = args.server is not None or is_about_servers(only)
+    if is_server and args.ref:
+        raise UsageError(f"{', '.join(only)}: what begins with S is about servers: give --server URL, and no model")
     try:
-        return select_checks(only, skip)
+        return select_server_checks(only, skip) if is_server else select_checks(only, skip)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -245,7 +266,7 @@ def _check(args: argparse.Namespace, how: "Recipe | dict[str, Any]") -> "Report"
 def _list(args: argparse.Namespace) -> str:
     lines: list[str] = []
     group = None
-    checks = _select(args.only, args.skip)
+    checks = _select(args)
     if args.json:
         return _as_json([{"id": one.id, "group": one.group.letter, "statement": one.statement} for one in checks])
     for check in checks:
@@ -260,7 +281,7 @@ def _list(args: argparse.Namespace) -> str:
 
 def _explanations(args: argparse.Namespace) -> str:
     texts: list[str] = []
-    checks = _select([args.explain])
+    checks = _select(args)
     if args.json:
         fields = ("id", "statement", "why", "hint", "needs", "blame", "link")
         return _as_json([{name: getattr(check, name) for name in fields} for check in checks])

@@ -23,9 +23,9 @@ class Progress:
         self._failed: list[str] = []
         self._done = 0
 
-    def begin(self) -> None:
-        """Say that the model is being made."""
-        self._line.redraw("making the model ...")
+    def begin(self, doing: str = "making the model") -> None:
+        """Say what has to be done first."""
+        self._line.redraw(f"{doing} ...")
 
     def show(self, step: "Step") -> None:
         """Show a step."""

@@ -22,6 +22,27 @@ PROMPT: Final = "Say exactly: one two three four five"
 SHORT: Final = 32
 """Tokens that an answer may have, unless a statement is about that."""
 
+COMPLETIONS: Final = "/chat/completions"
+"""Behind the base URL."""
+
+LIMITS: Final = ("max_tokens", "max_completion_tokens")
+"""The older and the newer name of the limit of tokens."""
+
+USUAL: Final = tuple(
+    map(
+        frozenset,
+        (
+            {"max_tokens", "temperature"},
+            {"max_completion_tokens", "temperature"},
+            {"max_completion_tokens"},
+            {"max_tokens"},
+            {"temperature"},
+            (),
+        ),
+    )
+)
+"""What a plain question has besides a model and messages, in the order in which it is tried: not all take all of it."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes of an answer that are read."""
 
@@ -65,12 +86,18 @@ class Reply:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class Hung(NotObserved):
+    """Nothing came within the limit of time."""
+
+
 class Connection:
     """One connection to a server, which can be left in the middle of an answer."""
 
-    def __init__(self, url: str, limit_s: float) -> None:
-        parts = urlsplit(url)
+    def __init__(self, server: "Server", limit_s: float) -> None:
+        parts = urlsplit(server.url)
+        self._server = server
         self._limit_s = limit_s
+        self._begun = False
         host, port = parts.hostname or "", parts.port
         self._http: HTTPConnection = (
             HTTPSConnection(host, port, timeout=limit_s, context=ssl.create_default_context())
@@ -82,8 +109,10 @@ class Connection:
         """Send a request; a header `Host` takes the place of the address's.
 
         Raises:
+            Failed: If the server has closed the connection, behind an answer that did not say so.
             NotObserved: If nothing can be sent.
         """
+        self._server.asked += method == "POST" and path == self._server.path(COMPLETIONS)
         try:
             self._http.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             sized = {"Content-Length": str(len(body))} if body is not None else {}
@@ -91,7 +120,9 @@ class Connection:
                 self._http.putheader(name, value)
             self._http.endheaders(body)
         except OSError as error:
-            raise NotObserved(f"the server cannot be reached any more: {error}") from error
+            if self._begun and isinstance(error, ConnectionError):
+                raise Failed(f"the connection was closed behind an answer ({error})", "one that stays open") from error
+            raise NotObserved(f"the server cannot be reached: {error}") from error
 
     def write(self, data: bytes) -> None:
         """Send a part of a body whose length the headers have said."""
@@ -103,7 +134,7 @@ class Connection:
 
         Raises:
             Failed: If the server closes the connection without an answer.
-            NotObserved: If it takes longer than the limit.
+            Hung: If it takes longer than the limit.
         """
         end = time.monotonic() + self._limit_s
         response = self.begin()
@@ -113,11 +144,11 @@ class Connection:
             while (piece := response.read1(65536)) and sum(map(len, pieces)) < LARGEST:
                 pieces.append(piece)
                 if time.monotonic() > end:
-                    raise NotObserved(f"the answer did not end within {self._limit_s:g} seconds")
+                    raise Hung(f"the answer did not end within {self._limit_s:g} seconds")
             # a body that is shorter than its length says so only when all of it is asked for
             is_whole = not piece and not response.length
         except TimeoutError as error:
-            raise NotObserved(f"nothing came for {self._limit_s:g} seconds in the middle of an answer") from error
+            raise Hung(f"nothing came for {self._limit_s:g} seconds in the middle of an answer") from error
         except (IncompleteRead, HTTPException, OSError):
             is_whole = False
         finally:
@@ -130,12 +161,13 @@ class Connection:
 
         Raises:
             Failed: If the server closes the connection without an answer.
-            NotObserved: If it takes longer than the limit.
+            Hung: If it takes longer than the limit.
         """
+        self._begun = True
         try:
             return self._http.getresponse()
         except TimeoutError as error:
-            raise NotObserved(f"no answer within {self._limit_s:g} seconds") from error
+            raise Hung(f"no answer within {self._limit_s:g} seconds") from error
         except (HTTPException, OSError) as error:
             raise Failed(f"the connection ended without an answer ({type(error).__name__}: {error})") from error
 
@@ -154,7 +186,10 @@ class Server:
         model: The id of the model that is asked.
         key: The key that it wants; empty if none.
         limit_s: Seconds that one answer may take.
-        asked: Requests that were sent so far for a model to answer.
+        asked: Requests for an answer that were sent so far; the wrong ones count too, for not each is refused.
+        hung: Statements so far in which it took longer than the limit.
+        usual: Fields that requests have besides a model and messages; one of `USUAL`.
+        seen: Replies that several statements look at.
     """
 
     url: str
@@ -162,10 +197,13 @@ class Server:
     key: str = field(default="", repr=False)
     limit_s: float = 60.0
     asked: int = 0
+    hung: int = 0
+    usual: frozenset[str] = USUAL[0]
+    seen: dict[str, Reply] = field(default_factory=dict, repr=False)
 
     def connect(self, limit_s: float | None = None) -> Connection:
         """A connection of its own."""
-        return Connection(self.url, limit_s or self.limit_s)
+        return Connection(self, limit_s or self.limit_s)
 
     def request(
         self,
@@ -208,20 +246,21 @@ class Server:
         kind = {"Content-Type": "application/json"} if body is not None else {}
         return {**kind, **({"Authorization": f"Bearer {shown}"} if shown else {}), **(more or {})}
 
-    def body(self, **fields: Any) -> dict[str, Any]:
-        """A request for a short answer; a field that is None is left out."""
+    def body(self, *, limit: int = SHORT, **fields: Any) -> dict[str, Any]:
+        """A request for an answer of at most so many tokens; a field that is None is left out."""
+        usual = {} if any(name in fields for name in LIMITS) else dict.fromkeys(set(LIMITS) & self.usual, limit)
+        steady = {"temperature": 0} if "temperature" in self.usual else {}
         messages = [{"role": "user", "content": PROMPT}]
-        given = {"model": self.model, "messages": messages, "max_tokens": SHORT, "temperature": 0, **fields}
+        given = {"model": self.model, "messages": messages, **usual, **steady, **fields}
         return {name: value for name, value in given.items() if value is not None}
 
     def ask(self, **fields: Any) -> Reply:
         """What is answered to a request that a model is to answer."""
-        self.asked += 1
-        return self.request("POST", "/chat/completions", self.body(**fields))
+        return self.request("POST", COMPLETIONS, self.body(**fields))
 
     def refuse(self, body: Any, **options: Any) -> Reply:
         """What is answered to a request that no model should get to see."""
-        return self.request("POST", "/chat/completions", body, **options)
+        return self.request("POST", COMPLETIONS, body, **options)
 
     def answered(self, **fields: Any) -> dict[str, Any]:
         """The body of a whole answer.
@@ -230,7 +269,15 @@ class Server:
             NotObserved: If a plain question is not answered, either: then the request is not to blame.
             Failed: If this request alone is refused.
         """
-        reply = self.ask(**fields)
+        return self.require_answered(self.ask(**fields), fields)
+
+    def require_answered(self, reply: Reply, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a reply, if it is an answer.
+
+        Raises:
+            NotObserved: If a plain question is not answered, either: then these fields are not to blame.
+            Failed: If this request alone is refused.
+        """
         if reply.status != 200:
             self.require_answers()
             raise Failed(f"{reply.shown} to {told(fields)}", "an answer")
@@ -261,16 +308,28 @@ class Server:
         return as_object(self.first)
 
     @cached_property
+    def first_stream(self) -> Reply:
+        """What is answered to the plainest question as a stream, with usage asked for, whatever it is."""
+        return self.ask(stream=True, stream_options={"include_usage": True})
+
+    @property
     def streamed(self) -> Reply:
         """The answer to the plainest question as a stream, with usage asked for.
 
         Raises:
             NotObserved: If there is none.
         """
-        reply = self.ask(stream=True, stream_options={"include_usage": True})
-        if reply.status != 200:
-            raise NotObserved(f"a plain question is not answered by a stream: {reply.shown}")
-        return reply
+        self.require_streams()
+        return self.first_stream
+
+    def require_streams(self) -> None:
+        """Go on only if the plainest question is answered by a stream.
+
+        Raises:
+            NotObserved: If it is not.
+        """
+        if self.first_stream.status != 200:
+            raise NotObserved(f"a plain question is not answered by a stream: {self.first_stream.shown}")
 
 
 def encode(body: Any) -> bytes | None:

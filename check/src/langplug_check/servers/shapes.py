@@ -99,7 +99,7 @@ def events_of(reply: Reply) -> list[str]:
 
 
 def chunks_of(reply: Reply) -> list[dict[str, Any]]:
-    """The chunks of a stream, without what marks its end.
+    """The chunks of a stream, without what marks its end, and without what a filter of content says beside it.
 
     Raises:
         Failed: If an event holds no JSON object.
@@ -114,8 +114,20 @@ def chunks_of(reply: Reply) -> list[dict[str, Any]]:
             raise Failed(f"an event is no JSON: {event[:200]!r}") from error
         if not isinstance(chunk, dict):
             raise Failed(f"an event is no JSON object: {event[:200]!r}")
-        chunks.append(chunk)
+        if not is_of_a_filter(chunk):
+            chunks.append(chunk)
     return chunks
+
+
+def is_of_a_filter(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk says what a filter of content found, and nothing of the answer.
+
+    Azure sends two kinds, neither with an id: of the prompt, without a choice, and of what was said, without a delta.
+    """
+    choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
+    if chunk.get("id") or chunk.get("usage") or any(choice.get("delta") for choice in choices):
+        return False
+    return "prompt_filter_results" in chunk or any("content_filter_results" in choice for choice in choices)
 
 
 def choices_of(reply: Reply) -> list[dict[str, Any]]:

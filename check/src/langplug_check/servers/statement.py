@@ -124,6 +124,6 @@ def _find(names: Iterable[str], known: Collection[str]) -> set[str]:
         meant = name.upper()
         inside = {one for one in known if one.upper() == meant or (len(meant) < 3 and one.startswith(meant))}
         if not inside:
-            raise ValueError(f"unknown check {name!r} of servers (--server URL --list shows them all)")
+            raise ValueError(f"unknown check {name!r} of servers (--list --only S shows them all)")
         found |= inside
     return found

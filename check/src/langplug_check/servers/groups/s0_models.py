@@ -1,9 +1,11 @@
 """S0: which models there are, and what is at which path."""
 
+from urllib.parse import quote
+
 from langplug_check.servers.server import Reply, Server, as_object
 from langplug_check.servers.shapes import brief, four_fields, refused, require
 from langplug_check.servers.statement import statement
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, NotObserved
 
 ABSENT = "langplug-check-no-such-model"
 """An id that no model has."""
@@ -33,7 +35,11 @@ def lists_models(server: Server) -> str:
 )
 def describes_models(server: Server) -> None:
     """Looks at each entry of the list."""
-    for model in as_object(fetched(server, "/models")).get("data") or ():
+    reply = server.request("GET", "/models")
+    models = as_object(reply).get("data") if reply.status == 200 else None
+    if not models:
+        raise NotObserved("there is no list of models (see S01)")
+    for model in models:
         require(model, {"id": str, "object": str, "created": int, "owned_by": str}, "a model")
         if model["object"] != "model":
             raise Failed(brief(model), '"object": "model"')
@@ -47,7 +53,7 @@ def describes_models(server: Server) -> None:
 )
 def tells_one_model(server: Server) -> None:
     """Asks for the model that is checked."""
-    body = as_object(fetched(server, f"/models/{server.model}"))
+    body = as_object(fetched(server, one_model(server)))
     if body.get("id") != server.model or body.get("object") != "model":
         raise Failed(brief(body), f"the model {server.model!r}")
 
@@ -89,6 +95,11 @@ def refuses_other_methods(server: Server) -> None:
     if reply.status == 200 and as_object(reply).get("object") == "list":
         return
     refused(reply)
+
+
+def one_model(server: Server) -> str:
+    """The path of the model that is asked; a slash in its id is one in the path."""
+    return f"/models/{quote(server.model, safe='/:@')}"
 
 
 def fetched(server: Server, path: str) -> Reply:

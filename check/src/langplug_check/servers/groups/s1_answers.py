@@ -19,7 +19,6 @@ REPEAT = [{"role": "user", "content": f"Say exactly: {ASTRAL}"}]
     why="Nothing works without it.",
     mend="Answer POST /v1/chat/completions with `model` and `messages`, and say the content type.",
     rank="must",
-    calls=1,
 )
 def answers(server: Server) -> str:
     """Asks for a few words."""

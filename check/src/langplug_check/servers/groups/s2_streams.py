@@ -23,7 +23,6 @@ from langplug_check.verdicts import Failed, NotObserved
     why="Browsers and strict clients read events from nothing else.",
     mend="Content-Type: text/event-stream; charset=utf-8",
     rank="must",
-    calls=1,
     link=SSE,
 )
 def says_that_it_is_a_stream(server: Server) -> None:
@@ -117,17 +116,20 @@ def says_its_role_once(server: Server) -> None:
 
 @statement(
     "S27",
-    "A stream tells its finish reason once, in the last choice.",
+    "A stream tells its finish reason once, and neither text nor calls after it.",
     why="Without one, an answer that was cut off looks as if it were complete.",
     mend='End with {"delta": {}, "finish_reason": "stop"}, and null in every chunk before.',
     rank="must",
 )
 def says_why_it_ended(server: Server) -> str:
     """Reads the plain stream."""
-    found, last = stream_reasons(server.streamed), choices_of(server.streamed)[-1].get("finish_reason")
-    if len(found) != 1 or last not in REASONS:
-        raise Failed(f"finish reasons {found}, at the end {last!r}", f"one of {', '.join(REASONS)}, at the end")
-    return str(last)
+    found, choices = stream_reasons(server.streamed), choices_of(server.streamed)
+    if len(found) != 1 or found[0] not in REASONS:
+        raise Failed(f"finish reasons {found}", f"one of {', '.join(REASONS)}, once")
+    behind = choices[[choice.get("finish_reason") for choice in choices].index(found[0]) + 1 :]
+    if any((choice.get("delta") or {}).get(name) for choice in behind for name in ("content", "tool_calls")):
+        raise Failed(f"behind the finish reason comes {brief(behind)}", "nothing")
+    return str(found[0])
 
 
 @statement(

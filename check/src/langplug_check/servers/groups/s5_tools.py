@@ -1,10 +1,16 @@
-"""S5: tools and structured output. Whether a model calls a tool is the model's affair, and not the server's."""
+"""S5: tools and structured output.
+
+The API promises a call where one is required, and JSON where JSON is asked for, and a server can keep both by force.
+But a model that never calls a tool, or never writes JSON, looks from outside like a server that takes the demand and
+drops it. So a broken promise is a failure where the model was seen to do the thing of its own accord; elsewhere nothing
+was observed.
+"""
 
 import json
 from typing import Any
 
 from langplug_check.servers.groups.s4_limits import streamed
-from langplug_check.servers.server import Server
+from langplug_check.servers.server import Server, as_object
 from langplug_check.servers.shapes import (
     brief,
     calls_of,
@@ -44,9 +50,26 @@ def check_call(call: Any) -> None:
         raise Failed(brief(call), 'an id, and "type": "function"')
 
 
-def asked(server: Server, **fields: Any) -> dict[str, Any]:
-    """The answer to a question for which there is a tool."""
-    return server.answered(messages=ASK, tools=[WEATHER], max_tokens=ROOM, **fields)
+def asked(server: Server) -> dict[str, Any]:
+    """The answer to a question for which there is a tool; asked once, for all who look at it.
+
+    Raises:
+        NotObserved: If a plain question is not answered, either.
+        Failed: If this one alone is refused.
+    """
+    if "of a tool" not in server.seen:
+        server.seen["of a tool"] = server.ask(messages=ASK, tools=[WEATHER], limit=ROOM)
+    return server.require_answered(server.seen["of a tool"], {"tools": [WEATHER]})
+
+
+def require_caller(server: Server) -> None:
+    """Go on only if the model calls a tool where it may.
+
+    Raises:
+        NotObserved: If it does not: then nothing tells whether the server drops the demand, or the model.
+    """
+    if not message_of(asked(server)).get("tool_calls"):
+        raise NotObserved("the model calls no tool of its own accord, so that nothing tells who ignored the choice")
 
 
 @statement(
@@ -94,7 +117,7 @@ def says_that_it_calls(server: Server) -> None:
 )
 def streams_calls(server: Server) -> str:
     """As S50, by a stream."""
-    reply = streamed(server, messages=ASK, tools=[WEATHER], max_tokens=ROOM)
+    reply = streamed(server, messages=ASK, tools=[WEATHER], limit=ROOM)
     pieces = [piece for delta in deltas_of(reply) for piece in delta.get("tool_calls") or ()]
     if not pieces:
         raise NotObserved("the model called no tool")
@@ -123,13 +146,14 @@ def streams_calls(server: Server) -> str:
     "`tool_choice: none` gives no call.",
     why="It is how an agent asks for the final answer.",
     mend="Do not show the tools to the model then, or keep it from calling them.",
-    calls=1,
+    calls=2,
 )
 def calls_nothing(server: Server) -> None:
     """As S50, with `tool_choice: none`."""
-    calls = message_of(asked(server, tool_choice="none")).get("tool_calls")
-    if calls:
+    body = server.answered(messages=ASK, tools=[WEATHER], limit=ROOM, tool_choice="none")
+    if calls := message_of(body).get("tool_calls"):
         raise Failed(brief(calls), "no call")
+    require_caller(server)
 
 
 @statement(
@@ -137,10 +161,10 @@ def calls_nothing(server: Server) -> None:
     "`tool_choice: required` gives a call, or an error: never a text in its place.",
     why="Structured output and routers ask for it, and read the arguments of a call that is not there.",
     mend="Constrain the engine to a call; where that is impossible, ask again, and then answer with an error.",
-    calls=1,
+    calls=2,
 )
 def calls_something(server: Server) -> str:
-    """As S50, with `tool_choice: required`. The API promises the call, so that a model's whim is no excuse."""
+    """As S50, with `tool_choice: required`. Text is a failure if the model calls the tool where it need not."""
     return _made(server, "required")
 
 
@@ -149,7 +173,7 @@ def calls_something(server: Server) -> str:
     "`tool_choice` with a function's name gives a call of it, or an error.",
     why="As for S54.",
     mend="Constrain the engine to a call of this function.",
-    calls=1,
+    calls=2,
 )
 def calls_the_named_one(server: Server) -> str:
     """As S54, with the function named."""
@@ -157,14 +181,17 @@ def calls_the_named_one(server: Server) -> str:
 
 
 def _made(server: Server, choice: Any) -> str:
-    reply = server.ask(messages=ASK, tools=[WEATHER], max_tokens=ROOM, tool_choice=choice)
+    reply = server.ask(messages=ASK, tools=[WEATHER], limit=ROOM, tool_choice=choice)
     if reply.status != 200:
         server.require_answers()
         return f"refused: {reply.shown[:100]}"
-    calls = message_of(reply.json).get("tool_calls")
-    if not calls:
-        raise Failed(f"it said {text_of(reply.json)[:100]!r}", "a call of get_weather, or an error")
-    return brief(calls)
+    answer = as_object(reply)
+    if calls := message_of(answer).get("tool_calls"):
+        return brief(calls)
+    if choice_of(answer).get("finish_reason") == "length":
+        raise NotObserved(f"the answer was cut at {ROOM} tokens")
+    require_caller(server)
+    raise Failed(f"it said {text_of(answer)[:100]!r}", "a call of get_weather, or an error")
 
 
 @statement(
@@ -173,6 +200,7 @@ def _made(server: Server, choice: Any) -> str:
     why="It is a mistake in the client, which an answer would hide.",
     mend="Compare the name with those of `tools`, and answer 400 with `param: tool_choice`.",
     rank="could",
+    calls=1,
 )
 def refuses_unknown_tools(server: Server) -> None:
     """Asks for a call of a tool that is not there."""
@@ -185,7 +213,7 @@ def refuses_unknown_tools(server: Server) -> None:
     "`response_format: json_object` gives JSON, or an error.",
     why="Whoever asks for it parses the answer.",
     mend="Constrain the engine to JSON; where that is impossible, answer with an error.",
-    calls=1,
+    calls=2,
 )
 def answers_in_json(server: Server) -> str:
     """Asks for the capital of France in JSON."""
@@ -198,7 +226,7 @@ def answers_in_json(server: Server) -> str:
     "`response_format: json_schema` gives JSON that fits, or an error.",
     why="Whoever asks for it reads the fields of the schema.",
     mend="Constrain the engine to the schema; where that is impossible, answer with an error.",
-    calls=1,
+    calls=2,
 )
 def answers_by_a_schema(server: Server) -> str:
     """Asks for a city by a schema that requires the key `city`."""
@@ -208,20 +236,30 @@ def answers_by_a_schema(server: Server) -> str:
 
 
 def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
-    reply = server.ask(messages=messages, response_format=form, max_tokens=ROOM)
+    reply = server.ask(messages=messages, response_format=form, limit=ROOM)
     if reply.status != 200:
         server.require_answers()
         return f"refused: {reply.shown[:100]}"
-    text = text_of(reply.json)
-    if choice_of(reply.json).get("finish_reason") == "length":
+    text = text_of(as_object(reply))
+    if choice_of(as_object(reply)).get("finish_reason") == "length":
         raise NotObserved(f"the answer was cut at {ROOM} tokens")
+    if (found := object_in(text)) is None:
+        own = text_of(server.answered(messages=messages, limit=ROOM))
+        if not any(object_in(said[said.find("{") : said.rfind("}") + 1]) for said in (text, own)):
+            raise NotObserved(f"the model writes no JSON of its own accord: asked without a form, it said {own[:60]!r}")
+        raise Failed(f"{text[:200]!r} is no JSON object")
+    if key and not isinstance(found.get(key), str):
+        raise Failed(f"{text[:200]!r}", f"an object with the text {key!r}")
+    return repr(text[:60])
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """The object that a text is in JSON, if it is one."""
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise Failed(f"{text[:200]!r} is no JSON") from error
-    if not isinstance(found, dict) or (key and not isinstance(found.get(key), str)):
-        raise Failed(f"{text[:200]!r}", f"an object{f' with the text {key!r}' if key else ''}")
-    return repr(text[:60])
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @statement(
@@ -229,6 +267,7 @@ def _parsed(server: Server, messages: Any, form: Any, key: str = "") -> str:
     "A `response_format` of an unknown type is refused with a status from 400 to 499.",
     why="An answer in another form than was asked for fails later, and elsewhere.",
     mend="Answer 400, and name the types that there are.",
+    calls=1,
 )
 def refuses_unknown_forms(server: Server) -> None:
     """Asks for an answer in a form that no API has."""

@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
+from langplug_check.servers.groups.s1_answers import ASTRAL, REPEAT
 from langplug_check.servers.groups.s5_tools import WEATHER
-from langplug_check.servers.server import Server, told
+from langplug_check.servers.server import Server
+from langplug_check.servers.shapes import text_of
 from langplug_check.servers.statement import statement
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, PartlyObserved
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
 USER = {"role": "user", "content": "What is the weather in Paris?"}
@@ -145,16 +147,20 @@ def survives_images(server: Server) -> str:
     mend="Parse the body as JSON in UTF-8, pairs of escapes included.",
     calls=2,
 )
-def reads_unicode(server: Server) -> None:
-    """Asks the same in both spellings, and compares the tokens of the prompt, if they are told."""
-    body = server.body(messages=[{"role": "user", "content": "Say exactly: 🎉 😀 é 漢"}])
-    counts = []
+def reads_unicode(server: Server) -> str:
+    """Asks for the same words in both spellings, and compares the tokens of the prompt, or else what is repeated."""
+    body = server.body(messages=REPEAT)
+    counts: list[Any] = []
+    texts: list[str] = []
     for escaped in (True, False):
-        server.asked += 1
         reply = server.refuse(json.dumps(body, ensure_ascii=escaped).encode())
-        if reply.status != 200:
-            server.require_answers()
-            raise Failed(f"{reply.shown} to {told(body)}", "an answer")
-        counts.append((reply.json.get("usage") or {}).get("prompt_tokens"))
+        answer = server.require_answered(reply, {"messages": REPEAT})
+        counts.append((answer.get("usage") or {}).get("prompt_tokens"))
+        texts.append(text_of(answer))
     if counts[0] != counts[1]:
         raise Failed(f"{counts[0]} tokens of the prompt escaped, {counts[1]} otherwise", "the same number")
+    if counts[0]:
+        return f"{counts[0]} tokens both times"
+    if all(ASTRAL in text for text in texts):
+        return f"{ASTRAL!r} both times"
+    raise PartlyObserved("both are taken; without usage, nothing tells whether they are read as the same text")

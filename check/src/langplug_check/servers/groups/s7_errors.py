@@ -3,10 +3,10 @@
 from typing import Any
 
 from langplug_check.servers.groups.s0_models import ABSENT
-from langplug_check.servers.server import Reply, Server, told
+from langplug_check.servers.server import Server, told
 from langplug_check.servers.shapes import four_fields, refused
 from langplug_check.servers.statement import statement
-from langplug_check.verdicts import Failed
+from langplug_check.verdicts import Failed, NotObserved
 
 
 def each_refused(server: Server, *wrongs: dict[str, Any], leave_out: str = "") -> str:
@@ -21,9 +21,9 @@ def each_refused(server: Server, *wrongs: dict[str, Any], leave_out: str = "") -
     return f"{len(wrongs) or 1} refused"
 
 
-def to_absent(server: Server) -> Reply:
-    """What is answered to a question for a model that does not exist."""
-    return server.refuse(server.body(model=ABSENT))
+def wrong_bodies(server: Server) -> tuple[dict[str, Any], ...]:
+    """Requests that are to be refused, whether a stream is asked for or not."""
+    return server.body(messages=[]), server.body(messages=[{"role": "langplug_check", "content": "x"}])
 
 
 @statement(
@@ -31,10 +31,11 @@ def to_absent(server: Server) -> Reply:
     "A model that does not exist is a 404.",
     why="An answer by another model than was asked for is billed, cached and compared under a wrong name.",
     mend="Compare `model` with the ids of /v1/models; answer 404 with the code `model_not_found`.",
+    calls=1,
 )
 def has_no_other_model(server: Server) -> None:
     """Asks a model that no server has."""
-    refused(to_absent(server), (404,))
+    refused(server.refuse(server.body(model=ABSENT)), (404,))
 
 
 @statement(
@@ -42,13 +43,17 @@ def has_no_other_model(server: Server) -> None:
     "An error has `message`, `type`, `param` and `code`: texts, the last two maybe null.",
     why="SDKs read all four; an integer as a code breaks typed clients.",
     mend='{"error": {"message": "...", "type": "invalid_request_error", "param": "messages", "code": null}}',
+    calls=3,
 )
-def has_four_fields(server: Server) -> None:
-    """Looks at the refusals of an empty conversation, and of a body that is no JSON."""
-    for body in (b"{", server.body(messages=[{"role": "no such role", "content": "x"}])):
-        reply = server.refuse(body)
-        refused(reply, range(400, 600))
-        four_fields(reply)
+def has_four_fields(server: Server) -> str:
+    """Looks at the refusals of what is no JSON, of no messages, and of an unknown role, those that are refused."""
+    replies = [server.refuse(body) for body in (b"{", *wrong_bodies(server))]
+    errors = [reply for reply in replies if reply.status >= 400]
+    if not errors:
+        raise NotObserved("nothing is refused (see S72, S74, S77)")
+    for error in errors:
+        four_fields(error)
+    return f"{len(errors)} errors"
 
 
 @statement(
@@ -56,6 +61,7 @@ def has_four_fields(server: Server) -> None:
     "A request without `messages`, or with none in it, is refused with a status from 400 to 499.",
     why="A 5xx says that the server is broken, and is tried again; a 200 is an answer to nothing.",
     mend="Answer 400 with `param: messages`.",
+    calls=2,
 )
 def wants_messages(server: Server) -> str:
     """Leaves `messages` out; then sends an empty list."""
@@ -68,6 +74,7 @@ def wants_messages(server: Server) -> str:
     "`messages` of another type, or with something else in it than messages, are refused with 400 to 499.",
     why="A 5xx hides a client's mistake behind a server's.",
     mend="Look at the types before anything else; name the place, as in `messages[0].content`.",
+    calls=6,
 )
 def wants_real_messages(server: Server) -> str:
     """Sends six lists that are none."""
@@ -80,6 +87,7 @@ def wants_real_messages(server: Server) -> str:
     "A role that does not exist is refused with a status from 400 to 499.",
     why="What the model is shown of such a message is anybody's guess.",
     mend="Answer 400, and name the roles that there are.",
+    calls=1,
 )
 def knows_its_roles(server: Server) -> str:
     """Sends a message by a role that no API has."""
@@ -91,6 +99,7 @@ def knows_its_roles(server: Server) -> str:
     "Parameters of a wrong type are refused with a status from 400 to 499.",
     why="An answer hides the mistake, and a 5xx blames the server for it.",
     mend="Look at the types; answer 400, and name the field in `param`.",
+    calls=6,
 )
 def checks_types(server: Server) -> str:
     """Sends wrong types, a field at a time."""
@@ -100,6 +109,7 @@ def checks_types(server: Server) -> str:
         {"stop": {"a": 1}},
         {"tools": "all"},
         {"top_p": []},
+        {"model": 5},
     )
     return each_refused(server, *wrongs)
 
@@ -110,6 +120,7 @@ def checks_types(server: Server) -> str:
     why="A limit of -1 tokens is a mistake, which an answer without a limit makes expensive.",
     mend="Look at the ranges; answer 400, and name the field in `param`.",
     rank="could",
+    calls=4,
 )
 def checks_ranges(server: Server) -> str:
     """Sends values that mean nothing, a field at a time."""
@@ -121,6 +132,7 @@ def checks_ranges(server: Server) -> str:
     "A body that is no JSON object is refused with a status from 400 to 499.",
     why="It is the client's mistake; a 5xx, or a closed connection, is tried again.",
     mend="Catch what the parser raises; answer 400.",
+    calls=6,
 )
 def wants_json(server: Server) -> str:
     """Sends broken JSON, nothing, a list, and bytes that are no UTF-8."""
@@ -135,11 +147,15 @@ def wants_json(server: Server) -> str:
     "A request for a stream that is wrong is refused by its status, as JSON, and not inside of a stream.",
     why="Clients look at the status, and take a stream with an error in it for an empty answer.",
     mend="Check the request before the stream begins.",
+    calls=3,
 )
 def refuses_streams(server: Server) -> None:
-    """Asks for a stream with an empty conversation."""
-    reply = server.refuse(server.body(messages=[], stream=True))
-    refused(reply)
+    """Asks for a stream by what is refused where none is asked for."""
+    wrong = next((body for body in wrong_bodies(server) if server.refuse(body).status >= 400), None)
+    if wrong is None:
+        raise NotObserved("nothing is refused (see S72, S74)")
+    reply = server.refuse({**wrong, "stream": True})
+    refused(reply, range(400, 600))
     if reply.kind != "application/json":
         raise Failed(f"{reply.kind!r}", "application/json")
 
@@ -152,8 +168,8 @@ def refuses_streams(server: Server) -> None:
     calls=1,
 )
 def wants_a_model(server: Server) -> str:
-    """Leaves `model` out, and sends a number in its place."""
-    replies = [server.ask(model=None), server.refuse(server.body(model=5))]
-    for reply, statuses in zip(replies, ((200, *range(400, 500)), range(400, 500)), strict=True):
-        refused(reply, statuses, "a body without a model" if reply is replies[0] else "model: 5")
-    return ", ".join(str(reply.status) for reply in replies)
+    """Leaves `model` out."""
+    reply = server.ask(model=None)
+    if reply.status != 200:
+        refused(reply, what="a body without a model")
+    return str(reply.status)

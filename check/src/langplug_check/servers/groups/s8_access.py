@@ -1,9 +1,11 @@
 """S8: who may ask, and how."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from langplug_check.servers.server import Server, encode
+from langplug_check.servers.groups.s0_models import one_model
+from langplug_check.servers.server import Reply, Server, encode
 from langplug_check.servers.shapes import four_fields, refused
 from langplug_check.servers.statement import REBINDING, statement
 from langplug_check.verdicts import Failed, NotApplicable
@@ -36,17 +38,26 @@ def need_loopback(server: Server) -> None:
         raise NotApplicable(f"{host} is not this machine, and no page can be made to point at it")
 
 
+def shown_to(server: Server, headers: Mapping[str, str]) -> Reply:
+    """What is answered to whoever sends these headers, where others are answered."""
+    if server.request("GET", "/models").status == 200:
+        return server.request("GET", "/models", headers=headers)
+    server.require_answers()
+    return server.refuse(server.body(limit=1), headers=headers)
+
+
 @statement(
     "S80",
     "Without a key, every route is a 401: the list of models, one model, and answers.",
     why="A route that was forgotten is open to everybody; that has happened to most servers.",
     mend="Guard all routes by default, and name those that are open.",
     rank="must",
+    calls=1,
 )
 def wants_its_key(server: Server) -> str:
     """Asks each route without the key."""
     need_key(server)
-    routes = (("GET", "/models"), ("GET", f"/models/{server.model}"), ("POST", "/chat/completions"))
+    routes = (("GET", "/models"), ("GET", one_model(server)), ("POST", "/chat/completions"))
     for method, path in routes:
         body = server.body() if method == "POST" else None
         refused(server.request(method, path, body, key=""), (401,), f"{method} {path}")
@@ -59,6 +70,7 @@ def wants_its_key(server: Server) -> str:
     why="Any other status sends the user looking for another mistake.",
     mend="Compare the key in constant time; answer 401 with the code `invalid_api_key`.",
     rank="must",
+    calls=2,
 )
 def refuses_wrong_keys(server: Server) -> None:
     """Asks with another key, and with the beginning of the right one."""
@@ -72,12 +84,13 @@ def refuses_wrong_keys(server: Server) -> None:
     "The refusal of a key has the four fields of an error.",
     why="It is the first error that a user meets.",
     mend="Have the guard answer in the same form as everything else.",
+    calls=1,
 )
 def refuses_keys_in_form(server: Server) -> None:
-    """Looks at the refusal of a wrong key."""
+    """Looks at the refusal of a wrong key, whatever its status is."""
     need_key(server)
     reply = server.refuse(server.body(), key=WRONG)
-    refused(reply, (401,))
+    refused(reply, range(400, 600))
     four_fields(reply)
 
 
@@ -86,6 +99,7 @@ def refuses_keys_in_form(server: Server) -> None:
     "A refusal does not repeat the key that was sent.",
     why="Errors end in logs and in reports of bugs; a key with a typo in it is nearly a key.",
     mend="Say that the key is wrong, not what it was.",
+    calls=1,
 )
 def keeps_keys_to_itself(server: Server) -> None:
     """Looks for a wrong key in its refusal."""
@@ -100,12 +114,13 @@ def keeps_keys_to_itself(server: Server) -> None:
     "A server on this machine refuses a foreign `Host`.",
     why="A page can point a name of its own at 127.0.0.1, and then use the server as its own (DNS rebinding).",
     mend="Compare `Host` with the names that the server is known under; answer 421.",
+    calls=1,
     link=REBINDING,
 )
 def refuses_foreign_hosts(server: Server) -> None:
-    """Asks for the models as another host."""
+    """Asks for the models as another host, or a plain question, if there is no list of models."""
     need_loopback(server)
-    refused(server.request("GET", "/models", headers={"Host": "langplug-check.example"}), what="a foreign Host")
+    refused(shown_to(server, {"Host": "langplug-check.example"}), what="a foreign Host")
 
 
 @statement(
@@ -113,13 +128,14 @@ def refuses_foreign_hosts(server: Server) -> None:
     "A page of a foreign origin is refused, or not allowed to read the answer.",
     why="Any page that the user opens could use the model, and read what it says.",
     mend="Answer 403 to a foreign `Origin`, or send no Access-Control-Allow-Origin for it.",
+    calls=1,
     link=REBINDING,
 )
 def refuses_foreign_origins(server: Server) -> str:
-    """Asks for the models as a page of another origin."""
+    """Asks for the models, or a plain question, as a page of another origin."""
     need_loopback(server)
     origin = "https://langplug-check.example"
-    reply = server.request("GET", "/models", headers={"Origin": origin})
+    reply = shown_to(server, {"Origin": origin})
     allowed = reply.headers.get("access-control-allow-origin", "")
     if reply.status == 200 and allowed in ("*", origin):
         raise Failed(f"200, with Access-Control-Allow-Origin: {allowed}", "a refusal, or no such header")
@@ -132,10 +148,11 @@ def refuses_foreign_origins(server: Server) -> str:
     why="A page of any origin may post text/plain without asking first, and so set the model to work.",
     mend="Answer 415 to any content type but application/json.",
     link=REBINDING,
+    calls=1,
 )
 def wants_json_by_name(server: Server) -> None:
     """Sends a plain question as text/plain."""
-    data = encode(server.body(max_tokens=1))
+    data = encode(server.body(limit=1))
     refused(server.refuse(data, headers={"Content-Type": "text/plain"}), what="text/plain")
 
 
@@ -150,7 +167,6 @@ def wants_json_by_name(server: Server) -> None:
 def takes_a_charset(server: Server) -> None:
     """Asks the plain question with this content type."""
     server.require_answers()
-    server.asked += 1
     reply = server.refuse(server.body(), headers={"Content-Type": "application/json; charset=utf-8"})
     if reply.status != 200:
         raise Failed(reply.shown, "an answer")

@@ -1,0 +1,55 @@
+"""Servers on loopback, for the time of a test."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+from tests.check.servers.wrong_servers import RUNNING, Edit, WrongServer
+
+from langplug.serve import app
+from langplug.serve.aiohttp_driver import runner_of
+
+KEY = "s3cret-of-the-server"
+
+
+@contextmanager
+def serving(model: Any, edit: Edit | None = None) -> Iterator[str]:
+    """A server of langplug's, with one thing changed; gives its base URL."""
+    exchange: Any = app({"m": model}, api_key=KEY).exchange
+    with running(runner_of(exchange if edit is None else WrongServer(exchange, edit))) as address:  # type: ignore[arg-type]
+        yield f"http://{address}/v1"
+
+
+@contextmanager
+def running(runner: web.BaseRunner, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server of aiohttp's; gives its host and port."""
+    loop = asyncio.new_event_loop()
+    up, leave, addresses = threading.Event(), asyncio.Event(), []
+
+    async def serve() -> None:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        addresses.append(f"127.0.0.1:{runner.addresses[0][1]}")
+        up.set()
+        await leave.wait()
+        await runner.cleanup()
+        RUNNING.clear()
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:  # some begin others when they are cancelled
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+        await loop.shutdown_asyncgens()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert up.wait(30)
+        yield addresses[0]
+    finally:
+        loop.call_soon_threadsafe(leave.set)
+        thread.join(30)
+        loop.close()
