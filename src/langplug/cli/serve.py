@@ -70,6 +70,11 @@ Options with one value have an environment variable, such as {_variable("--max-q
         "--without-key", action="store_true", help="listen to other machines although no key guards the models"
     )
     parser.add_argument("--strict", action="store_true", help="refuse what would be ignored of a request")
+    parser.add_argument(
+        "--show-steps",
+        action="store_true",
+        help="tell as reasoning what agents and graphs do before they answer: calls of tools and their results",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         application = app(
-            Catalog(),
+            Catalog(show_steps=args.show_steps),
             hosts={*_LOOPBACK, args.host, *args.hosts},
             api_key=key,
             strict=args.strict,

@@ -8,6 +8,7 @@ from typing import Any
 from langplug import ChatModel, adopt
 from langplug._model.parameters import sort_call_arguments
 from langplug._suggest import did_you_mean
+from langplug.models import ChatAdopted
 from langplug.serve.errors import ApiError
 
 _LOADING_S = 2
@@ -54,13 +55,15 @@ class Catalog:
 
     Args:
         models: As `fill` takes them; None if they are still being loaded.
+        show_steps: Whether the steps of graphs are told as reasoning.
 
     Raises:
         ValueError: If there is none.
         TypeError: If one of them is no model.
     """
 
-    def __init__(self, models: Any = None) -> None:
+    def __init__(self, models: Any = None, *, show_steps: bool = False) -> None:
+        self._show_steps = show_steps
         self._served: dict[str, ServedModel] = {}
         if models is not None:
             self.fill(models)
@@ -77,13 +80,18 @@ class Catalog:
             TypeError: If one of them is no model.
         """
         if isinstance(models, Mapping):
-            named = {str(name): adopt(model) for name, model in models.items()}
+            named = {str(name): self._adopt(model) for name, model in models.items()}
         else:
-            one = adopt(models)
+            one = self._adopt(models)
             named = {one.reported_name: one}
         if not named:
             raise ValueError("there is no model to serve: give one, or several as {'id': model}")
         self._served = {name: ServedModel(name, model) for name, model in named.items()}
+
+    def _adopt(self, model: Any) -> ChatModel:
+        adopted = adopt(model)
+        shows_steps = self._show_steps and isinstance(adopted, ChatAdopted)
+        return adopt(adopted, show_steps=True) if shows_steps else adopted
 
     @property
     def is_loading(self) -> bool:
