@@ -11,13 +11,14 @@ from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langplug import Reasoning, ToolCall, Usage, adopt
+from langplug import Reasoning, ToolCall, Usage, adopt, chat_model
 from langplug.models import ChatScripted
 
 
@@ -232,3 +233,28 @@ def test_a_graph_that_is_a_function_answers() -> None:
 
     model = adopt(shout)
     assert [model.invoke([HumanMessage("hi")]).text, PATHS["stream"](model).text] == ["HI", "HI"]
+
+
+# --- threads ---
+
+
+def test_a_graph_with_a_checkpointer_goes_on_with_the_thread_that_is_named() -> None:
+    """In a thread it remembers, and what it asks is its answer, which the next message answers; elsewhere neither."""
+
+    @chat_model(tool_calling="native")
+    def model(request: Any) -> Any:
+        if request.text == "ask":
+            return ToolCall(name="approve", args={"question": "Sure?"})
+        return ", ".join(one.text for one in request.messages if one.type != "ai")
+
+    memory = InMemorySaver()
+    adopted = adopt(create_agent(model(), tools=[approve], checkpointer=memory))
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    assert [adopted.invoke(text, thread).text for text in ("one", "two")] == ["one", "one, two"]
+    assert asyncio.run(adopted.ainvoke("three", thread)).text == "one, two, three"
+    assert [adopted.invoke(text, thread).text for text in ("ask", "yes")] == ["Sure?", "one, two, three, ask, yes"]
+    kept = len(memory.storage)
+    assert [adopted.invoke(text).text for text in ("one", "two")] == ["one", "two"]
+    with pytest.raises(ModelError, match="waits for a person"):
+        adopted.invoke("ask")
+    assert len(memory.storage) == kept

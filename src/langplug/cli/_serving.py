@@ -28,13 +28,13 @@ class Serving:
         models: What to load: each with its alias, which is empty where it is called as it reports itself.
         settings: Constructor arguments as they are written: `NAME=VALUE` for all models, `ALIAS:NAME=VALUE` for one.
         options: Keywords of `langplug.serve.app`.
-        show_steps: Whether the steps of graphs are told.
+        graphs: Keywords of `langplug.serve.served.Catalog`: how graphs are served.
     """
 
     models: list[tuple[str, str]]
     settings: list[str]
     options: dict[str, Any]
-    show_steps: bool
+    graphs: dict[str, bool]
 
     def check(self) -> None:
         """Refuse what can be seen to be wrong before anything is loaded.
@@ -61,7 +61,7 @@ class Serving:
         from langplug.serve.served import Catalog
 
         try:
-            return app(Catalog(show_steps=self.show_steps), **self.options)
+            return app(Catalog(**self.graphs), **self.options)
         except ValueError as error:
             raise UsageError(error_text(error)) from error
 

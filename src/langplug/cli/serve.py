@@ -48,6 +48,7 @@ _FLAGS: Final = {
     "--without-key": "listen to other machines although no key guards the models",
     "--strict": "refuse what would be ignored of a request",
     "--show-steps": "tell as reasoning what agents and graphs do before they answer: calls of tools and their results",
+    "--user-threads": "keep a thread of graphs with a checkpointer for each user that a client names",
 }
 """Options without a value, and the help."""
 
@@ -129,7 +130,8 @@ def _serving_of(args: argparse.Namespace) -> Serving:
     names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval")
     options = {name: getattr(args, name) for name in names}
     options |= {"hosts": [*_LOOPBACK, args.host, *args.hosts], "api_key": key}
-    return Serving(models=models, settings=args.settings, options=options, show_steps=args.show_steps)
+    graphs = {"show_steps": args.show_steps, "user_threads": args.user_threads}
+    return Serving(models=models, settings=args.settings, options=options, graphs=graphs)
 
 
 def _variable(option: str) -> str:

@@ -181,7 +181,9 @@ class Exchange:
                 named = ", ".join(call.notes)
                 raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", call.notes[0])
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
-        writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
+        call.thread = served.thread_of(call)
+        answer_id = call.thread.answer if call.thread is not None else uuid.uuid4().hex
+        writer = wire.writer(call, f"{wire.id_prefix}{answer_id}", int(time.time()))
         if call.counts_only:
             count = served.model.get_num_tokens_from_messages
             tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time

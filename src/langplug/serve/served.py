@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
 
 from langplug import ChatModel, adopt
 from langplug._model.parameters import sort_call_arguments
 from langplug._suggest import did_you_mean
 from langplug.models import ChatAdopted
+from langplug.serve.call import Call, Thread
 from langplug.serve.errors import ApiError
+from langplug.serve.threads import Threads
 
 _LOADING_S = 2
 """Seconds after which a client may ask again whether the models are there."""
@@ -22,11 +28,13 @@ class ServedModel:
     Attributes:
         id: Its id.
         model: A model of langplug's: stop strings, tools, schemas and cancellation hold for each.
+        threads: Its threads, if it is a graph with a checkpointer.
         created: Since when it is served, in seconds since 1970.
     """
 
     id: str
     model: ChatModel
+    threads: Threads | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -34,6 +42,25 @@ class ServedModel:
         """What `/v1/models` says of it: OpenAI's four fields, and its profile as `capabilities`."""
         known = {"id": self.id, "object": "model", "created": self.created, "owned_by": "langplug"}
         return {**known, "capabilities": dict(self.model.profile or {})}
+
+    def thread_of(self, call: Call) -> Thread | None:
+        """The thread that a call goes on with, or begins; None if it says everything itself.
+
+        Raises:
+            ApiError: If it goes on from an answer that cannot be here.
+        """
+        if self.threads is not None:
+            return self.threads.begin(call)
+        if call.previous is not None:
+            message = "previous_response_id: this model stores nothing; send the whole conversation as `input`."
+            raise ApiError(400, "invalid_request_error", message, "previous_response_id")
+        return None
+
+    def turn(self, call: Call) -> AbstractAsyncContextManager[tuple[list[BaseMessage], RunnableConfig | None]]:
+        """What the model is given of a call, and with which configuration, while this is held."""
+        if self.threads is None or call.thread is None:
+            return nullcontext((call.messages, None))
+        return self.threads.turn(call.thread, call.messages)
 
     def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Those parameters of a call that the model takes, and the names of the others."""
@@ -56,14 +83,16 @@ class Catalog:
     Args:
         models: As `fill` takes them; None if they are still being loaded.
         show_steps: Whether the steps of graphs are told as reasoning.
+        user_threads: Whether graphs with a checkpointer have a thread for each user.
 
     Raises:
         ValueError: If there is none.
         TypeError: If one of them is no model.
     """
 
-    def __init__(self, models: Any = None, *, show_steps: bool = False) -> None:
+    def __init__(self, models: Any = None, *, show_steps: bool = False, user_threads: bool = False) -> None:
         self._show_steps = show_steps
+        self._user_threads = user_threads
         self._served: dict[str, ServedModel] = {}
         if models is not None:
             self.fill(models)
@@ -86,12 +115,17 @@ class Catalog:
             named = {one.reported_name: one}
         if not named:
             raise ValueError("there is no model to serve: give one, or several as {'id': model}")
-        self._served = {name: ServedModel(name, model) for name, model in named.items()}
+        self._served = {name: ServedModel(name, model, self._threads_of(name, model)) for name, model in named.items()}
 
     def _adopt(self, model: Any) -> ChatModel:
         adopted = adopt(model)
         shows_steps = self._show_steps and isinstance(adopted, ChatAdopted)
         return adopt(adopted, show_steps=True) if shows_steps else adopted
+
+    def _threads_of(self, name: str, model: ChatModel) -> Threads | None:
+        graph = model.adopted if isinstance(model, ChatAdopted) else None
+        keeps = graph is not None and not isinstance(vars(graph).get("checkpointer"), bool | None)
+        return Threads(graph, name, of_users=self._user_threads) if keeps else None
 
     @property
     def is_loading(self) -> bool:

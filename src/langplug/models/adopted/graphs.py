@@ -5,6 +5,7 @@ next node may say it better. So the answer comes whole, and what came before it 
 """
 
 import inspect
+import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import reduce
 from typing import Any, Final
@@ -51,7 +52,7 @@ def check_graph(graph: Any) -> None:
 
 
 def check_interrupts(output: Mapping[str, Any]) -> None:
-    """Refuse what a graph gives that waits for a person.
+    """Refuse what a graph gives that waits for a person, where nobody can go on with it.
 
     Raises:
         ModelError: With what it asks.
@@ -63,25 +64,64 @@ def check_interrupts(output: Mapping[str, Any]) -> None:
 
 def read_graph(graph: Any, request: Request, *, show_steps: bool) -> Iterator[Part]:
     """The parts of what a graph answers: its steps, if they are shown, and then the answer."""
+    place = _Place(graph, request)
+    given = place.input_for(place.graph.get_state(request.run.config) if place.in_thread else None)
     reader = GraphReader(show_steps=show_steps)
-    given = {_MESSAGES: [*request.messages]}
-    for event in graph.stream(given, reader.heard(request.run.config), **reader.modes):
+    for event in place.graph.stream(given, reader.heard(request.run.config), **reader.modes):
         yield from reader.feed(event)
-    yield reader.answer()
+    yield reader.answer(in_thread=place.in_thread)
 
 
 async def aread_graph(graph: Any, request: Request, *, show_steps: bool) -> AsyncGenerator[Part]:
     """As `read_graph`, for an event loop."""
+    place = _Place(graph, request)
+    given = place.input_for(await place.graph.aget_state(request.run.config) if place.in_thread else None)
     reader = GraphReader(show_steps=show_steps)
-    given = {_MESSAGES: [*request.messages]}
-    events: AsyncGenerator[Any] = graph.astream(given, reader.heard(request.run.config), **reader.modes)
+    events: AsyncGenerator[Any] = place.graph.astream(given, reader.heard(request.run.config), **reader.modes)
     try:
         async for event in events:
             for part in reader.feed(event):
                 yield part
     finally:
         await events.aclose()
-    yield reader.answer()
+    yield reader.answer(in_thread=place.in_thread)
+
+
+class _Place:
+    """Where a graph is run: in the thread that the call names, or in none.
+
+    Attributes:
+        graph: The graph. Without a thread, it is one that keeps nothing.
+        in_thread: Whether it goes on with what it remembers.
+    """
+
+    def __init__(self, graph: Any, request: Request) -> None:
+        configurable = request.run.config.get("configurable") or {}
+        is_within_another = any(key.startswith("__pregel") for key in configurable)  # then that one sees to it
+        keeps = graph.checkpointer is not None and not isinstance(graph.checkpointer, bool) and not is_within_another
+        self.in_thread = keeps and "thread_id" in configurable
+        self.graph = graph.copy({"checkpointer": None}) if keeps and not self.in_thread else graph
+        self._request = request
+
+    def input_for(self, state: Any) -> Any:
+        """What the graph is given: the messages, or what a person answers to what it has asked.
+
+        Raises:
+            ModelError: If it has asked several things at once.
+        """
+        asked = state.interrupts if state is not None else ()
+        if not asked:
+            return {_MESSAGES: [*self._request.messages]}
+        if len(asked) > 1:
+            raise ModelError(f"The graph has asked {len(asked)} things at once, which one message cannot answer.")
+        from langgraph.types import Command  # it is there: so is a graph
+
+        text = self._request.text
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = text
+        return Command(resume=answer if isinstance(answer, dict | list) else text)
 
 
 class GraphReader:
@@ -124,21 +164,27 @@ class GraphReader:
                     self._shown.add(message)
             self._state = told
 
-    def answer(self) -> AIMessage:
-        """The last message of the state, with the tokens that all of it took.
+    def answer(self, *, in_thread: bool) -> AIMessage:
+        """The last message of the state, with the tokens that all of it took; in a thread, also what a person is asked.
 
         Raises:
-            TypeError: If that is not the answer of a model.
-            ModelError: If the graph waits for a person.
+            TypeError: If the last message is not the answer of a model.
+            ModelError: If the graph waits for a person, and there is no thread in which it could be answered.
         """
         state = self._state or {}
-        check_interrupts(state)
+        asked = state.get(_INTERRUPT) or ()
+        if not in_thread or len(asked) > 1:
+            check_interrupts(state)
         said = [*(state.get(_MESSAGES) or ())]
         usage = self._used.usage
         if usage is None:  # of messages that no model of LangChain's has written
             new = (one.usage_metadata for one in said if isinstance(one, AIMessage) and one not in self._seen)
             told = [one for one in new if one is not None]
             usage = reduce(add_usage, told) if told else None
+        if asked:
+            value = asked[0].value
+            question = value if isinstance(value, str) else to_json(value, fallback=repr).decode()
+            return AIMessage(question, usage_metadata=usage)
         if said and isinstance(said[-1], AIMessage):
             return said[-1].model_copy(update={"usage_metadata": usage})
         if (found := state.get("structured_response")) is not None:  # of `create_agent(response_format=...)`

@@ -110,8 +110,12 @@ class ChatAdopted(ChatModel):
 
     What it reports of itself is the adopted one's: type, name, provider, profile. Parameters of a call are passed on
     to it. A graph, or what else answers with a state, is answered in one piece: which of the messages of a state is
-    the answer is known at its end. A graph that is interrupted (`interrupt(...)`) is a `ModelError` that says what it
-    asks.
+    the answer is known at its end.
+
+    A graph with a checkpointer goes on with the thread that a call names (`{"configurable": {"thread_id": ...}}`): what
+    it is given is added there. Without one it keeps nothing. If it is interrupted (`interrupt(...)`), what it asks is
+    its answer in a thread, and the next message is what it is told, as JSON if that is an object or a list; elsewhere
+    it is a `ModelError`.
     """
 
     adopted: SkipValidation[Any] = Field(exclude=True, repr=False)
