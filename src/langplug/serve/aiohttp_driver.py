@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from aiohttp import ClientConnectionResetError, web
 
-from langplug._bridge.futures import settle_from_thread
 from langplug.serve.exchange import Exchange, Reply, Request
 
 _BACKLOG: Final = 1024
@@ -137,15 +136,23 @@ def first_signal() -> asyncio.Future[signal.Signals]:
 
 def _in_daemon(function: Callable[[], Any]) -> asyncio.Future[Any]:
     """The result of `function`, in a thread for which nobody waits who leaves before."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
     def work() -> None:
+        result, error = None, None
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the models is told of it
-            settle_from_thread(future, error=error)
-        else:
-            settle_from_thread(future, result)
+        except BaseException as raised:  # noqa: BLE001 - whoever waits for the models is told of it
+            error = raised
+        with suppress(RuntimeError):  # the server has gone, and its loop with it
+            loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name="langplug-load", daemon=True).start()
     return future

@@ -10,7 +10,6 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langplug import ChatModel, adopt
-from langplug._model.parameters import sort_call_arguments
 from langplug._suggest import did_you_mean
 from langplug.models import ChatAdopted
 from langplug.serve.call import Call, Thread
@@ -64,17 +63,8 @@ class ServedModel:
 
     def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Those parameters of a call that the model takes, and the names of the others."""
-        taken: dict[str, Any] = {}
-        others: list[str] = []
-        for name, value in given.items():
-            try:
-                _, ignored, *_ = sort_call_arguments(type(self.model), {name: value}, self.model.__langplug_takes__)
-            except TypeError:
-                ignored = [name]
-            others += ignored
-            if not ignored:
-                taken[name] = value
-        return taken, others
+        taken = {name: value for name, value in given.items() if self.model.__langplug_uses__(name)}
+        return taken, [name for name in given if name not in taken]
 
 
 class Catalog:
