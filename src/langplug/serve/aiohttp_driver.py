@@ -16,6 +16,10 @@ _BACKLOG: Final = 1024
 """Connections that wait to be taken, so that a burst of clients is not turned away."""
 
 
+_AT_ONCE: Final = 8
+"""Connections that are taken before the loop does something else."""
+
+
 class ListenError(Exception):
     """The port cannot be listened on."""
 
@@ -70,7 +74,8 @@ async def start(exchange: Exchange, listening: list[socket.socket]) -> web.AppRu
     runner = runner_of(exchange)
     await runner.setup()
     for one in listening:
-        await web.SockSite(runner, one.dup(), backlog=_BACKLOG).start()
+        await web.SockSite(runner, one.dup(), backlog=_AT_ONCE).start()
+        one.listen(_BACKLOG)  # asyncio's backlog is also how many it takes at once: workers are to share a burst
     return runner
 
 
