@@ -105,17 +105,18 @@ class Catalog:
             named = {one.reported_name: one}
         if not named:
             raise ValueError("there is no model to serve: give one, or several as {'id': model}")
-        self._served = {name: ServedModel(name, model, self._threads_of(name, model)) for name, model in named.items()}
+        served = {}
+        for name, model in named.items():
+            graph = model.adopted if isinstance(model, ChatAdopted) else None
+            keeps = graph is not None and not isinstance(vars(graph).get("checkpointer"), bool | None)
+            threads = Threads(graph, name, of_users=self._user_threads) if keeps else None
+            served[name] = ServedModel(name, model, threads)
+        self._served = served
 
     def _adopt(self, model: Any) -> ChatModel:
         adopted = adopt(model)
         shows_steps = self._show_steps and isinstance(adopted, ChatAdopted)
         return adopt(adopted, show_steps=True) if shows_steps else adopted
-
-    def _threads_of(self, name: str, model: ChatModel) -> Threads | None:
-        graph = model.adopted if isinstance(model, ChatAdopted) else None
-        keeps = graph is not None and not isinstance(vars(graph).get("checkpointer"), bool | None)
-        return Threads(graph, name, of_users=self._user_threads) if keeps else None
 
     @property
     def is_loading(self) -> bool:

@@ -94,20 +94,16 @@ class Threads:
         async for state in self._graph.aget_state_history(place, filter={_MARK: mark}, limit=1):
             if not state.next:
                 return state
-            if state.interrupts:
-                await self._check_unanswered(state, place)
+            if state.interrupts:  # what a graph asks it can be told once: whatever it is told then, it takes the first
+                own = state.config["configurable"]["checkpoint_id"]
+                async for other in self._graph.aget_state_history(place):
+                    if ((other.parent_config or {}).get("configurable") or {}).get("checkpoint_id") == own:
+                        message = "What this response asks has been answered: go on from another response."
+                        raise ApiError(400, "invalid_request_error", message, "previous_response_id")
                 return state
             message = f"The response {thread.before!r:.100} did not end, so nothing can go on from it."
             raise ApiError(400, "invalid_request_error", message, "previous_response_id")
         raise _not_found(thread.before)
-
-    async def _check_unanswered(self, asked: Any, place: RunnableConfig) -> None:
-        """What a graph asks it can be told once: whatever else it is told, it goes on with the first."""
-        checkpoint = asked.config["configurable"]["checkpoint_id"]
-        async for state in self._graph.aget_state_history(place):
-            if state.parent_config and state.parent_config["configurable"].get("checkpoint_id") == checkpoint:
-                message = "What this response asks has been answered: go on from a later response, or an earlier one."
-                raise ApiError(400, "invalid_request_error", message, "previous_response_id")
 
 
 def _not_found(response: str) -> ApiError:
