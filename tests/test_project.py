@@ -181,6 +181,26 @@ def back_doors(modules: list[Module]) -> list[str]:
     return complaints
 
 
+SERVE_SHARES = {
+    "langplug._wires": "the words of a wire, which its client's side and its server's side both speak",
+    "langplug._suggest": "the house says in one way what was probably meant",
+    "langplug._tools.schema": "and has one checker of JSON schemas",
+    "langplug._bridge.slots": "and one fair queue",
+}
+"""What `serve` imports of private rooms, and why: tables, and code of which the house has one. It knows no model from
+inside, so that anybody could have written it."""
+
+
+def private_imports_of_serve(modules: list[Module]) -> list[str]:
+    return [
+        f"{m.name} imports {target}"
+        for m in modules
+        if m.room == "serve"
+        for target in imported(m)
+        if is_private(target) and not any(f"{target}.".startswith(f"{shared}.") for shared in SERVE_SHARES)
+    ]
+
+
 def froms(module: Module) -> list[ast.ImportFrom]:
     return [node for node in module.nodes() if isinstance(node, ast.ImportFrom)]
 
@@ -290,9 +310,15 @@ STRANGER = (
 # --- the house keeps them ---
 
 
-@pytest.mark.parametrize("rule", [long_files, long_functions, undocumented, upward_imports, core_private, circles])
+@pytest.mark.parametrize(
+    "rule",
+    [long_files, long_functions, undocumented, upward_imports, core_private, circles, private_imports_of_serve],
+)
 def test_the_house_keeps_its_rules(rule: Callable[[list[Module]], list[str]]) -> None:
-    """Files can be read, the public is documented, floors import downwards, one file alone knows core, no circles."""
+    """Files can be read, the public is documented, floors import downwards, one file alone knows core, no circles.
+
+    `serve` uses what langplug offers to all, and what `SERVE_SHARES` names.
+    """
     complaints = rule(HOUSE)
     assert not complaints, "\n".join(complaints)
 
@@ -511,6 +537,12 @@ def bad(text: str, name: str = "langplug._messages.some") -> list[Module]:
         pytest.param(back_doors, bad("from langplug.cli import chat"), id="kit, what the command line keeps"),
         pytest.param(back_doors, bad("import langplug._references"), id="kit, import"),
         pytest.param(back_doors, bad("from langplug_backend.server import _Server"), id="kit, the backend's"),
+        pytest.param(
+            private_imports_of_serve, bad("from langplug._model.plan import x", "langplug.serve.some"), id="serve"
+        ),
+        pytest.param(
+            private_imports_of_serve, bad("from langplug import _model", "langplug.serve.x"), id="serve, room"
+        ),
         pytest.param(wordless_tests, bad("async def test_x(): ..."), id="test"),
         pytest.param(circles, ring("from langplug._a import b", "from langplug._a import a"), id="circle"),
         pytest.param(
@@ -529,6 +561,11 @@ def test_a_rule_complains_of_what_it_forbids(rule: Callable[[list[Module]], list
     ("rule", "modules"),
     [
         pytest.param(long_functions, bad('def f():\n  """Doc.' + "\n" * 60 + '"""\n  return 1'), id="long docstring"),
+        pytest.param(
+            private_imports_of_serve,
+            bad("from langplug import adopt\nfrom langplug._wires.messages import x", "langplug.serve.some"),
+            id="serve, public and shared",
+        ),
         pytest.param(undocumented, bad("@typing.overload\ndef f(): ...\ndef _g(): ..."), id="overload, private"),
         pytest.param(
             upward_imports, bad("from langplug._parts import x\nfrom . import stop"), id="downward, same room"

@@ -3,6 +3,7 @@
 * `error_of`: a response with an error status, as the `ModelError` that it stands for;
 * `error_of_exception`: the same for an exception of httpx, aiohttp, requests, an SDK, boto3 or gRPC. langplug does it
   by itself for what `respond` raises;
+* `retry_after_of`: how long a server has asked to wait, by the error that it became, or an integration's own;
 * `sse`: server-sent events from pieces of a body;
 * `OutgoingRequest`: what the function is given that is passed as `on_request` to `ChatEndpoint` and `ChatHTTP`;
 * `client_credentials`: tokens by OAuth 2.0, for `auth=` of `ChatEndpoint` and `ChatHTTP`, or for your own requests.
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, overload
 
 from langchain_core.exceptions import ModelError
 
-from langplug._answer.client_errors import model_error_of
+from langplug._answer.client_errors import model_error_of, retry_after_of
 from langplug._answer.server_errors import error_of_response
 from langplug._http.client_credentials import ClientCredentials, client_credentials
 from langplug._http.request_hook import OutgoingRequest
@@ -30,6 +31,7 @@ __all__ = [
     "client_credentials",
     "error_of",
     "error_of_exception",
+    "retry_after_of",
     "sse",
 ]
 

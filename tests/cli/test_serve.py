@@ -27,10 +27,10 @@ def slow(request):
 
 
 @contextmanager
-def served(*arguments: str, is_loaded: bool = True) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def served(*arguments: str, is_loaded: bool = True, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The process, once it has its models, or accepts connections, and its port."""
     command = [sys.executable, "-m", "langplug", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
@@ -113,6 +113,11 @@ def test_a_server_that_loads_can_be_stopped(tmp_path: Path) -> None:
         (["no_such_module:model"], "no_such_module"),
         (["--max-concurrency", "0", "langplug.models:ChatScripted"], "at least 1 call at once"),
         (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),
+        (["--workers", "0", "langplug.models:ChatScripted"], "1 or more"),
+        (["--with", "other:x=1", "langplug.models:ChatScripted"], "--with other:"),
+        (["--with", "replies", "langplug.models:ChatScripted"], "NAME=VALUE"),
+        (["--with", "api_key=abc", "langplug.models:ChatScripted"], "env:VARIABLE"),
+        (["--with", "no_such=1", "langplug.models:ChatScripted"], "no_such"),
     ],
 )
 def test_wrong_use_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
@@ -143,3 +148,58 @@ def test_what_nobody_named_is_called_as_it_is_referred_to(tmp_path: Path) -> Non
             answer = json.loads(client.getresponse().read())
             client.close()
             assert answer["choices"][0]["message"]["content"] == said
+
+
+TUNABLE = """
+from langplug import chat_model
+
+@chat_model
+def tuned(request, *, volume: int = 1, word: str = ""):
+    return f"{volume} {word}"
+
+def of_alias(volume=0):
+    return tuned(volume=volume)
+"""
+
+
+def text_of(port: int, model: str) -> str:
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]})
+    client = HTTPConnection("127.0.0.1", port, timeout=60)
+    client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    answer = json.loads(client.getresponse().read())
+    client.close()
+    return str(answer["choices"][0]["message"]["content"]).strip()
+
+
+def test_constructor_arguments_are_for_all_or_for_one(tmp_path: Path) -> None:
+    """`--with` gives each model an argument, or one of them by its alias; its value may come from the environment."""
+    (tmp_path / "mine.py").write_text(TUNABLE)
+    models = [f"--alias={name}={tmp_path}/mine.py:tuned" for name in ("a", "b")]
+    settings = ["--with", "volume=2", "--with", "b:volume=3", "--with", "b:word=env:MINE"]
+    with served(*models, *settings, MINE="said") as (_, port):
+        assert [text_of(port, "a"), text_of(port, "b")] == ["2", "3 said"]
+
+
+def test_the_environment_says_what_options_do_not(tmp_path: Path) -> None:
+    """Each option has a variable: several values as a shell takes them, 1 or 0 for those without a value."""
+    (tmp_path / "mine.py").write_text(TUNABLE)
+    said = {"ALIAS": f"'a={tmp_path}/mine.py:tuned' b={tmp_path}/mine.py:tuned", "WITH": "a:volume=4", "STRICT": "1"}
+    with served(**{f"LANGPLUG_SERVE_{name}": value for name, value in said.items()}) as (_, port):
+        assert [text_of(port, "a"), text_of(port, "b")] == ["4", "1"]
+        body = json.dumps({"model": "a", "messages": [{"role": "user", "content": "hi"}], "seed": 1})
+        assert asked(port, "/v1/chat/completions", body).status == 400
+    with served("--alias", f"c={tmp_path}/mine.py:tuned", LANGPLUG_SERVE_ALIAS="a=nowhere:x") as (_, port):
+        assert text_of(port, "c") == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("STRICT", "maybe", "expected 1 or 0"), ("ALIAS", "'half", "no list of words"), ("WORKERS", "0", "1 or more")],
+)
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, said: str
+) -> None:
+    """What the environment says is read as carefully as what is given."""
+    monkeypatch.setenv(f"LANGPLUG_SERVE_{name}", value)
+    assert langplug.cli.main(["serve", "--port", "0", "langplug.models:ChatScripted"]) == 2
+    assert said in capsys.readouterr().err

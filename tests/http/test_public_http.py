@@ -33,7 +33,7 @@ from pydantic import SecretStr
 from tests.frames import leaks
 
 from langplug import MissingSecretError
-from langplug.http import Event, client_credentials, error_of, sse
+from langplug.http import Event, client_credentials, error_of, retry_after_of, sse
 from langplug.models import ChatEndpoint, ChatHTTP
 from langplug_backend import Backend
 
@@ -59,6 +59,14 @@ def test_a_response_is_an_error(body: Any) -> None:
     assert (ContextOverflowError, "HTTP 400: too many tokens") == (type(error), str(error))
     assert {"status_code": 400, "retry_after": 3.0, "request_id": "r-1"} == vars(error)
     assert type(error_of(429)) is ModelRateLimitError
+    assert [3.0, None] == [retry_after_of(one) for one in (error, error_of(429))]
+
+
+def test_an_integrations_error_says_how_long_to_wait() -> None:
+    """By the response that it carries, where it has no `retry_after` of langplug's."""
+    error: Any = ModelRateLimitError("slow down")
+    error.response = httpx.Response(429, headers={"Retry-After": "7"})
+    assert 7.0 == retry_after_of(error)
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,6 @@ def test_parameters_have_the_names_of_langchain() -> None:
         ),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]}, "input[0].call_id"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
-        ({"previous_response_id": "resp_0"}, "previous_response_id"),
         ({"conversation": "conv_0"}, "conversation"),
         ({"background": True}, "background"),
         ({"temperature": "hot"}, "temperature"),

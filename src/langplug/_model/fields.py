@@ -24,7 +24,15 @@ from langplug._model.fingerprint import Followed, Snapshot
 from langplug._model.langchain import PatchedChatModel
 from langplug._model.metaclass import ChatModelMeta
 from langplug._model.names import kebab_case, provider_name
-from langplug._model.parameters import Concurrency, MaxRetries, name_text, parameters_of, read_attribute, retries_itself
+from langplug._model.parameters import (
+    Concurrency,
+    MaxRetries,
+    name_text,
+    parameters_of,
+    read_attribute,
+    retries_itself,
+    sort_call_arguments,
+)
 from langplug._model.state import INSIDE, check_assignment
 from langplug._parts import Answer
 from langplug._request import Request
@@ -219,6 +227,14 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         """Whether a call may be given a parameter that is not a field: a hook takes it among its keywords."""
         cls = type(self)
         return cls.respond is hooks.respond and any(hook.takes(name) for hook in hooks.hooks_of(cls).values())
+
+    def __langplug_uses__(self, name: str) -> bool:
+        """Whether a parameter of this name, given with a call, changes anything."""
+        try:
+            _, ignored, *_ = sort_call_arguments(type(self), {name: None}, self.__langplug_takes__)  # names are sorted
+        except TypeError:
+            return False
+        return not ignored
 
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values that fields have for one call, of those that are `given` for it."""

@@ -42,9 +42,10 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """As in the base class; the argument is remembered, for suggestions and for completion."""
+        """As in the base class; what help shows is remembered, for suggestions and for completion."""
         action = super().add_argument(*args, **kwargs)
-        self.declared.append(action)
+        if action.help != argparse.SUPPRESS:
+            self.declared.append(action)
         return action
 
     @property

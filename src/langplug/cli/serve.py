@@ -2,14 +2,15 @@
 
 import argparse
 import os
-import signal
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from langplug.cli._exit import OK, UsageError, error_text, exit_codes
-from langplug.cli._model import ON_REFERENCES, load_model
+from langplug.cli._model import ON_REFERENCES
+from langplug.cli._serving import Serving, serve_alone, supervise, work
 
 HELP: Final = "serve models to clients of OpenAI and Anthropic"
 
@@ -18,12 +19,38 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = {
     "--host": ("ADDRESS", str, "127.0.0.1", "where to listen"),
     "--port": ("N", int, "8000", "0 for any that is free"),
+    "--workers": ("N", int, "1", "how many processes answer; each loads the models, and has the limits below"),
     "--max-concurrency": ("N", int, "1024", "how many calls run at once; others wait for their turn"),
     "--max-queue": ("N", int, "1024", "how many calls may wait; more are answered 429"),
     "--timeout": ("SECONDS", float, None, "how long a call may take, waiting included (default: any time)"),
     "--ping-interval": ("SECONDS", float, "15", "a stream in which nothing comes for so long says that it lives"),
+    "--api-key-file": ("FILE", Path, None, "a file with the key that clients send"),
 }
 """Options with one value: what it is called, what reads it, the default, and the help."""
+
+_LISTS: Final = {
+    "--alias": ("NAME=REF", "aliases", "a model, by this name; may be given several times"),
+    "--with": (
+        "NAME=VALUE",
+        "settings",
+        """a constructor argument of each model, as JSON or plain text, such as temperature=0; ALIAS:NAME=VALUE is for
+        one of them; may be given several times. Secrets come from the environment: api_key=env:ACME_KEY""",
+    ),
+    "--allow-host": (
+        "NAME",
+        "hosts",
+        "a name under which clients may ask, besides localhost and ADDRESS; may be given several times",
+    ),
+}
+"""Options that may be given several times: what one is called, where they are kept, and the help."""
+
+_FLAGS: Final = {
+    "--without-key": "listen to other machines although no key guards the models",
+    "--strict": "refuse what would be ignored of a request",
+    "--show-steps": "tell as reasoning what agents and graphs do before they answer: calls of tools and their results",
+    "--user-threads": "keep a thread of graphs with a checkpointer for each user that a client names",
+}
+"""Options without a value, and the help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,89 +69,90 @@ given; the same again stops it at once."""
 A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live,
 /health/ready and the page's files.
 
-Options with one value have an environment variable, such as {_variable("--max-queue")} for --max-queue.
+Each option has an environment variable, such as {_variable("--max-queue")} for --max-queue, which counts if the option
+is not given. Where several values may be given, it holds them as a shell would take them:
+{_variable("--with")}="temperature=0 small:max_tokens=100". Of an option without a value it says 1 or 0.
 
 {exit_codes("stopped by SIGTERM", "a model behind a server failed")}"""
     parser.add_argument("refs", metavar="REF", nargs="*", help="a model, by the name that it reports; see below")
-    parser.add_argument(
-        "--alias",
-        metavar="NAME=REF",
-        dest="aliases",
-        action="append",
-        default=[],
-        help="a model, by this name; may be given several times",
-    )
+    for name, (metavar, kept, told) in _LISTS.items():
+        parser.add_argument(name, metavar=metavar, dest=kept, action="append", help=told)
     for name, (metavar, kind, default, told) in _OPTIONS.items():
         given = os.environ.get(_variable(name)) or default  # text, which argparse reads as it reads what is given
         shown = told if default is None else f"{told} (default: {default})"
         parser.add_argument(name, metavar=metavar, type=kind, default=given, help=shown)
-    parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="a file with the key that clients send")
-    parser.add_argument(
-        "--allow-host",
-        metavar="NAME",
-        dest="hosts",
-        action="append",
-        default=[],
-        help="a name under which clients may ask, besides localhost and ADDRESS; may be given several times",
-    )
-    parser.add_argument(
-        "--without-key", action="store_true", help="listen to other machines although no key guards the models"
-    )
-    parser.add_argument("--strict", action="store_true", help="refuse what would be ignored of a request")
+    for name, told in _FLAGS.items():
+        parser.add_argument(name, action="store_true", default=None, help=told)
+    parser.add_argument("--as-worker", metavar="FD", type=int, help=argparse.SUPPRESS)  # of another one of these
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes. Returns the exit code."""
+    if args.as_worker is not None:
+        work(args.as_worker)
+        return OK
+    _read_environment(args)
+    serving = _serving_of(args)
+    serving.check()
+    try:
+        from langplug.serve.aiohttp_driver import ListenError, listen, url_of
+    except ImportError as error:
+        raise UsageError("serving needs aiohttp: pip install 'langplug[http]'") from error
+    exchange = serving.application().exchange
+    try:
+        listening = listen(args.host, args.port)
+    except ListenError as error:
+        raise UsageError(f"cannot listen on {args.host}, port {args.port}: {error_text(error)}") from error
+    url = url_of(listening)
+
+    def tell(names: list[str]) -> None:
+        print(f"{', '.join(names) or 'loading'} at {url}", file=sys.stderr, flush=True)
+
+    if args.workers == 1:
+        return serve_alone(serving, exchange, listening, tell)
+    return supervise(serving, exchange, listening, args.workers, tell)
+
+
+def _serving_of(args: argparse.Namespace) -> Serving:
     key = _read_key(args.api_key_file)
     if key is None and args.host not in _LOOPBACK and not args.without_key:
         raise UsageError(
             f"anybody who reaches {args.host} could use the models: give a key with --api-key-file FILE, or insist "
             "with --without-key"
         )
-    named = _named(args.refs, args.aliases)
-    import asyncio  # help does not wait for it
-
-    try:
-        from langplug.serve.aiohttp_driver import ListenError, serve_until_stopped
-    except ImportError as error:
-        raise UsageError("serving needs aiohttp: pip install 'langplug[http]'") from error
-    from langplug.serve import app
-    from langplug.serve.served import Catalog
-
-    try:
-        application = app(
-            Catalog(),
-            hosts={*_LOOPBACK, args.host, *args.hosts},
-            api_key=key,
-            strict=args.strict,
-            max_concurrency=args.max_concurrency,
-            max_queue=args.max_queue,
-            timeout=args.timeout,
-            ping_interval=args.ping_interval,
-        )
-    except ValueError as error:
-        raise UsageError(error_text(error)) from error
-
-    catalog = application.exchange.catalog
-
-    def tell(url: str) -> None:
-        said = "loading" if catalog.is_loading else ", ".join(served.id for served in catalog.all())
-        print(f"{said} at {url}", file=sys.stderr, flush=True)
-
-    serving = serve_until_stopped(
-        application.exchange, args.host, args.port, load=lambda: _load_models(named), tell=tell
-    )
-    try:
-        came = asyncio.run(serving)
-    except ListenError as error:
-        raise UsageError(f"cannot listen on {args.host}, port {args.port}: {error_text(error)}") from error
-    if came == signal.SIGINT:
-        raise KeyboardInterrupt
-    return OK
+    if args.workers < 1 or (args.workers > 1 and sys.platform == "win32"):
+        raise UsageError(f"--workers {args.workers}: expected 1 or more, and on Windows, which cannot share a port, 1")
+    models = [("", reference) for reference in args.refs]
+    for alias in args.aliases:
+        name, equals, reference = alias.partition("=")
+        if not (name and equals and reference):
+            raise UsageError(f"--alias takes NAME=REF, not {alias!r}")
+        models.append((name, reference))
+    names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval")
+    options = {name: getattr(args, name) for name in names}
+    options |= {"hosts": [*_LOOPBACK, args.host, *args.hosts], "api_key": key}
+    graphs = {"show_steps": args.show_steps, "user_threads": args.user_threads}
+    return Serving(models=models, settings=args.settings, options=options, graphs=graphs)
 
 
 def _variable(option: str) -> str:
     return f"LANGPLUG_SERVE_{option.removeprefix('--').replace('-', '_').upper()}"
+
+
+def _read_environment(args: argparse.Namespace) -> None:
+    """What the environment says of the options that are not given."""
+    for name, (_, kept, _) in _LISTS.items():
+        try:
+            given = getattr(args, kept) or shlex.split(os.environ.get(_variable(name), ""))
+        except ValueError as error:
+            raise UsageError(f"{_variable(name)} is no list of words: {error_text(error)}") from error
+        setattr(args, kept, given)
+    for name in _FLAGS:
+        written = os.environ.get(_variable(name), "").lower()
+        if written not in ("", "0", "1", "false", "true", "no", "yes"):
+            raise UsageError(f"{_variable(name)} is {written!r}; expected 1 or 0")
+        kept = name.removeprefix("--").replace("-", "_")
+        setattr(args, kept, getattr(args, kept) or written in ("1", "true", "yes"))
 
 
 def _read_key(file: Path | None) -> str | None:
@@ -137,33 +165,3 @@ def _read_key(file: Path | None) -> str | None:
     if not key:
         raise UsageError(f"{file} is empty: write a key into it")
     return key
-
-
-def _named(references: list[str], aliases: list[str]) -> list[tuple[str, str]]:
-    """What to load, each with its alias, which is empty where the model is called as it reports itself."""
-    named = [("", reference) for reference in references]
-    for alias in aliases:
-        name, equals, reference = alias.partition("=")
-        if not (name and equals and reference):
-            raise UsageError(f"--alias takes NAME=REF, not {alias!r}")
-        named.append((name, reference))
-    if not named:
-        raise UsageError("name a model to serve: a REF, or --alias NAME=REF")
-    return named
-
-
-def _load_models(named: list[tuple[str, str]]) -> dict[str, Any]:
-    """The models by the names under which they are served."""
-    from langplug import adopt
-
-    models: dict[str, Any] = {}
-    for alias, reference in named:
-        model = adopt(load_model(reference, {}))
-        attribute = reference.rpartition(":")[2]
-        # A model that nobody named reports its type, and a graph "LangGraph".
-        is_unnamed = model.reported_name in (model.asdict().get("_type"), "LangGraph")
-        name = alias or (attribute if is_unnamed and attribute.isidentifier() else model.reported_name)
-        if name in models:
-            raise UsageError(f"two models are called {name!r}: rename one with --alias NAME={reference}")
-        models[name] = model
-    return models

@@ -19,6 +19,8 @@ def app(
     api_key: str | None = None,
     max_body: int = 32 * 2**20,
     strict: bool = False,
+    show_steps: bool = False,
+    user_threads: bool = False,
     max_concurrency: int = 1024,
     max_queue: int = 1024,
     timeout: float | None = None,
@@ -33,6 +35,11 @@ def app(
         api_key: What clients have to send, as `Authorization: Bearer` or `x-api-key`; None if nothing.
         max_body: Bytes that the body of a request may have.
         strict: Whether what would be ignored of a request is refused with 400.
+        show_steps: Whether the steps of agents and graphs – what is said before the answer, calls of tools and their
+            results – are told as reasoning, each as it happens. Else the answer alone is told. A `Catalog` has a
+            setting of its own.
+        user_threads: Whether a graph with a checkpointer keeps one thread for each `user` (`metadata.user_id`) that
+            clients of Chat Completions and Messages name. Whoever may ask at all may name any user.
         max_concurrency: How many calls run at once; others wait in the order in which they came.
         max_queue: How many may wait; more are answered 429, with `Retry-After`.
         timeout: Seconds that a call may take, waiting included, before it ends with 504 or, in the middle of a stream,
@@ -54,6 +61,8 @@ def app(
     if ping_interval is not None and not ping_interval > 0:
         raise ValueError(f"ping_interval is {ping_interval:g}; expected seconds above 0, or None")
     queue = Queue(max_concurrency=max_concurrency, max_queue=max_queue, timeout=timeout)
-    catalog = models if isinstance(models, Catalog) else Catalog(models)
+    catalog = (
+        models if isinstance(models, Catalog) else Catalog(models, show_steps=show_steps, user_threads=user_threads)
+    )
     exchange = Exchange(catalog=catalog, gate=gate, strict=strict, queue=queue, ping_interval=ping_interval)
     return Application(exchange)

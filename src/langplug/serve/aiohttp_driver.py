@@ -2,15 +2,22 @@
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import ClientConnectionResetError, web
 
-from langplug._bridge.futures import settle_from_thread
 from langplug.serve.exchange import Exchange, Reply, Request
+
+_BACKLOG: Final = 1024
+"""Connections that wait to be taken, so that a burst of clients is not turned away."""
+
+
+_AT_ONCE: Final = 8
+"""Connections that are taken before the loop does something else."""
 
 
 class ListenError(Exception):
@@ -33,74 +40,124 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
     return web.AppRunner(application, handler_cancellation=True, access_log=None)
 
 
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at every address of `host`.
+
+    Args:
+        host: An address, or a name of this machine.
+        port: The port, or 0 for one that is free.
+
+    Raises:
+        ListenError: If it cannot be listened on.
+    """
+    opened: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, (address, *_) in dict.fromkeys((family, place) for family, _, _, _, place in found):
+            number = opened[0].getsockname()[1] if opened else port
+            opened.append(socket.create_server((str(address), number), family=family, backlog=_BACKLOG))
+    except OSError as error:
+        for one in opened:
+            one.close()
+        raise ListenError(str(error)) from error
+    return opened
+
+
+def url_of(listening: list[socket.socket]) -> str:
+    """The address to give to clients."""
+    host, port, *_ = listening[0].getsockname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+async def start(exchange: Exchange, listening: list[socket.socket]) -> web.AppRunner:
+    """Take connections; cleaning up what is returned ends that, and leaves the sockets open."""
+    runner = runner_of(exchange)
+    await runner.setup()
+    for one in listening:
+        await web.SockSite(runner, one.dup(), backlog=_AT_ONCE).start()
+        one.listen(_BACKLOG)  # asyncio's backlog is also how many it takes at once: workers are to share a burst
+    return runner
+
+
 async def serve_until_stopped(
     exchange: Exchange,
-    host: str,
-    port: int,
+    listening: list[socket.socket],
     *,
     load: Callable[[], Any],
-    tell: Callable[[str], None],
+    tell: Callable[[], None],
+    is_worker: bool = False,
 ) -> signal.Signals:
     """Serve until SIGTERM or SIGINT comes, and then until the answers are given that are being given.
 
-    What is asked while the models are loaded is answered, too: 503.
-
     Args:
         exchange: What answers.
-        host: The address to listen on.
-        port: The port, or 0 for any that is free.
+        listening: Where.
         load: Gives the models for the exchange's catalog; called in a thread, which ends with the process.
-        tell: Told the URL when connections are accepted, and again when the models are there.
+        tell: Called when connections are accepted, and when the models are there.
+        is_worker: Whether others answer at the same sockets. Then it takes no connection before it has its models.
+            Else it says that it is loading: 503.
 
     Returns:
         The signal that came.
 
     Raises:
-        ListenError: If the port cannot be listened on.
         Exception: What `load` raises.
     """
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def stop(received: signal.Signals) -> None:
-        loop.remove_signal_handler(received)  # the same again does not wait
-        if not stopped.done():
-            stopped.set_result(received)
-
-    runner = runner_of(exchange)
-    await runner.setup()
+    runner = None
+    stopped = first_signal()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise ListenError(str(error)) from error
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):  # on Windows, Ctrl-C is an exception that comes by itself
-                loop.add_signal_handler(number, stop, number)
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{runner.addresses[0][1]}/v1"
-        tell(url)
+        if not is_worker:
+            runner = await start(exchange, listening)
+            tell()
         loading = _in_daemon(load)
         await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
             exchange.catalog.fill(loading.result())
-            tell(url)
+            runner = runner or await start(exchange, listening)
+            tell()
         return await stopped
     finally:
-        await runner.cleanup()
+        for one in listening:
+            one.close()
+        if runner is not None:
+            await runner.cleanup()
+
+
+def first_signal() -> asyncio.Future[signal.Signals]:
+    """The first SIGINT or SIGTERM that comes to the process. The same again does what it does without this."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def stop(received: signal.Signals) -> None:
+        loop.remove_signal_handler(received)
+        if not stopped.done():
+            stopped.set_result(received)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows, Ctrl-C is an exception that comes by itself
+            loop.add_signal_handler(number, stop, number)
+    return stopped
 
 
 def _in_daemon(function: Callable[[], Any]) -> asyncio.Future[Any]:
     """The result of `function`, in a thread for which nobody waits who leaves before."""
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
     def work() -> None:
+        result, error = None, None
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the models is told of it
-            settle_from_thread(future, error=error)
-        else:
-            settle_from_thread(future, result)
+        except BaseException as raised:  # noqa: BLE001 - whoever waits for the models is told of it
+            error = raised
+        with suppress(RuntimeError):  # the server has gone, and its loop with it
+            loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=work, name="langplug-load", daemon=True).start()
     return future

@@ -6,6 +6,23 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """What one call of a graph goes on with.
+
+    Attributes:
+        id: The graph's `thread_id`.
+        answer: What identifies the answer to this call, without the wire's prefix.
+        before: The id of the answer that it goes on from; None to begin, or to go on with a user's last one.
+        is_users: Whether it is the only thread of a user, and the call may repeat what is in it.
+    """
+
+    id: str
+    answer: str
+    before: str | None = None
+    is_users: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Call:
     """One request for an answer.
@@ -19,7 +36,10 @@ class Call:
         parameters: Parameters of the model, by LangChain's names.
         stream: Whether the answer is wanted as it comes.
         user: Whom the client asks for.
+        previous: The id of the answer that this goes on from, on a wire that has that.
+        stores: Whether one may go on from this answer; None on a wire that has no say in it.
         notes: What was left out of what was asked.
+        thread: What it goes on with, once that is known; None if it says everything itself.
         counts_only: Whether nothing is asked but how many tokens all this has: the `usage` of an `Ending` says it.
     """
 
@@ -34,5 +54,8 @@ class Call:
     stream: bool = False
     include_usage: bool = True
     user: str | None = None
+    previous: str | None = None
+    stores: bool | None = None
     notes: list[str] = field(default_factory=list)
+    thread: Thread | None = None
     counts_only: bool = False

@@ -12,7 +12,7 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
-from langplug._answer.client_errors import retry_after_of
+from langplug.http import retry_after_of
 
 
 class ApiError(Exception):

@@ -17,7 +17,7 @@ from langplug.serve.deltas import Ending
 from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
 from langplug.serve.json_text import dump, load
-from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch
+from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch, merged
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog
@@ -104,6 +104,10 @@ class Exchange:
         posts = {path: "POST" for wire in self.wires for path in wire.paths}
         return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
 
+    def measured(self) -> bytes:
+        """What this server says of itself at `/metrics`."""
+        return self.metrics.text(running=self.queue.running, waiting=self.queue.waiting)
+
     async def handle(self, request: Request) -> Reply:
         """The reply to a request. Cancelling this stops the model; so does closing the reply's body."""
         given = request.headers.get("x-request-id", "")
@@ -117,7 +121,7 @@ class Exchange:
             self._check_route(route, request)
             if wire is not None:
                 return await self._ask(wire, request, headers, watch)
-            reply = self._tell(request, headers)
+            reply = await self._tell(request, headers)
             watch.end(reply.status)
         except asyncio.CancelledError:
             watch.end(LEFT)
@@ -145,13 +149,14 @@ class Exchange:
         if request.method != method:
             raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
 
-    def _tell(self, request: Request, headers: dict[str, str]) -> Reply:
+    async def _tell(self, request: Request, headers: dict[str, str]) -> Reply:
         """What is asked by GET; models as Anthropic describes them where a client speaks its wire."""
         path = request.path
         if page := self.pages.get(path):
             return Reply(200, {**headers, **page.headers, "content-length": str(len(page.data))}, page.data)
         if path == _METRICS:
-            told = self.metrics.text(running=self.queue.running, waiting=self.queue.waiting)
+            gather = self.metrics.gather
+            told = merged(await gather()) if gather is not None else self.measured()
             return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(told))}, told)
         if path in OPEN:
             is_waiting = path == _READY and self.catalog.is_loading
@@ -166,6 +171,7 @@ class Exchange:
 
     async def _ask(self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch) -> Reply:
         """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
+        self.catalog.all()  # nobody sends a long body for a 503
         call = wire.read(await self._read_body(request), request.headers)
         served = self.catalog.find(call.model)
         watch.model = served.id
@@ -175,7 +181,9 @@ class Exchange:
                 named = ", ".join(call.notes)
                 raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", call.notes[0])
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
-        writer = wire.writer(call, f"{wire.id_prefix}{uuid.uuid4().hex}", int(time.time()))
+        call.thread = served.thread_of(call)
+        answer_id = call.thread.answer if call.thread is not None else uuid.uuid4().hex
+        writer = wire.writer(call, f"{wire.id_prefix}{answer_id}", int(time.time()))
         if call.counts_only:
             count = served.model.get_num_tokens_from_messages
             tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time

@@ -6,7 +6,7 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/.
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Any, Final
 
@@ -22,9 +22,16 @@ Labels = Mapping[str, object]
 
 
 class Metrics:
-    """Counts requests, tokens and times."""
+    """Counts requests, tokens and times.
+
+    Attributes:
+        labels: What each sample is labelled with besides its own.
+        gather: Gives the texts of all servers that answer at the same port, this one's included; None if it is alone.
+    """
 
     def __init__(self) -> None:
+        self.labels: Labels = {}
+        self.gather: Callable[[], Awaitable[list[bytes]]] | None = None
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], _Histogram] = {}
@@ -50,20 +57,34 @@ class Metrics:
 
     def text(self, *, running: int, waiting: int) -> bytes:
         """All of it, with how many calls run and wait now."""
+        own = self.labels
         requests = (
-            ({"wire": wire, "model": model, "status": status}, count)
+            ({**own, "wire": wire, "model": model, "status": status}, count)
             for (wire, model, status), count in self._requests.items()
         )
-        tokens = (({"model": model, "direction": way}, count) for (model, way), count in self._tokens.items())
+        tokens = (({**own, "model": model, "direction": way}, count) for (model, way), count in self._tokens.items())
         lines = [
             *_family("requests_total", "counter", "Requests that are over; 499: the client left.", requests),
-            *_family("requests_running", "gauge", "Calls that run.", [({}, running)]),
-            *_family("requests_queued", "gauge", "Calls that wait for their turn.", [({}, waiting)]),
+            *_family("requests_running", "gauge", "Calls that run.", [(own, running)]),
+            *_family("requests_queued", "gauge", "Calls that wait for their turn.", [(own, waiting)]),
             *_family("tokens_total", "counter", "Tokens, where the models tell them.", tokens),
-            *_histograms("time_to_first_token_seconds", "Until a stream's first piece.", self._first),
-            *_histograms("request_duration_seconds", "Until a request was over.", self._whole),
+            *_histograms("time_to_first_token_seconds", "Until a stream's first piece.", self._first, own),
+            *_histograms("request_duration_seconds", "Until a request was over.", self._whole, own),
         ]
         return "".join(f"{line}\n" for line in lines).encode()
+
+
+def merged(texts: Iterable[bytes]) -> bytes:
+    """The texts of several servers as one: the format has all samples of a name together, after what it means."""
+    families: dict[bytes, list[bytes]] = {}
+    for text in texts:
+        samples: list[bytes] = []
+        for line in text.splitlines(keepends=True):
+            if line.startswith(b"#"):
+                samples = families.setdefault(line, [])
+            else:
+                samples.append(line)
+    return b"".join(line for head, samples in families.items() for line in (head, *samples))
 
 
 class Watch:
@@ -120,10 +141,10 @@ def _family(name: str, kind: str, told: str, samples: Iterable[tuple[Labels, flo
     return head + [_sample(name, labels, value) for labels, value in samples]
 
 
-def _histograms(name: str, told: str, found: Mapping[tuple[str, str], _Histogram]) -> Iterable[str]:
+def _histograms(name: str, told: str, found: Mapping[tuple[str, str], _Histogram], own: Labels) -> Iterable[str]:
     yield from _family(name, "histogram", told, ())
     for (wire, model), histogram in found.items():
-        labels = {"wire": wire, "model": model}
+        labels = {**own, "wire": wire, "model": model}
         count = 0
         for limit, count in histogram.buckets():
             yield _sample(f"{name}_bucket", {**labels, "le": limit}, count)

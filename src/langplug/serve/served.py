@@ -2,13 +2,19 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+
 from langplug import ChatModel, adopt
-from langplug._model.parameters import sort_call_arguments
 from langplug._suggest import did_you_mean
+from langplug.models import ChatAdopted
+from langplug.serve.call import Call, Thread
 from langplug.serve.errors import ApiError
+from langplug.serve.threads import Threads
 
 _LOADING_S = 2
 """Seconds after which a client may ask again whether the models are there."""
@@ -21,11 +27,13 @@ class ServedModel:
     Attributes:
         id: Its id.
         model: A model of langplug's: stop strings, tools, schemas and cancellation hold for each.
+        threads: Its threads, if it is a graph with a checkpointer.
         created: Since when it is served, in seconds since 1970.
     """
 
     id: str
     model: ChatModel
+    threads: Threads | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -34,19 +42,29 @@ class ServedModel:
         known = {"id": self.id, "object": "model", "created": self.created, "owned_by": "langplug"}
         return {**known, "capabilities": dict(self.model.profile or {})}
 
+    def thread_of(self, call: Call) -> Thread | None:
+        """The thread that a call goes on with, or begins; None if it says everything itself.
+
+        Raises:
+            ApiError: If it goes on from an answer that cannot be here.
+        """
+        if self.threads is not None:
+            return self.threads.begin(call)
+        if call.previous is not None:
+            message = "previous_response_id: this model stores nothing; send the whole conversation as `input`."
+            raise ApiError(400, "invalid_request_error", message, "previous_response_id")
+        return None
+
+    def turn(self, call: Call) -> AbstractAsyncContextManager[tuple[list[BaseMessage], RunnableConfig | None]]:
+        """What the model is given of a call, and with which configuration, while this is held."""
+        if self.threads is None or call.thread is None:
+            return nullcontext((call.messages, None))
+        return self.threads.turn(call.thread, call.messages)
+
     def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Those parameters of a call that the model takes, and the names of the others."""
-        taken: dict[str, Any] = {}
-        others: list[str] = []
-        for name, value in given.items():
-            try:
-                _, ignored, *_ = sort_call_arguments(type(self.model), {name: value}, self.model.__langplug_takes__)
-            except TypeError:
-                ignored = [name]
-            others += ignored
-            if not ignored:
-                taken[name] = value
-        return taken, others
+        taken = {name: value for name, value in given.items() if self.model.__langplug_uses__(name)}
+        return taken, [name for name in given if name not in taken]
 
 
 class Catalog:
@@ -54,13 +72,17 @@ class Catalog:
 
     Args:
         models: As `fill` takes them; None if they are still being loaded.
+        show_steps: Whether the steps of graphs are told as reasoning.
+        user_threads: Whether graphs with a checkpointer have a thread for each user.
 
     Raises:
         ValueError: If there is none.
         TypeError: If one of them is no model.
     """
 
-    def __init__(self, models: Any = None) -> None:
+    def __init__(self, models: Any = None, *, show_steps: bool = False, user_threads: bool = False) -> None:
+        self._show_steps = show_steps
+        self._user_threads = user_threads
         self._served: dict[str, ServedModel] = {}
         if models is not None:
             self.fill(models)
@@ -77,13 +99,24 @@ class Catalog:
             TypeError: If one of them is no model.
         """
         if isinstance(models, Mapping):
-            named = {str(name): adopt(model) for name, model in models.items()}
+            named = {str(name): self._adopt(model) for name, model in models.items()}
         else:
-            one = adopt(models)
+            one = self._adopt(models)
             named = {one.reported_name: one}
         if not named:
             raise ValueError("there is no model to serve: give one, or several as {'id': model}")
-        self._served = {name: ServedModel(name, model) for name, model in named.items()}
+        served = {}
+        for name, model in named.items():
+            graph = model.adopted if isinstance(model, ChatAdopted) else None
+            keeps = graph is not None and not isinstance(vars(graph).get("checkpointer"), bool | None)
+            threads = Threads(graph, name, of_users=self._user_threads) if keeps else None
+            served[name] = ServedModel(name, model, threads)
+        self._served = served
+
+    def _adopt(self, model: Any) -> ChatModel:
+        adopted = adopt(model)
+        shows_steps = self._show_steps and isinstance(adopted, ChatAdopted)
+        return adopt(adopted, show_steps=True) if shows_steps else adopted
 
     @property
     def is_loading(self) -> bool:

@@ -39,7 +39,7 @@ from langplug._model.keywords import TRACING_ONLY
 from langplug._model.names import kebab_case, provider_name
 from langplug._parts import Part
 from langplug._request import Request
-from langplug.models.adopted.runnables import aread_parts, read_parts
+from langplug.models.adopted.runnables import aread_parts, check_input, read_parts
 
 _COMPANIONS = ("rate_limiter", "cache", "callbacks", "tags", "metadata", "disable_streaming", "custom_get_token_ids")
 """What langchain-core does around a model's hooks. Who calls the hooks takes it over."""
@@ -69,7 +69,8 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
             have, such as `temperature=0`.
 
     Raises:
-        TypeError: If it is none of these, or a setting is neither its nor langplug's.
+        TypeError: If it is none of these, wants or gives something else than messages, or a setting is neither its nor
+            langplug's.
 
     Example:
         >>> from langchain_core.language_models import FakeListChatModel
@@ -96,6 +97,8 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
             f"{model!r:.200} is neither a chat model nor a Runnable. A function from a request to text becomes a model "
             "by `@chat_model`."
         )
+    if not isinstance(model, BaseLanguageModel):
+        check_input(model)
     for name in settings:
         if name not in ChatAdopted.model_fields and not takes(model, name):
             raise TypeError(f"Neither {type(model).__name__} nor ChatAdopted has a parameter {name!r}.")
@@ -108,6 +111,11 @@ class ChatAdopted(ChatModel):
     What it reports of itself is the adopted one's: type, name, provider, profile. Parameters of a call are passed on
     to it. A graph, or what else answers with a state, is answered in one piece: which of the messages of a state is
     the answer is known at its end.
+
+    A graph with a checkpointer goes on with the thread that a call names (`{"configurable": {"thread_id": ...}}`): what
+    it is given is added there. Without one it keeps nothing. If it is interrupted (`interrupt(...)`), what it asks is
+    its answer in a thread, and the next message is what it is told, as JSON if that is an object or a list; elsewhere
+    it is a `ModelError`.
     """
 
     adopted: SkipValidation[Any] = Field(exclude=True, repr=False)
@@ -120,6 +128,10 @@ class ChatAdopted(ChatModel):
     """Whether its async hooks run on langplug's own event loop, whichever loop asks. Set it for a model whose client
     belongs to the first loop that used it, where each call has a loop of its own (`asyncio.run` in a task of Celery's,
     Streamlit): "Event loop is closed". It costs some 20 to 50 µs a token."""
+
+    show_steps: bool = False
+    """Whether the steps of a graph – what its models say before the answer, its tools' calls and results – are told as
+    reasoning, each as it happens. Else they are nobody's to see; their tokens are counted either way."""
 
     def __init__(self, **settings: Any) -> None:
         adopted, ours = settings.get("adopted"), type(self).model_fields
@@ -236,7 +248,7 @@ class ChatAdopted(ChatModel):
         if isinstance(self.adopted, BaseLanguageModel):
             answer = self.__call(hook_for(type(self.adopted), request, on_loop=False), request)
         else:
-            answer = read_parts(self.adopted, request)
+            answer = read_parts(self.adopted, request, show_steps=self.show_steps)
         if not isinstance(answer, Iterator):
             return answer
         yield from answer
@@ -246,7 +258,7 @@ class ChatAdopted(ChatModel):
         if type(self).respond is not ChatAdopted.respond:  # a subclass has written its own
             return super().__langplug_on_loop__(request)
         if not isinstance(self.adopted, BaseLanguageModel):
-            return lambda asked: aread_parts(self.adopted, asked), Shape.ASYNC_GENERATOR
+            return lambda asked: aread_parts(self.adopted, asked, show_steps=self.show_steps), Shape.ASYNC_GENERATOR
         hook = hook_for(type(self.adopted), request, on_loop=True)
         if not hook.is_async:
             return lambda asked: self.__call(hook, asked), Shape.FUNCTION

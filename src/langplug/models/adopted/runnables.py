@@ -1,8 +1,9 @@
-"""Chains and graphs: what they are given, and what of what they give is the answer."""
+"""Chains and what else runs: what they are given, and what of what they give is the answer."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from functools import reduce
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import add_usage
@@ -10,10 +11,14 @@ from langchain_core.runnables import Runnable
 
 from langplug._parts import Part
 from langplug._request import Request
+from langplug.models.adopted.graphs import aread_graph, check_graph, check_interrupts, is_graph, read_graph
 
 
-def read_parts(runnable: Runnable[Any, Any], request: Request) -> Iterator[Part]:
-    """The parts of what a chain or graph answers."""
+def read_parts(runnable: Runnable[Any, Any], request: Request, *, show_steps: bool) -> Iterator[Part]:
+    """The parts of what a chain or graph answers; of a graph also its steps, if they are to be shown."""
+    if is_graph(runnable):
+        yield from read_graph(runnable, request, show_steps=show_steps)
+        return
     given, whole = _input_for(runnable, request)
     if whole or not request.streaming:
         yield from _answer_in(runnable.invoke(given, request.run.config), given)
@@ -22,8 +27,13 @@ def read_parts(runnable: Runnable[Any, Any], request: Request) -> Iterator[Part]
         yield from _answer_in(item, given)
 
 
-async def aread_parts(runnable: Runnable[Any, Any], request: Request) -> AsyncIterator[Part]:
+async def aread_parts(runnable: Runnable[Any, Any], request: Request, *, show_steps: bool) -> AsyncIterator[Part]:
     """As `read_parts`, for an event loop."""
+    if is_graph(runnable):
+        async with aclosing(aread_graph(runnable, request, show_steps=show_steps)) as parts:
+            async for part in parts:
+                yield part
+        return
     given, whole = _input_for(runnable, request)
     if whole or not request.streaming:
         for part in _answer_in(await runnable.ainvoke(given, request.run.config), given):
@@ -39,13 +49,29 @@ async def aread_parts(runnable: Runnable[Any, Any], request: Request) -> AsyncIt
             await stream.aclose()
 
 
-def _input_for(runnable: Runnable[Any, Any], request: Request) -> tuple[Any, bool]:
-    """What a chain or graph is given, by the schema of its input; and whether it answers with a state.
+def check_input(runnable: Runnable[Any, Any]) -> None:
+    """Refuse what cannot be asked with messages.
 
     Raises:
-        TypeError: If it wants something else than messages.
+        TypeError: If it wants something else, or is a graph without a conversation.
     """
+    if is_graph(runnable):
+        check_graph(runnable)
+    else:
+        _form_of(runnable)
+
+
+def _input_for(runnable: Runnable[Any, Any], request: Request) -> tuple[Any, bool]:
+    """What a chain or function is given; and whether it answers with a state, or has to be asked for all at once."""
+    form, whole = _form_of(runnable)
     messages = [*request.messages]
+    if form == "text":
+        return request.text if len(messages) == 1 else request.prompt(), whole
+    return {"messages": messages} if form == "state" else messages, whole
+
+
+def _form_of(runnable: Runnable[Any, Any]) -> tuple[Literal["state", "text", "messages"], bool]:
+    """What a chain or function wants, by the schema of its input; and whether it answers in one piece."""
     schemas: list[dict[str, Any]] = []
     for read in (runnable.get_input_jsonschema, runnable.get_output_jsonschema):
         try:
@@ -53,17 +79,18 @@ def _input_for(runnable: Runnable[Any, Any], request: Request) -> tuple[Any, boo
         except Exception:  # noqa: BLE001 - of types that no schema can say: then it is asked as a model is
             schemas.append({})
     wanted, given = schemas
-    answers_state = "messages" in given.get("properties", {})
+    # A stream of a graph that is a function (`@entrypoint`) tells its steps.
+    whole = "messages" in given.get("properties", {}) or hasattr(runnable, "output_channels")
     if "messages" in wanted.get("properties", {}):
-        return {"messages": messages}, answers_state
+        return "state", whole
     if wanted.get("type") == "string":
-        return request.text if len(messages) == 1 else request.prompt(), answers_state
+        return "text", whole
     if wanted.get("type") == "object" and wanted.get("required"):
         raise TypeError(
             f"{runnable.get_name()} wants {', '.join(map(repr, wanted['required']))}, not messages. Put a function "
             "before it that makes that of messages: `adopt(RunnableLambda(lambda messages: {...}) | chain)`."
         )
-    return messages, answers_state
+    return "messages", whole
 
 
 def _answer_in(output: Any, given: Any) -> Iterator[Part]:
@@ -75,6 +102,7 @@ def _answer_in(output: Any, given: Any) -> Iterator[Part]:
     if not (isinstance(output, Mapping) and isinstance(output.get("messages"), list | tuple)):
         yield cast("Part", output)
         return
+    check_interrupts(output)
     said = [*output["messages"]]
     if not said or not isinstance(said[-1], AIMessage):
         last = type(said[-1]).__name__ if said else "no message"

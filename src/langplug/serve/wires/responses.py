@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, without anything stored: `POST /v1/responses`.
+"""OpenAI's Responses API: `POST /v1/responses`.
 
 Source: https://platform.openai.com/docs/api-reference/responses and
 https://platform.openai.com/docs/api-reference/responses-streaming. What Codex CLI sends that no model here can use
@@ -52,7 +52,7 @@ FIELDS = (
     Field("user", _TEXT, "supported"),
     Field("safety_identifier", _TEXT, "supported", "takes the place of `user`"),
     Field("truncation", {**_TEXT, "enum": ["auto", "disabled"]}, "supported", "echoed; a model cuts nothing by itself"),
-    Field("store", _FLAG, "supported", "always false: nothing is stored"),
+    Field("store", _FLAG, "supported", "only graphs with a checkpointer store anything"),
     Field("prompt_cache_key", _TEXT, "supported", "echoed"),
     Field("service_tier", _TEXT, "ignored"),
     Field("prompt_cache_retention", _TEXT, "ignored"),
@@ -66,7 +66,7 @@ FIELDS = (
     Field("access_programs", _OBJECT, "ignored"),
     Field("background_options", _OBJECT, "ignored"),
     Field("background", {**_FLAG, "enum": [False]}, "supported", "true is refused: nothing is stored to be asked for"),
-    Field("previous_response_id", _TEXT, "refused", "nothing is stored; send the whole conversation as `input`."),
+    Field("previous_response_id", _TEXT, "supported", "of graphs with a checkpointer; refused by other models"),
     Field("conversation", {}, "refused", "nothing is stored; send the whole conversation as `input`."),
     Field("prompt", _OBJECT, "refused", "prompts are stored at OpenAI's; send `instructions` and `input`."),
 )
@@ -119,6 +119,8 @@ class ResponsesWire:
             parameters=read_parameters(body, include),
             stream=body.get("stream") is True,
             user=body.get("safety_identifier") or body.get("user"),
+            previous=body.get("previous_response_id") or None,
+            stores=body.get("store") is not False,
             notes=notes,
             echo=echo_of(body, {tool["function"]["name"] for tool in tools}),
             customs=customs,
@@ -136,7 +138,7 @@ class ResponsesWire:
         assert isinstance(call, ResponsesCall)
         frame = {"id": answer_id, "object": "response", "created_at": created, "status": "in_progress"}
         return ResponseWriter(
-            {**frame, "model": call.model, **call.echo},
+            {**frame, "model": call.model, **call.echo, "store": call.thread is not None},
             customs=call.customs,
             summarized=bool((call.echo["reasoning"] or {}).get("summary")),
             sealed=wire.REASONING_INCLUDE in call.include,
