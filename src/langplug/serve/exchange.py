@@ -101,7 +101,7 @@ class Exchange:
         return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
 
     async def handle(self, request: Request, open_stream: OpenStream) -> Reply | None:
-        """The reply to a request; None when it has been sent by what `open_stream` gave. Cancelling this stops the model."""
+        """The reply to a request; None when it was a stream, and has been sent. Cancelling this stops the model."""
         given = request.headers.get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import api_error_of
-from langplug.serve.metrics import LEFT, Watch
+from langplug.serve.metrics import Watch
 from langplug.serve.wires.wire import Writer
 
 log = logging.getLogger("langplug.serve")
@@ -42,8 +42,8 @@ OpenStream = Callable[[bytes], Awaitable[Outlet]]
 class Stream:
     """One streamed answer.
 
-    The model is read in the task that sends what it says. Bytes go out whenever that task is about to wait, so that what
-    comes at once is sent at once, and nothing is held for a timer. Only pings, where nothing comes, are a timer's work.
+    The model is read in the task that sends what it says. Bytes go out whenever that task is about to wait: what comes
+    at once is sent at once, and nothing is held for a timer. Only pings, where nothing comes, are a timer's work.
 
     Args:
         writer: Writes the answer in the words of a wire.
@@ -134,7 +134,7 @@ class Stream:
             self._flush()
 
     async def _ping(self) -> None:
-        """Say that the stream lives. With the first ping its head is sent: what fails later has no status of its own."""
+        """Say that the stream lives. The first ping sends its head: what fails later has no status of its own."""
         await self._open()
         if not self._pieces:
             self._pieces.append(self._writer.ping())
