@@ -1,6 +1,6 @@
 """Who serves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,6 @@ class Server:
     command: tuple[str, ...]
     most_streams: int = 1000
     source: str = ""
-    env: dict[str, str] = field(default_factory=dict)
 
 
 _OURS = ("-m", "langplug", "serve", "--alias", "m=servers.ours:ticking", "--port", "{port}")

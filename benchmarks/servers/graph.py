@@ -1,4 +1,4 @@
-"""langgraph-openai-serve with a graph of one node, which asks the hand-written model: `python -m servers.graph PORT`."""
+"""langgraph-openai-serve with a graph of one node, which asks the hand-written model: `… PORT`."""
 
 import sys
 from typing import Any
@@ -7,6 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph_openai_serve import GraphConfig, GraphRegistry, LanggraphOpenaiServe
+
 from servers.handwritten import HandWritten
 
 model = HandWritten()

@@ -5,6 +5,7 @@ from typing import Any
 
 from litellm import CustomLLM
 from litellm.types.utils import GenericStreamingChunk
+
 from servers.said import words
 
 

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from servers.said import words
-
 from langplug import chat_model
+from servers.said import words
 
 
 @chat_model

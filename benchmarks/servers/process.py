@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
 from servers.contestants import Server
 from servers.said import COUNT, KEY
 
@@ -84,7 +85,7 @@ class ServerProcess:
         self.stop()
 
     def _wait(self, port: int) -> None:
-        """Wait for a port that listens and, as some answer before their models are there, for a stream that is whole."""
+        """Wait for a port that listens, and for a stream that is whole: some listen before their models are there."""
         limit = time.monotonic() + _STARTS_WITHIN_S
         while time.monotonic() < limit and self._server.poll() is None:
             time.sleep(0.2)

@@ -3,6 +3,7 @@
 import sys
 
 from aiohttp import web
+
 from servers.events import END, ROLE, TOKEN
 from servers.said import words
 

@@ -9,8 +9,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
-from servers.handwritten import HandWritten
 from sse_starlette.sse import EventSourceResponse
+
+from servers.handwritten import HandWritten
 
 
 class Asked(BaseModel):
