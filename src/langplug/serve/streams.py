@@ -17,6 +17,9 @@ log = logging.getLogger("langplug.serve")
 _MOST_KEPT: Final = 256
 """Pieces that are kept for a client that reads too slowly; then the model waits."""
 
+_LONG: Final = 4096
+"""Bytes above which a piece is not kept with others, but waits for room at once."""
+
 
 class Outlet(Protocol):
     """Where a driver sends the bytes of one stream."""
@@ -105,7 +108,7 @@ class Stream:
                 if self._outlet is None:
                     await self._open()
                     self._watch.first()
-                elif len(pieces) >= _MOST_KEPT:
+                elif len(pieces) >= _MOST_KEPT or len(piece) > _LONG:
                     await self._make_room()
 
     async def _open(self) -> None:
