@@ -19,7 +19,7 @@ _BODY = json.dumps(
     }
 ).encode()
 _REQUEST = (
-    f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
+    f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {KEY}\r\n"
     f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n\r\n"
 ).encode() + _BODY
 _WORD = WORD.encode()
