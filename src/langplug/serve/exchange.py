@@ -100,8 +100,11 @@ class Exchange:
         posts = {path: "POST" for wire in self.wires for path in wire.paths}
         return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
 
-    async def handle(self, request: Request, open_stream: OpenStream) -> Reply | None:
-        """The reply to a request; None when it was a stream, and has been sent. Cancelling this stops the model."""
+    async def handle(self, request: Request, open_stream: OpenStream | None = None) -> Reply | None:
+        """The reply to a request; None when it was a stream, and has been sent. Cancelling this stops the model.
+
+        Without `open_stream` every answer is given whole.
+        """
         given = request.headers.get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
@@ -161,7 +164,7 @@ class Exchange:
         return _json(200, models_body(bodies) if is_list else bodies[0], headers)
 
     async def _ask(
-        self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch, open_stream: OpenStream
+        self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch, open_stream: OpenStream | None
     ) -> Reply | None:
         """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
         call = wire.read(await self._read_body(request), request.headers)
@@ -181,7 +184,7 @@ class Exchange:
             usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
             return _json(200, writer.whole((), Ending(usage=usage)), headers)
         deltas = answer(served, call) if call.n == 1 else answers(served, call)
-        if not call.stream:
+        if not call.stream or open_stream is None:
             async with self.queue.turn(), aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
             watch.used(ending.usage)  # type: ignore[union-attr]  # the ending is the last
