@@ -7,6 +7,7 @@ VENV := .venv
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
+OTHERS := .venv-others
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
 AGENTS := .node-agents
@@ -113,6 +114,13 @@ peers: $(PEERS)/.peers ## Install other packages' models, for versus and scorebo
 versus: peers ## Compare ChatEndpoint with other packages' models (half an hour); writes docs/performance.md
 	@$(PEERS)/bin/python benchmarks/endpoint.py --write
 
+.PHONY: servers
+servers: $(OTHERS)/.servers ## Install other servers, for versus-servers
+
+.PHONY: versus-servers
+versus-servers: servers ## Compare langplug serve with other servers (ten minutes); writes docs/performance.md
+	@$(OTHERS)/bin/python benchmarks/serve.py --write
+
 .PHONY: scoreboard
 scoreboard: peers ## Check langplug's models and other packages'; writes docs/scoreboard.md
 	$(call say,scoreboard)
@@ -140,6 +148,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
 	@$(compile) pyproject.toml --extra all --group playground --constraint $(LOCK)/peers.txt --output-file $(LOCK)/playground.txt
+	@$(compile) pyproject.toml --extra all --group servers --output-file $(LOCK)/servers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
@@ -148,7 +157,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -185,7 +194,8 @@ $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(OTHERS)/.servers: $(LOCK)/servers.txt
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

@@ -1,7 +1,7 @@
 """The figures as tables, and what was aimed at."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,13 +156,17 @@ def aims(samples: Samples) -> Iterator[Aim]:
         yield Aim(f"1,000 streams, memory per stream{listener}", 40, memory.median if memory else None, " KiB")
 
 
+def aims_rows(aims: Iterable[Aim]) -> list[list[str]]:
+    """A row for each aim, and whether it is reached."""
+    return [
+        [aim.what, f"≤ {aim.most:g}{aim.unit}", NONE if aim.got is None else shown(aim.got) + aim.unit, aim.verdict]
+        for aim in aims
+    ]
+
+
 def aims_table(samples: Samples) -> list[str]:
     """The aims, and whether they are reached."""
-    rows = [
-        [aim.what, f"≤ {aim.most:g}{aim.unit}", NONE if aim.got is None else shown(aim.got) + aim.unit, aim.verdict]
-        for aim in aims(samples)
-    ]
-    return table(["figure", "aim", "measured", ""], rows)
+    return table(["figure", "aim", "measured", ""], aims_rows(aims(samples)))
 
 
 # --- the page ---

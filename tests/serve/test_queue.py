@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, nullcontext
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, held, serving_exchange, until
 
 from langplug import ChatModel, Request
 from langplug.serve import app
-from langplug.serve.batches import batches
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -108,31 +104,6 @@ def test_an_error_before_the_first_ping_has_its_status() -> None:
     """What fails before a ping is due is answered with its status."""
     with serving_exchange(app({"m": SilentThenBroken()}, ping_interval=30).exchange) as base:
         assert send(base, ask(stream=True))[0] == 400
-
-
-@given(st.lists(st.integers(), max_size=1000), st.integers(0, 300), st.integers(1, 50))
-def test_batches_keep_order_and_lose_nothing(items: list[int], rest_every: int, take_every: int) -> None:
-    """Whatever the rhythm of giving and of taking, all items come, in order, and then the error of their source."""
-
-    async def source() -> AsyncGenerator[int]:
-        for number, item in enumerate(items):
-            if rest_every and number % rest_every == 0:
-                await asyncio.sleep(0)
-            yield item
-        raise LookupError
-
-    async def collect(found: list[int]) -> None:
-        async with aclosing(batches(source(), nullcontext(), idle_s=None)) as given:
-            async for batch in given:
-                assert batch
-                found += batch
-                for _ in range(len(found) % take_every):
-                    await asyncio.sleep(0)
-
-    found: list[int] = []
-    with pytest.raises(LookupError):
-        asyncio.run(collect(found))
-    assert found == items
 
 
 @pytest.mark.parametrize("wrong", [{"max_concurrency": 0}, {"max_queue": -1}, {"timeout": 0}, {"ping_interval": 0}])

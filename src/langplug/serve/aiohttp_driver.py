@@ -5,16 +5,18 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import aclosing, suppress
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, Self
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import ClientConnectionResetError, HttpVersion11, web
 
-from langplug.serve.exchange import Exchange, Reply, Request
+from langplug.serve.exchange import Exchange, Request
 
-_BACKLOG: Final = 1024
-"""Connections that wait to be taken, so that a burst of clients is not turned away."""
+_BACKLOG: Final = 2048
+"""Connections that may wait to be accepted: one that finds no place is tried again after a second."""
 
+_MOST_UNSENT: Final = 64 * 1024
+"""Bytes that wait for a client before its model does; where asyncio's transports draw the line, too."""
 
 _AT_ONCE: Final = 8
 """Connections that are taken before the loop does something else."""
@@ -34,7 +36,12 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
     async def handle(request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         asked = Request(request.method, request.path, headers, request.content.iter_any())
-        return await _send(await exchange.handle(asked), request)
+        outlet = _Outlet(request)
+        reply = await exchange.handle(asked, outlet.open)
+        if reply is not None:
+            return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+        assert outlet.response is not None
+        return outlet.response
 
     application.router.add_route("*", "/{path:.*}", handle)
     return web.AppRunner(application, handler_cancellation=True, access_log=None)
@@ -163,17 +170,39 @@ def _in_daemon(function: Callable[[], Any]) -> asyncio.Future[Any]:
     return future
 
 
-async def _send(reply: Reply, request: web.Request) -> web.StreamResponse:
-    if isinstance(reply.body, bytes):
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    async with aclosing(reply.body) as pieces:
-        try:
-            await response.prepare(request)
-            await response.write(reply.opening)
-            async for piece in pieces:
-                if piece:
-                    await response.write(piece)
-        except ClientConnectionResetError:  # the client left, and the cancellation is on its way
-            pass
-    return response
+class _Outlet:
+    """A stream's way to its client: past aiohttp, whose own takes a coroutine for each piece.
+
+    Its head is aiohttp's, and so are its first bytes and its end.
+    """
+
+    def __init__(self, request: web.Request) -> None:
+        self.response: web.StreamResponse | None = None
+        self._request = request
+        self._is_chunked = request.version >= HttpVersion11
+        self._transport = request.transport
+
+    async def open(self, headers: dict[str, str], first: bytes) -> Self:
+        """Send the head and the first bytes."""
+        self.response = web.StreamResponse(headers=headers)
+        with suppress(ClientConnectionResetError):  # the client has left, and the cancellation is on its way
+            await self.response.prepare(self._request)
+            await self.response.write(first)
+        return self
+
+    @property
+    def has_room(self) -> bool:
+        """Whether little of what was written is still to be sent."""
+        transport = self._transport
+        return transport is None or transport.is_closing() or transport.get_write_buffer_size() <= _MOST_UNSENT
+
+    def write(self, data: bytes) -> None:
+        """Send one chunk."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    async def drain(self) -> None:
+        """Wait until there is room."""
+        with suppress(ClientConnectionResetError):
+            await self._request.writer.drain()

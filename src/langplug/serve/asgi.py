@@ -4,16 +4,18 @@ Source: https://asgi.readthedocs.io/en/latest/specs/www.html.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Self
 
 from langplug.serve.exchange import Exchange, Request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_MOST_UNSENT: Final = 64 * 1024
+"""Bytes that wait for a client before its model does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +49,82 @@ class Application:
         # a mounted application is asked under its root, which is no part of the paths that it knows
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        reply = await self.exchange.handle(Request(scope["method"], path, headers, body))
-        sent = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
-        start = {"type": "http.response.start", "status": reply.status, "headers": sent}
-        if isinstance(reply.body, bytes):
-            await send(start)
-            await send({"type": "http.response.body", "body": reply.body})
-            return
-        async with aclosing(reply.body) as pieces:
-            await send(start)
-            await send({"type": "http.response.body", "body": reply.opening, "more_body": True})
-            async for piece in pieces:
-                if piece:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        async with asyncio.TaskGroup() as group:
+            outlet = _Outlet(send, group)
+            asked = Request(scope["method"], path, headers, body)
+            reply = await self.exchange.handle(asked, outlet.open)
+            if reply is None:
+                outlet.end()
+                return
+        await send(_start(reply.status, reply.headers))
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+class _Outlet:
+    """A stream's way to its client. What comes while a message is being sent makes the next message.
+
+    Messages are sent in a task: `send` may wait, and may ask which task it is called in.
+    """
+
+    def __init__(self, send: Send, group: asyncio.TaskGroup) -> None:
+        self._send = send
+        self._group = group
+        self._unsent: list[bytes] = []
+        self._size = 0
+        self._is_over = False
+        self._has_left = False
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def open(self, headers: dict[str, str], first: bytes) -> Self:
+        """Send the head and the first bytes."""
+        self.write(first)
+        self._group.create_task(self._send_all(_start(200, headers)))
+        return self
+
+    @property
+    def has_room(self) -> bool:
+        """Whether little of what was written is still to be sent."""
+        return self._size <= _MOST_UNSENT
+
+    def write(self, data: bytes) -> None:
+        """Send `data` with the next message."""
+        if not self._has_left:
+            self._unsent.append(data)
+            self._size += len(data)
+            self._arrived.set()
+
+    async def drain(self) -> None:
+        """Wait until the next message is sent."""
+        self._taken.clear()
+        await self._taken.wait()
+
+    def end(self) -> None:
+        """Send what there is, and the end."""
+        self._is_over = True
+        self._arrived.set()
+
+    async def _send_all(self, start: Message) -> None:
+        try:
+            await self._send(start)
+            while not self._is_over or self._unsent:
+                await self._arrived.wait()
+                self._arrived.clear()
+                data = b"".join(self._unsent)
+                self._unsent.clear()
+                self._size = 0
+                self._taken.set()
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            await self._send({"type": "http.response.body", "body": b""})
+        except OSError:  # the client has left, and the cancellation is on its way
+            self._has_left = True
+            self._size = 0
+            self._taken.set()
+
+
+def _start(status: int, headers: Mapping[str, str]) -> Message:
+    sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": status, "headers": sent}
 
 
 class _Body:

@@ -5,14 +5,14 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, answers, fit
-from langplug.serve.batches import batches
 from langplug.serve.deltas import Ending
 from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
@@ -21,7 +21,7 @@ from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch, merged
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog
-from langplug.serve.streams import events
+from langplug.serve.streams import Outlet, Stream
 from langplug.serve.wires import WIRES
 from langplug.serve.wires.chat import WIRE as CHAT
 from langplug.serve.wires.messages import WIRE as MESSAGES
@@ -59,19 +59,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is sent back.
-
-    Attributes:
-        status: The HTTP status.
-        headers: By their names in lower case.
-        body: All of it; or its pieces after `opening`. Whoever sends these closes them, and that stops the model.
-        opening: The first piece. It has been taken out: closing a generator that has not begun would close nothing.
-    """
+    """What is sent back in one piece: the HTTP status, headers by their names in lower case, and the body."""
 
     status: int
     headers: dict[str, str]
-    body: bytes | AsyncGenerator[bytes]
-    opening: bytes = b""
+    body: bytes
+
+
+OpenStream = Callable[[dict[str, str], bytes], Awaitable[Outlet]]
+"""Sends status 200 with headers, and the first bytes of a stream; gives where the others go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +104,11 @@ class Exchange:
         """What this server says of itself at `/metrics`."""
         return self.metrics.text(running=self.queue.running, waiting=self.queue.waiting)
 
-    async def handle(self, request: Request) -> Reply:
-        """The reply to a request. Cancelling this stops the model; so does closing the reply's body."""
+    async def handle(self, request: Request, open_stream: OpenStream | None = None) -> Reply | None:
+        """The reply to a request; None when it was a stream, and has been sent. Cancelling this stops the model.
+
+        Without `open_stream` every answer is given whole.
+        """
         given = request.headers.get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
@@ -120,7 +119,7 @@ class Exchange:
             self.gate.check(request.headers, is_open=request.path in OPEN or request.path in self.pages)
             self._check_route(route, request)
             if wire is not None:
-                return await self._ask(wire, request, headers, watch)
+                return await self._ask(wire, request, headers, watch, open_stream)
             reply = await self._tell(request, headers)
             watch.end(reply.status)
         except asyncio.CancelledError:
@@ -169,7 +168,9 @@ class Exchange:
         bodies = [model_body(served.id, served.created, served.model.profile or {}) for served in found]
         return _json(200, models_body(bodies) if is_list else bodies[0], headers)
 
-    async def _ask(self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch) -> Reply:
+    async def _ask(
+        self, wire: Wire, request: Request, headers: dict[str, str], watch: Watch, open_stream: OpenStream | None
+    ) -> Reply | None:
         """Have a model answer. What fails before the first delta has a status of its own, streamed or not."""
         self.catalog.all()  # nobody sends a long body for a 503
         call = wire.read(await self._read_body(request), request.headers)
@@ -191,17 +192,16 @@ class Exchange:
             usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
             return _json(200, writer.whole((), Ending(usage=usage)), headers)
         deltas = answer(served, call) if call.n == 1 else answers(served, call)
-        if not call.stream:
+        if not call.stream or open_stream is None:
             async with self.queue.turn(), aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
             watch.used(ending.usage)  # type: ignore[union-attr]  # the ending is the last
             watch.end(200)
             return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]
-        in_turn = batches(deltas, self.queue.turn(), idle_s=self.ping_interval)
-        pieces = events(writer, in_turn, watch, headers["x-request-id"])
-        opening = await anext(pieces)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Reply(200, headers, pieces, opening)
+        stream = Stream(writer, watch, partial(open_stream, headers), ping_interval=self.ping_interval)
+        await stream.send(deltas, self.queue.turn(), headers["x-request-id"])
+        return None
 
     async def _read_body(self, request: Request) -> dict[str, Any]:
         self.gate.check_body(request.headers)

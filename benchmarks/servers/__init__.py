@@ -1,0 +1,1 @@
+"""What `benchmarks/serve.py` measures: servers, the process of their clients, and the report."""
