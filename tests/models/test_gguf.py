@@ -31,7 +31,8 @@ from langchain_core.messages import (
     trim_messages,
 )
 
-from langplug.models.gguf.engine import Engine, usable_threads
+from langplug.models.gguf.engine import usable_threads
+from langplug.models.gguf.llama_cpp import LlamaEngine as Engine
 from langplug.models.gguf.model import BadWeightsError, ChatGGUF, WeightsNotFoundError
 from langplug.models.gguf.weights import SMOLLM2, find, pull
 
@@ -148,10 +149,10 @@ def test_seed(model: ChatGGUF) -> None:
 
 def test_temperature_can_be_given_per_call(model: ChatGGUF) -> None:
     """A parameter given for one call takes effect in it, and needs no second engine."""
-    engine = model.engine
+    engine = model.runtime
     answers = {model.invoke(STORY, temperature=2.0, top_p=1, min_p=0).text for _ in range(3)}
     assert len(answers) == 3
-    assert engine is model.engine
+    assert engine is model.runtime
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 2}, {"max_tokens": 0}, {"seed": -1}, {"top_k": -1}])
@@ -275,9 +276,9 @@ async def test_a_cancelled_answer_frees_its_slot(lone: ChatGGUF) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert time.perf_counter() - started < AT_ONCE_S
-    await lone.engine._slots.acquire()
+    await lone.runtime._slots.acquire()
     assert time.perf_counter() - started < AT_ONCE_S
-    lone.engine._slots.release()
+    lone.runtime._slots.release()
 
 
 def test_a_broken_off_stream_frees_its_slot(lone: ChatGGUF) -> None:
@@ -298,12 +299,12 @@ async def test_a_waiting_call_can_be_cancelled(lone: ChatGGUF) -> None:
     await asyncio.sleep(0.3)
     waiting = asyncio.create_task(lone.ainvoke(STORY))
     await asyncio.sleep(0.05)
-    assert lone.engine._slots.waiting == 1
+    assert lone.runtime._slots.waiting == 1
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not running.done()  # it did not wait for the slot
-    assert lone.engine._slots.waiting == 0
+    assert lone.runtime._slots.waiting == 0
     assert (await running).usage_metadata["output_tokens"] == 60  # type: ignore[index]
 
 
@@ -318,9 +319,9 @@ async def test_a_call_can_be_left_while_its_prompt_is_read(weights: Path) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert time.perf_counter() - started < AT_ONCE_S
-    await model.engine._slots.acquire()
+    await model.runtime._slots.acquire()
     assert time.perf_counter() - started < 5 * AT_ONCE_S  # the whole prompt takes tens of seconds
-    model.engine._slots.release()
+    model.runtime._slots.release()
     model.close()
 
 
@@ -334,8 +335,8 @@ async def test_the_event_loop_stays_free(model: ChatGGUF, no_blocking: object) -
 
 def test_equal_models_share_an_engine(model: ChatGGUF) -> None:
     """Models that differ only in how they sample share the weights; another context means another engine."""
-    assert model.engine is ChatGGUF(temperature=1, n_ctx=512).engine
-    assert model.engine is not ChatGGUF(n_ctx=256).engine
+    assert model.runtime is ChatGGUF(temperature=1, n_ctx=512).runtime
+    assert model.runtime is not ChatGGUF(n_ctx=256).runtime
 
 
 def test_copies_and_pickles(model: ChatGGUF) -> None:
@@ -344,7 +345,7 @@ def test_copies_and_pickles(model: ChatGGUF) -> None:
     answer = model.invoke(QUESTION).text
     for other in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model)), pickle.loads(before)):
         assert model == other
-        assert model.engine is other.engine
+        assert model.runtime is other.runtime
         assert answer == other.invoke(QUESTION).text
 
 
@@ -352,7 +353,7 @@ def test_the_memory_is_freed(weights: Path) -> None:
     """An engine goes with the last model that uses it, and the server's threads with it."""
     model = ChatGGUF(temperature=0, n_ctx=256, parallel=3, max_tokens=2)
     model.invoke("hi")
-    engine: weakref.ref[Engine] = weakref.ref(model.engine)
+    engine: weakref.ref[Engine] = weakref.ref(model.runtime)
     threads = native_threads()
     del model
     gc.collect()
@@ -380,7 +381,7 @@ def test_closing_breaks_off_what_runs(lone: ChatGGUF) -> None:
     """An answer whose engine is closed under it ends with an error that holds what was said."""
     stream = lone.stream(STORY)
     text = next(chunk.text for chunk in stream if chunk.text)
-    lone.engine.close()
+    lone.runtime.close()
     with pytest.raises(ModelAPIError, match="The engine was closed") as caught:
         list(stream)
     assert caught.value.partial.text.startswith(text)  # type: ignore[attr-defined]
@@ -421,7 +422,7 @@ def test_it_is_quiet(weights: Path) -> None:
 def test_the_port_is_closed(model: ChatGGUF) -> None:
     """Whoever finds llama.cpp's port on this machine gets 401 without the key, and no other site may ask it."""
     model.invoke("hi", max_tokens=1)
-    address = model.engine.load().address
+    address = model.runtime.load().address
     for method, path in [("POST", "/v1/chat/completions"), ("POST", "/tokenize"), ("GET", "/props"), ("GET", "/slots")]:
         connection = http.client.HTTPConnection("127.0.0.1", address.port)
         connection.request(method, path, "{}", {"Content-Type": "application/json", "Origin": "http://evil.example"})

@@ -26,7 +26,7 @@ def model() -> Iterator[ChatGGUF]:
     if find(SMOLLM2) is None:
         pull(SMOLLM2)
     model = ChatGGUF(**ENGINE, temperature=1, seed=3, max_tokens=12)
-    model.engine  # noqa: B018 - loaded once for the module
+    model.runtime  # noqa: B018 - loaded once for the module
     yield model
     model.close()
 
@@ -86,9 +86,9 @@ def test_a_cached_answer_needs_no_engine(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_key_of_its_port_shows_nowhere(model: ChatGGUF) -> None:
     """The key that closes llama.cpp's port is in no repr, pickle, serialized model, parameter or error."""
-    key = model.engine.load()._key
+    key = model.runtime.load()._key
     shown = (repr(model), str(model), dumps(model), repr(pickle.dumps(model)), repr(model._identifying_params))
-    more = (repr(model.model_dump()), repr(model._get_ls_params()), repr(vars(model)), repr(model.engine))
+    more = (repr(model.model_dump()), repr(model._get_ls_params()), repr(vars(model)), repr(model.runtime))
     assert len(key) >= 32
     for one in (*shown, *more):
         assert key not in one

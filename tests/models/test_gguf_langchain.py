@@ -33,7 +33,7 @@ def engine() -> Iterator[object]:
     if find(SMOLLM2) is None:
         pull(SMOLLM2)
     with_engine = ChatGGUF(**SETTINGS)
-    yield with_engine.engine
+    yield with_engine.runtime
     with_engine.close()
 
 

@@ -109,7 +109,7 @@ def weights() -> None:
 def named(request: pytest.FixtureRequest) -> Iterator[tuple[str, ChatForced]]:
     """A model with each template in turn."""
     model = ChatForced(chat_template=TEMPLATES[request.param], **ENGINE)
-    model.engine  # noqa: B018 - loaded once for the module
+    model.runtime  # noqa: B018 - loaded once for the module
     yield request.param, model
     model.close()
 
@@ -141,7 +141,7 @@ def prompt_of(model: ChatGGUF, messages: list[BaseMessage], **settings: Any) -> 
     noted.bind_tools([add]).invoke(messages)
     body = bodies[0]
     given = {name: body[name] for name in ("messages", "tools", "tool_choice", "chat_template_kwargs") if name in body}
-    return str(model.engine.load().post("/apply-template", given)["prompt"])
+    return str(model.runtime.load().post("/apply-template", given)["prompt"])
 
 
 @pytest.mark.parametrize("tool_calling", ["native", "templated"])

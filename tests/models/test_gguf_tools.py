@@ -32,7 +32,7 @@ def model() -> Iterator[ChatGGUF]:
     if find(SMOLLM2) is None:
         pull(SMOLLM2)
     model = ChatGGUF(temperature=0, seed=1, n_ctx=512, max_tokens=60, threads=1)
-    model.engine  # noqa: B018 - loaded once for the module
+    model.runtime  # noqa: B018 - loaded once for the module
     yield model
     model.close()
 

@@ -12,9 +12,16 @@ from typing import Any, Final
 _ELSEWHERE: Final = "start a llama.cpp server and use ChatEndpoint"
 
 _WHEELS: Final = (
-    "xllamacpp has wheels for Linux with glibc (x86-64 and ARM), macOS 13 or newer, and Windows on x86-64. "
+    " xllamacpp has wheels for Linux with glibc (x86-64 and ARM), macOS 13 or newer, and Windows on x86-64. "
     f"On anything else, such as Alpine, {_ELSEWHERE}."
 )
+
+_MISSING: Final = {
+    "xllamacpp": ("gguf", _WHEELS),
+    "openvino": ("openvino", " Or leave out engine='openvino': llama.cpp needs no OpenVINO."),
+    "openvino_genai": ("openvino", " Or leave out engine='openvino': llama.cpp needs no OpenVINO."),
+}
+"""The extra that brings a package, and what to say besides."""
 
 _SYSTEM_PACKAGES: Final = {
     "libgomp.so.1": ("libgomp1", "libgomp"),
@@ -44,8 +51,8 @@ def import_compiled(name: str) -> Any:
         return import_module(name)
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
-            wheels = f" {_WHEELS}" if name == "xllamacpp" else ""
-            message = f"ChatGGUF needs {name}. Install it with: pip install 'langplug[gguf]'.{wheels}"
+            extra, hint = _MISSING.get(name, ("gguf", ""))
+            message = f"ChatGGUF needs {name}. Install it with: pip install 'langplug[{extra}]'.{hint}"
             raise ImportError(message, name=name) from None
         message = f"{name} is installed, but it cannot be imported: {error}. {_suggest_remedy(name, str(error))}"
         raise ImportError(message, name=name, path=error.path) from error

@@ -24,19 +24,19 @@ def grammar_of(schema: Mapping[str, Any]) -> str:
         ValueError: If llguidance cannot turn it into a grammar.
         ImportError: If llguidance is not installed, or cannot be imported.
     """
-    return _compile(json.dumps({**_close_objects(schema), "x-guidance": _GUIDANCE}, ensure_ascii=False))
+    return _compile(json.dumps({**close_objects(schema), "x-guidance": _GUIDANCE}, ensure_ascii=False))
 
 
-def _close_objects(schema: Any) -> Any:
+def close_objects(schema: Any) -> Any:
     """The schema, in which objects have the properties that it names and no others, unless it says otherwise.
 
     By JSON schema's own default, any further property is allowed, and small models invent some.
     """
     if isinstance(schema, list):
-        return [_close_objects(item) for item in schema]
+        return [close_objects(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    closed = {key: _close_objects(value) for key, value in schema.items()}
+    closed = {key: close_objects(value) for key, value in schema.items()}
     # Only beside a `type`: else this may be a mapping of properties, one of which is itself called "properties".
     if isinstance(schema.get("properties"), Mapping) and "type" in schema:
         closed.setdefault("additionalProperties", False)

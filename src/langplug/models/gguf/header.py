@@ -7,7 +7,7 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. All numbers are littl
 import mmap
 import os
 import struct
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -52,6 +52,19 @@ class Header:
     context_length: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What readers that know only some files must look at.
+
+    Attributes:
+        values: All values of the header but for arrays, by key.
+        tensor_types: The types of the tensors, as ggml numbers them.
+    """
+
+    values: Mapping[str, Any]
+    tensor_types: frozenset[int]
+
+
 def _cache_until_changed(read: Callable[[Path], T]) -> Callable[[Path], T]:
     """Remember what `read` found in a file for as long as the file stays the same. A missing file is not remembered."""
 
@@ -94,7 +107,6 @@ def read_header(path: Path) -> Header:
     )
 
 
-@_cache_until_changed
 def read_chat_template(path: Path) -> str | None:
     """The Jinja template of the model in `path`, if it has one. It comes after the vocabulary: this takes some 0.1 s.
 
@@ -102,8 +114,20 @@ def read_chat_template(path: Path) -> str | None:
         WeightsNotFoundError: If there is no such file.
         BadWeightsError: If it is not a GGUF file, or a damaged one.
     """
+    return _of_type(str, read_contents(path).values.get("tokenizer.chat_template"))
+
+
+@_cache_until_changed
+def read_contents(path: Path) -> Contents:
+    """All that the header of `path` says, but for arrays; this takes some 0.1 s.
+
+    Raises:
+        WeightsNotFoundError: If there is no such file.
+        BadWeightsError: If it is not a GGUF file, or a damaged one.
+    """
     with _open_header(path) as header:
-        return _of_type(str, dict(header.metadata()).get("tokenizer.chat_template"))
+        values = {key: value for key, value in header.metadata() if value is not None}
+        return Contents(values, frozenset(kind for kind, _ in header.tensors()))
 
 
 def check_file(path: Path) -> None:
@@ -168,17 +192,19 @@ class _HeaderReader:
                 self._alignment = value
             yield key, value
 
-    def first_byte_of_last_tensor(self) -> int:
-        """Where the last tensor begins in the file; where tensors would begin minus one, if there are none."""
-        for _ in self.metadata():  # tensors come after it, and the alignment is in it
-            pass
-        last = -1
+    def tensors(self) -> Iterator[tuple[int, int]]:
+        """The type of each tensor, as ggml numbers them, and its offset. They come after the metadata."""
         for _ in range(self._tensors):
             self._string()  # the name
             for _ in range(self._number("I")):
                 self._number("Q")  # a dimension
-            self._number("I")  # the type
-            last = max(last, self._number("Q"))  # the offset
+            yield self._number("I"), self._number("Q")
+
+    def first_byte_of_last_tensor(self) -> int:
+        """Where the last tensor begins in the file; where tensors would begin minus one, if there are none."""
+        for _ in self.metadata():  # tensors come after it, and the alignment is in it
+            pass
+        last = max((offset for _, offset in self.tensors()), default=-1)
         # Offsets count from the end of the header, rounded up to the alignment.
         return -(-self._at // self._alignment) * self._alignment + last
 

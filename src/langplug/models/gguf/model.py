@@ -1,11 +1,14 @@
-"""`ChatGGUF`: local weights, in this process, by llama.cpp. Install it with `pip install 'langplug[gguf]'`."""
+"""`ChatGGUF`: local weights, in this process, by llama.cpp or OpenVINO.
+
+Install it with `pip install 'langplug[gguf]'`, and for many answers at once on a CPU with `'langplug[gguf,openvino]'`.
+"""
 
 import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +23,8 @@ from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.sampling import Penalty, Probability, SamplingFields, Temperature
 from langplug._model.tokens import request_to_count
 from langplug.models.gguf import weights
-from langplug.models.gguf.engine import Engine, Settings, locate, request_tokens
-from langplug.models.gguf.grammar import grammar_of
+from langplug.models.gguf.choice import Choice, EngineName, choose, make_engine
+from langplug.models.gguf.engine import Asked, Engine, Settings, locate, request_tokens
 from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError, read_chat_template, read_header
 
 __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
@@ -30,21 +33,26 @@ __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
 _KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 """What a chat template that writes tools holds: a tag that reads them."""
 
-_ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
-
-_FILES: dict[str | None, tuple[str, str]] = {}
-"""The chat template and the architecture of each `path`, for calls on an event loop, which must not wait for a disk."""
+_SETTINGS = tuple(field.name for field in fields(Settings))
 
 
-def _read_file(path: str | None) -> None:
-    # Without a file there is no answer either; whoever asks for one is told what is missing.
-    with suppress(WeightsNotFoundError, BadWeightsError, OSError):
-        file = locate(path)
-        _FILES[path] = (read_chat_template(file) or "", read_header(file).architecture or "")
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is known of a file."""
+
+    template: str
+    architecture: str
+    choice: Choice
+
+
+_FILES: dict[str | None, _File] = {}
+"""What is known of each `path`, for calls on an event loop, which must not wait for a disk."""
+
+_NO_FILE = _File("", "", Choice("llama.cpp", "There is no file yet that another engine could read."))
 
 
 class ChatGGUF(SamplingFields, ChatModel):
-    """A model in a GGUF file, run by llama.cpp within this process, on the CPU or a GPU.
+    """A model in a GGUF file, run within this process: by llama.cpp on the CPU or a GPU, or by OpenVINO on the CPU.
 
     The file is loaded when the model is first used, and all `ChatGGUF`s with the same file and the same engine
     settings share it. Requests run side by side, up to `parallel` of them; more wait their turn.
@@ -61,20 +69,18 @@ class ChatGGUF(SamplingFields, ChatModel):
         WeightsNotFoundError: There is no such file. Also a `FileNotFoundError`.
         BadWeightsError: It cannot be loaded. Also a `ValueError`.
         ContextOverflowError: The prompt does not fit into `n_ctx`.
-        ImportError: llama.cpp is not installed, or lacks a library of the system. The message says what to do.
+        ImportError: The engine is not installed, or lacks a library of the system. The message says what to do.
     """
 
     # Annotated again, or type checkers would not let a subclass set another value.
     tool_calling: ToolCalling = "native"
     """How the model is told of tools. `"native"`: llama.cpp writes them into the model's chat template and reads the
-    calls. `"templated"`: llama.cpp writes them, and langplug reads the calls, as it also does for a forced call or a
-    schema, since llama.cpp would keep to neither, and where llama.cpp refuses a tool's schema or cannot read the
-    template's calls. `"prompted"`: langplug writes and reads, which it also does if the template knows no tools."""
+    calls. `"templated"`: they are written into the template, and langplug reads the calls, as it also does with
+    OpenVINO, for a forced call or a schema, since llama.cpp would keep to neither, and where llama.cpp refuses a tool's
+    schema or cannot read the template's calls. `"prompted"`: langplug writes and reads, which it also does if the
+    template knows no tools."""
 
     structured_output: StructuredOutput = "native"
-
-    reasoning_opened: bool | None = False
-    """Whether text begins inside reasoning. llama.cpp knows what the template opens, and gives reasoning apart."""
 
     thinking: bool | None = None
     """Whether the model reasons before it answers, where its chat template has a switch for that. Default: as the
@@ -116,6 +122,13 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     # --- the engine: another value means another engine ---
 
+    engine: EngineName = "auto"
+    """What runs the weights: `"llama.cpp"`, `"openvino"`, or `"auto"`, which takes OpenVINO where it is installed (the
+    extra `openvino`) and reads the file, else llama.cpp, also if OpenVINO fails to load it. OpenVINO is several times
+    faster on a CPU when many requests run at once, and reads few kinds of files; `langplug explain` says which one a
+    model gets, and why. With OpenVINO a request that has a `seed` and a `temperature` runs alone, calls of tools are
+    read by langplug, and `top_logprobs` cannot be told: `"auto"` has llama.cpp do that."""
+
     n_ctx: int | None = Field(default=None, ge=1)
     """Tokens that one request may hold, prompt and answer together. Default: what the model was trained for, 4096 at
     most. Memory is taken for `n_ctx` times `parallel` tokens."""
@@ -128,7 +141,7 @@ class ChatGGUF(SamplingFields, ChatModel):
     out; then all of them fail with `ContextOverflowError`."""
 
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads. Default: one fewer than there are cores, since with all of them llama.cpp all but stops as soon as
+    """CPU threads. Default: one fewer than there are cores, since with all of them an engine all but stops as soon as
     anything else runs. For a batch job on an idle machine, give it all cores."""
 
     gpu_layers: int = Field(default=-1, ge=-1)
@@ -162,33 +175,42 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     @model_validator(mode="after")
     def _read_ahead(self) -> Self:
-        _read_file(self.path)
+        self._read_file()
         return self
 
-    @resource(uses=_ENGINE_FIELDS, shared=True)
-    def engine(self) -> Iterator[Engine]:
-        """llama.cpp with the weights; they are loaded by the first request."""
-        engine = Engine(Settings(**{name: getattr(self, name) for name in _ENGINE_FIELDS}))
+    @property
+    def runs_on(self) -> Choice:
+        """Which engine answers, and why."""
+        if self.engine != "auto":
+            return Choice(self.engine, f"The model was made with engine={self.engine!r}.")
+        if self.top_logprobs:
+            return Choice("llama.cpp", "`top_logprobs` asks for what llama.cpp alone tells.")
+        if self.gpu_layers > 0:
+            return Choice("llama.cpp", "`gpu_layers` asks for a GPU, and OpenVINO is used on the CPU alone.")
+        return self._file().choice
+
+    @resource(uses=(*_SETTINGS, "runs_on"), shared=True)
+    def runtime(self) -> Iterator[Engine]:
+        """The engine with the weights; they are loaded by the first request."""
+        engine = make_engine(Settings(**{name: getattr(self, name) for name in _SETTINGS}), self.runs_on)
         yield engine
         engine.close()
 
     async def respond(self, request: Request) -> AsyncIterator[Part]:
-        """Answer with llama.cpp's own chunks."""
-        body = self._body(request)
-        try:
-            async with aclosing(self.engine.chat(body)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        except ModelInvalidRequestError as error:
-            # llama.cpp makes a grammar of the tools and a parser of the template, and not every schema or template is
-            # such that it can. With "none" it does neither; what calls it then leaves in the text, langplug reads.
-            if "Unable to generate parser" not in str(error) or body.get("tool_choice") in (None, "none"):
-                raise
-        else:
-            return
-        async with aclosing(self.engine.chat(body | {"tool_choice": "none"})) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        """Answer with the engine's own parts."""
+        # llama.cpp gives reasoning apart: its text never begins inside. For OpenVINO the prompt is rendered, and tells.
+        request.run.prompt_end = "nothing that opens reasoning"
+        async with aclosing(self.runtime.chat(self._asked(request))) as parts:
+            async for part in parts:
+                yield part
+
+    def _asked(self, request: Request) -> Asked:
+        """The request in the forms that engines take."""
+        return Asked(
+            body=self._body(request),
+            prompt=lambda: request.prompt(self._template() or "chatml"),
+            schema=request.schema,
+        )
 
     def _body(self, request: Request) -> dict[str, Any]:
         """The request as llama.cpp's server takes it: https://github.com/ggml-org/llama.cpp/tree/master/tools/server."""
@@ -202,8 +224,6 @@ class ChatGGUF(SamplingFields, ChatModel):
             "timings_per_token": bool(request.stop),
             "logprobs": self.logprobs or self.top_logprobs is not None,
         }
-        if request.schema is not None:
-            body["grammar"] = grammar_of(request.schema)
         names = (*SamplingFields.model_fields, "top_k", "min_p", "repeat_penalty", "top_logprobs")
         return body | {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -228,7 +248,8 @@ class ChatGGUF(SamplingFields, ChatModel):
         """As `tool_calling` says, if the template knows tools; what is kept to a grammar is read by langplug."""
         if self.tool_calling in ("native", "templated") and not _KNOWS_TOOLS.search(self._template()):
             return "prompted"
-        return "templated" if kept and self.tool_calling == "native" else self.tool_calling
+        reads_calls = self.runs_on.engine == "llama.cpp" and not kept
+        return "templated" if self.tool_calling == "native" and not reads_calls else self.tool_calling
 
     # --- identity ---
 
@@ -241,19 +262,28 @@ class ChatGGUF(SamplingFields, ChatModel):
     def tool_format_hints(self) -> tuple[str, ...]:
         """The chat template, in which calls stand as the model learned to write them; architecture; the file's name."""
         template = self._template()
-        return (template, _FILES.get(self.path, ("", ""))[1], self.reported_name)
+        return (template, self._file().architecture, self.reported_name)
 
     def _template(self) -> str:
-        if self.chat_template:
-            return self.chat_template
+        return self.chat_template or self._file().template
+
+    def _file(self) -> _File:
+        """What is known of the file. No event loop has to wait while it is looked at: it may have changed."""
         try:
             asyncio.get_running_loop()
             is_known = self.path in _FILES
         except RuntimeError:
-            is_known = False  # no loop has to wait here while the file is looked at: it may have changed
+            is_known = False
         if not is_known:
-            _read_file(self.path)
-        return _FILES.get(self.path, ("", ""))[0]
+            self._read_file()
+        return _FILES.get(self.path, _NO_FILE)
+
+    def _read_file(self) -> None:
+        # Without a file there is no answer either; whoever asks for one is told what is missing.
+        with suppress(WeightsNotFoundError, BadWeightsError, OSError):
+            file = locate(self.path)
+            architecture = read_header(file).architecture or ""
+            _FILES[self.path] = _File(read_chat_template(file) or "", architecture, choose(file))
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
@@ -267,7 +297,7 @@ class ChatGGUF(SamplingFields, ChatModel):
 
     def get_token_ids(self, text: str) -> list[int]:
         """The tokens of `text`, by the model's own tokenizer."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids else self.engine.token_ids(text)
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids else self.runtime.token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
@@ -278,11 +308,6 @@ class ChatGGUF(SamplingFields, ChatModel):
         if self.token_counter or self.custom_get_token_ids or not messages:
             return super().get_num_tokens_from_messages(messages, tools)
         try:
-            body = self._conversation(request_to_count(self, messages, tools))
-            turns = body["messages"]
-            if turns[-1]["role"] == "assistant":
-                # llama.cpp would take it for the beginning of its own answer, which must be one, and without calls.
-                turns.append({"role": "user", "content": ""})
-            return self.engine.count_tokens(body)
+            return self.runtime.count_tokens(self._asked(request_to_count(self, messages, tools)))
         except (ValueError, ModelInvalidRequestError):
             return super().get_num_tokens_from_messages(messages, tools)
