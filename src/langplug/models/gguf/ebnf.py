@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+from langplug._tools.references import resolve
 from langplug.models.gguf.ebnf_text import (
     CHARACTER,
     UnknownPatternError,
@@ -57,7 +58,7 @@ def ebnf_of(schema: str) -> str:
     """The grammar of compact JSON that fits a schema, which is given as JSON.
 
     Raises:
-        ValueError: If nothing fits it, or a reference in it leads nowhere.
+        ValueError: If nothing fits it.
     """
     grammar = _Grammar(json.loads(schema))
     return f"root ::= {grammar.expression(grammar.root)}\n{grammar.rules()}{_ANY}"
@@ -72,6 +73,7 @@ class _Grammar:
         self._references: dict[str, str] = {}
 
     def rules(self) -> str:
+        """The rules that expressions refer to."""
         return "".join(f"{name} ::= {body}\n" for name, body in self._rules.items())
 
     def expression(self, schema: Any) -> str:
@@ -81,7 +83,10 @@ class _Grammar:
         if not isinstance(schema, Mapping):
             raise ValueError(f"nothing fits the schema {json.dumps(schema)}")
         if isinstance(pointer := schema.get("$ref"), str):
-            return self._referred(pointer)
+            if pointer not in self._references:  # what it leads to may hold the reference itself
+                name = self._references[pointer] = f"reference{len(self._references)}"
+                self._rules[name] = self.expression(resolve(schema, self.root))
+            return self._references[pointer]
         if "const" in schema:
             return literal(_compact(schema["const"]))
         if isinstance(values := schema.get("enum"), Sequence):
@@ -92,17 +97,19 @@ class _Grammar:
                 return _any_of(self.expression(_merged([rest, option])) for option in options)
         if parts := schema.get("allOf"):
             rest = {key: value for key, value in schema.items() if key != "allOf"}
-            return self.expression(_merged([rest, *parts] if len(parts) == 1 else [rest, *map(self._resolved, parts)]))
+            parts = parts if len(parts) == 1 else [resolve(part, self.root) for part in parts]
+            return self.expression(_merged([rest, *parts]))
         kinds = schema.get("type") or [kind for kind, keys in _OF_TYPE.items() if any(key in schema for key in keys)]
         kinds = [kinds] if isinstance(kinds, str) else kinds
-        return _any_of(self._typed(kind, schema) for kind in kinds) if kinds else "value"
+        return _any_of(self.typed(kind, schema) for kind in kinds) if kinds else "value"
 
-    def _typed(self, kind: str, schema: Mapping[str, Any]) -> str:
+    def typed(self, kind: str, schema: Mapping[str, Any]) -> str:
+        """What is of one type and fits `schema`."""
         match kind:
             case "object":
-                return self._object(schema)
+                return self.object(schema)
             case "array":
-                return self._array(schema)
+                return self.array(schema)
             case "string":
                 return _string(schema)
             case "integer" | "number":
@@ -114,47 +121,26 @@ class _Grammar:
             case _:
                 raise ValueError(f"there is no type {kind!r}")
 
-    # --- references ---
-
-    def _referred(self, pointer: str) -> str:
-        """The rule for what a reference leads to. It may hold the reference itself."""
-        if pointer not in self._references:
-            name = self._references[pointer] = f"reference{len(self._references)}"
-            self._rules[name] = self.expression(self._target(pointer))
-        return self._references[pointer]
-
-    def _target(self, pointer: str) -> Any:
-        found = self.root
-        for step in pointer.removeprefix("#").split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, Mapping) or key not in found:
-                raise ValueError(f"the reference {pointer!r} leads nowhere")
-            found = found[key]
-        return found
-
-    def _resolved(self, schema: Any) -> Any:
-        return self._target(schema["$ref"]) if isinstance(schema, Mapping) and "$ref" in schema else schema
-
     # --- what holds others ---
 
-    def _object(self, schema: Mapping[str, Any]) -> str:
+    def object(self, schema: Mapping[str, Any]) -> str:
         """The named properties in their order, then others, if there may be any."""
         properties: Mapping[str, Any] = schema.get("properties") or {}
         required = schema.get("required") or []
         more = schema.get("additionalProperties", True)
-        other = "" if more is False else self._rule(f'string ":" {self.expression(more)}')
+        other = "" if more is False else self.rule(f'string ":" {self.expression(more)}')
         if not properties and not required:
             if not other:
                 return literal("{}")
             return f'"{{" {_list_of(other, schema.get("minProperties"), schema.get("maxProperties"))} "}}"'
         names = [*properties, *(name for name in required if name not in properties)]
         pairs = [
-            self._rule(f"{literal(_compact(name) + ':')} {self.expression(properties.get(name, more))}")
+            self.rule(f"{literal(_compact(name) + ':')} {self.expression(properties.get(name, more))}")
             for name in names
         ]
         rests = [f'("," {other})*' if other else '""']  # what may follow each property, from the last to the first
         for name, pair in zip(reversed(names), reversed(pairs), strict=True):
-            rests.append(self._rule(f'("," {pair}){"" if name in required else "?"} {rests[-1]}'))
+            rests.append(self.rule(f'("," {pair}){"" if name in required else "?"} {rests[-1]}'))
         # What comes first has no comma before it: any property up to the first that is required.
         firsts: list[str] = []
         for name, pair, rest in zip(names, pairs, reversed(rests[:-1]), strict=True):
@@ -165,7 +151,7 @@ class _Grammar:
             firsts += [f"({other} {rests[0]})", '""'] if other else ['""']
         return f'"{{" {_any_of(firsts)} "}}"'
 
-    def _array(self, schema: Mapping[str, Any]) -> str:
+    def array(self, schema: Mapping[str, Any]) -> str:
         """The items that have a schema each, then those that share one."""
         first = [self.expression(item) for item in schema.get("prefixItems") or ()]
         items, most = schema.get("items", True), schema.get("maxItems")
@@ -176,7 +162,7 @@ class _Grammar:
         rest = "" if items is False or most == len(first) else f'("," {self.expression(items)})*'
         return " ".join(['"["', ' "," '.join(first), rest, '"]"'])
 
-    def _rule(self, body: str) -> str:
+    def rule(self, body: str) -> str:
         """The name of a new rule. What is written twice is a rule, or nested objects would double with each level."""
         name = f"rule{len(self._rules)}"
         self._rules[name] = body
@@ -215,8 +201,11 @@ def _is_number(value: object) -> bool:
 def _list_of(item: str, least: Any, most: Any) -> str:
     """Items with commas between them, so many of them."""
     least = min(int(least or 0), _MOST)
-    more = f"{{{max(0, least - 1)},{most - 1}}}" if most is not None and most <= _MOST else f"{{{max(0, least - 1)},}}"
-    listed = f'{item} ("," {item}){more}'
+    fewest = max(0, least - 1)
+    if most is None or most > _MOST:
+        listed = f'{item} ("," {item}){{{fewest},}}'
+    else:
+        listed = f'{item} ("," {item}){{{fewest},{most - 1}}}' if most > 1 else item
     return listed if least else f"({listed})?"
 
 

@@ -7,7 +7,7 @@ https://json-schema.org/understanding-json-schema/reference/regular_expressions,
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
@@ -46,6 +46,8 @@ def literal(text: str) -> str:
 
 def string_of_length(least: int, most: int | None) -> str:
     """A JSON string of that many characters."""
+    if most == 0:
+        return literal('""')
     return f'"\\"" {CHARACTER}{{{least},{"" if most is None else most}}} "\\""'
 
 
@@ -70,68 +72,70 @@ class _Pattern:
 
     def read(self) -> str:
         """The whole pattern as a grammar."""
-        written = self._alternatives()
+        written = self.alternatives()
         if self._at < len(self._pattern):
             raise UnknownPatternError(f"{self._pattern!r} has a ')' too many")
         return written
 
-    def _alternatives(self) -> str:
-        branches = [self._sequence()]
-        while self._take("|"):
-            branches.append(self._sequence())
+    def alternatives(self) -> str:
+        branches = [self.sequence()]
+        while self.take("|"):
+            branches.append(self.sequence())
         return f"({' | '.join(branches)})"
 
-    def _sequence(self) -> str:
+    def sequence(self) -> str:
         items: list[str] = []
         while self._at < len(self._pattern) and self._pattern[self._at] not in "|)":
-            items.append(self._atom() + self._count())
+            items.append(self.atom() + self.count())
         return " ".join(items) or '""'
 
-    def _count(self) -> str:
+    def count(self) -> str:
         """How often an atom stands: `*`, `+`, `?`, `{2}`, `{2,}`, `{2,3}`, or once. Greed means nothing here."""
         found = re.compile(r"([*+?]|\{\d+(?:,\d*)?\})\??").match(self._pattern, self._at)
         if found is None:
             return ""
+        if found[1].startswith("{0}") or found[1].startswith("{0,0}"):
+            raise UnknownPatternError(f"{self._pattern!r} has what never stands there")
         self._at = found.end()
         return found[1]
 
-    def _atom(self) -> str:
-        if self._take("("):
-            if not self._take("?:") and self._pattern[self._at : self._at + 1] == "?":
+    def atom(self) -> str:
+        if self.take("("):
+            if not self.take("?:") and self._pattern[self._at : self._at + 1] == "?":
                 raise UnknownPatternError(f"{self._pattern!r} looks ahead or behind, or names a group")
-            inner = self._alternatives()
-            if not self._take(")"):
+            inner = self.alternatives()
+            if not self.take(")"):
                 raise UnknownPatternError(f"{self._pattern!r} lacks a ')'")
             return inner
-        if self._take("["):
-            return self._class()
+        if self.take("["):
+            return self.characters()
         char = self._pattern[self._at]
         if char in "^$*+?{":
             raise UnknownPatternError(f"{self._pattern!r} has a {char!r} in the middle")
         self._at += 1
         if char == ".":
             return written_as_json(_others([(0x0A, 0x0A), (0x0D, 0x0D)]))
-        return written_as_json(self._escaped() if char == "\\" else [(ord(char), ord(char))])
+        return written_as_json(self.escaped() if char == "\\" else [(ord(char), ord(char))])
 
-    def _class(self) -> str:
-        is_negated = self._take("^")
+    def characters(self) -> str:
+        is_negated = self.take("^")
         ranges: Ranges = []
-        while not self._take("]"):
-            first = self._member()
+        while not self.take("]"):
+            first = self.member()
             if self._pattern[self._at : self._at + 1] == "-" and self._pattern[self._at + 1 : self._at + 2] != "]":
                 self._at += 1
-                first = [(first[0][0], self._member()[-1][1])]
+                first = [(first[0][0], self.member()[-1][1])]
             ranges += first
         return written_as_json(_others(ranges) if is_negated else ranges)
 
-    def _member(self) -> Ranges:
+    def member(self) -> Ranges:
         if self._at >= len(self._pattern):
             raise UnknownPatternError(f"{self._pattern!r} lacks a ']'")
         char = self._pattern[self._at]
         self._at += 1
-        return self._escaped() if char == "\\" else [(ord(char), ord(char))]
+        return self.escaped() if char == "\\" else [(ord(char), ord(char))]
 
-    def _escaped(self) -> Ranges:
+    def escaped(self) -> Ranges:
         """What a backslash, which was read, makes of the next characters."""
         if found := re.compile(r"u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})").match(self._pattern, self._at):
             self._at = found.end()
@@ -147,7 +151,7 @@ class _Pattern:
             return [(number, number)]
         raise UnknownPatternError(f"{self._pattern!r} has '\\{char}'")
 
-    def _take(self, text: str) -> bool:
+    def take(self, text: str) -> bool:
         taken = self._pattern.startswith(text, self._at)
         self._at += len(text) * taken
         return taken
@@ -167,7 +171,7 @@ def _others(ranges: Ranges) -> Ranges:
 def written_as_json(ranges: Ranges) -> str:
     """One character of `ranges`, as it stands in a JSON string: some stand there escaped, and others cannot."""
     bare = _others([*_others(ranges), (0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])
-    escaped = [literal(written) for number, written in _ESCAPES.items() if _holds(ranges, number)]
+    escaped = [literal(written) for number, written in _ESCAPES.items() if any(a <= number <= z for a, z in ranges)]
     members = "".join(_member(first) + (f"-{_member(last)}" if last > first else "") for first, last in bare)
     forms = [*([f"[{members}]"] if bare else []), *escaped]
     if not forms:
@@ -175,13 +179,12 @@ def written_as_json(ranges: Ranges) -> str:
     return forms[0] if len(forms) == 1 else f"({' | '.join(forms)})"
 
 
-def _holds(ranges: Iterable[tuple[int, int]], number: int) -> bool:
-    return any(first <= number <= last for first, last in ranges)
-
-
 def _member(number: int) -> str:
     """A character within a class of the grammar."""
-    return chr(number) if chr(number).isascii() and chr(number).isalnum() else f"\\U{number:08X}"
+    char = chr(number)
+    if number > 0x7F:
+        return f"\\u{number:04X}" if 0xD800 <= number <= 0xDFFF else char
+    return char if char.isalnum() else f"\\x{number:02X}"
 
 
 # --- numbers ---
