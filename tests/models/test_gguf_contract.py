@@ -74,7 +74,7 @@ def test_stop_on_each_path(model: ChatGGUF, call: CallPath, invoked: Answered, i
 
 
 def test_a_cached_answer_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ChatGGUF) -> None:
-    """What is in LangChain's cache is answered without llama.cpp, even if the weights are gone by then."""
+    """What is in LangChain's cache is answered without an engine, even if the weights are gone by then."""
     cached = ChatGGUF(n_ctx=256, threads=1, temperature=0, max_tokens=3, cache=InMemoryCache())
     expected = cached.invoke(QUESTION)
     cached.close()
@@ -84,8 +84,9 @@ def test_a_cached_answer_needs_no_engine(tmp_path: Path, monkeypatch: pytest.Mon
         cached.invoke(QUESTION, temperature=1)
 
 
-def test_the_key_of_its_port_shows_nowhere(model: ChatGGUF) -> None:
+def test_the_key_of_its_port_shows_nowhere() -> None:
     """The key that closes llama.cpp's port is in no repr, pickle, serialized model, parameter or error."""
+    model = ChatGGUF(**ENGINE, engine="llama.cpp")
     key = model.runtime.load()._key
     shown = (repr(model), str(model), dumps(model), repr(pickle.dumps(model)), repr(model._identifying_params))
     more = (repr(model.model_dump()), repr(model._get_ls_params()), repr(vars(model)), repr(model.runtime))

@@ -79,7 +79,15 @@ WRITTEN = {
     "glm": "<tool_call>add\n<arg_key>a</arg_key>\n<arg_value>3</arg_value>\n"
     "<arg_key>b</arg_key>\n<arg_value>8</arg_value>\n</tool_call>",
 }
-ENGINE: dict[str, Any] = {"n_ctx": 1024, "threads": 1, "parallel": 1, "temperature": 0, "seed": 1, "max_tokens": 80}
+ENGINE: dict[str, Any] = {
+    "engine": "llama.cpp",
+    "n_ctx": 1024,
+    "threads": 1,
+    "parallel": 1,
+    "temperature": 0,
+    "seed": 1,
+    "max_tokens": 80,
+}
 
 
 @tool

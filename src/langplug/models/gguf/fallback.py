@@ -13,10 +13,14 @@ from langplug.models.gguf.engine import Asked, Engine, LoadableEngine, closed_er
 
 
 class WithFallback:
-    """The first engine, or if it cannot load its model, the other one, which is made then."""
+    """The first engine, or if it cannot load its model, the other one, which is made then.
+
+    Attributes:
+        first: The first engine.
+    """
 
     def __init__(self, first: LoadableEngine, make_other: Callable[[], Engine]) -> None:
-        self._first = first
+        self.first = first
         self._make_other = make_other
         self._lock = threading.RLock()
         self._engine: Engine | None = None
@@ -25,7 +29,7 @@ class WithFallback:
     @property
     def name(self) -> str:
         """The name of the engine that answers; until one is loaded, of the first."""
-        return (self._engine or self._first).name
+        return (self._engine or self.first).name
 
     async def chat(self, asked: Asked) -> AsyncGenerator[Part, None]:
         """As of an `Engine`."""
@@ -47,7 +51,7 @@ class WithFallback:
     def close(self) -> None:
         """As of an `Engine`."""
         self._closed = True  # without the lock, which is held for as long as the first one loads
-        self._first.close()
+        self.first.close()
         if self._engine is not None:
             self._engine.close()
 
@@ -58,12 +62,12 @@ class WithFallback:
         with self._lock:
             if self._engine is None:
                 try:
-                    self._first.load()
-                    self._engine = self._first
+                    self.first.load()
+                    self._engine = self.first
                 except (ModelError, ImportError) as error:
                     if self._closed:
                         raise closed_error() from None
                     other = self._make_other()
-                    log.warning("%s cannot run this model, so %s does: %s", self._first.name, other.name, error)
+                    log.warning("%s cannot run this model, so %s does: %s", self.first.name, other.name, error)
                     self._engine = other
             return self._engine

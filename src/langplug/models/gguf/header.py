@@ -4,6 +4,7 @@ Read without llama.cpp, which gives no reason when it cannot load a file. The fo
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. All numbers are little-endian.
 """
 
+import math
 import mmap
 import os
 import struct
@@ -58,11 +59,13 @@ class Contents:
 
     Attributes:
         values: All values of the header but for arrays, by key.
-        tensor_types: The types of the tensors, as ggml numbers them.
+        tensors: Of each its type, as ggml numbers them, its first byte in the file, and how many numbers it holds.
+        size: The size of the file in bytes.
     """
 
     values: Mapping[str, Any]
-    tensor_types: frozenset[int]
+    tensors: tuple[tuple[int, int, int], ...]
+    size: int
 
 
 def _cache_until_changed(read: Callable[[Path], T]) -> Callable[[Path], T]:
@@ -127,7 +130,10 @@ def read_contents(path: Path) -> Contents:
     """
     with _open_header(path) as header:
         values = {key: value for key, value in header.metadata() if value is not None}
-        return Contents(values, frozenset(kind for kind, _ in header.tensors()))
+        tensors = list(header.tensors())
+        start = header.first_byte_of_tensors()
+        placed = ((kind, start + offset, numbers) for kind, offset, numbers in tensors)
+        return Contents(values, tuple(placed), _stat(path).st_size)
 
 
 def check_file(path: Path) -> None:
@@ -192,21 +198,24 @@ class _HeaderReader:
                 self._alignment = value
             yield key, value
 
-    def tensors(self) -> Iterator[tuple[int, int]]:
-        """The type of each tensor, as ggml numbers them, and its offset. They come after the metadata."""
+    def tensors(self) -> Iterator[tuple[int, int, int]]:
+        """Of each tensor its type, its offset and how many numbers it holds. They come after the metadata."""
         for _ in range(self._tensors):
             self._string()  # the name
-            for _ in range(self._number("I")):
-                self._number("Q")  # a dimension
-            yield self._number("I"), self._number("Q")
+            numbers = math.prod(self._number("Q") for _ in range(self._number("I")))
+            yield self._number("I"), self._number("Q"), numbers
+
+    def first_byte_of_tensors(self) -> int:
+        """Where the tensors begin in the file. Asked when all of the header was read."""
+        # The end of the header, rounded up to the alignment.
+        return -(-self._at // self._alignment) * self._alignment
 
     def first_byte_of_last_tensor(self) -> int:
         """Where the last tensor begins in the file; where tensors would begin minus one, if there are none."""
         for _ in self.metadata():  # tensors come after it, and the alignment is in it
             pass
-        last = max((offset for _, offset in self.tensors()), default=-1)
-        # Offsets count from the end of the header, rounded up to the alignment.
-        return -(-self._at // self._alignment) * self._alignment + last
+        last = max((offset for _, offset, _ in self.tensors()), default=-1)
+        return self.first_byte_of_tensors() + last
 
     def _string(self) -> str:
         length = self._number("Q")
