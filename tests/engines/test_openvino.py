@@ -145,7 +145,7 @@ async def _gathered(free: Any, seeded: Any) -> list[Any]:
 
 
 def test_a_prompt_beyond_its_tokenizer(model: ChatGGUF) -> None:
-    """A text of more tokens than OpenVINO's tokenizer gives at once is counted whole, as the same words are in parts."""
+    """A text of more tokens than OpenVINO's tokenizer gives at once is counted whole."""
     words = "word " * 20_000
     assert len(model.get_token_ids(words)) == 20_000 + 1 * words.endswith(" ")
     with pytest.raises(ContextOverflowError, match=r"The prompt has 20\d\d\d tokens, but a request holds 512"):
@@ -193,7 +193,7 @@ def test_another_engine_stands_in(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert "no memory for this" in caplog.text
     model.close()
     by_name = ChatGGUF(engine="openvino", n_ctx=300)
-    with pytest.raises(ValueError, match="OpenVINO .* cannot load .*no memory for this"):
+    with pytest.raises(ValueError, match=r"OpenVINO .* cannot load .*no memory for this"):
         by_name.invoke(QUESTION)
 
 

@@ -17,7 +17,7 @@ from langchain_core.messages import HumanMessage
 from pydantic.fields import FieldInfo
 
 from langplug import ChatModel, Request, load
-from langplug.models import ChatAdopted
+from langplug.models import ChatAdopted, ChatGGUF
 from langplug_check.fields import MASK, argument_name, own_fields, secret_fields, telling_fields, variants
 from langplug_check.job import resolve
 from langplug_check.subject import Subject
@@ -95,7 +95,11 @@ def explain(reference: str, **settings: Any) -> Explanation:
 
 
 def _origin(_: Subject, model: BaseChatModel) -> Iterator[Point]:
-    """What a model is made of that langplug did not write: hooks of langchain-core's, or somebody else's model."""
+    """What a model is made of that langplug did not write: an engine, langchain-core's hooks, somebody else's model."""
+    if isinstance(model, ChatGGUF):
+        chosen = model.runs_on
+        text = chosen.why + (" If it cannot load the file after all, llama.cpp does." if chosen.has_fallback else "")
+        yield Point("engine", chosen.engine, text)
     if (hooks := getattr(model, "__langplug_source__", "respond")) != "respond":
         listed = ", ".join(f"`{name}`" for name in hooks.split("/"))
         yield Point("source", "hooks", f"langchain-core's hooks, in the place of a `respond`: {listed}.")

@@ -113,7 +113,10 @@ class Turn:
             for output in self._handle.read().values():
                 self._pass_on(list(output.generated_ids), list(output.generated_log_probs))
                 if output.finish_reason.name != "NONE":
-                    self._finish(output.finish_reason.name)
+                    if text := self._text.add((), final=True):
+                        self.channel.put(text)
+                    self.channel.put(Finish(reason="length" if output.finish_reason.name == "LENGTH" else "stop"))
+                    self.channel.put(self._usage())
                     return True
         if self._handle.get_status().name == "RUNNING":
             return False
@@ -139,27 +142,24 @@ class Turn:
         self._given += tokens
         spoken = [token for token in tokens if token not in self._config.stop_token_ids]
         if self._tells_logprobs and spoken:
-            told = [self._told(token, logprob) for token, logprob in zip(spoken, logprobs, strict=False)]
+            told = [
+                told_as_openai(self._vocabulary.bytes_of(token), token, logprob)
+                for token, logprob in zip(spoken, logprobs, strict=False)
+            ]
             self.channel.put(Finish(metadata={"logprobs": {"content": told}}))
         if self._tells_usage and tokens:
             self.channel.put(self._usage())
         if text := self._text.add(spoken):
             self.channel.put(text)
 
-    def _finish(self, reason: str) -> None:
-        if text := self._text.add((), final=True):
-            self.channel.put(text)
-        self.channel.put(Finish(reason="length" if reason == "LENGTH" else "stop"))
-        self.channel.put(self._usage())
-
     def _usage(self) -> Usage:
         return Usage(input_tokens=len(self._ids), output_tokens=len(self._given))
 
-    def _told(self, token: int, logprob: float) -> dict[str, Any]:
-        """A token's probability, as OpenAI tells it."""
-        written = self._vocabulary.bytes_of(token)
-        text = written.decode("utf-8", "replace")
-        return {"id": token, "token": text, "bytes": list(written), "logprob": min(logprob, 0.0), "top_logprobs": []}
+
+def told_as_openai(written: bytes, token: int, logprob: float) -> dict[str, Any]:
+    """A token's probability, as OpenAI tells it."""
+    text = written.decode("utf-8", "replace")
+    return {"id": token, "token": text, "bytes": list(written), "logprob": min(logprob, 0.0), "top_logprobs": []}
 
 
 class Batcher:

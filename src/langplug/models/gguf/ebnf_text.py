@@ -7,7 +7,6 @@ https://json-schema.org/understanding-json-schema/reference/regular_expressions,
 
 import json
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
@@ -260,8 +259,11 @@ def _columns_between(low: int, high: int, decimals: int) -> list[str]:
         first = max(low, 10 ** (length - 1) if length > decimals + 1 else 0)
         last = min(high, 10**length - 1)
         if first <= last:
-            columns = _same_length(str(first).zfill(length), str(last).zfill(length))
-            forms += [_write_columns(one, decimals) for one in columns]
+            for columns in _same_length(str(first).zfill(length), str(last).zfill(length)):
+                digits = [f'"{a}"' if a == z else f"[{a}-{z}]" for a, z in columns]
+                if decimals:
+                    digits.insert(length - decimals, '"."')
+                forms.append(" ".join(digits))
     return forms
 
 
@@ -283,13 +285,3 @@ def _same_length(low: str, high: str) -> list[list[Column]]:
     if ends_early:
         found += [[(high[0], high[0]), *columns] for columns in _same_length("0" * rest, high[1:])]
     return found
-
-
-def _write_columns(columns: Sequence[Column], decimals: int) -> str:
-    """A grammar of columns, with the point before the last `decimals` of them."""
-    written: list[str] = []
-    for place, (first, last) in enumerate(columns):
-        if decimals and place == len(columns) - decimals:
-            written.append('"."')
-        written.append(f'"{first}"' if first == last else f"[{first}-{last}]")
-    return " ".join(written)

@@ -167,7 +167,7 @@ class OpenVINOModel:
         begin_use(NAME)
         try:
             self._tokenizer = self._genai.Tokenizer(str(self._path))
-            self.batcher = Batcher(self._make_pipeline)
+            self.batcher = Batcher(lambda: _Pipeline(self._path, self._tokenizer, settings, self.request_tokens))
         except RuntimeError as error:
             version = self._genai.__version__.partition("-")[0]
             complaint = str(error).strip().splitlines()[-1]
@@ -180,9 +180,6 @@ class OpenVINOModel:
         self._is_token = range(max(ids.values()) + 1)
         ends = {self._values.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")}
         self._ends = {*ends, *(ids.get(name.encode()) for name in _ENDS)} - {None}
-
-    def _make_pipeline(self) -> "_Pipeline":
-        return _Pipeline(self._path, self._tokenizer, self._settings, self.request_tokens)
 
     # --- tokens ---
 
