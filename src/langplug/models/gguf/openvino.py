@@ -290,7 +290,7 @@ class _Pipeline:
         # A prompt that was read before would be read otherwise than one that was not, and answered otherwise.
         scheduler.enable_prefix_caching = False
         # By its own default it computes in bfloat16 where the CPU can: no faster for many at once, and what a request
-        # is answered then depends on which others run beside it.
+        # is answered then depends more often on which others run beside it.
         options = {"INFERENCE_NUM_THREADS": settings.threads or usable_threads(), "INFERENCE_PRECISION_HINT": "f32"}
         self._pipeline = genai.ContinuousBatchingPipeline(str(path), tokenizer, scheduler, "CPU", **options)
         self._number = 0
