@@ -15,6 +15,7 @@ from langplug._families import THINK, family_for
 from langplug._messages.blocks import join_texts
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
+from langplug._messages.template_checks import check_template
 from langplug._messages.thinking import say_no_think, switch_values
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def render_jinja(
 
     Raises:
         ImportError: If jinja2 is not installed.
-        ValueError: If the template is broken or refuses the conversation.
+        ValueError: If the template is broken, refuses the conversation, or does more than any conversation needs.
     """
     compiled = compile_template(template)
     if "reasoning_content" in template:
@@ -97,13 +98,15 @@ def compile_template(template: str) -> Template:
 
     Raises:
         ImportError: If jinja2 is not installed.
-        ValueError: If the template is broken.
+        ValueError: If the template is broken, too long, or nested too deeply.
     """
+    check_template(template)
     try:
         from jinja2 import TemplateError, TemplateSyntaxError, nodes
         from jinja2.ext import Extension, loopcontrols
         from jinja2.parser import Parser
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        from langplug._messages.jinja_limits import BoundedEnvironment
     except ImportError as error:
         raise ImportError("A Jinja chat template needs jinja2, which is not installed: pip install jinja2") from error
 
@@ -125,7 +128,7 @@ def compile_template(template: str) -> Template:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
     extensions = [loopcontrols, GenerationBlock]
-    environment: Any = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    environment: Any = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     # Jinja's own `tojson` escapes `<`, `>`, `&` and `'` for HTML, which no model was trained on
     environment.filters["tojson"] = tojson
     functions = {
@@ -136,4 +139,6 @@ def compile_template(template: str) -> Template:
         compiled: Template = environment.from_string(template, globals=functions)
     except TemplateSyntaxError as error:
         raise ValueError(f"The chat template is broken in line {error.lineno}: {error.message}") from error
+    except (SyntaxError, RecursionError) as error:  # Python takes no more than 20 loops within each other
+        raise ValueError(f"The chat template is too deep: {error}") from error
     return compiled
