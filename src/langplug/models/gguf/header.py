@@ -17,6 +17,8 @@ from typing import Any, Final, TypeVar
 
 from langchain_core.exceptions import ModelInvalidRequestError, ModelNotFoundError
 
+from langplug._log import log
+
 T = TypeVar("T")
 
 _MAGIC: Final = b"GGUF"
@@ -151,6 +153,46 @@ def check_file(path: Path) -> None:
             f"{str(path)!r} is cut off: it has {size:,} bytes, and its last tensor begins at byte {last_tensor:,}. "
             "Download it again."
         )
+
+
+class FileWatch:
+    """Notices that a file is no longer the one that was loaded.
+
+    Loaded weights are the file's own pages: what is written into it is in the model at once, and what is cut off it
+    kills the process when it is read. A file that another was moved onto, or that was deleted, lives on unseen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._loaded = os.stat(path)  # noqa: PTH116 - also in each call, and pathlib takes three times as long
+        self._replaced = False
+
+    def check(self) -> None:
+        """Look at the file; this takes some microseconds.
+
+        Raises:
+            BadWeightsError: If it was written into.
+        """
+        try:
+            now = os.stat(self._path)  # noqa: PTH116
+        except OSError:
+            return
+        loaded = self._loaded
+        if (now.st_mtime_ns, now.st_size) == (loaded.st_mtime_ns, loaded.st_size):
+            return
+        if (now.st_dev, now.st_ino) == (loaded.st_dev, loaded.st_ino):
+            raise BadWeightsError(
+                f"{str(self._path)!r} was changed after it was loaded: the weights in memory are neither the old nor "
+                "the new ones. Load it anew: call the model's close(), and use the model again. To replace a file "
+                "that is in use, write the new one beside it and move it into its place."
+            )
+        if not self._replaced:
+            self._replaced = True
+            log.warning(
+                "%r was replaced after it was loaded. This model goes on with the weights that it has; close() has "
+                "the new ones loaded at its next use.",
+                str(self._path),
+            )
 
 
 def _of_type(kind: type[T], value: object) -> T | None:

@@ -31,8 +31,16 @@ from langplug._bridge.threads import spawn
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.engine import Asked, Settings, closed_error, locate, request_tokens, usable_threads
 from langplug.models.gguf.grammar import grammar_of
-from langplug.models.gguf.header import BadWeightsError, Header, check_file, read_header
+from langplug.models.gguf.header import (
+    BadWeightsError,
+    FileWatch,
+    Header,
+    check_file,
+    read_chat_template,
+    read_header,
+)
 from langplug.models.gguf.process import begin_use, enlist, in_flight, leak, refuse_in_fork
+from langplug.models.gguf.trial import try_template
 
 Chunk = dict[str, Any]
 
@@ -176,6 +184,9 @@ class LlamaServer:
         path = locate(settings.path)
         check_file(path)
         header = read_header(path)
+        if template := settings.chat_template or read_chat_template(path):
+            try_template(template)
+        self._file = FileWatch(path)
         self._key = secrets.token_hex()
         params = _make_params(llama, settings, path, header, self._key)
         begin_use(NAME)
@@ -191,6 +202,7 @@ class LlamaServer:
 
     def chat(self, body: Mapping[str, Any], channel: Channel[Chunk]) -> None:
         """Put the answer's chunks into `channel`, until it ends or nobody reads it any more."""
+        self._file.check()
         errors: list[BaseException] = []
 
         def on_chunk(chunk: Chunk) -> bool:

@@ -27,7 +27,7 @@ from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.ebnf import ebnf_of
 from langplug.models.gguf.engine import Asked, Settings, closed_error, locate, request_tokens, usable_threads
 from langplug.models.gguf.grammar import close_objects, grammar_of
-from langplug.models.gguf.header import BadWeightsError, check_file, read_contents, read_header
+from langplug.models.gguf.header import BadWeightsError, FileWatch, check_file, read_contents, read_header
 from langplug.models.gguf.openvino_files import unreadable_by_openvino
 from langplug.models.gguf.process import begin_use, enlist, in_flight, leak, refuse_in_fork
 from langplug.models.gguf.vocabulary import Vocabulary, encode_all
@@ -162,6 +162,7 @@ class OpenVINOModel:
                 "leave the choice to it with engine='auto'."
             )
         header = read_header(self._path)
+        self._file = FileWatch(self._path)
         asked = request_tokens(settings.n_ctx, header)
         self.request_tokens = min(asked, header.context_length or asked)  # it has no positions beyond
         begin_use(NAME)
@@ -215,6 +216,7 @@ class OpenVINOModel:
             ValueError: If the template does not take the messages, or the schema cannot be made a grammar.
             UnsupportedError: If OpenVINO cannot do what is asked for.
         """
+        self._file.check()
         body = asked.body
         if body.get("top_logprobs"):
             raise UnsupportedError(
