@@ -240,6 +240,10 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
         """The values that fields have for one call, of those that are `given` for it."""
         return {**given}
 
+    def __langplug_control_tokens__(self) -> frozenset[str]:
+        """Texts that the model's tokenizer makes control tokens of: what messages hold of them is kept text."""
+        return frozenset()
+
     def __langplug_tool_calling__(self, *, kept: bool = False) -> ToolCalling:
         """How tools are called in effect: `tool_calling`, unless the model falls back to another way.
 

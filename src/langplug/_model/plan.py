@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, Hum
 from langplug._answer.parser import AnswerParser
 from langplug._errors import UnsupportedError
 from langplug._messages.checks import check_messages
+from langplug._messages.control_tokens import escape_control_tokens
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
 from langplug._model.fields import ModelFields
 from langplug._model.keywords import FOR_A_PARSER, parameters_in
@@ -98,6 +99,10 @@ class Plan:
         given_messages, changes = check_messages(
             messages, model.accepts, owner, lambda: (model.reported_name, model.reported_provider)
         )
+        if (control_tokens := model.__langplug_control_tokens__()) and (
+            escaped := escape_control_tokens(given_messages, control_tokens)
+        ):
+            given_messages, changes = escaped, (*changes, "control tokens that they name were kept text")
         if changes:
             self.adaptations = [*self.adaptations, *(_note("messages", change) for change in changes)]
         request = Request(

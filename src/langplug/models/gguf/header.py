@@ -8,7 +8,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -24,8 +24,19 @@ T = TypeVar("T")
 _MAGIC: Final = b"GGUF"
 _NUMBERS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """The format's types of numbers, as `struct` writes them."""
+_INT32: Final = 5
 _STRING: Final = 8
 _ARRAY: Final = 9
+_CONTROL: Final = 3
+"""The kind of token that is no text."""
+
+_TURN_MARKS: Final = frozenset(
+    b"<|im_start|> <|im_end|> <|eot_id|> <|eom_id|> <|start_header_id|> <|end_header_id|> <start_of_turn> "
+    b"<end_of_turn> <|start|> <|end|> <|endoftext|> <|end_of_text|> </s> "
+    b"<|user|> <|assistant|> <|system|> [INST] [/INST]".split()
+)
+"""Tokens that some files call text, and llama.cpp makes control tokens all the same, or templates write turns with."""
+
 _DEFAULT_ALIGNMENT: Final = 32
 _VERSIONS: Final = (2, 3)
 
@@ -63,11 +74,13 @@ class Contents:
         values: All values of the header but for arrays, by key.
         tensors: Of each its type, as ggml numbers them, its first byte in the file, and how many numbers it holds.
         size: The size of the file in bytes.
+        control_tokens: The texts of the tokens that begin and end turns, and of others that are no text.
     """
 
     values: Mapping[str, Any]
     tensors: tuple[tuple[int, int, int], ...]
     size: int
+    control_tokens: frozenset[str] = frozenset()
 
 
 def _cache_until_changed(read: Callable[[Path], T]) -> Callable[[Path], T]:
@@ -135,7 +148,8 @@ def read_contents(path: Path) -> Contents:
         tensors = list(header.tensors())
         start = header.first_byte_of_tensors()
         placed = ((kind, start + offset, numbers) for kind, offset, numbers in tensors)
-        return Contents(values, tuple(placed), _stat(path).st_size)
+        ends = {values.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot", "eom")}
+        return Contents(values, tuple(placed), _stat(path).st_size, header.control_tokens(ends))
 
 
 def check_file(path: Path) -> None:
@@ -182,8 +196,8 @@ class FileWatch:
             return
         if (now.st_dev, now.st_ino) == (loaded.st_dev, loaded.st_ino):
             raise BadWeightsError(
-                f"{str(self._path)!r} was changed after it was loaded: the weights in memory are neither the old nor "
-                "the new ones. Load it anew: call the model's close(), and use the model again. To replace a file "
+                f"{str(self._path)!r} was changed after it was loaded: what is in memory may be neither the old nor "
+                "the new weights. Load it anew: call the model's close(), and use the model again. To replace a file "
                 "that is in use, write the new one beside it and move it into its place."
             )
         if not self._replaced:
@@ -213,6 +227,7 @@ class _HeaderReader:
         self._tensors = self._number("Q")
         self._entries = self._number("Q")
         self._alignment = _DEFAULT_ALIGNMENT
+        self._arrays: dict[tuple[str, int], tuple[int, int]] = {}
 
     def metadata(self) -> Iterator[tuple[str, Any]]:
         """Each key with its value; None stands for an array, which is skipped."""
@@ -227,6 +242,7 @@ class _HeaderReader:
                 raise _DamageError(f"a value has the unknown type {kind}")
             else:
                 item_kind, length = self._number("I"), self._number("Q")
+                self._arrays[key, item_kind] = (self._at, length)
                 if item_kind in _NUMBERS:
                     self._skip(length * struct.calcsize(_NUMBERS[item_kind]))
                 elif item_kind == _STRING:
@@ -251,6 +267,21 @@ class _HeaderReader:
         """Where the tensors begin in the file. Asked when all of the header was read."""
         # The end of the header, rounded up to the alignment.
         return -(-self._at // self._alignment) * self._alignment
+
+    def control_tokens(self, others: Collection[Any]) -> frozenset[str]:
+        """The texts of the control tokens, and of the tokens with these numbers. The metadata must have been read."""
+        kinds_at, count = self._arrays.get(("tokenizer.ggml.token_type", _INT32), (0, 0))
+        kinds = struct.unpack_from(f"<{count}i", self._data, kinds_at)
+        self._at, length = self._arrays.get(("tokenizer.ggml.tokens", _STRING), (0, 0))
+        wanted = {*(number for number, kind in enumerate(kinds) if kind == _CONTROL), *others}
+        found: set[str] = set()
+        for number in range(length):
+            start = self._at
+            self._skip(self._number("Q"))
+            text = self._data[start + 8 : self._at]
+            if number in wanted or text in _TURN_MARKS:
+                found.add(text.decode("utf-8", "replace"))
+        return frozenset(found)
 
     def first_byte_of_last_tensor(self) -> int:
         """Where the last tensor begins in the file; where tensors would begin minus one, if there are none."""

@@ -25,7 +25,13 @@ from langplug._model.tokens import request_to_count
 from langplug.models.gguf import weights
 from langplug.models.gguf.choice import Choice, EngineName, choose, make_engine
 from langplug.models.gguf.engine import Asked, Engine, Settings, locate, request_tokens
-from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError, read_chat_template, read_header
+from langplug.models.gguf.header import (
+    BadWeightsError,
+    WeightsNotFoundError,
+    read_chat_template,
+    read_contents,
+    read_header,
+)
 
 __all__ = ["BadWeightsError", "ChatGGUF", "WeightsNotFoundError"]
 
@@ -43,6 +49,7 @@ class _File:
     template: str
     architecture: str
     choice: Choice
+    control_tokens: frozenset[str] = frozenset()
 
 
 _FILES: dict[str | None, _File] = {}
@@ -154,6 +161,11 @@ class ChatGGUF(SamplingFields, ChatModel):
     chat_template: str | None = None
     """A Jinja template in place of the file's own."""
 
+    escape_control_tokens: bool = True
+    """Whether text that names a control token of the model, such as `<|im_end|>`, stays text: a character without
+    width is put into it. Else whoever writes or is quoted in a message could end its turn and begin another, as the
+    system. False leaves messages as they are, for prompts that are written in the model's own markup."""
+
     engine_log: bool = False
     """Whether llama.cpp writes its log to stderr."""
 
@@ -251,6 +263,9 @@ class ChatGGUF(SamplingFields, ChatModel):
         reads_calls = self.runs_on.engine == "llama.cpp" and not kept
         return "templated" if self.tool_calling == "native" and not reads_calls else self.tool_calling
 
+    def __langplug_control_tokens__(self) -> frozenset[str]:
+        return self._file().control_tokens if self.escape_control_tokens else frozenset()
+
     # --- identity ---
 
     @property
@@ -283,7 +298,8 @@ class ChatGGUF(SamplingFields, ChatModel):
         with suppress(WeightsNotFoundError, BadWeightsError, OSError):
             file = locate(self.path)
             architecture = read_header(file).architecture or ""
-            _FILES[self.path] = _File(read_chat_template(file) or "", architecture, choose(file))
+            control_tokens = read_contents(file).control_tokens
+            _FILES[self.path] = _File(read_chat_template(file) or "", architecture, choose(file), control_tokens)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = super()._resolve_model_profile()
