@@ -10,7 +10,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -53,22 +52,21 @@ def try_template(template: str) -> None:
         check_template(template)
     except ValueError as error:
         raise BadWeightsError(str(error)) from None
-    with tempfile.TemporaryDirectory(prefix="langplug-", ignore_cleanup_errors=True) as folder:
-        given = {"path": sys.path, "folder": folder, "template": template}
-        limits = {"cpu_s": _CPU_S, "answer_s": _ANSWER_S, "memory": _MEMORY}
-        try:
-            done = subprocess.run(  # noqa: S603 - no shell, and the template goes through a pipe
-                [sys.executable, str(_PROGRAM)],
-                input=json.dumps(given | limits).encode(),
-                capture_output=True,
-                timeout=_MOST_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise _harmful(f"does not end within {_MOST_S:g} seconds") from None
-        except OSError as error:  # there is no Python to run it, as in a program that was frozen
-            log.warning("The chat template was not tried before use: %s", error)
-            return
+    given = {"path": sys.path, "template": template}
+    limits = {"cpu_s": _CPU_S, "answer_s": _ANSWER_S, "memory": _MEMORY}
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell, and the template goes through a pipe
+            [sys.executable, str(_PROGRAM)],
+            input=json.dumps(given | limits).encode(),
+            capture_output=True,
+            timeout=_MOST_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _harmful(f"does not end within {_MOST_S:g} seconds") from None
+    except OSError as error:  # there is no Python to run it, as in a program that was frozen
+        log.warning("The chat template was not tried before use: %s", error)
+        return
     said = done.stderr.decode("utf-8", "replace")
     if done.returncode == 0:
         return

@@ -3,8 +3,8 @@
 `trial.py` runs it, since llama.cpp's template engine has no limits: if anything crashes here, hangs or takes all
 memory, it is this process. It imports nothing of langplug, so that it starts in a tenth of a second.
 
-stdin: JSON with `path` (Python's search path), `folder` (for the model), `template`, and the limits: `cpu_s` (seconds
-of the processor), `answer_s` (seconds for one conversation), `memory` (bytes).
+stdin: JSON with `path` (Python's search path), `template`, and the limits: `cpu_s` (seconds of the processor),
+`answer_s` (seconds for one conversation), `memory` (bytes).
 Exit codes: 0 the template is harmless; 3 llama.cpp refuses it, and stderr says why; 4 it writes too much; 5 an answer
 did not come. Where the system ends it, it has crashed, or taken more than it may.
 """
@@ -14,6 +14,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,7 +105,11 @@ def main() -> int:
     sys.path[:] = given["path"]
     import xllamacpp as llama
 
-    file = Path(given["folder"], "tiny.gguf")
+    # In memory where that can be: whatever happens to this process, no file is left behind.
+    if sys.platform == "linux":
+        file = Path(f"/proc/self/fd/{os.memfd_create('model')}")
+    else:
+        file = Path(tempfile.mkdtemp(prefix="langplug-"), "tiny.gguf")
     file.write_bytes(tiny_model(given["template"]))
     params = llama.CommonParams()
     params.model.path = str(file)
