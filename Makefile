@@ -114,6 +114,11 @@ type: $(VENV)/.dev ## Check types with mypy and pyright
 bench: $(VENV)/.dev ## Measure what langplug costs, compared with langchain-core alone
 	@$(BIN)/python benchmarks/framework.py
 
+.PHONY: bench-local
+bench-local: $(VENV)/.dev ## Measure local engines beside each other, those that are installed; HF=FOLDER has transformers take part
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	@$(BIN)/python benchmarks/local.py $(if $(HF),--hf "$(HF)") --write
+
 .PHONY: peers
 peers: $(PEERS)/.peers ## Install other packages' models, for versus and scoreboard
 

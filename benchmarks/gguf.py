@@ -28,7 +28,7 @@ PROMPTS = [f"Write a long story about a {animal} and its friends." for animal in
 )]  # fmt: skip
 
 
-def engine_alone(parallel: int, threads: int) -> Callable[[], int]:
+def engine_alone(parallel: int, threads: int, tokens: int = TOKENS) -> Callable[[], int]:
     """llama.cpp with the same slots, context and threads, and one thread for each prompt."""
     params = xllamacpp.CommonParams()
     params.model.path = str(locate(None))
@@ -40,7 +40,7 @@ def engine_alone(parallel: int, threads: int) -> Callable[[], int]:
     def ask(prompt: str, counts: list[int]) -> None:
         body = {
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": TOKENS,
+            "max_tokens": tokens,
             "temperature": 0.2,
             "seed": 1,
             "stream": True,

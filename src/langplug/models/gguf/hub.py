@@ -148,6 +148,6 @@ def _explained(repository: str, file: str | None, folder: Path) -> Generator[Non
 def _unreachable(repository: str, error: Exception, target: Path) -> PullError:
     return PullError(
         f"{repository!r} could not be downloaded ({type(error).__name__}). What has come is kept, and the next pull "
-        f"goes on from there. Without the network, copy the file to {str(target)!r} from a machine that has it, and name "
+        f"goes on from there. Without the network, copy the file to {str(target)!r} from a machine with it, and name "
         "it by that path; a mirror is set by HF_ENDPOINT."
     )
