@@ -30,8 +30,7 @@ def escape_control_tokens(messages: Sequence[BaseMessage], tokens: frozenset[str
         messages: A conversation.
         tokens: The control tokens of the model that will read it, as text.
     """
-    pattern = _pattern(tokens)
-    if pattern is None:
+    if not tokens or (pattern := _pattern(tokens)) is None:
         return None
     escaped: list[BaseMessage] = []
     for message in messages:

@@ -99,9 +99,7 @@ class Plan:
         given_messages, changes = check_messages(
             messages, model.accepts, owner, lambda: (model.reported_name, model.reported_provider)
         )
-        if (control_tokens := model.__langplug_control_tokens__()) and (
-            escaped := escape_control_tokens(given_messages, control_tokens)
-        ):
+        if escaped := escape_control_tokens(given_messages, model.__langplug_control_tokens__()):
             given_messages, changes = escaped, (*changes, "control tokens that they name were kept text")
         if changes:
             self.adaptations = [*self.adaptations, *(_note("messages", change) for change in changes)]
