@@ -14,9 +14,6 @@ NEEDS = {
     "onnx_batches.py": ("onnxruntime_genai",),
     "transformers_batches.py": ("transformers", "torch"),
 }
-    "ctranslate2_batches.py": ("ctranslate2", "transformers"),
-    "transformers_batches.py": ("transformers", "torch"),
-}
 
 
 @pytest.mark.parametrize("name", NEEDS)
