@@ -409,9 +409,9 @@ def test_locks_agree() -> None:
     for name in ("peers.txt", "tracing.txt", "playground.txt", "engines.txt"):
         known = {pin.split("==")[0] for pin in everything}
         everything |= {pin for pin in pins(ROOT / "requirements" / name) if pin.split("==")[0] not in known}
-    apart = {ROOT / "requirements" / name for name in ("clients.txt", "oldest.txt")}
+    apart = {ROOT / "requirements" / name for name in ("clients.txt", "oldest.txt", "servers.txt")}
     names = {"build.txt", "chat.txt", "clients.txt", "dev.txt", "engines.txt", "oldest.txt"}
-    names |= {"peers.txt", "playground.txt", "tracing.txt"}
+    names |= {"peers.txt", "playground.txt", "servers.txt", "tracing.txt"}
     assert names == {lock.name for lock in LOCKS}
     assert [] == [f"{lock.name}: {pin}" for lock in {*LOCKS} - apart for pin in sorted(pins(lock) - everything)]
     assert set() == {pin for lock in apart for pin in pins(ROOT / "requirements" / "build.txt") - pins(lock)}
