@@ -24,6 +24,12 @@ _UNLIMITED: Final = sys.maxsize
 _EXIT_S: Final = 10.0
 """Seconds that the step that runs when the interpreter exits gets to end."""
 
+_ARRIVAL_S: Final = 0.005
+"""Seconds that an idle engine waits for calls whose prompts are just being made. Nobody waits for one that may come."""
+
+_CHUNKS_AT_MOST: Final = 4
+"""Chunks of prompts that are read at once for many, while few wait for their next token."""
+
 _MOST_PADDING: Final = 2
 """Prompts are read together if they are together not longer than this with padding, in their own lengths."""
 
@@ -40,6 +46,8 @@ class Engine:
         self._loading = threading.RLock()
         self._weights: Weights | None = None
         self._lock = threading.RLock()  # a reader that is garbage-collected may close the engine in any thread
+        self._all_arrived = threading.Condition(self._lock)
+        self._arriving = 0
         self._waiting: list[Row] = []
         self._is_running = False
         self._closed = False
@@ -98,6 +106,9 @@ class Engine:
 
     def _enter(self, ask: Callable[[Weights], Question], parts: Channel[Part]) -> None:
         """Queue a question, and run the network if nobody does. It must not raise: nobody would see it there."""
+        weights, begins = None, False
+        with self._lock:
+            self._arriving += 1
         try:
             weights = self.load()
             row = Row(weights, ask(weights), parts)
@@ -109,8 +120,11 @@ class Engine:
                 self._is_running = True
         except BaseException as error:  # noqa: BLE001 - the reader raises it
             parts.finish(error)
-            return
-        if begins:
+        finally:
+            with self._lock:
+                self._arriving -= 1
+                self._all_arrived.notify_all()
+        if weights is not None and begins:
             self._run(weights)
 
     def _run(self, weights: Weights) -> None:
@@ -119,7 +133,10 @@ class Engine:
         batch, reading = Batch(weights), None
         with weights.torch.inference_mode():
             while reading or batch.rows or self._goes_on():
-                reading = self._read(batch, reading or self._next_readers(weights, batch))
+                for _ in range(_CHUNKS_AT_MOST):
+                    reading = self._read(batch, reading or self._next_readers(weights, batch))
+                    if reading is None or len(batch.rows) >= len(reading.rows):
+                        break  # else a few would hold up many
                 try:
                     batch.step()
                 except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must see it
@@ -142,6 +159,8 @@ class Engine:
     def _next_readers(self, weights: Weights, batch: Batch) -> Reading | None:
         """Those who have waited longest, and whose prompts go together; None: nobody waits, or there is no room."""
         with self._lock:
+            if not batch.rows:
+                self._all_arrived.wait_for(lambda: not self._arriving, _ARRIVAL_S)
             self._waiting = [row for row in self._waiting if not row.has_left]
             room = self._settings.max_batch - len(batch.rows) if weights.joins else int(not batch.rows)
             chosen: list[Row] = []

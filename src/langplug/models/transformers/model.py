@@ -55,6 +55,8 @@ class ChatTransformers(SamplingFields, ChatModel):
         ImportError: torch or transformers is not installed. The message says what to do.
     """
 
+    __langplug_gathers__ = True
+
     # Annotated again, or type checkers would not let a subclass set another value.
     tool_calling: ToolCalling = "templated"
     """How the model is told of tools. `"templated"`: its chat template writes them, and langplug reads the calls as the

@@ -143,12 +143,10 @@ class Weights:
     # --- the network ---
 
     def use_threads(self) -> None:
-        """Give torch its threads: all cores that this process may use but one, and not more than it has already."""
-        # With all of them, its threads spin at barriers as soon as anything else runs. It is torch's own setting, for
-        # the whole process.
-        wanted = self._threads or min(self.torch.get_num_threads(), max(1, usable_cores() - 1))
-        if wanted != self.torch.get_num_threads():
-            self.torch.set_num_threads(wanted)
+        """Give torch its threads in this one: all cores that this process may use but one, and not more than it has already."""
+        # With all of them, they spin at barriers as soon as anything else runs. torch takes it for a setting of the whole
+        # process, but OpenMP for one of the calling thread, so that each thread that computes has to say it.
+        self.torch.set_num_threads(self._threads or min(self.torch.get_num_threads(), max(1, usable_cores() - 1)))
 
     def new_cache(self) -> Any:
         """An empty cache of keys and values."""
