@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -142,7 +142,7 @@ class ChatTransformers(SamplingFields, ChatModel):
         return self
 
     @resource(uses=_ENGINE_FIELDS, shared=True)
-    def engine(self) -> Any:
+    def engine(self) -> Iterator[Engine]:
         """The loaded model and its queue; `load` and `aload` wait until it is loaded, which the first call does."""
         engine = Engine(Settings(**{name: getattr(self, name) for name in _ENGINE_FIELDS}))
         yield engine
@@ -243,23 +243,25 @@ class ChatTransformers(SamplingFields, ChatModel):
     # --- tokens ---
 
     def get_token_ids(self, text: str) -> list[int]:
-        """The tokens of `text`, by the model's own tokenizer."""
-        if self.custom_get_token_ids:
-            return self.custom_get_token_ids(text)
-        return self.engine.load().tokens_of(text)
+        """The tokens of `text`, by the model's own tokenizer; by an estimate where transformers is not installed."""
+        if self.custom_get_token_ids or (weights := self._weights_to_count()) is None:
+            return super().get_token_ids(text)
+        return weights.tokens_of(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
 
         A history that the template refuses is counted message by message, without the template.
         """
-        if self.token_counter or self.custom_get_token_ids or not messages:
-            return super().get_num_tokens_from_messages(messages, tools)
-        weights = self.engine.load()
-        try:
-            return len(weights.tokens_of(self._prompt(request_to_count(self, messages, tools), weights)))
-        except (ValueError, ModelInvalidRequestError):
-            return super().get_num_tokens_from_messages(messages, tools)
+        if not (self.token_counter or self.custom_get_token_ids) and (weights := self._weights_to_count()) is not None:
+            with suppress(ValueError, ModelInvalidRequestError):
+                return len(weights.tokens_of(self._prompt(request_to_count(self, messages, tools), weights)))
+        return super().get_num_tokens_from_messages(messages, tools)
+
+    def _weights_to_count(self) -> Weights | None:
+        with suppress(ImportError):
+            return self.engine.load()
+        return None
 
 
 _LONGEST = 1 << 20
