@@ -8,6 +8,7 @@ PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
 OTHERS := .venv-others
+ENGINES := .venv-engines
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
 AGENTS := .node-agents
@@ -73,6 +74,12 @@ test-oldest: $(OLDEST)/.oldest ## Test what depends on LangChain with the oldest
 test-clients: $(CLIENTS)/.clients ## Test real clients (boto3, google-genai, openai, redis and others), in models and of served ones
 	$(call say,tests with real clients)
 	@$(CLIENTS)/bin/$(pytest) --all tests/identity tests/serve
+
+.PHONY: test-engines
+test-engines: $(ENGINES)/.engines ## Test models of local weights with the engines that are too large for every developer
+	@$(ENGINES)/bin/langplug pull $(WEIGHTS) >&2 </dev/null
+	$(call say,tests with large engines)
+	@$(ENGINES)/bin/$(pytest) --all $(wildcard tests/engines tests/models/test_gguf*.py)
 
 .PHONY: test-tracing
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
@@ -146,6 +153,8 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
+	@$(compile) pyproject.toml --extra all --extra openvino --extra transformers --group engines --constraint $(LOCK)/peers.txt \
+		--override $(LOCK)/without-torch.in --output-file $(LOCK)/engines.txt
 	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
 	@$(compile) pyproject.toml --extra all --group playground --constraint $(LOCK)/peers.txt --output-file $(LOCK)/playground.txt
 	@$(compile) pyproject.toml --extra all --group servers --output-file $(LOCK)/servers.txt
@@ -157,7 +166,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -186,19 +195,23 @@ $(SERVERS:%=.venv-servers-%/.server): .venv-servers-%/.server: $(LOCK)/servers/%
 	@$(BIN)/uv pip install --quiet --no-build --python $(@D)/bin/python --require-hashes --requirement $<
 	@touch $@
 
-# The other packages' models, the tracing tools and a browser's driver install much that no user of langplug needs, the
+# The other packages' models, the large engines, the tracing tools and a browser's driver install much that few need, the
 # oldest LangChain is not the newest one, and some clients need older versions than `dev` has: each lives in an environment
 # of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
+$(ENGINES)/.engines: $(LOCK)/engines.txt
+$(ENGINES)/.engines: first = $(@D)/bin/python -m pip install --quiet torch==2.13.0 # see requirements/without-torch.in
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
 $(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(TRACING)/.tracing $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt
-	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --require-hashes --requirement $(filter %.txt,$^)
+	@$(first)
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --no-deps --require-hashes --requirement $(filter %.txt,$^)
 	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --no-deps --editable . --editable check
 	@touch $@

@@ -65,7 +65,9 @@ def test_the_answer_is_what_generate_gives(model: ChatTransformers) -> None:
     """Greedy answers are, token by token, those of transformers' own `generate` with its own chat template."""
     weights = model.engine.load()
     asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": QUESTION}]
-    inputs = weights.tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = weights.tokenizer.apply_chat_template(
+        asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     made = weights.network.generate(**inputs, max_new_tokens=30, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     answer = model.invoke([SystemMessage("Be brief."), HumanMessage(QUESTION)], temperature=0, max_tokens=30)
     assert weights.text_of([one for one in made.tolist() if one not in weights.stop_ids]) == answer.text
@@ -195,7 +197,7 @@ def test_tools_go_to_the_template(model: ChatTransformers) -> None:
             sent.append(super()._prompt(request, weights))
             return sent[-1]
 
-    watched = Watched(**{"model": model.model, "max_tokens": 2})
+    watched = Watched(model=model.model, max_tokens=2)
     watched.bind_tools([add_numbers]).invoke(QUESTION)
     function = bound.kwargs["tools"][0]
     expected = weights.tokenizer.apply_chat_template(
@@ -210,7 +212,7 @@ def test_tools_go_to_the_template(model: ChatTransformers) -> None:
 
 def test_a_template_without_tools_gets_them_in_the_prompt(tmp_path: Path) -> None:
     """Where the template knows no tools, langplug writes them, and the forced call is kept to by grammar."""
-    plain = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    plain = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>a\n"
     made = ChatTransformers(model=str(save_llama(tmp_path, template=plain, max_position_embeddings=2048)), seed=1)
     assert "prompted" == made.__langplug_tool_calling__()
     say = {"title": "say", "type": "object", "properties": {"word": {"const": "hi"}}, "required": ["word"]}
@@ -258,7 +260,9 @@ def test_a_prompt_that_is_too_long(model: ChatTransformers) -> None:
 
 def test_a_refusing_template(tmp_path: Path) -> None:
     """What a template refuses, or cannot render, is an invalid request with the template's own words."""
-    refusing = "{% if messages | length > 1 %}{{ raise_exception('One at a time!') }}{% endif %}{{ messages[0].content }}"
+    refusing = (
+        "{% if messages | length > 1 %}{{ raise_exception('One at a time!') }}{% endif %}{{ messages[0].content }}"
+    )
     made = ChatTransformers(model=str(save_llama(tmp_path / "a", template=refusing)), max_tokens=2)
     assert made.invoke("hi").text is not None
     with pytest.raises(ModelInvalidRequestError, match="One at a time!"):
@@ -283,7 +287,7 @@ def test_models_with_the_same_weights_share_them(model: ChatTransformers) -> Non
 
 
 def test_default_parameters_are_those_of_the_model(tmp_path: Path) -> None:
-    """What is not given is taken from `generation_config.json`; a model that says nothing is greedy, as in `generate`."""
+    """What is not given is as `generation_config.json` says; a model that says nothing is greedy, as in `generate`."""
     from transformers import GenerationConfig
 
     folder = save_llama(tmp_path)
@@ -309,7 +313,7 @@ def test_an_adapter(tmp_path: Path) -> None:
     plain = ChatTransformers(model=str(tiny_llama()), temperature=0, max_tokens=20)
     adapted = ChatTransformers(model=str(tiny_llama()), adapter=tmp_path, temperature=0, max_tokens=20)
     assert plain.invoke(QUESTION).text != adapted.invoke(QUESTION).text
-    with pytest.raises(WeightsNotFoundError, match="no folder '/nowhere' with an adapter"):
+    with pytest.raises(WeightsNotFoundError, match="There is no adapter at '/nowhere'"):
         ChatTransformers(model=str(tiny_llama()), adapter="/nowhere").invoke("hi")
     adapted.close()
 
@@ -375,7 +379,9 @@ def test_a_process_ends_while_it_answers() -> None:
         "stream = model.stream('hi'); [next(stream) for _ in range(3)]; sys.exit(7)"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert (7, "") == (ended.returncode, ended.stderr)
 
 
@@ -388,6 +394,8 @@ def test_without_torch(tmp_path: Path) -> None:
         "except ImportError as error: print(error)"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert f"{CONTEXT}\n" in ended.stdout
     assert "pip install 'langplug[transformers]'" in ended.stdout

@@ -54,9 +54,7 @@ CALLS = st.lists(
 
 @given(calls=CALLS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_each_gets_what_it_gets_alone(
-    model: ChatTransformers, calls: list[tuple[dict[str, Any], int, str]]
-) -> None:
+def test_each_gets_what_it_gets_alone(model: ChatTransformers, calls: list[tuple[dict[str, Any], int, str]]) -> None:
     """Whatever others ask at the same time, each call gets the answer that it gets alone, with its own parameters."""
 
     def ask(call: tuple[dict[str, Any], int, str]) -> Any:
@@ -141,7 +139,10 @@ BAD_SCHEMA = {"title": "x", "type": "object", "properties": {"a": {"type": "stri
         ({"input": "many words " * 300}, ContextOverflowError),
         ({"input": QUESTION, "chat_template": "{{ raise_exception('no') }}"}, ModelInvalidRequestError),
         ({"input": QUESTION, "chat_template": "{% for x in %}"}, ModelInvalidRequestError),
-        ({"input": QUESTION, "response_format": {"type": "json_schema", "json_schema": {"schema": BAD_SCHEMA}}}, ModelError),
+        (
+            {"input": QUESTION, "response_format": {"type": "json_schema", "json_schema": {"schema": BAD_SCHEMA}}},
+            ModelError,
+        ),
     ],
     ids=["overlong", "refused", "broken", "schema"],
 )
@@ -230,7 +231,12 @@ def test_sliding_windows(tmp_path: Any, window: int) -> None:
 
     folder = save_llama(tmp_path)
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     config = MistralConfig(
         **sizes, num_key_value_heads=2, vocab_size=300, sliding_window=window, initializer_range=0.5, eos_token_id=2
     )

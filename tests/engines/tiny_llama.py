@@ -29,7 +29,14 @@ For each function call, return a json object within <tool_call></tool_call> XML 
 {% endif %}"""
 """As Qwen's: its family calls tools as Hermes does."""
 
-TEXTS = ("the cat sat on the mat", "größer als das Maß", "日本語のテキスト", "你好，世界", "🙂🙃 👩‍👩‍👧 🏳️‍🌈", '{"name": "x", "arguments": {}}')
+TEXTS = (
+    "the cat sat on the mat",
+    "größer als das Maß",
+    "日本語のテキスト",
+    "你好，世界",
+    "🙂🙃 👩‍👩‍👧 🏳️‍🌈",
+    '{"name": "x", "arguments": {}}',
+)
 
 CONTEXT = 1024
 

@@ -45,9 +45,11 @@ class Reading:
         """Read a chunk of about so many tokens. Returns whether all is read."""
         end = min(self._ids.shape[1], self._read + max(1, tokens // len(self.rows)))
         chunk = slice(self._read, end)
-        self.logits = self._weights.forward(self._ids[:, chunk], self.mask[:, :end], self._positions[:, chunk], self.cache)
+        self.logits = self._weights.forward(
+            self._ids[:, chunk], self.mask[:, :end], self._positions[:, chunk], self.cache
+        )
         self._read = end
-        return end == self._ids.shape[1]
+        return end == int(self._ids.shape[1])
 
     def drop_those_who_left(self) -> bool:
         """Go on without the rows that nobody waits for any more. Returns whether there are others."""
@@ -125,9 +127,10 @@ class Batch:
         samplings = [row.question.sampling for row in self.rows]
         chosen = choose(torch, logits, samplings, [row.chance for row in self.rows])
         for number, (row, token) in enumerate(zip(self.rows, chosen, strict=True)):
+            if not is_sound[number]:
+                row.parts.finish(ModelAPIError(_NOT_SOUND.format(dtype=self._weights.network.dtype)))
+                continue
             try:
-                if not is_sound[number]:
-                    raise ModelAPIError(_NOT_SOUND.format(dtype=self._weights.network.dtype))
                 row.add(token, likely.get(number))
             except Exception as error:  # noqa: BLE001 - the caller of this row raises it
                 row.parts.finish(error)

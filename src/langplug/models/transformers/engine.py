@@ -31,7 +31,7 @@ _CHUNKS_AT_MOST: Final = 4
 """Chunks of prompts that are read at once for many, while few wait for their next token."""
 
 _MOST_PADDING: Final = 2
-"""Prompts are read together if they are together not longer than this with padding, in their own lengths."""
+"""Prompts are read together that padding makes at most so many times as long."""
 
 
 class Engine:
@@ -114,10 +114,11 @@ class Engine:
             row = Row(weights, ask(weights), parts)
             with self._lock:
                 if self._closed:
-                    raise _closed_error()
-                self._waiting.append(row)
-                begins = not self._is_running
-                self._is_running = True
+                    parts.finish(_closed_error())
+                else:
+                    self._waiting.append(row)
+                    begins = not self._is_running
+                    self._is_running = True
         except BaseException as error:  # noqa: BLE001 - the reader raises it
             parts.finish(error)
         finally:
@@ -164,15 +165,13 @@ class Engine:
             self._waiting = [row for row in self._waiting if not row.has_left]
             room = self._settings.max_batch - len(batch.rows) if weights.joins else int(not batch.rows)
             chosen: list[Row] = []
-            total = 0
-            for row in self._waiting:
+            for row in self._waiting[: max(0, room)]:
                 lengths = [len(one.question.prompt) for one in (*chosen, row)]
-                if row.is_suspect and chosen:
-                    continue
-                if len(chosen) < room and max(lengths) * len(lengths) <= _MOST_PADDING * sum(lengths):
-                    chosen.append(row)
-                if row.is_suspect or not weights.joins:
+                if row.is_suspect:  # read alone
+                    chosen = chosen or [row]
                     break
+                if max(lengths) * len(lengths) <= _MOST_PADDING * sum(lengths):
+                    chosen.append(row)
             taken = set(map(id, chosen))
             self._waiting = [row for row in self._waiting if id(row) not in taken]
         return Reading(weights, chosen) if chosen else None
@@ -227,5 +226,5 @@ def _at_exit() -> None:
 @in_forked_child
 def _after_fork() -> None:
     """In a forked child: the threads that run the parent's engines are not there."""
-    global _engines, _stopped  # noqa: PLW0603 - those of the parent
+    global _engines, _stopped  # the present ones are the parent's
     _engines, _stopped = weakref.WeakSet(), threading.Condition()

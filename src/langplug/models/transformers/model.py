@@ -14,6 +14,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import Field, field_validator, model_validator
 
 from langplug import ChatModel, Part, Request, resource
+from langplug._messages.blocks import modality_of
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.sampling import SamplingFields
 from langplug._model.tokens import request_to_count
@@ -251,9 +252,12 @@ class ChatTransformers(SamplingFields, ChatModel):
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
 
-        A history that the template refuses is counted message by message, without the template.
+        A history that the template refuses, or with images, is counted message by message, without the template.
         """
-        if not (self.token_counter or self.custom_get_token_ids) and (weights := self._weights_to_count()) is not None:
+        blocks = (block for message in messages if isinstance(message.content, list) for block in message.content)
+        is_text = not any(isinstance(block, dict) and modality_of(block) in _MEDIA for block in blocks)
+        own = not self.token_counter and not self.custom_get_token_ids
+        if is_text and own and (weights := self._weights_to_count()) is not None:
             with suppress(ValueError, ModelInvalidRequestError):
                 return len(weights.tokens_of(self._prompt(request_to_count(self, messages, tools), weights)))
         return super().get_num_tokens_from_messages(messages, tools)
@@ -263,6 +267,8 @@ class ChatTransformers(SamplingFields, ChatModel):
             return self.engine.load()
         return None
 
+
+_MEDIA = ("image", "audio", "video", "file")
 
 _LONGEST = 1 << 20
 """Tokens of an answer of a model that does not say how long a text may be."""

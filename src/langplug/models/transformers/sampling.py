@@ -94,7 +94,7 @@ def choose(torch: Any, logits: Any, samplings: Sequence[Sampling], chances: Sequ
         reached = probabilities.cumsum(-1)
         whole = reached[:, -1:]
         draws = torch.tensor([[chances[row].random()] for row in rows], device=logits.device) * whole
-        # The first at which the sum exceeds the draw: never one of probability 0, as long as rounding makes no draw whole.
+        # The first at which the sum exceeds the draw: never one of probability 0, unless rounding makes the draw whole.
         draws = torch.minimum(draws, torch.nextafter(whole, torch.zeros_like(whole)))
         places = torch.searchsorted(reached, draws, right=True)
         picked = places if tokens is None else tokens.gather(-1, places)

@@ -110,10 +110,8 @@ class Weights:
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text that tokens stand for. Special ones are kept: many families write calls and reasoning with them."""
-        text: str = self.tokenizer.decode(
-            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False, spaces_between_special_tokens=False
-        )
-        return text
+        options = dict.fromkeys(("skip_special_tokens", "clean_up_tokenization_spaces"), False)
+        return str(self.tokenizer.decode(list(ids), **options, spaces_between_special_tokens=False))
 
     def special_tokens(self) -> dict[str, str]:
         """The special tokens by the names under which chat templates read them."""
@@ -136,16 +134,16 @@ class Weights:
             )
         except ValueError as error:
             raise ModelInvalidRequestError(
-                f"This model's tokenizer ({type(self.tokenizer).__name__}) has no fast form, without which no answer can "
-                "be kept to a schema. Set structured_output='derived', and langplug asks for it in the prompt."
+                f"This model's tokenizer ({type(self.tokenizer).__name__}) has no fast form, without which no "
+                "answer can be kept to a schema. Set structured_output='derived', and langplug asks for it in words."
             ) from error
 
     # --- the network ---
 
     def use_threads(self) -> None:
-        """Give torch its threads in this one: all cores that this process may use but one, and not more than it has already."""
-        # With all of them, they spin at barriers as soon as anything else runs. torch takes it for a setting of the whole
-        # process, but OpenMP for one of the calling thread, so that each thread that computes has to say it.
+        """Give torch its threads: all cores that this process may use but one, and not more than it has already."""
+        # With all of them, they spin at barriers as soon as anything else runs. torch takes it for a setting of the
+        # whole process, but OpenMP for one of the calling thread, so that each thread that computes has to say it.
         self.torch.set_num_threads(self._threads or min(self.torch.get_num_threads(), max(1, usable_cores() - 1)))
 
     def new_cache(self) -> Any:
@@ -183,23 +181,23 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
     except ImportError:
         raise
     except OSError as error:
-        raise WeightsNotFoundError(_not_found(name, settings.adapter, error)) from error
+        raise WeightsNotFoundError(_not_found(name, error)) from error
     except Exception as error:  # foreign code reads foreign files, and may fail in any way
+        if "adapter_config.json" in str(error):
+            raise WeightsNotFoundError(f"There is no adapter at {settings.adapter!r}: {error}") from error
         raise BadWeightsError(f"transformers {transformers.__version__} cannot load {name!r}: {error}") from error
     return tokenizer, network.eval()
 
 
-def _not_found(name: str, adapter: str | None, error: OSError) -> str:
+def _not_found(name: str, error: OSError) -> str:
     """What to do about a model that is not there."""
-    if adapter is not None and not Path(adapter).expanduser().is_dir():
-        return f"There is no folder {adapter!r} with an adapter."
     with suppress(OSError):
         if Path(name).expanduser().is_dir():
             return f"The folder {name!r} holds no whole model: {error}"
     return (
-        f"The model {name!r} is neither a folder nor in the cache of the Hugging Face Hub, and could not be downloaded "
-        f"({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a network (`hf download "
-        f"{name}`), or correct the name."
+        f"The model {name!r} is neither a folder nor in the cache of the Hugging Face Hub, and could not be "
+        f"downloaded ({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a network "
+        f"(`hf download {name}`), or correct the name."
     )
 
 
