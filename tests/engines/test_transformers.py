@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
-from tests.engines.tiny_llama import CONTEXT, make_tokenizer, save_llama, tiny_llama
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from tests.engines.tiny_llama import CONTEXT, make_tokenizer, save_llama, tiny_llama, usage_of
 from tests.paths import PATHS
 from tests.paths import Path as CallPath
 
@@ -72,21 +73,21 @@ def test_the_answer_is_what_generate_gives(model: ChatTransformers) -> None:
     answer = model.invoke([SystemMessage("Be brief."), HumanMessage(QUESTION)], temperature=0, max_tokens=30)
     assert weights.text_of([one for one in made.tolist() if one not in weights.stop_ids]) == answer.text
     assert (inputs["input_ids"].shape[1], len(made)) == (
-        (answer.usage_metadata or {})["input_tokens"],
-        (answer.usage_metadata or {})["output_tokens"],
+        usage_of(answer)["input_tokens"],
+        usage_of(answer)["output_tokens"],
     )
 
 
 def test_finish_reasons(model: ChatTransformers) -> None:
     """An answer that reaches `max_tokens` or the context's end says `length`; one that the model ends says `stop`."""
     cut = model.invoke(QUESTION, max_tokens=5)
-    assert ("length", 5) == (cut.response_metadata["finish_reason"], (cut.usage_metadata or {})["output_tokens"])
+    assert ("length", 5) == (cut.response_metadata["finish_reason"], usage_of(cut)["output_tokens"])
     full = model.invoke(QUESTION, max_tokens=None, context_window=120)
-    assert ("length", 120) == (full.response_metadata["finish_reason"], (full.usage_metadata or {})["total_tokens"])
+    assert ("length", 120) == (full.response_metadata["finish_reason"], usage_of(full)["total_tokens"])
     ended = model.invoke(QUESTION, max_tokens=5, logprobs=True).response_metadata["logprobs"]["content"]
     stopped = model.invoke(QUESTION, max_tokens=5, stop_token_ids=(ended[2]["id"],))
     assert "stop" == stopped.response_metadata["finish_reason"]
-    assert (stopped.usage_metadata or {})["output_tokens"] <= 3
+    assert usage_of(stopped)["output_tokens"] <= 3
 
 
 def test_stop_strings(model: ChatTransformers) -> None:
@@ -99,7 +100,7 @@ def test_stop_strings(model: ChatTransformers) -> None:
     usage = cut.usage_metadata
     assert usage is not None
     assert 0 < usage["output_tokens"] < 12
-    assert (whole.usage_metadata or {})["input_tokens"] == usage["input_tokens"]
+    assert usage_of(whole)["input_tokens"] == usage["input_tokens"]
     assert whole.text[: whole.text.index(stop)] == model.invoke(QUESTION, stop=[stop], include_stop=False).text
 
 
@@ -109,7 +110,7 @@ def test_logprobs(model: ChatTransformers) -> None:
 
     answer = model.invoke(QUESTION, top_logprobs=3)
     told = answer.response_metadata["logprobs"]["content"]
-    assert len(told) == (answer.usage_metadata or {})["output_tokens"]
+    assert len(told) == usage_of(answer)["output_tokens"]
     streamed = reduce(add, model.stream(QUESTION, top_logprobs=3)).response_metadata["logprobs"]["content"]
     assert told == streamed
     assert [] == model.invoke(QUESTION, logprobs=True).response_metadata["logprobs"]["content"][0]["top_logprobs"]
@@ -189,7 +190,6 @@ def add_numbers(a: int, b: int) -> int:
 def test_tools_go_to_the_template(model: ChatTransformers) -> None:
     """Tools are written by the model's own template, as transformers renders it, and are counted as they are sent."""
     weights = model.engine.load()
-    bound = model.bind_tools([add_numbers])
     sent: list[str] = []
 
     class Watched(ChatTransformers):
@@ -199,14 +199,14 @@ def test_tools_go_to_the_template(model: ChatTransformers) -> None:
 
     watched = Watched(model=model.model, max_tokens=2)
     watched.bind_tools([add_numbers]).invoke(QUESTION)
-    function = bound.kwargs["tools"][0]
+    function: dict[str, Any] = convert_to_openai_tool(add_numbers)
     expected = weights.tokenizer.apply_chat_template(
         [{"role": "user", "content": QUESTION}], tools=[function], add_generation_prompt=True, tokenize=False
     )
     assert expected == sent[0]
     counted = watched.get_num_tokens_from_messages([HumanMessage(QUESTION)], tools=[add_numbers])
     answer = watched.bind_tools([add_numbers]).invoke(QUESTION)
-    assert counted == (answer.usage_metadata or {})["input_tokens"]
+    assert counted == usage_of(answer)["input_tokens"]
     watched.close()
 
 
@@ -227,7 +227,7 @@ def test_a_history_with_calls(model: ChatTransformers) -> None:
     call = {"name": "add_numbers", "args": {"a": 1, "b": 2}, "id": "1", "type": "tool_call"}
     history = [HumanMessage("1 + 2?"), AIMessage("", tool_calls=[call]), ToolMessage("3", tool_call_id="1")]
     answer = model.bind_tools([add_numbers]).invoke(history)
-    assert (answer.usage_metadata or {})["input_tokens"] > 100
+    assert usage_of(answer)["input_tokens"] > 100
 
 
 def test_schemas_are_kept_to(model: ChatTransformers) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelError, ModelInvalidRequestError
-from tests.engines.tiny_llama import save_llama, tiny_llama
+from tests.engines.tiny_llama import save_llama, tiny_llama, usage_of
 
 from langplug.models import ChatTransformers
 from langplug.models.transformers.batch import Batch, Reading
@@ -89,7 +89,7 @@ async def test_late_calls_join(model: ChatTransformers) -> None:
     long = model.astream(STORY, max_tokens=900, temperature=0)
     assert await anext(long)
     answer = await model.ainvoke(QUESTION, max_tokens=3)
-    assert (answer.usage_metadata or {})["output_tokens"] == 3
+    assert usage_of(answer)["output_tokens"] == 3
     ended = [chunk async for chunk in long]
     assert len(ended) > 3
 
@@ -124,7 +124,7 @@ async def test_a_leave_frees_the_row(model: ChatTransformers) -> None:
     await stream.aclose()
     answer = await lone.ainvoke(QUESTION, max_tokens=2)
     assert time.monotonic() - began < SOON_S
-    assert (answer.usage_metadata or {})["output_tokens"] <= 2
+    assert usage_of(answer)["output_tokens"] <= 2
     with pytest.raises(asyncio.CancelledError):
         await waiting
     lone.close()

@@ -54,7 +54,9 @@ def test_a_forced_call_and_an_object(model: ChatTransformers) -> None:
         return ""
 
     told = model.model_copy(update={"max_tokens": 60})
-    (call,) = told.bind_tools([weather], tool_choice="any").invoke("What is the weather in Paris for 3 days?").tool_calls
+    (call,) = (
+        told.bind_tools([weather], tool_choice="any").invoke("What is the weather in Paris for 3 days?").tool_calls
+    )
     assert ("weather", {"city", "days"}) == (call["name"], set(call["args"]))
     person: dict[str, Any] = {"title": "Person", "type": "object", "properties": {"age": {"type": "integer"}}}
     assert isinstance(told.with_structured_output({**person, "required": ["age"]}).invoke("I am 7."), dict)

@@ -86,6 +86,12 @@ def save_llama(folder: Path, *, template: str | None = TEMPLATE, seed: int = 0, 
     return folder
 
 
+def usage_of(answer: Any) -> dict[str, int]:
+    """The tokens of an answer, which it must tell."""
+    assert isinstance(answer.usage_metadata, dict)
+    return answer.usage_metadata
+
+
 @cache
 def tiny_llama() -> Path:
     """The folder of the model that most tests share."""

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -164,7 +164,9 @@ class ChatTransformers(SamplingFields, ChatModel):
         """
         try:
             prompt = weights.tokens_of(self._prompt(request, weights))
-            matcher = None if request.schema is None else weights.matcher(_grammar_of(request.schema))
+            if request.schema is not None:
+                import_package("llguidance")  # which says which extra it belongs to
+            matcher = None if request.schema is None else weights.matcher(grammar_of(request.schema))
         except ValueError as error:
             raise ModelInvalidRequestError(str(error)) from error
         room = self.max_tokens
@@ -272,11 +274,6 @@ _MEDIA = ("image", "audio", "video", "file")
 
 _LONGEST = 1 << 20
 """Tokens of an answer of a model that does not say how long a text may be."""
-
-
-def _grammar_of(schema: Mapping[str, Any]) -> str:
-    import_package("llguidance")  # which says which extra it belongs to
-    return grammar_of(schema)
 
 
 _folders: dict[str, Folder] = {}

@@ -19,6 +19,9 @@ from langplug.models.transformers.folder import Folder, read_folder
 _PLAIN_LAYERS: Final = ("DynamicLayer", "DynamicSlidingWindowLayer")
 """Caches of keys and values alone: rows of different lengths can be put side by side in them."""
 
+_FOR_BOTH: Final = ("revision", "token", "cache_dir", "local_files_only", "trust_remote_code")
+"""Arguments of `from_pretrained` that the tokenizer takes, too."""
+
 _loading: Final = threading.RLock()
 """transformers' own settings, such as whether it shows progress, belong to the process."""
 
@@ -170,7 +173,9 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
     name = settings.model
     options: dict[str, Any] = {**settings.load_options, "trust_remote_code": settings.trust_remote_code}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **_only(options, "revision", "trust_remote_code"))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            name, **{one: options[one] for one in _FOR_BOTH if one in options}
+        )
         # A GPU is used if there is one; with a map, accelerate spreads the layers, which is slower on a CPU alone.
         found = "auto" if torch.cuda.is_available() else None
         network = transformers.AutoModelForCausalLM.from_pretrained(
@@ -199,10 +204,6 @@ def _not_found(name: str, error: OSError) -> str:
         f"downloaded ({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a network "
         f"(`hf download {name}`), or correct the name."
     )
-
-
-def _only(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: options[name] for name in names if name in options}
 
 
 @contextmanager
