@@ -54,9 +54,8 @@ def test_a_forced_call_and_an_object(model: ChatTransformers) -> None:
         return ""
 
     told = model.model_copy(update={"max_tokens": 60})
-    (call,) = (
-        told.bind_tools([weather], tool_choice="any").invoke("What is the weather in Paris for 3 days?").tool_calls
-    )
+    bound = told.bind_tools([weather], tool_choice="any")
+    (call,) = bound.invoke("What is the weather in Paris for 3 days?").tool_calls
     assert ("weather", {"city", "days"}) == (call["name"], set(call["args"]))
     person: dict[str, Any] = {"title": "Person", "type": "object", "properties": {"age": {"type": "integer"}}}
     assert isinstance(told.with_structured_output({**person, "required": ["age"]}).invoke("I am 7."), dict)
@@ -65,6 +64,7 @@ def test_a_forced_call_and_an_object(model: ChatTransformers) -> None:
 def test_a_folder_is_a_reference(model: ChatTransformers) -> None:
     """`langplug.load` and `langplug chat` take the folder."""
     loaded = load(str(smollm2()), temperature=0, max_tokens=16)
+    assert isinstance(loaded, ChatTransformers)
     assert model.engine is loaded.engine
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     asked = [sys.executable, "-m", "langplug", "chat", str(smollm2()), "--with", "temperature=0", "Capital of Japan?"]

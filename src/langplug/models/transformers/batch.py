@@ -49,7 +49,7 @@ class Reading:
             self._ids[:, chunk], self.mask[:, :end], self._positions[:, chunk], self.cache
         )
         self._read = end
-        return end == int(self._ids.shape[1])
+        return bool(end == self._ids.shape[1])
 
     def drop_those_who_left(self) -> bool:
         """Go on without the rows that nobody waits for any more. Returns whether there are others."""

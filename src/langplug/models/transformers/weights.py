@@ -172,10 +172,9 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
     """
     name = settings.model
     options: dict[str, Any] = {**settings.load_options, "trust_remote_code": settings.trust_remote_code}
+    shared = {one: options[one] for one in _FOR_BOTH if one in options}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            name, **{one: options[one] for one in _FOR_BOTH if one in options}
-        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
         # A GPU is used if there is one; with a map, accelerate spreads the layers, which is slower on a CPU alone.
         found = "auto" if torch.cuda.is_available() else None
         network = transformers.AutoModelForCausalLM.from_pretrained(
