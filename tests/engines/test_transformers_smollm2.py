@@ -67,7 +67,17 @@ def test_a_folder_is_a_reference(model: ChatTransformers) -> None:
     assert isinstance(loaded, ChatTransformers)
     assert model.engine is loaded.engine
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    asked = [sys.executable, "-m", "langplug", "chat", str(smollm2()), "--with", "temperature=0", "Capital of Japan?"]
+    asked = [
+        sys.executable,
+        "-m",
+        "langplug",
+        "chat",
+        str(smollm2()),
+        "--with",
+        "temperature=0",
+        "-p",
+        "Capital of Japan?",
+    ]
     said = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=150, check=False)
     assert "Tokyo" in said.stdout, said.stderr
 

@@ -112,7 +112,7 @@ class ChatTransformers(SamplingFields, ChatModel):
     max_batch: int = Field(default=16, ge=1)
     """How many calls are answered at once; more wait their turn."""
 
-    prefill_chunk: int = Field(default=128, ge=1)
+    prefill_chunk: int = Field(default=64, ge=1)
     """Tokens of prompts that are read in one step. A call is left between steps, and others go on between them. On a
     GPU, 2048 and more read faster."""
 
