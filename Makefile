@@ -206,8 +206,7 @@ $(ENGINES)/.engines: first = $(@D)/bin/python -m pip install --quiet torch==2.13
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(TRACING)/.tracing $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt
