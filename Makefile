@@ -158,8 +158,8 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
 	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
-	@$(compile) pyproject.toml --extra all --extra openvino --group engines --constraint $(LOCK)/peers.txt \
-		--output-file $(LOCK)/engines.txt
+	@$(compile) pyproject.toml --extra all --extra openvino --extra transformers --group engines --constraint $(LOCK)/peers.txt \
+		--override $(LOCK)/without-torch.in --output-file $(LOCK)/engines.txt
 	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
 	@$(compile) pyproject.toml --extra all --group playground --constraint $(LOCK)/peers.txt --output-file $(LOCK)/playground.txt
 	@$(compile) pyproject.toml --extra all --group servers --output-file $(LOCK)/servers.txt
@@ -200,13 +200,14 @@ $(SERVERS:%=.venv-servers-%/.server): .venv-servers-%/.server: $(LOCK)/servers/%
 	@$(BIN)/uv pip install --quiet --no-build --python $(@D)/bin/python --require-hashes --requirement $<
 	@touch $@
 
-# The other packages' models, the large engines, the tracing tools and a browser's driver install much that few users need, the
+# The other packages' models, the large engines, the tracing tools and a browser's driver install much that few need, the
 # oldest LangChain is not the newest one, and some clients need older versions than `dev` has: each lives in an environment
 # of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
 $(ENGINES)/.engines: $(LOCK)/engines.txt
+$(ENGINES)/.engines: first = $(@D)/bin/python -m pip install --quiet torch==2.13.0 # see requirements/without-torch.in
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
@@ -214,6 +215,7 @@ $(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(TRAC
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt
-	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --require-hashes --requirement $(filter %.txt,$^)
+	@$(first)
+	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --no-deps --require-hashes --requirement $(filter %.txt,$^)
 	@$(BIN)/uv pip install --quiet --no-build-isolation --python $(@D)/bin/python --no-deps --editable . --editable check
 	@touch $@

@@ -15,7 +15,7 @@ from langchain_core.exceptions import ModelAuthenticationError, ModelConnectionE
 
 from langplug import ChatModel, load
 from langplug._references.providers import PROVIDERS
-from langplug.models import ChatEndpoint, ChatGGUF
+from langplug.models import ChatEndpoint, ChatGGUF, ChatTransformers
 from langplug_backend import Backend
 
 MODELS = """
@@ -319,6 +319,18 @@ def test_a_file_of_weights(reference: str, tmp_path: Path) -> None:
     assert (tmp_path / Path(reference).name, 512) == (Path(str(model.path)).absolute(), model.n_ctx)
 
 
+@pytest.mark.parametrize("reference", ["./hub", "hub", "{}/hub"])
+def test_a_folder_with_a_hugging_face_model(reference: str, tmp_path: Path) -> None:
+    """A folder with a `config.json` becomes a `ChatTransformers`, with settings; it is loaded when it is first used."""
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "config.json").write_text('{"max_position_embeddings": 99}')
+    model = load(reference.format(tmp_path), temperature=0.5)
+    assert isinstance(model, ChatTransformers)
+    assert (tmp_path / "hub", 0.5) == (Path(model.model).absolute(), model.temperature)
+    assert 99 == (model.profile or {})["max_input_tokens"]
+    assert "leave out model='y'" in refusal("./hub", TypeError, model="y")
+
+
 @pytest.mark.parametrize(
     ("reference", "error", "told"),
     [
@@ -326,8 +338,6 @@ def test_a_file_of_weights(reference: str, tmp_path: Path) -> None:
         ("./folder.gguf", ValueError, "is a folder: refer to the GGUF file in it"),
         ("./hub/model.safetensors", ValueError, "is not a GGUF file"),
         ("./hub/pytorch_model.bin", ValueError, "refer to their folder, 'hub'"),
-        ("./hub", NotImplementedError, "vllm serve ./hub"),
-        ("hub", NotImplementedError, "convert it to GGUF"),
         ("./empty", FileNotFoundError, "has no config.json"),
         ("./quantized", FileNotFoundError, "a.gguf, b.gguf"),
         ("./hubb", FileNotFoundError, "hubb', did you mean 'hub'?"),

@@ -7,12 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from langplug import ChatModel
-from langplug.models import ChatEndpoint, ChatGGUF, ChatHTTP
+from langplug.models import ChatEndpoint, ChatGGUF, ChatHTTP, ChatTransformers
 
 MODELS: dict[str, Callable[..., ChatModel]] = {
     "ChatEndpoint": lambda **given: ChatEndpoint(model="m", base_url="http://localhost/v1", **given),
     "ChatHTTP": lambda **given: ChatHTTP(url="http://localhost/say", text="t", **given),
     "ChatGGUF": ChatGGUF,
+    "ChatTransformers": lambda **given: ChatTransformers(model="./folder", **given),
 }
 
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [

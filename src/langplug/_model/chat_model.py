@@ -373,9 +373,9 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """As langchain-core's; a `respond_batch` gets all inputs at once, unless `max_concurrency` says otherwise."""
+        """As langchain-core's; what answers many at once gets all inputs, unless `max_concurrency` says otherwise."""
         kwargs = self.__langplug_hide__(kwargs) if kwargs else kwargs
-        if batch_door.has_door(type(self)):
+        if self.__langplug_gathers__ or batch_door.has_door(type(self)):
             config = batch_door.at_once(len(inputs), config)
         return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
 

@@ -72,6 +72,7 @@ class ModelFields(PatchedChatModel, HasResources, metaclass=ChatModelMeta):
     __langplug_shape__: ClassVar[Shape] = Shape.FUNCTION  # not `shape`: authors draw, and give models a `shape`
 
     __langplug_source__: ClassVar[str] = "respond"  # what errors call that which gave the answer
+    __langplug_gathers__: ClassVar[bool] = False  # whether an engine of its own answers many calls faster than a few
 
     tool_calling: ToolCalling = "prompted"
     """How the model calls tools. Set it in the class or for one model.

@@ -1,9 +1,12 @@
 """References to folders with a Hugging Face model."""
 
 import os
-from typing import Final, NoReturn
+from typing import Final
+
+from langchain_core.language_models import BaseChatModel
 
 from langplug._references.kind import Settings, user_path
+from langplug._references.making import make_ready_made
 from langplug._suggest import did_you_mean
 
 FORM: Final = "a folder with a Hugging Face model"
@@ -16,12 +19,13 @@ def fits(reference: str) -> bool:
     return bool(reference) and (is_there or (is_written_so and ":" not in reference))
 
 
-def load(reference: str, _: Settings) -> NoReturn:
-    """Say what to do with a folder: langplug cannot run such a model by itself yet.
+def load(reference: str, settings: Settings) -> BaseChatModel:
+    """A `ChatTransformers` with the folder's model.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no model in it.
-        NotImplementedError: If there is.
+        ValueError: If it is a file.
+        TypeError: If the settings name another model.
     """
     folder = user_path(reference)
     if folder.suffix == ".py":
@@ -37,9 +41,6 @@ def load(reference: str, _: Settings) -> NoReturn:
         raise FileNotFoundError(
             f"the folder {reference!r} has no config.json, which every Hugging Face model has{there}"
         )
-    # Until there is a ChatTransformers, which will be made here.
-    raise NotImplementedError(
-        f"{reference!r} holds a Hugging Face model, which langplug cannot run by itself yet. Serve it (`vllm serve "
-        f"{reference}`) and refer to the server (http://localhost:8000/v1), or convert it to GGUF (llama.cpp's "
-        "convert_hf_to_gguf.py) and refer to that file"
-    )
+    if "model" in settings:
+        raise TypeError(f"{reference!r} says which model it is: leave out model={str(settings['model'])!r}")
+    return make_ready_made("ChatTransformers", reference, {**settings, "model": str(folder)})

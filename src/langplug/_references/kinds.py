@@ -34,7 +34,7 @@ def load(reference: str, **settings: Any) -> BaseChatModel:
             * `http://host:port/v1`, a server with an OpenAI-compatible API. It is asked what it serves; if that is
               more than one model, `http://host:port/v1#name` says which;
             * `./weights.gguf`, a file of weights;
-            * a folder with a Hugging Face model;
+            * a folder with a Hugging Face model, for `ChatTransformers`;
             * `provider:model`, such as `openai:gpt-4o`, through `init_chat_model` of LangChain;
             * a name that an installed package gives to its model, by an entry point of the group `langplug.models`.
         settings: Constructor arguments of the model: of the class, the function or the factory. A name that is

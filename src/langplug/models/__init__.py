@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for type checkers alone; tests/models/test_discovery.py say
     from langplug.models.gguf.model import ChatGGUF as ChatGGUF
     from langplug.models.http import ChatHTTP as ChatHTTP
     from langplug.models.scripted import ChatScripted as ChatScripted
+    from langplug.models.transformers.model import ChatTransformers as ChatTransformers
 
 _MODEL_CLASS = re.compile(r"^class (Chat\w+|[A-Z]\w*(?=\(ChatModel\b))\b", re.MULTILINE)
 """A model's class: it is called `Chat...`, or its first base is `ChatModel` itself."""

@@ -1,0 +1,1 @@
+"""`ChatTransformers`: a Hugging Face model in this process. The modules here import torch when it is used."""

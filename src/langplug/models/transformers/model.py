@@ -1,0 +1,287 @@
+"""`ChatTransformers`: Hugging Face models, in this process. Install it with `pip install 'langplug[transformers]'`."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
+from langchain_core.language_models import ModelProfile
+from langchain_core.messages import BaseMessage
+from pydantic import Field, field_validator, model_validator
+
+from langplug import ChatModel, Part, Request, resource
+from langplug._messages.blocks import modality_of
+from langplug._model.capabilities import StructuredOutput, ToolCalling
+from langplug._model.sampling import SamplingFields
+from langplug._model.tokens import request_to_count
+from langplug.models.gguf.grammar import grammar_of
+from langplug.models.transformers.engine import Engine
+from langplug.models.transformers.folder import Folder, read_folder
+from langplug.models.transformers.row import Question
+from langplug.models.transformers.sampling import Sampling
+from langplug.models.transformers.weights import Settings, Weights, import_package
+
+__all__ = ["ChatTransformers"]
+
+_KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
+"""What a chat template that writes tools holds: a tag that reads them."""
+
+_ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
+
+_SAMPLING = tuple(field.name for field in fields(Sampling))
+
+
+class ChatTransformers(SamplingFields, ChatModel):
+    """A Hugging Face model, run by transformers within this process, on a CPU or a GPU.
+
+    The weights are loaded when the model is first used, and all `ChatTransformers` with the same weights and engine
+    settings share them. Calls are answered together, up to `max_batch` of them, whatever their parameters: a call
+    begins with the next token of those that run, and leaves when it has ended.
+
+    The model is one that generates text from text (`AutoModelForCausalLM`). It takes no images.
+
+    Example:
+        >>> model = ChatTransformers(model="./SmolLM2-135M-Instruct")  # doctest: +SKIP
+        >>> model.invoke("What is the capital of Japan?").content  # doctest: +SKIP
+        'The capital of Japan is Tokyo.'
+
+    Raises, when it is used:
+        WeightsNotFoundError: There is no such model. Also a `FileNotFoundError`.
+        BadWeightsError: It cannot be loaded. Also a `ValueError`.
+        ContextOverflowError: The prompt does not fit into the model's context.
+        ImportError: torch or transformers is not installed. The message says what to do.
+    """
+
+    __langplug_gathers__ = True
+
+    # Annotated again, or type checkers would not let a subclass set another value.
+    tool_calling: ToolCalling = "templated"
+    """How the model is told of tools. `"templated"`: its chat template writes them, and langplug reads the calls as the
+    model's family writes them. `"prompted"`: langplug writes and reads, which it also does if the template knows no
+    tools."""
+
+    structured_output: StructuredOutput = "native"
+
+    model: str
+    """A folder with a model, as `save_pretrained` makes it, or a name on the Hugging Face Hub."""
+
+    chat_template: str | None = None
+    """A Jinja template in place of the model's own."""
+
+    thinking: bool | None = None
+    """Whether the model reasons before it answers, where its chat template has a switch for that. Default: as the
+    template has it."""
+
+    # --- sampling: each can be given for one call. Default: as the model's generation_config.json has it ---
+
+    top_k: int | None = Field(default=None, ge=0)
+    """Choose among this many of the likeliest tokens; 0 among all."""
+
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    """Leave out tokens less likely than this fraction of the likeliest; 0 none."""
+
+    repetition_penalty: float | None = Field(default=None, gt=0)
+    """What the odds of tokens that stand in the prompt or the answer are divided by; 1 changes nothing."""
+
+    stop_token_ids: tuple[int, ...] = ()
+    """Tokens that end an answer, besides those that the model ends it with by itself."""
+
+    logprobs: bool = False
+    """Whether `response_metadata["logprobs"]` tells how likely each token was, as OpenAI does: by the network, before
+    temperature, penalties and schemas."""
+
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    """How many of the likeliest tokens in each place are told, too. Implies `logprobs`."""
+
+    # --- the engine: another value means another engine ---
+
+    adapter: str | None = None
+    """A folder with a LoRA adapter, or its name on the Hub; needs `peft`. It is merged into the weights."""
+
+    device_map: str | dict[str, Any] | None = None
+    """Where the network runs: `"cpu"`, `"cuda:1"`, `"auto"`, or a map of its layers. Default: on the GPUs, if there are
+    any, else on the CPU."""
+
+    dtype: str = "auto"
+    """In what numbers it computes, such as `"float32"` or `"bfloat16"`. `"auto"`: as the weights are saved."""
+
+    max_batch: int = Field(default=16, ge=1)
+    """How many calls are answered at once; more wait their turn."""
+
+    prefill_chunk: int = Field(default=64, ge=1)
+    """Tokens of prompts that are read in one step. A call is left between steps, and others go on between them. On a
+    GPU, 2048 and more read faster."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads. Default: one fewer than there are cores. It is torch's own setting, for the whole process."""
+
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model may be run. Only for a model whose code you have read."""
+
+    load_options: dict[str, Any] = Field(default_factory=dict)
+    """More arguments of transformers' `from_pretrained`, such as `revision` or `quantization_config`."""
+
+    @field_validator("model", "adapter", mode="before")
+    @classmethod
+    def _path_as_text(cls, path: Any) -> Any:
+        return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+    @field_validator("model")
+    @classmethod
+    def _refuse_a_file(cls, model: str) -> str:
+        if model.lower().endswith(".gguf"):
+            raise ValueError(f"{model!r} is a GGUF file. Use ChatGGUF(path={model!r})")
+        return model
+
+    @model_validator(mode="after")
+    def _read_ahead(self) -> Self:
+        _folder_of(self.model)  # now: calls on an event loop must not wait for a disk
+        return self
+
+    @resource(uses=_ENGINE_FIELDS, shared=True)
+    def engine(self) -> Iterator[Engine]:
+        """The loaded model and its queue; `load` and `aload` wait until it is loaded, which the first call does."""
+        engine = Engine(Settings(**{name: getattr(self, name) for name in _ENGINE_FIELDS}))
+        yield engine
+        engine.close()
+
+    async def respond(self, request: Request) -> AsyncIterator[Part]:
+        """Answer together with whoever else asks the same weights."""
+        async with aclosing(self.engine.answer(lambda weights: self._question(request, weights))) as parts:
+            async for part in parts:
+                yield part
+
+    def _question(self, request: Request, weights: Weights) -> Question:
+        """What the engine is asked.
+
+        Raises:
+            ModelInvalidRequestError: If the chat template or the grammar cannot hold the request.
+            ContextOverflowError: If the prompt leaves no room for an answer.
+        """
+        try:
+            prompt = weights.tokens_of(self._prompt(request, weights))
+            if request.schema is not None:
+                import_package("llguidance")  # which says which extra it belongs to
+            matcher = None if request.schema is None else weights.matcher(grammar_of(request.schema))
+        except ValueError as error:
+            raise ModelInvalidRequestError(str(error)) from error
+        room = self.max_tokens
+        if (context := self.context_window or weights.folder.context_length) is not None:
+            if len(prompt) >= context:
+                raise ContextOverflowError(
+                    f"The prompt has {len(prompt)} tokens, but {self.reported_name} holds {context}, prompt and answer "
+                    "together. Shorten the prompt."
+                )
+            room = min(room or context, context - len(prompt))
+        if not prompt:
+            raise ModelInvalidRequestError("The chat template makes an empty prompt of this conversation.")
+        return Question(
+            prompt=prompt,
+            sampling=self._sampling(weights),
+            max_tokens=room or _LONGEST,
+            stop_ids=weights.stop_ids.union(self.stop_token_ids),
+            seed=self.seed,
+            matcher=matcher,
+            top_logprobs=(self.top_logprobs or 0) if self.logprobs or self.top_logprobs is not None else None,
+            # langplug leaves at the stop string, and so never reads the usage, which comes last.
+            counts=bool(request.stop),
+        )
+
+    def _sampling(self, weights: Weights) -> Sampling:
+        """This model's parameters, in place of those that its weights come with."""
+        chosen: dict[str, Any] = {}
+        for name in _SAMPLING:
+            value = getattr(self, name)
+            if value is None and (name != "temperature" or weights.defaults.do_sample):
+                value = getattr(weights.defaults, name, None)
+            chosen |= {} if value is None else {name: value}
+        if self.temperature is None and weights.defaults.do_sample:
+            chosen.setdefault("temperature", 1.0)
+        return Sampling(**chosen)
+
+    def _prompt(self, request: Request, weights: Weights) -> str:
+        if not (template := self._template(with_tools=bool(request.tools))):
+            raise ModelInvalidRequestError(
+                f"{self.model!r} has no chat template: it is no chat model, or its template was left out. Give one as "
+                "`chat_template`, in Jinja."
+            )
+        # The way to give a template of langplug the tokens that transformers gives it.
+        tokens = "".join(f"{{% set {name} = {text!r} %}}" for name, text in weights.special_tokens().items())
+        return request.prompt(tokens + template)
+
+    def __langplug_tool_calling__(self, *, kept: bool = False) -> ToolCalling:
+        """As `tool_calling` says, if the template knows tools."""
+        if self.tool_calling == "templated" and not _KNOWS_TOOLS.search(self._template(with_tools=True)):
+            return "prompted"
+        return self.tool_calling
+
+    # --- identity ---
+
+    @property
+    def reported_name(self) -> str:
+        """The last part of the folder or the name."""
+        return Path(self.model).name or self.model
+
+    @property
+    def tool_format_hints(self) -> tuple[str, ...]:
+        """The chat template, in which calls stand as the model learned to write them; architecture; name."""
+        architecture = str(_folder_of(self.model).config.get("model_type", ""))
+        return (self._template(with_tools=True), architecture, self.reported_name)
+
+    def _template(self, *, with_tools: bool) -> str:
+        folder = _folder_of(self.model)
+        return self.chat_template or (folder.template_with_tools if with_tools else folder.template)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        profile = super()._resolve_model_profile()
+        length = _folder_of(self.model).context_length
+        if profile is not None and "max_input_tokens" not in profile and length is not None:
+            profile["max_input_tokens"] = length
+        return profile
+
+    # --- tokens ---
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The tokens of `text`, by the model's own tokenizer; by an estimate where transformers is not installed."""
+        if self.custom_get_token_ids or (weights := self._weights_to_count()) is None:
+            return super().get_token_ids(text)
+        return weights.tokens_of(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
+
+        A history that the template refuses, or with images, is counted message by message, without the template.
+        """
+        blocks = (block for message in messages if isinstance(message.content, list) for block in message.content)
+        is_text = not any(isinstance(block, dict) and modality_of(block) in _MEDIA for block in blocks)
+        own = not self.token_counter and not self.custom_get_token_ids
+        if is_text and own and (weights := self._weights_to_count()) is not None:
+            with suppress(ValueError, ModelInvalidRequestError):
+                return len(weights.tokens_of(self._prompt(request_to_count(self, messages, tools), weights)))
+        return super().get_num_tokens_from_messages(messages, tools)
+
+    def _weights_to_count(self) -> Weights | None:
+        with suppress(ImportError):
+            return self.engine.load()
+        return None
+
+
+_MEDIA = ("image", "audio", "video", "file")
+
+_LONGEST = 1 << 20
+"""Tokens of an answer of a model that does not say how long a text may be."""
+
+
+_folders: dict[str, Folder] = {}
+
+
+def _folder_of(model: str) -> Folder:
+    """What is known of a model by its files. Read once, unless nothing was there, as before a download."""
+    known = _folders.get(model)
+    if known is None or not known.config:
+        known = _folders[model] = read_folder(model)
+    return known

@@ -1,0 +1,218 @@
+"""A Hugging Face model in memory: its network and its tokenizer. Only the files of this folder know torch."""
+
+import inspect
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.exceptions import ModelInvalidRequestError
+
+from langplug._bridge.threads import usable_cores
+from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError
+from langplug.models.transformers.folder import Folder, read_folder
+
+_PLAIN_LAYERS: Final = ("DynamicLayer", "DynamicSlidingWindowLayer")
+"""Caches of keys and values alone: rows of different lengths can be put side by side in them."""
+
+_FOR_BOTH: Final = ("revision", "token", "cache_dir", "local_files_only", "trust_remote_code")
+"""Arguments of `from_pretrained` that the tokenizer takes, too."""
+
+_loading: Final = threading.RLock()
+"""transformers' own settings, such as whether it shows progress, belong to the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a model is loaded with; `ChatTransformers` says what each setting means."""
+
+    model: str
+    adapter: str | None
+    device_map: str | Mapping[str, Any] | None
+    dtype: str
+    threads: int | None
+    max_batch: int
+    prefill_chunk: int
+    trust_remote_code: bool
+    load_options: Mapping[str, Any]
+
+
+def import_package(name: str) -> Any:
+    """The package `name`, imported.
+
+    Raises:
+        ImportError: If it is not installed, or cannot be imported. The message says what to do.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        missing = "which is not installed" if isinstance(error, ModuleNotFoundError) else f"and it fails: {error}"
+        raise ImportError(
+            f"ChatTransformers needs {name}, {missing}. Install it with: pip install 'langplug[transformers]'. "
+            "On a machine without a GPU, install torch's CPU build first: https://pytorch.org/get-started.",
+            name=name,
+        ) from error
+
+
+class Weights:
+    """A loaded model, for one thread that runs it and any number that tokenize.
+
+    Attributes:
+        torch: The module.
+        tokenizer: transformers' tokenizer.
+        network: transformers' model.
+        device: Where the network takes its input.
+        folder: What its files say.
+        stop_ids: The tokens that end an answer.
+        joins: Whether requests of different lengths can be answered together. If not, they take turns.
+        vocabulary: How many tokens the network knows.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.torch: Any = import_package("torch")
+        transformers = import_package("transformers")
+        self._threads = settings.threads
+        with _loading, _quiet(transformers):
+            self.tokenizer, self.network = _load(transformers, self.torch, settings)
+        self.folder: Folder = read_folder(settings.model)
+        self.device = self.network.get_input_embeddings().weight.device
+        self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
+        self.defaults = self.network.generation_config
+        ends = (self.defaults.eos_token_id, self.tokenizer.eos_token_id)
+        self.stop_ids = frozenset(one for end in ends for one in (end if isinstance(end, list) else [end]) if one)
+        self._cache_class: Any = transformers.DynamicCache
+        layers = self._cache_class(config=self.network.config).layers
+        self.joins = all(type(layer).__name__ in _PLAIN_LAYERS for layer in layers)
+        taken = inspect.signature(self.network.forward).parameters
+        self._takes_positions = "position_ids" in taken
+        self._cache_name = "cache" if "cache" in taken else "past_key_values"  # its name before transformers 5.24
+        self._more = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+        self._tokenizing = threading.Lock()  # fast tokenizers fail with "Already borrowed" if two threads set them up
+
+    # --- text ---
+
+    def tokens_of(self, prompt: str) -> list[int]:
+        """A prompt's tokens; it holds the special ones that the model wants, as the template has written them.
+
+        Raises:
+            ModelInvalidRequestError: If there are tokens among them that the network does not know.
+        """
+        with self._tokenizing:
+            ids: list[int] = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        unknown = [one for one in ids if not 0 <= one < self.vocabulary]
+        if unknown:
+            raise ModelInvalidRequestError(
+                f"The tokenizer makes the token {unknown[0]} of the prompt, but the network knows {self.vocabulary} "
+                "tokens: tokenizer and weights belong to different models."
+            )
+        return ids
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text that tokens stand for. Special ones are kept: many families write calls and reasoning with them."""
+        options = dict.fromkeys(("skip_special_tokens", "clean_up_tokenization_spaces"), False)
+        return str(self.tokenizer.decode(list(ids), **options, spaces_between_special_tokens=False))
+
+    def special_tokens(self) -> dict[str, str]:
+        """The special tokens by the names under which chat templates read them."""
+        return {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
+
+    def matcher(self, grammar: str) -> Any:
+        """What says which token may come next in a text that keeps to llguidance's `grammar`."""
+        llguidance = import_package("llguidance")
+        matcher = llguidance.LLMatcher(self._guide(), grammar, log_level=0)
+        if matcher.is_error():
+            raise ModelInvalidRequestError(f"The schema cannot be kept to: {matcher.get_error()}")
+        return matcher
+
+    @lru_cache(maxsize=1)  # noqa: B019 - of one model, and for its life: it takes a second
+    def _guide(self) -> Any:
+        guidance = import_package("llguidance.hf")
+        try:
+            return guidance.from_tokenizer(
+                self.tokenizer, n_vocab=self.vocabulary, eos_token=sorted(self.stop_ids) or None
+            )
+        except ValueError as error:
+            raise ModelInvalidRequestError(
+                f"This model's tokenizer ({type(self.tokenizer).__name__}) has no fast form, without which no "
+                "answer can be kept to a schema. Set structured_output='derived', and langplug asks for it in words."
+            ) from error
+
+    # --- the network ---
+
+    def use_threads(self) -> None:
+        """Give torch its threads: all cores that this process may use but one, and not more than it has already."""
+        # With all of them, they spin at barriers as soon as anything else runs. torch takes it for a setting of the
+        # whole process, but OpenMP for one of the calling thread, so that each thread that computes has to say it.
+        self.torch.set_num_threads(self._threads or min(self.torch.get_num_threads(), max(1, usable_cores() - 1)))
+
+    def new_cache(self) -> Any:
+        """An empty cache of keys and values."""
+        # Without a configuration, all layers keep all tokens. A sliding window is then kept to by the mask alone, and
+        # rows of different lengths can be put side by side.
+        return self._cache_class() if self.joins else self._cache_class(config=self.network.config)
+
+    def forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+        """The logits of the token after the last one, for each row of `ids`, which are added to the cache."""
+        given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, self._cache_name: cache, "use_cache": True}
+        if self._takes_positions:
+            given["position_ids"] = positions
+        return self.network(**given, **self._more).logits[:, -1]
+
+
+def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
+    """The tokenizer and the network.
+
+    Raises:
+        WeightsNotFoundError: If there is no such model on this machine, nor where it can be downloaded.
+        BadWeightsError: If transformers cannot load it.
+    """
+    name = settings.model
+    options: dict[str, Any] = {**settings.load_options, "trust_remote_code": settings.trust_remote_code}
+    shared = {one: options[one] for one in _FOR_BOTH if one in options}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
+        # A GPU is used if there is one; with a map, accelerate spreads the layers, which is slower on a CPU alone.
+        found = "auto" if torch.cuda.is_available() else None
+        network = transformers.AutoModelForCausalLM.from_pretrained(
+            name, dtype=settings.dtype, device_map=settings.device_map or found, **options
+        )
+        if settings.adapter is not None:
+            network = import_package("peft").PeftModel.from_pretrained(network, settings.adapter).merge_and_unload()
+    except ImportError:
+        raise
+    except OSError as error:
+        raise WeightsNotFoundError(_not_found(name, error)) from error
+    except Exception as error:  # foreign code reads foreign files, and may fail in any way
+        if "adapter_config.json" in str(error):
+            raise WeightsNotFoundError(f"There is no adapter at {settings.adapter!r}: {error}") from error
+        raise BadWeightsError(f"transformers {transformers.__version__} cannot load {name!r}: {error}") from error
+    return tokenizer, network.eval()
+
+
+def _not_found(name: str, error: OSError) -> str:
+    """What to do about a model that is not there."""
+    with suppress(OSError):
+        if Path(name).expanduser().is_dir():
+            return f"The folder {name!r} holds no whole model: {error}"
+    return (
+        f"The model {name!r} is neither a folder nor in the cache of the Hugging Face Hub, and could not be "
+        f"downloaded ({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a network "
+        f"(`hf download {name}`), or correct the name."
+    )
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Any:
+    """Load without progress bars: stderr is the application's."""
+    logging = transformers.utils.logging
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
