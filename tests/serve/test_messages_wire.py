@@ -304,7 +304,7 @@ def test_what_else_is_asked_has_langchains_names() -> None:
         unheard_of=1,
     )
     assert call.parameters == {
-        "max_tokens": 16,
+        "max_tokens": 4096,
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 3,

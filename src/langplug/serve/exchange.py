@@ -132,6 +132,8 @@ class Exchange:
                 log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
             if told.retry_after is not None:
                 headers["retry-after"] = str(max(1, round(told.retry_after)))
+            if told.is_final:  # both SDKs read it
+                headers["x-should-retry"] = "false"
             if told.status == 405:
                 headers["allow"] = self.routes[route]
             speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
@@ -187,7 +189,8 @@ class Exchange:
         writer = wire.writer(call, f"{wire.id_prefix}{answer_id}", int(time.time()))
         if call.counts_only:
             count = served.model.get_num_tokens_from_messages
-            tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time
+            async with self.queue.turn():
+                tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time
             watch.end(200)
             usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
             return _json(200, writer.whole((), Ending(usage=usage)), headers)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from langplug.serve.call import Call
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, refused
 from langplug.serve.fields import Field, check_body
-from langplug.serve.wires.chat_input import read_choice, read_messages, read_stop, read_tools, refused
+from langplug.serve.wires.chat_input import read_choice, read_messages, read_stop, read_tools
 from langplug.serve.wires.chat_output import ChatWriter
 
 _TEXT: Mapping[str, Any] = {"type": "string"}

@@ -7,14 +7,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import refused
 
 _ROLES = "system, developer, user, assistant or tool"
-
-
-def refused(path: str, problem: str) -> ApiError:
-    """The error for a body that is wrong at `path`."""
-    return ApiError(400, "invalid_request_error", f"{path}: {problem}", path)
 
 
 def read_messages(messages: Any) -> list[BaseMessage]:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from langplug.serve.call import Call
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, refused
 from langplug.serve.fields import Field, check_body
-from langplug.serve.wires.messages_input import read_choice, read_conversation, read_tools, refused
+from langplug.serve.wires.messages_input import read_choice, read_conversation, read_tools
 from langplug.serve.wires.messages_output import CountWriter, MessageWriter, Shown, error_object
 from langplug.serve.wires.wire import Writer
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.tool import tool_call
 
 from langplug._wires.messages import REDACTED, THINKING, WORD_BY_CHOICE
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import refused
 
 Block = dict[str, Any]
 Placed = tuple[Mapping[str, Any], str]
@@ -19,11 +19,6 @@ Placed = tuple[Mapping[str, Any], str]
 
 _OF_SERVER_TOOLS = ("server_tool_use", "mcp_tool_use", "container_upload", "compaction")
 """Blocks of an earlier answer, beside the results, that speak of what ran at Anthropic's."""
-
-
-def refused(path: str, problem: str) -> ApiError:
-    """The error for a body that is wrong at `path`."""
-    return ApiError(400, "invalid_request_error", f"{path}: {problem}", param=path)
 
 
 def read_conversation(body: Mapping[str, Any], notes: list[str]) -> list[BaseMessage]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from langplug._wires import responses as wire
 from langplug.serve.call import Call
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, refused
 from langplug.serve.fields import Field, check_body
 from langplug.serve.wires.responses_input import (
     LOGPROBS_INCLUDE,
@@ -20,7 +20,6 @@ from langplug.serve.wires.responses_input import (
     read_format,
     read_parameters,
     read_tools,
-    refused,
 )
 from langplug.serve.wires.responses_output import ResponseWriter, echo_of
 

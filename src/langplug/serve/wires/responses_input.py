@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langplug._wires import responses as wire
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import refused
 from langplug.serve.json_text import dump
 
 Item = Mapping[str, Any]
@@ -27,11 +27,6 @@ LOGPROBS_INCLUDE = "message.output_text.logprobs"
 
 _STORED = {"item_reference": "send the item itself", "compaction": "send the conversation itself"}
 """Items that speak of what only a server that stores answers, or has made them, can read."""
-
-
-def refused(path: str, problem: str) -> ApiError:
-    """The error for a body that is wrong at `path`."""
-    return ApiError(400, "invalid_request_error", f"{path}: {problem}", path)
 
 
 def seal(extras: Mapping[str, Any]) -> str:
