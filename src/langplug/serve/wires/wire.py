@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from langplug.serve.call import Call
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import ApiError
-from langplug.serve.fields import Field
+from langplug.serve.fields import Body
 
 
 class Writer(Protocol):
@@ -54,7 +54,7 @@ class Wire(Protocol):
         ...
 
     @property
-    def fields(self) -> tuple[Field, ...]:
+    def body(self) -> Body:
         """What may be in a body."""
         ...
 
@@ -63,7 +63,7 @@ class Wire(Protocol):
         """How the id of an answer begins."""
         ...
 
-    def read(self, body: Mapping[str, Any], headers: Mapping[str, str], /) -> Call:
+    def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> Call:
         """What a body asks. Names of headers are in lower case.
 
         Raises:
