@@ -18,6 +18,8 @@ from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
 from langplug.serve.json_text import dump, load
 from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch, merged
+from langplug.serve.openapi import PATH as OPENAPI
+from langplug.serve.openapi import document
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog
@@ -98,7 +100,9 @@ class Exchange:
     def routes(self) -> dict[str, str]:
         """Every path that is answered, with its method. `{id}` stands for a model's id."""
         posts = {path: "POST" for wire in self.wires for path in wire.paths}
-        return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+        return (
+            dict.fromkeys((*sorted(OPEN), *self.pages, OPENAPI, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+        )
 
     def measured(self) -> bytes:
         """What this server says of itself at `/metrics`."""
@@ -157,8 +161,12 @@ class Exchange:
             return Reply(200, {**headers, **page.headers, "content-length": str(len(page.data))}, page.data)
         if path == _METRICS:
             gather = self.metrics.gather
-            told = merged(await gather()) if gather is not None else self.measured()
-            return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(told))}, told)
+            figures = merged(await gather()) if gather is not None else self.measured()
+            return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(figures))}, figures)
+        if path == OPENAPI:
+            is_open, has_key = {*OPEN, *self.pages}, self.gate.key is not None
+            told = document(self.routes, self.wires, open_paths=is_open, has_key=has_key, strict=self.strict)
+            return _json(200, told, headers)
         if path in OPEN:
             is_waiting = path == _READY and self.catalog.is_loading
             return _json(503 if is_waiting else 200, {"status": "loading" if is_waiting else "ok"}, headers)

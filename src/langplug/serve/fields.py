@@ -33,18 +33,17 @@ class Body:
 
     Args:
         fields: The fields. Others are taken, and ignored.
-        item: How the place of a list's item is written in errors: `"{}[{}]"`, or `"{}.{}"`.
+        item: How the place of a list's item is written in errors: `"[{}]"`, or `".{}"`.
 
     Attributes:
         fields: The fields.
         shape: The shape that they make, by which bodies are checked.
     """
 
-    def __init__(self, fields: Sequence[Field], item: str = "{}[{}]") -> None:
+    def __init__(self, fields: Sequence[Field], item: str = "[{}]") -> None:
         self.fields = tuple(fields)
         self.shape: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
         self._used = {field.name for field in fields if field.verdict != "ignored"}
-        self._checker = Checker(item)
         for field in fields:
             *holders, name = field.name.split(".")
             holder = self.shape
@@ -54,6 +53,7 @@ class Body:
             own = {"not": {}, "description": field.note} if field.verdict == "refused" else {"description": note}
             holder["properties"] = {**holder.get("properties", {}), name: {**field.type, **own}}
             holder["required"] = [*holder.get("required", ()), *([name] if field.required else ())]
+        self._checker = Checker(self.shape, item)
 
     def check(self, body: dict[str, Any]) -> list[str]:
         """Check what is given; return the names of fields that are ignored, the unknown ones included.
@@ -65,5 +65,5 @@ class Body:
         """
         if is_deep(body):
             raise ApiError(400, "invalid_request_error", f"The body is nested deeper than {MOST_NESTED} levels.")
-        self._checker.check(body, self.shape, "")
+        self._checker.check(body)
         return [name for name, value in body.items() if value is not None and name not in self._used]

@@ -2,13 +2,20 @@
 
 Of JSON schema only so much is here as the wires need. Members that need not be there may be null, which says the same
 as nothing. A union of objects tells its options apart by one member, its tag; other unions do by the kind of a value.
+JSON has one kind of number: where an integer is expected, 2.0 is one, and becomes 2.
+
+A `JSON_SCHEMA` is what a client gives for arguments and answers. Null is no value of its keywords, so those are taken
+out: whoever reads it next would fail on them.
+
+A shape is made a function once. An agent sends some thousand values with each request, and a check of one costs less
+than a microsecond: by a table of classes, with no look at keywords that a shape has not.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from langplug.serve.errors import refused
+from langplug.serve.errors import ApiError, refused
 
 Shape: TypeAlias = Mapping[str, Any]
 
@@ -17,6 +24,7 @@ NAME: Final[Shape] = {"type": "string", "minLength": 1}
 FLAG: Final[Shape] = {"type": "boolean"}
 OBJECT: Final[Shape] = {"type": "object"}
 LIST: Final[Shape] = {"type": "array"}
+NULLABLE: Final[Shape] = {"type": ["string", "null"]}
 COUNT: Final[Shape] = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
 
 _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
@@ -28,6 +36,7 @@ _KINDS: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "object": ((dict,), "an object"),
     "null": ((type(None),), "null"),
 }
+"""The classes that values of each kind have when JSON is read, and what a kind is called."""
 
 
 def one_word(*words: str) -> Shape:
@@ -72,108 +81,251 @@ def union(*options: Shape, tag: str = "type") -> dict[str, Any]:
     return {"type": "object", "oneOf": [*options], "discriminator": {"propertyName": tag}}
 
 
+JSON_SCHEMA: Final[dict[str, Any]] = object_of("JsonSchema")
+_INNER: Final[Shape] = {"anyOf": [JSON_SCHEMA, FLAG]}
+_LISTED: Final = list_of(_INNER)
+_NAMED: Final[Shape] = {"type": "object", "additionalProperties": _INNER}
+_SIZE: Final[Shape] = {"type": "integer", "minimum": 0}
+_NUMBER: Final[Shape] = {"type": ["number", "boolean"]}  # in old versions, whether a limit is exclusive
+JSON_SCHEMA["properties"].update(
+    dict.fromkeys(("$ref", "title", "description", "pattern", "format"), TEXT)
+    | dict.fromkeys(("properties", "patternProperties", "dependentSchemas", "$defs", "definitions"), _NAMED)
+    | dict.fromkeys(("additionalProperties", "propertyNames", "contains", "not", "if", "then", "else"), _INNER)
+    | dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), _LISTED)
+    | dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _NUMBER)
+    | {f"{end}{thing}": _SIZE for end in ("min", "max") for thing in ("Length", "Items", "Properties", "Contains")}
+    | {
+        "type": text_or_list(TEXT),
+        "enum": LIST,
+        "required": list_of(TEXT),
+        "dependentRequired": {"type": "object", "additionalProperties": list_of(TEXT)},
+        "items": {"anyOf": [JSON_SCHEMA, FLAG, LIST]},
+        "uniqueItems": FLAG,
+    }
+)
+
+
+Place: TypeAlias = "tuple[Place, str | int] | None"
+"""Where a value stands: what it is in, and its name or number there. Written out only for an error."""
+
+Check: TypeAlias = Callable[[Any, Place], None]
+_Parts: TypeAlias = "dict[type, Check | None]"
+"""What to look at in a value of each class that may be there; None if there is nothing else to look at."""
+
+
 class Checker:
-    """Checks values.
+    """Checks values of a shape.
 
     Args:
-        item: How the place of a list's item is written: `"{}[{}]"`, or `"{}.{}"`.
+        shape: What they have to be.
+        item: How the place of a list's item is written: `"[{}]"`, or `".{}"`.
     """
 
-    def __init__(self, item: str) -> None:
+    def __init__(self, shape: Shape, item: str) -> None:
         self._item = item
+        self._made: dict[int, Check] = {}
+        self._root = self._check_of(shape)
 
-    def check(self, value: Any, shape: Shape, path: str) -> None:
-        """Check what stands at `path`.
+    def check(self, value: Any) -> None:
+        """Check a value.
 
         Raises:
-            ApiError: If it is not of this shape; the error names the place.
+            ApiError: If it is not of the shape; the error names the place.
         """
+        self._root(value, None)
+
+    def _refused(self, place: Place, problem: str) -> ApiError:
+        steps: list[str] = []
+        while place is not None:
+            place, step = place
+            steps.append(self._item.format(step) if isinstance(step, int) else f".{step}")
+        return refused("".join(reversed(steps)).removeprefix("."), problem)
+
+    # --- shapes as functions ---
+
+    def _check_of(self, shape: Shape) -> Check:
+        key = id(shape)
+        if key not in self._made:
+
+            def later(value: Any, place: Place) -> None:  # a shape may hold itself
+                self._made[key](value, place)
+
+            self._made[key] = later
+            self._made[key] = self._new_check(shape)
+        return self._made[key]
+
+    def _new_check(self, shape: Shape) -> Check:
         if shape.get("not") == {}:
-            raise refused(path, f"not supported: {shape['description']}")
-        if "anyOf" in shape:
-            self.check(value, self._option_of_kind(value, shape["anyOf"], path), path)
-        if "type" in shape and not _is_of_kind(value, kinds := _kinds_of(shape)):
-            expected = " or ".join(_KINDS[kind][1] for kind in kinds)
-            raise refused(path, f"expected {expected}, not {value!r:.80}.")
-        if problem := _problem_of_value(value, shape):
-            raise refused(path, f"expected {problem}, not {value!r:.80}.")
-        if isinstance(value, dict):
-            self._check_members(value, shape, path)
-        elif isinstance(value, list) and "items" in shape:
+
+            def refuse(_: Any, place: Place) -> None:
+                raise self._refused(place, f"not supported: {shape['description']}")
+
+            return refuse
+        parts = self._parts_of(shape)
+
+        def check(value: Any, place: Place) -> None:
+            try:
+                part = parts[value.__class__]
+            except KeyError:
+                raise self._refused(place, f"expected {described(shape)}, not {value!r:.80}.") from None
+            if part is not None:
+                part(value, place)
+
+        return check
+
+    def _parts_of(self, shape: Shape) -> _Parts:
+        """What to look at in a value, by its class."""
+        parts: _Parts = {}
+        if "type" in shape:
+            of_class: dict[type, Check | None] = {
+                str: self._check_of_value(shape, "enum", "minLength", "pattern", "not"),
+                int: (number := self._check_of_value(shape, "enum", "minimum", "maximum")),
+                float: number,
+                bool: self._check_of_value(shape, "enum"),
+                list: self._check_of_list(shape),
+                dict: self._check_of_object(shape),
+            }
+            parts = {cls: of_class.get(cls) for kind in _kinds_of(shape) for cls in _KINDS[kind][0]}
+        choices: dict[type, list[Shape]] = {}
+        for option in shape.get("anyOf", ()):
+            for cls in (cls for kind in _kinds_of(option) for cls in _KINDS[kind][0]):
+                choices.setdefault(cls, []).append(option)
+        for cls, options in choices.items():
+            parts[cls] = self._check_of_option(options, also=parts.get(cls))
+        return parts
+
+    def _check_of_value(self, shape: Shape, *keywords: str) -> Check | None:
+        """What a text or a number must be beside its kind; None if any will do."""
+        if not shape.keys() & {*keywords}:
+            return None
+        words, others = shape.get("enum"), shape.get("not", {}).get("enum", ())
+        low, high, shortest = shape.get("minimum"), shape.get("maximum"), shape.get("minLength", 0)
+        matches = re.compile(shape.get("pattern", "")).search
+
+        def check(value: Any, place: Place) -> None:
+            problem = ""
+            if words is not None and value not in words:
+                problem = described(shape)
+            elif isinstance(value, str):
+                if value in others or not matches(value):
+                    problem = "another word"
+                elif len(value) < shortest:
+                    problem = "a text that is not empty"
+            elif (low is not None and value < low) or (high is not None and value > high):
+                problem = f"{low} {'or more' if high in (None, COUNT['maximum']) else f'to {high}'}"
+            if problem:
+                raise self._refused(place, f"expected {problem}, not {value!r:.80}.")
+
+        return check
+
+    def _check_of_list(self, shape: Shape) -> Check | None:
+        if "items" not in shape:
+            return None
+        item_check = self._check_of(shape["items"])
+        few, many = shape.get("minItems", 0), shape.get("maxItems")
+
+        def check(value: list[Any], place: Place) -> None:
+            if len(value) < few or (many is not None and len(value) > many):
+                raise self._refused(place, f"expected {few} to {many or 'any'} items, not {len(value)}.")
             for number, item in enumerate(value):
-                self.check(item, shape["items"], self._item.format(path, number))
+                item_check(item, (place, number))
 
-    def _check_members(self, value: Mapping[str, Any], shape: Shape, path: str) -> None:
-        dot = f"{path}." if path else ""
-        properties, others = shape.get("properties") or {}, shape.get("additionalProperties")
-        for name, member in value.items():
-            rule = properties.get(name, others)
-            if member is not None and rule is not None:
-                self.check(member, rule, dot + name)
-        for name in shape.get("required") or ():
-            if value.get(name) is None:
-                raise refused(dot + name, f"required: {described(properties[name])}.")
+        return check
+
+    def _check_of_object(self, shape: Shape) -> Check:
+        parts = [self._check_of_members(shape)]
+        properties, required = shape.get("properties", {}), shape.get("required", ())
         if "oneOf" in shape:
-            self._check_members(value, self._option_of_tag(value, shape, path), path)
+            parts.append(self._check_of_union(shape))
 
-    def _option_of_kind(self, value: Any, options: Sequence[Shape], path: str) -> Shape:
-        fitting = [option for option in options if _is_of_kind(value, _kinds_of(option))]
-        if not fitting:
-            raise refused(path, f"expected {' or '.join(map(described, options))}, not {value!r:.80}.")
-        for option in fitting:
-            if all(value.get(name) is not None for name in option.get("required", ())):
-                return option
-        return fitting[0]
+        def check(value: dict[str, Any], place: Place) -> None:
+            for name in required:
+                if value.get(name) is None:
+                    raise self._refused((place, name), f"required: {described(properties[name])}.")
+            for part in parts:
+                part(value, place)
 
-    def _option_of_tag(self, value: Mapping[str, Any], shape: Shape, path: str) -> Shape:
+        return check
+
+    def _check_of_members(self, shape: Shape) -> Check:
+        properties: Mapping[str, Shape] = shape.get("properties", {})
+        checks = {name: self._check_of(rule) for name, rule in properties.items()}
+        whole = {name for name, rule in properties.items() if rule.get("type") == "integer"}
+        rest = self._check_of(shape["additionalProperties"]) if "additionalProperties" in shape else None
+        takes_nulls = shape is not JSON_SCHEMA
+
+        def check(value: dict[str, Any], place: Place) -> None:
+            for name, member in [*value.items()]:
+                known = checks.get(name, rest)
+                if known is None:
+                    continue
+                if member is None and known is not rest:
+                    if not takes_nulls:
+                        del value[name]
+                elif member.__class__ is float and name in whole and member.is_integer():
+                    value[name] = int(member)
+                    known(value[name], (place, name))
+                else:
+                    known(member, (place, name))
+
+        return check
+
+    def _check_of_union(self, shape: Shape) -> Check:
+        """Looks at an object as the option that its tag tells."""
         tag, options = shape["discriminator"]["propertyName"], cast("list[Shape]", shape["oneOf"])
-        given = value.get(tag)
-        for option in options:
-            rule: Shape = option["properties"][tag]
-            is_default = given is None and tag not in option["required"]
-            if is_default or (isinstance(given, str) and not _problem_of_value(given, rule)):
-                if "not" in option:  # one of those that are never taken
-                    raise refused(path, f"{given!r:.50} is not supported: {option['description']}")
-                return option
-        known = ", ".join(word for option in options for word in option["properties"][tag].get("enum", ()))
-        place = f"{path}.{tag}" if path else tag
-        if given is None:
-            raise refused(place, f"required: one of {known}.")
-        raise refused(place, f"expected one of {known}, not {given!r:.50}.")
+        rules = [cast("Shape", option["properties"][tag]) for option in options]
+        by_word = {word: option for option, rule in zip(options, rules, strict=True) for word in rule.get("enum", ())}
+        open_ones = [(option, rule) for option, rule in zip(options, rules, strict=True) if "enum" not in rule]
+        default = next((option for option in options if tag not in option["required"]), None)
+        checks = {id(option): self._check_of(option) for option in options}
+        known = ", ".join(by_word)
+
+        def find(word: Any) -> Shape | None:
+            if word is None or not isinstance(word, str):
+                return default if word is None else None
+            others = (
+                option
+                for option, rule in open_ones
+                if word not in rule.get("not", {}).get("enum", ()) and re.search(rule.get("pattern", ""), word)
+            )
+            return by_word.get(word) or next(others, None)
+
+        def check(value: dict[str, Any], place: Place) -> None:
+            word = value.get(tag)
+            option = find(word)
+            if option is None:
+                problem = f"required: one of {known}" if word is None else f"expected one of {known}, not {word!r:.50}"
+                raise self._refused((place, tag), f"{problem}.")
+            if option.get("not") == {}:
+                raise self._refused(place, f"{word!r:.50} is not supported: {option['description']}")
+            checks[id(option)](value, place)
+
+        return check
+
+    def _check_of_option(self, options: Sequence[Shape], *, also: Check | None) -> Check:
+        """Looks at a value as the option that it has all members of, or else as the first."""
+        if len(options) == 1 and also is None:
+            return self._check_of(options[0])
+        checks = [(option.get("required", ()), self._check_of(option)) for option in options]
+
+        def check(value: Any, place: Place) -> None:
+            if also is not None:
+                also(value, place)
+            fitting = (one for names, one in checks if all(value.get(name) is not None for name in names))
+            next(fitting, checks[0][1])(value, place)
+
+        return check
 
 
 def described(shape: Shape) -> str:
     """What is expected, in words."""
     if words := shape.get("enum"):
         return f"one of {', '.join(map(repr, words))}"
+    if "type" not in shape:
+        return " or ".join(map(described, shape["anyOf"]))
     return " or ".join(_KINDS[kind][1] for kind in _kinds_of(shape))
 
 
 def _kinds_of(shape: Shape) -> list[str]:
-    kinds = shape["type"] if "type" in shape else [kind for one in shape["anyOf"] for kind in _kinds_of(one)]
+    kinds: str | list[str] = shape["type"]
     return [kinds] if isinstance(kinds, str) else kinds
-
-
-def _is_of_kind(value: Any, kinds: Sequence[str]) -> bool:
-    if isinstance(value, bool):  # to Python it is an integer, too
-        return "boolean" in kinds
-    return any(isinstance(value, _KINDS[kind][0]) for kind in kinds)
-
-
-def _problem_of_value(value: Any, shape: Shape) -> str:
-    """What else is expected of a value that is of the right kind; empty if it is as it should be."""
-    if "enum" in shape and value not in shape["enum"]:
-        return described(shape)
-    if isinstance(value, str):
-        if value in shape.get("not", {}).get("enum", ()):
-            return "another word"
-        if "pattern" in shape and not re.search(shape["pattern"], value):
-            return f"a text like {shape['pattern']}"
-    low, high = shape.get("minimum"), shape.get("maximum")
-    if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
-        return f"{low} {'or more' if high in (None, COUNT['maximum']) else f'to {high}'}"
-    if isinstance(value, str | list):
-        few, many = shape.get("minLength" if isinstance(value, str) else "minItems", 0), shape.get("maxItems")
-        if len(value) < few or (many is not None and isinstance(value, list) and len(value) > many):
-            return "a text that is not empty" if isinstance(value, str) else f"{few} to {many or 'any'} items"
-    return ""

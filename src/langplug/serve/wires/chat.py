@@ -8,7 +8,7 @@ from typing import Any
 
 from langplug.serve.call import Call
 from langplug.serve.errors import ApiError
-from langplug.serve.wires.chat_fields import BODY
+from langplug.serve.wires.chat_fields import ANSWER, BODY, FAILURE
 from langplug.serve.wires.chat_input import read_choice, read_message, read_tools
 from langplug.serve.wires.chat_output import ChatWriter
 
@@ -30,7 +30,8 @@ class ChatWire:
 
     name = "chat"
     paths = ("/v1/chat/completions",)
-    body = BODY
+    summary = "Have a model answer, as OpenAI's Chat Completions do."
+    body, answer, failure = BODY, ANSWER, FAILURE
     id_prefix = "chatcmpl-"
 
     def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> Call:

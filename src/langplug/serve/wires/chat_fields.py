@@ -11,8 +11,10 @@ from langplug.serve.fields import Body, Field
 from langplug.serve.shapes import (
     COUNT,
     FLAG,
+    JSON_SCHEMA,
     LIST,
     NAME,
+    NULLABLE,
     OBJECT,
     TEXT,
     list_of,
@@ -24,13 +26,17 @@ from langplug.serve.shapes import (
 )
 
 _ADDRESS: Mapping[str, Any] = {**object_of(url=TEXT, detail_=TEXT), "type": ["object", "string"]}
+_FILE: Mapping[str, Any] = {
+    **object_of(file_data_=TEXT, file_id_=TEXT, filename_=TEXT),
+    "anyOf": [object_of(file_data=TEXT), object_of(file_id=TEXT)],
+}
 _TEXT_PART = object_of("ChatTextPart", type=one_word("text"), text=TEXT)
 _REFUSAL_PART = object_of("ChatRefusalPart", type=one_word("refusal"), refusal=TEXT)
 _PARTS = union(
     _TEXT_PART,
     object_of("ChatImagePart", type=one_word("image_url"), image_url=_ADDRESS),
     object_of("ChatAudioPart", type=one_word("input_audio"), input_audio=object_of(data=TEXT, format=TEXT)),
-    object_of("ChatFilePart", type=one_word("file"), file=object_of(file_data_=TEXT, file_id_=TEXT, filename_=TEXT)),
+    object_of("ChatFilePart", type=one_word("file"), file=_FILE),
     object_of("ChatVideoUrlPart", type=one_word("video_url"), video_url=_ADDRESS),
     object_of("ChatAudioUrlPart", type=one_word("audio_url"), audio_url=_ADDRESS),
 )
@@ -54,7 +60,7 @@ MESSAGE: Final = union(
     tag="role",
 )
 
-_FUNCTION = object_of(name=NAME, description_=TEXT, parameters_=OBJECT, strict_=FLAG)
+_FUNCTION = object_of(name=NAME, description_=TEXT, parameters_=JSON_SCHEMA, strict_=FLAG)
 TOOL: Final = union(
     object_of("ChatFunctionTool", type=one_word("function"), function=_FUNCTION),
     other_than(["function"], "Tools of other types are skipped."),
@@ -71,7 +77,7 @@ _FORMAT = union(
     object_of(
         "ChatJsonSchemaFormat",
         type=one_word("json_schema"),
-        json_schema=object_of(name_=TEXT, description_=TEXT, schema_=OBJECT, strict_=FLAG),
+        json_schema=object_of(name_=TEXT, description_=TEXT, schema_=JSON_SCHEMA, strict_=FLAG),
     ),
 )
 _PENALTY: Mapping[str, Any] = {"type": "number", "minimum": -2, "maximum": 2}
@@ -123,3 +129,33 @@ BODY: Final = Body(
         Field("function_call", {"type": ["string", "object"]}, "refused", "send `tool_choice`."),
     ]
 )
+
+_TOKENS: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+ANSWER: Final = object_of(
+    "ChatCompletion",
+    id=TEXT,
+    object=one_word("chat.completion"),
+    created={"type": "integer"},
+    model=TEXT,
+    choices=list_of(
+        object_of(
+            "ChatChoice",
+            index={"type": "integer"},
+            message=object_of(
+                "ChatAnswer",
+                role=one_word("assistant"),
+                content=NULLABLE,
+                refusal=NULLABLE,
+                reasoning_content_=TEXT,
+                tool_calls_=list_of(_CALL),
+            ),
+            logprobs={"type": ["object", "null"]},
+            finish_reason=one_word("stop", "length", "tool_calls", "content_filter"),
+        )
+    ),
+    usage={
+        **object_of("ChatUsage", prompt_tokens=_TOKENS, completion_tokens=_TOKENS, total_tokens=_TOKENS),
+        "type": ["object", "null"],
+    },
+)
+FAILURE: Final = object_of("OpenAIError", error=object_of(message=TEXT, type=TEXT, param=NULLABLE, code=NULLABLE))

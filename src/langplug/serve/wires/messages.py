@@ -11,7 +11,7 @@ from typing import Any
 from langplug.serve.call import Call
 from langplug.serve.errors import ApiError
 from langplug.serve.fields import Body
-from langplug.serve.wires.messages_fields import BODY, COUNT_BODY
+from langplug.serve.wires.messages_fields import ANSWER, BODY, COUNT_ANSWER, COUNT_BODY, FAILURE
 from langplug.serve.wires.messages_input import read_choice, read_conversation, read_tools
 from langplug.serve.wires.messages_output import CountWriter, MessageWriter, Shown, error_object
 from langplug.serve.wires.wire import Writer
@@ -31,7 +31,9 @@ class MessagesWire:
 
     name = "messages"
     paths: tuple[str, ...] = ("/v1/messages",)
+    summary = "Have a model answer, as Anthropic's Messages do."
     body: Body = BODY
+    answer, failure = ANSWER, FAILURE
     id_prefix = "msg_"
 
     def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> MessagesCall:
@@ -61,7 +63,9 @@ class CountWire(MessagesWire):
 
     name = "messages.count_tokens"
     paths = ("/v1/messages/count_tokens",)
+    summary = "Count the tokens of a request."
     body = COUNT_BODY
+    answer = COUNT_ANSWER
 
     def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> MessagesCall:
         """What `body` wants counted.

@@ -6,13 +6,21 @@ Source: https://docs.anthropic.com/en/api/messages.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from langplug._wires.messages import REDACTED, THINKING
+from langplug._wires.messages import (
+    FINISH_BY_STOP_REASON,
+    OWN_STOP_REASONS,
+    REDACTED,
+    STATUS_BY_ERROR,
+    THINKING,
+)
 from langplug.serve.fields import Body, Field
 from langplug.serve.shapes import (
     COUNT,
     FLAG,
+    JSON_SCHEMA,
     LIST,
     NAME,
+    NULLABLE,
     OBJECT,
     TEXT,
     list_of,
@@ -83,7 +91,7 @@ MESSAGE: Final = union(
 )
 TOOL: Final = union(
     object_of(
-        "MessagesTool", type_=one_word("custom"), name=NAME, input_schema=OBJECT, description_=TEXT, strict_=FLAG
+        "MessagesTool", type_=one_word("custom"), name=NAME, input_schema=JSON_SCHEMA, description_=TEXT, strict_=FLAG
     ),
     other_than(["custom"], "Tools that run at Anthropic's, or have a form of their own, are left out."),
 )
@@ -108,7 +116,7 @@ _ASKED = (
     Field("output_config", OBJECT, "supported"),
     Field("output_config.format", OBJECT, "supported"),
     Field("output_config.format.type", one_word("json_schema"), "supported"),
-    Field("output_config.format.schema", OBJECT, "supported", required=True),
+    Field("output_config.format.schema", JSON_SCHEMA, "supported", required=True),
     Field("output_config.effort", _EFFORT, "supported", "as `reasoning_effort`"),
     Field("cache_control", OBJECT, "ignored", "and so in blocks and tools: what is cached is the model's own matter"),
     Field("context_management", OBJECT, "ignored"),
@@ -119,7 +127,7 @@ _ASKED = (
 )
 _SHARE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 
-COUNT_BODY: Final = Body(_ASKED, "{}.{}")
+COUNT_BODY: Final = Body(_ASKED, ".{}")
 """What a count of tokens may be asked with."""
 
 BODY: Final = Body(
@@ -140,6 +148,26 @@ BODY: Final = Body(
         Field("compaction", OBJECT, "ignored"),
         Field("thread", OBJECT, "refused", "nothing is stored; send the whole conversation"),
     ],
-    "{}.{}",
+    ".{}",
 )
 """What an answer may be asked with. The header `anthropic-beta` is taken and ignored."""
+
+_TOKENS: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+ANSWER: Final = object_of(
+    "Message",
+    id=TEXT,
+    type=one_word("message"),
+    role=one_word("assistant"),
+    model=TEXT,
+    content=list_of(union(*_SAID[:-1])),
+    stop_reason=one_word(*FINISH_BY_STOP_REASON, *sorted(OWN_STOP_REASONS)),
+    stop_sequence=NULLABLE,
+    usage=object_of("MessagesUsage", input_tokens=_TOKENS, output_tokens=_TOKENS),
+)
+COUNT_ANSWER: Final = object_of("MessagesCount", input_tokens=_TOKENS)
+FAILURE: Final = object_of(
+    "MessagesError",
+    type=one_word("error"),
+    error=object_of(type=one_word(*STATUS_BY_ERROR), message=TEXT),
+    request_id=NULLABLE,
+)

@@ -10,7 +10,8 @@ from typing import Any
 from langplug._wires import responses as wire
 from langplug.serve.call import Call
 from langplug.serve.errors import ApiError
-from langplug.serve.wires.responses_fields import BODY
+from langplug.serve.wires.chat_fields import FAILURE
+from langplug.serve.wires.responses_fields import ANSWER, BODY
 from langplug.serve.wires.responses_input import (
     read_choice,
     read_conversation,
@@ -41,7 +42,8 @@ class ResponsesWire:
 
     name = "responses"
     paths = (f"/v1/{wire.PATH}",)
-    body = BODY
+    summary = "Have a model answer, as OpenAI's Responses do; nothing is stored."
+    body, answer, failure = BODY, ANSWER, FAILURE
     id_prefix = "resp_"
 
     def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> Call:

@@ -12,8 +12,10 @@ from langplug.serve.fields import Body, Field
 from langplug.serve.shapes import (
     COUNT,
     FLAG,
+    JSON_SCHEMA,
     LIST,
     NAME,
+    NULLABLE,
     OBJECT,
     TEXT,
     list_of,
@@ -52,7 +54,7 @@ TOOL: Final = union(
         type=one_word("function"),
         name=NAME,
         description_=TEXT,
-        parameters_=OBJECT,
+        parameters_=JSON_SCHEMA,
         strict_=FLAG,
     ),
     object_of("ResponsesCustomTool", type=one_word("custom"), name=NAME, description_=TEXT, format_=OBJECT),
@@ -113,7 +115,7 @@ _FORMAT = union(
         type=one_word("json_schema"),
         name=TEXT,
         description_=TEXT,
-        schema=OBJECT,
+        schema=JSON_SCHEMA,
         strict_=FLAG,
     ),
 )
@@ -174,4 +176,52 @@ BODY: Final = Body(
         Field("conversation", {}, "refused", "nothing is stored; send the whole conversation as `input`."),
         Field("prompt", OBJECT, "refused", "prompts are stored at OpenAI's; send `instructions` and `input`."),
     ]
+)
+
+_TOKENS: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+_MADE: Mapping[str, Any] = {"id": TEXT, "status": one_word("in_progress", "completed", "incomplete")}
+_OUTPUT = union(
+    object_of(
+        "ResponsesMessage",
+        **_MADE,
+        type=one_word(wire.MESSAGE),
+        role=one_word("assistant"),
+        content=list_of(
+            union(
+                object_of(
+                    "ResponsesOutputText", type=one_word("output_text"), text=TEXT, annotations=LIST, logprobs=LIST
+                ),
+                object_of("ResponsesRefusal", type=one_word("refusal"), refusal=TEXT),
+            )
+        ),
+    ),
+    object_of(
+        "ResponsesThought",
+        **_MADE,
+        type=one_word(wire.REASONING),
+        summary=list_of(object_of(type=one_word("summary_text"), text=TEXT)),
+        content_=list_of(object_of(type=one_word("reasoning_text"), text=TEXT)),
+        encrypted_content=NULLABLE,
+    ),
+    object_of("ResponsesMadeCall", **_MADE, type=one_word(wire.FUNCTION_CALL), call_id=TEXT, name=TEXT, arguments=TEXT),
+    object_of("ResponsesMadeCustomCall", **_MADE, type=one_word(wire.CUSTOM_CALL), call_id=TEXT, name=TEXT, input=TEXT),
+    object_of("ResponsesMadeImage", **_MADE, type=one_word("image_generation_call"), result=NULLABLE),
+)
+ANSWER: Final = object_of(
+    "Response",
+    id=TEXT,
+    object=one_word("response"),
+    created_at={"type": "integer"},
+    model=TEXT,
+    status=one_word("in_progress", "completed", "incomplete", "failed"),
+    output=list_of(_OUTPUT),
+    usage={
+        **object_of("ResponsesUsage", input_tokens=_TOKENS, output_tokens=_TOKENS, total_tokens=_TOKENS),
+        "type": ["object", "null"],
+    },
+    error={"type": ["object", "null"]},
+    incomplete_details={"type": ["object", "null"]},
+    store={**FLAG, "enum": [False]},
+    metadata_=_STRINGS,
+    tools_=LIST,
 )

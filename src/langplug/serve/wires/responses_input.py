@@ -63,7 +63,7 @@ class Conversation:
         Raises:
             ApiError: If it is the result of a call that is not there.
         """
-        kind = item.get("type") or wire.MESSAGE
+        kind = wire.MESSAGE if item.get("type") is None else item["type"]
         if kind == wire.MESSAGE:
             self._add_message(item, path)
         elif kind == wire.REASONING:

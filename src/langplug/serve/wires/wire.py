@@ -7,6 +7,7 @@ from langplug.serve.call import Call
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import ApiError
 from langplug.serve.fields import Body
+from langplug.serve.shapes import Shape
 
 
 class Writer(Protocol):
@@ -54,8 +55,23 @@ class Wire(Protocol):
         ...
 
     @property
+    def summary(self) -> str:
+        """What is asked there, in a few words."""
+        ...
+
+    @property
     def body(self) -> Body:
         """What may be in a body."""
+        ...
+
+    @property
+    def answer(self) -> Shape:
+        """What `Writer.whole` returns."""
+        ...
+
+    @property
+    def failure(self) -> Shape:
+        """What `error` returns."""
         ...
 
     @property
