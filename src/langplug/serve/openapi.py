@@ -140,8 +140,9 @@ class _Published:
             return self._schema(shape)
         if title not in self.schemas:
             self.schemas[title] = {}  # it may hold itself
-            self.schemas[title] = self._schema(shape)
-        return {"$ref": f"#/components/schemas/{title}"}
+            self.schemas[title] = self._schema({key: value for key, value in shape.items() if key != "description"})
+        beside = {"description": shape["description"]} if "description" in shape else {}
+        return {"$ref": f"#/components/schemas/{title}", **beside}
 
     def _schema(self, shape: Shape) -> dict[str, Any]:
         schema = {key: value for key, value in shape.items() if key not in ("discriminator", "title")}

@@ -252,7 +252,7 @@ class Checker:
         checks = {name: self._check_of(rule) for name, rule in properties.items()}
         whole = {name for name, rule in properties.items() if rule.get("type") == "integer"}
         rest = self._check_of(shape["additionalProperties"]) if "additionalProperties" in shape else None
-        takes_nulls = shape is not JSON_SCHEMA
+        takes_nulls = shape.get("title") != JSON_SCHEMA["title"]
 
         def check(value: dict[str, Any], place: Place) -> None:
             for name, member in [*value.items()]:
