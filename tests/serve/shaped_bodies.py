@@ -132,7 +132,7 @@ def _forbidden_objects(shape: Shape) -> Iterator[dict[str, Any]]:
 
 def _forbidden_options(shape: Shape, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
     tag, options = shape["discriminator"]["propertyName"], _options(shape)
-    yield from ({**base, tag: word} for word in (7, []))
+    yield from ({**base, tag: 7}, {**base, tag: []})
     yield from (smallest({**option, "not": None}) for option in shape["oneOf"] if option.get("not") == {})
     if not any("not" in option["properties"][tag] for option in options):
         yield {**base, tag: "zzz"}

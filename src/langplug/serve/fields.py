@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from langplug.serve.errors import ApiError
 from langplug.serve.json_text import MOST_NESTED, is_deep
-from langplug.serve.shapes import Checker, Shape
+from langplug.serve.shapes import Checks, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Body:
             own = {"not": {}, "description": field.note} if field.verdict == "refused" else {"description": note}
             holder["properties"] = {**holder.get("properties", {}), name: {**field.type, **own}}
             holder["required"] = [*holder.get("required", ()), *([name] if field.required else ())]
-        self._checker = Checker(self.shape, item)
+        self._check = Checks(item).of(self.shape)
 
     def check(self, body: dict[str, Any]) -> list[str]:
         """Check what is given; return the names of fields that are ignored, the unknown ones included.
@@ -65,5 +65,5 @@ class Body:
         """
         if is_deep(body):
             raise ApiError(400, "invalid_request_error", f"The body is nested deeper than {MOST_NESTED} levels.")
-        self._checker.check(body)
+        self._check(body, None)
         return [name for name, value in body.items() if value is not None and name not in self._used]

@@ -78,7 +78,7 @@ def document(
     paths: dict[str, Any] = {}
     for path, method in routes.items():
         wire = by_path.get(path)
-        operation = _asked(wire, published, strict=strict) if wire else _told(path, published)
+        operation = asking(wire, published, strict=strict) if wire else telling(path, published)
         errors = published.of((wire or first).failure)
         for status, told in (("4XX", _REFUSALS), ("5XX", _FAILURES)):
             operation["responses"][status] = {"description": told, "content": {"application/json": {"schema": errors}}}
@@ -93,7 +93,7 @@ def document(
     }
 
 
-def _asked(wire: Wire, published: "_Published", *, strict: bool) -> dict[str, Any]:
+def asking(wire: Wire, published: "_Published", *, strict: bool) -> dict[str, Any]:
     """An operation by which a model is asked."""
     body: Shape = wire.body.shape
     if strict:
@@ -110,7 +110,7 @@ def _asked(wire: Wire, published: "_Published", *, strict: bool) -> dict[str, An
     }
 
 
-def _told(path: str, published: "_Published") -> dict[str, Any]:
+def telling(path: str, published: "_Published") -> dict[str, Any]:
     """An operation by which something is read."""
     summary, shape = _TOLD.get(path, ("A static file, or figures for Prometheus.", None))
     content = {"*/*": {}} if shape is None else {"application/json": {"schema": published.of(shape)}}
@@ -150,7 +150,7 @@ class _Published:
             required = shape.get("required") or ()
             members = {name: self.of(member) for name, member in shape["properties"].items()}
             schema["properties"] = {
-                name: member if name in required else _or_null(member) for name, member in members.items()
+                name: member if name in required else or_null(member) for name, member in members.items()
             }
         for key in ("items", "additionalProperties"):
             if isinstance(shape.get(key), Mapping):
@@ -163,7 +163,7 @@ class _Published:
         return schema
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+def or_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a member that need not be there, and then may be null."""
     if schema.get("not") == {}:
         return {"type": "null", "description": schema["description"]}

@@ -109,30 +109,20 @@ Place: TypeAlias = "tuple[Place, str | int] | None"
 """Where a value stands: what it is in, and its name or number there. Written out only for an error."""
 
 Check: TypeAlias = Callable[[Any, Place], None]
-_Parts: TypeAlias = "dict[type, Check | None]"
+Parts: TypeAlias = "dict[type, Check | None]"
 """What to look at in a value of each class that may be there; None if there is nothing else to look at."""
 
 
-class Checker:
-    """Checks values of a shape.
+class Checks:
+    """Makes functions of shapes. They raise an `ApiError` that names the place of what is not of its shape.
 
     Args:
-        shape: What they have to be.
         item: How the place of a list's item is written: `"[{}]"`, or `".{}"`.
     """
 
-    def __init__(self, shape: Shape, item: str) -> None:
+    def __init__(self, item: str) -> None:
         self._item = item
         self._made: dict[int, Check] = {}
-        self._root = self._check_of(shape)
-
-    def check(self, value: Any) -> None:
-        """Check a value.
-
-        Raises:
-            ApiError: If it is not of the shape; the error names the place.
-        """
-        self._root(value, None)
 
     def _refused(self, place: Place, problem: str) -> ApiError:
         steps: list[str] = []
@@ -141,9 +131,8 @@ class Checker:
             steps.append(self._item.format(step) if isinstance(step, int) else f".{step}")
         return refused("".join(reversed(steps)).removeprefix("."), problem)
 
-    # --- shapes as functions ---
-
-    def _check_of(self, shape: Shape) -> Check:
+    def of(self, shape: Shape) -> Check:
+        """The check of a shape, made once."""
         key = id(shape)
         if key not in self._made:
 
@@ -151,17 +140,18 @@ class Checker:
                 self._made[key](value, place)
 
             self._made[key] = later
-            self._made[key] = self._new_check(shape)
+            self._made[key] = self.new(shape)
         return self._made[key]
 
-    def _new_check(self, shape: Shape) -> Check:
+    def new(self, shape: Shape) -> Check:
+        """The check of a shape."""
         if shape.get("not") == {}:
 
             def refuse(_: Any, place: Place) -> None:
                 raise self._refused(place, f"not supported: {shape['description']}")
 
             return refuse
-        parts = self._parts_of(shape)
+        parts = self.parts_of(shape)
 
         def check(value: Any, place: Place) -> None:
             try:
@@ -173,17 +163,17 @@ class Checker:
 
         return check
 
-    def _parts_of(self, shape: Shape) -> _Parts:
+    def parts_of(self, shape: Shape) -> Parts:
         """What to look at in a value, by its class."""
-        parts: _Parts = {}
+        parts: Parts = {}
         if "type" in shape:
             of_class: dict[type, Check | None] = {
-                str: self._check_of_value(shape, "enum", "minLength", "pattern", "not"),
-                int: (number := self._check_of_value(shape, "enum", "minimum", "maximum")),
+                str: self.of_value(shape, "enum", "minLength", "pattern", "not"),
+                int: (number := self.of_value(shape, "enum", "minimum", "maximum")),
                 float: number,
-                bool: self._check_of_value(shape, "enum"),
-                list: self._check_of_list(shape),
-                dict: self._check_of_object(shape),
+                bool: self.of_value(shape, "enum"),
+                list: self.of_list(shape),
+                dict: self.of_object(shape),
             }
             parts = {cls: of_class.get(cls) for kind in _kinds_of(shape) for cls in _KINDS[kind][0]}
         choices: dict[type, list[Shape]] = {}
@@ -191,10 +181,10 @@ class Checker:
             for cls in (cls for kind in _kinds_of(option) for cls in _KINDS[kind][0]):
                 choices.setdefault(cls, []).append(option)
         for cls, options in choices.items():
-            parts[cls] = self._check_of_option(options, also=parts.get(cls))
+            parts[cls] = self.of_options(options, also=parts.get(cls))
         return parts
 
-    def _check_of_value(self, shape: Shape, *keywords: str) -> Check | None:
+    def of_value(self, shape: Shape, *keywords: str) -> Check | None:
         """What a text or a number must be beside its kind; None if any will do."""
         if not shape.keys() & {*keywords}:
             return None
@@ -218,10 +208,11 @@ class Checker:
 
         return check
 
-    def _check_of_list(self, shape: Shape) -> Check | None:
+    def of_list(self, shape: Shape) -> Check | None:
+        """Looks at the items of a list, and how many they are; None if any will do."""
         if "items" not in shape:
             return None
-        item_check = self._check_of(shape["items"])
+        item_check = self.of(shape["items"])
         few, many = shape.get("minItems", 0), shape.get("maxItems")
 
         def check(value: list[Any], place: Place) -> None:
@@ -232,11 +223,12 @@ class Checker:
 
         return check
 
-    def _check_of_object(self, shape: Shape) -> Check:
-        parts = [self._check_of_members(shape)]
+    def of_object(self, shape: Shape) -> Check:
+        """Looks at an object: that nothing is missing, its members, and what it is of a union."""
+        parts = [self.of_members(shape)]
         properties, required = shape.get("properties", {}), shape.get("required", ())
         if "oneOf" in shape:
-            parts.append(self._check_of_union(shape))
+            parts.append(self.of_union(shape))
 
         def check(value: dict[str, Any], place: Place) -> None:
             for name in required:
@@ -247,11 +239,12 @@ class Checker:
 
         return check
 
-    def _check_of_members(self, shape: Shape) -> Check:
+    def of_members(self, shape: Shape) -> Check:
+        """Looks at those members of an object that are there."""
         properties: Mapping[str, Shape] = shape.get("properties", {})
-        checks = {name: self._check_of(rule) for name, rule in properties.items()}
+        checks = {name: self.of(rule) for name, rule in properties.items()}
         whole = {name for name, rule in properties.items() if rule.get("type") == "integer"}
-        rest = self._check_of(shape["additionalProperties"]) if "additionalProperties" in shape else None
+        rest = self.of(shape["additionalProperties"]) if "additionalProperties" in shape else None
         takes_nulls = shape.get("title") != JSON_SCHEMA["title"]
 
         def check(value: dict[str, Any], place: Place) -> None:
@@ -270,14 +263,14 @@ class Checker:
 
         return check
 
-    def _check_of_union(self, shape: Shape) -> Check:
+    def of_union(self, shape: Shape) -> Check:
         """Looks at an object as the option that its tag tells."""
         tag, options = shape["discriminator"]["propertyName"], cast("list[Shape]", shape["oneOf"])
         rules = [cast("Shape", option["properties"][tag]) for option in options]
         by_word = {word: option for option, rule in zip(options, rules, strict=True) for word in rule.get("enum", ())}
         open_ones = [(option, rule) for option, rule in zip(options, rules, strict=True) if "enum" not in rule]
         default = next((option for option in options if tag not in option["required"]), None)
-        checks = {id(option): self._check_of(option) for option in options}
+        checks = {id(option): self.of(option) for option in options}
         known = ", ".join(by_word)
 
         def find(word: Any) -> Shape | None:
@@ -302,11 +295,11 @@ class Checker:
 
         return check
 
-    def _check_of_option(self, options: Sequence[Shape], *, also: Check | None) -> Check:
+    def of_options(self, options: Sequence[Shape], *, also: Check | None) -> Check:
         """Looks at a value as the option that it has all members of, or else as the first."""
         if len(options) == 1 and also is None:
-            return self._check_of(options[0])
-        checks = [(option.get("required", ()), self._check_of(option)) for option in options]
+            return self.of(options[0])
+        checks = [(option.get("required", ()), self.of(option)) for option in options]
 
         def check(value: Any, place: Place) -> None:
             if also is not None:

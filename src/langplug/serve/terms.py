@@ -61,7 +61,7 @@ async def on_terms(
         for delta in said:
             yield delta
     if ending.usage is None and call.tells_usage:
-        ending = replace(ending, usage=await _count(served, call, said))
+        ending = replace(ending, usage=await count_tokens(served, call, said))
     yield ending
 
 
@@ -88,7 +88,7 @@ def check_json(said: list[Delta], form: Mapping[str, Any]) -> None:
         raise ApiError(502, "server_error", message, code="invalid_structured_output", is_final=True)
 
 
-async def _count(served: ServedModel, call: Call, said: list[Delta]) -> UsageMetadata | None:
+async def count_tokens(served: ServedModel, call: Call, said: list[Delta]) -> UsageMetadata | None:
     """What was used, by the model's own way of counting; in a thread, for tokenizers take their time."""
 
     def count() -> UsageMetadata:
@@ -128,7 +128,8 @@ class TokenLimit:
             return None
         text = "".join(self._tail)
         if (tokens := self._tokens(text)) > self._left:
-            return max(0, self._longest(text) - (len(text) - len(piece)))
+            length = longest(text, lambda some: self._tokens(some) <= self._left, self._left)
+            return max(0, length - (len(text) - len(piece)))
         self._room = self._left - tokens
         if settled := text[: text.rfind(" ") + 1].rstrip():
             self._left -= self._tokens(settled)
@@ -139,19 +140,20 @@ class TokenLimit:
     def _tokens(self, text: str) -> int:
         return self._count(text) - self._count("")  # some count a beginning of the text, too
 
-    def _longest(self, text: str) -> int:
-        """The length of the longest beginning of `text` that is within the limit; all of it is not."""
-        fits, too_long = 0, max(1, self._left)
-        while too_long < len(text) and self._tokens(text[:too_long]) <= self._left:
-            fits, too_long = too_long, 2 * too_long
-        too_long = min(too_long, len(text))
-        while too_long - fits > 1:
-            middle = (fits + too_long) // 2
-            if self._tokens(text[:middle]) <= self._left:
-                fits = middle
-            else:
-                too_long = middle
-        return fits
+
+def longest(text: str, fits: Callable[[str], bool], guess: int) -> int:
+    """The length of the longest beginning of `text` that fits, where all of it does not; `guess` is near it."""
+    most, least = 0, max(1, guess)
+    while least < len(text) and fits(text[:least]):
+        most, least = least, 2 * least
+    least = min(least, len(text))
+    while least - most > 1:
+        middle = (most + least) // 2
+        if fits(text[:middle]):
+            most = middle
+        else:
+            least = middle
+    return most
 
 
 def text_of(delta: Delta) -> str:
