@@ -7,6 +7,7 @@ VENV := .venv
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
+FUZZ := .venv-fuzz
 OTHERS := .venv-others
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
@@ -73,6 +74,11 @@ test-oldest: $(OLDEST)/.oldest ## Test what depends on LangChain with the oldest
 test-clients: $(CLIENTS)/.clients ## Test real clients (boto3, google-genai, openai, redis and others), in models and of served ones
 	$(call say,tests with real clients)
 	@$(CLIENTS)/bin/$(pytest) --all tests/identity tests/serve
+
+.PHONY: test-fuzz
+test-fuzz: $(FUZZ)/.fuzz ## Ask a served model whatever its /openapi.json allows and forbids, 5,000 times
+	$(call say,fuzzing a served model)
+	@$(FUZZ)/bin/python -m pytest --all tests/fuzz
 
 .PHONY: test-tracing
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
@@ -152,12 +158,13 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
+	@$(compile) pyproject.toml --extra all --group fuzz --constraint $(LOCK)/peers.txt --output-file $(LOCK)/fuzz.txt
 	@for server in $(SERVERS); do \
 		$(compile) --group servers-$$server --output-file $(LOCK)/servers/$$server.txt || exit; done
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -187,15 +194,16 @@ $(SERVERS:%=.venv-servers-%/.server): .venv-servers-%/.server: $(LOCK)/servers/%
 	@touch $@
 
 # The other packages' models, the tracing tools and a browser's driver install much that no user of langplug needs, the
-# oldest LangChain is not the newest one, and some clients need older versions than `dev` has: each lives in an environment
-# of its own.
+# oldest LangChain is not the newest one, and some clients and what fuzzes need other versions than `dev` has: each lives in
+# an environment of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
 $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
+$(FUZZ)/.fuzz: $(LOCK)/fuzz.txt
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(FUZZ)/.fuzz $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

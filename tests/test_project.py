@@ -407,11 +407,11 @@ def test_locks_agree() -> None:
     """What two locks both hold, they hold in the same version; but for two, whose tools alone are the same."""
     peers = pins(ROOT / "requirements" / "peers.txt")
     known = {pin.split("==")[0] for pin in peers}
-    more = pins(ROOT / "requirements" / "tracing.txt") | pins(ROOT / "requirements" / "playground.txt")
+    more = {pin for name in ("tracing", "playground", "fuzz") for pin in pins(ROOT / "requirements" / f"{name}.txt")}
     everything = peers | {pin for pin in more if pin.split("==")[0] not in known}
     apart = {ROOT / "requirements" / name for name in ("clients.txt", "oldest.txt")}
     names = {"build.txt", "chat.txt", "clients.txt", "dev.txt", "oldest.txt", "peers.txt", "playground.txt"}
-    names |= {"tracing.txt"}
+    names |= {"fuzz.txt", "tracing.txt"}
     assert names == {lock.name for lock in LOCKS}
     assert [] == [f"{lock.name}: {pin}" for lock in {*LOCKS} - apart for pin in sorted(pins(lock) - everything)]
     assert set() == {pin for lock in apart for pin in pins(ROOT / "requirements" / "build.txt") - pins(lock)}
@@ -431,7 +431,7 @@ def test_the_oldest_lock_holds_the_lower_end_of_the_range() -> None:
 
 def test_locks_hold_what_the_project_asks_for() -> None:
     """Whatever `pyproject.toml` asks for stands in a lock, in a version that it allows: else, `make lock`."""
-    locks = ("playground.txt", "tracing.txt", "peers.txt")
+    locks = ("fuzz.txt", "playground.txt", "tracing.txt", "peers.txt")
     locked = dict(pin.split("==", maxsplit=1) for lock in locks for pin in pins(ROOT / "requirements" / lock))
     assert [] == [str(wish) for wish in wishes() if not wish.specifier.contains(locked.get(wish.name, "none"))]
     groups = pyproject()["dependency-groups"]
