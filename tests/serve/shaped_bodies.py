@@ -1,5 +1,6 @@
 """Bodies made of a wire's shape: with each thing that it allows, and with each that it forbids, one at a time."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -103,7 +104,7 @@ def _forbidden_of_kind(kind: str, shape: Shape) -> Iterator[Any]:
     match kind:
         case "string":
             yield from [""] if "minLength" in shape else []
-            yield from ["zzz"] if "pattern" in shape else []
+            yield from ["zzz"] if not re.search(shape.get("pattern", ""), "zzz") else []
         case "integer" | "number":
             yield from (shape[end] + step for end, step in (("minimum", -1), ("maximum", 1)) if end in shape)
         case "array":
@@ -134,7 +135,7 @@ def _forbidden_options(shape: Shape, base: dict[str, Any]) -> Iterator[dict[str,
     tag, options = shape["discriminator"]["propertyName"], _options(shape)
     yield from ({**base, tag: 7}, {**base, tag: []})
     yield from (smallest({**option, "not": None}) for option in shape["oneOf"] if option.get("not") == {})
-    if not any("not" in option["properties"][tag] for option in options):
+    if not any(re.search(option["properties"][tag].get("pattern", "^$"), "zzz") for option in options):
         yield {**base, tag: "zzz"}
     for option in options:
         words = option["properties"][tag].get("enum", ())

@@ -68,7 +68,7 @@ def object_of(title: str = "", /, **members: Shape) -> dict[str, Any]:
 
 def other_than(words: Sequence[str], note: str) -> Shape:
     """An object whose `type` is none of `words`."""
-    return {**object_of(type={"type": "string", "not": {"enum": [*words]}}), "description": note}
+    return {**object_of(type={"type": "string", "pattern": f"^(?!({'|'.join(words)})$)"}), "description": note}
 
 
 def never(words: Sequence[str], note: str) -> Shape:
@@ -168,7 +168,7 @@ class Checks:
         parts: Parts = {}
         if "type" in shape:
             of_class: dict[type, Check | None] = {
-                str: self.of_value(shape, "enum", "minLength", "pattern", "not"),
+                str: self.of_value(shape, "enum", "minLength", "pattern"),
                 int: (number := self.of_value(shape, "enum", "minimum", "maximum")),
                 float: number,
                 bool: self.of_value(shape, "enum"),
@@ -188,7 +188,7 @@ class Checks:
         """What a text or a number must be beside its kind; None if any will do."""
         if not shape.keys() & {*keywords}:
             return None
-        words, others = shape.get("enum"), shape.get("not", {}).get("enum", ())
+        words = shape.get("enum")
         low, high, shortest = shape.get("minimum"), shape.get("maximum"), shape.get("minLength", 0)
         matches = re.compile(shape.get("pattern", "")).search
 
@@ -197,7 +197,7 @@ class Checks:
             if words is not None and value not in words:
                 problem = described(shape)
             elif isinstance(value, str):
-                if value in others or not matches(value):
+                if not matches(value):
                     problem = "another word"
                 elif len(value) < shortest:
                     problem = "a text that is not empty"
@@ -276,11 +276,7 @@ class Checks:
         def find(word: Any) -> Shape | None:
             if word is None or not isinstance(word, str):
                 return default if word is None else None
-            others = (
-                option
-                for option, rule in open_ones
-                if word not in rule.get("not", {}).get("enum", ()) and re.search(rule.get("pattern", ""), word)
-            )
+            others = (option for option, rule in open_ones if re.search(rule["pattern"], word))
             return by_word.get(word) or next(others, None)
 
         def check(value: dict[str, Any], place: Place) -> None:
