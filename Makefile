@@ -78,7 +78,7 @@ test-clients: $(CLIENTS)/.clients ## Test real clients (boto3, google-genai, ope
 .PHONY: test-fuzz
 test-fuzz: $(FUZZ)/.fuzz ## Ask a served model whatever its /openapi.json allows and forbids, 5,000 times
 	$(call say,fuzzing a served model)
-	@$(FUZZ)/bin/python -m pytest --all tests/fuzz
+	@$(FUZZ)/bin/python -m pytest --all -rP tests/fuzz
 
 .PHONY: test-tracing
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI

@@ -53,7 +53,8 @@ class Obliging(ChatModel):
     accepts = frozenset({"image", "audio", "video", "file"})
 
     def respond(self, request: Request, /) -> Iterator[Any]:
-        if request.schema is not None or request.tool_choice not in (None, "auto", "none") or "JSON" in str(request):
+        is_held = request.schema is not None or request.tool_choice not in (None, "auto", "none")
+        if is_held or "JSON" in str(request) or "You called no tool" in request.text:
             yield {"type": "refusal", "refusal": "I won't."}
         yield "Yes: "
         yield request.text[:50]
@@ -205,7 +206,7 @@ def test_changed_bodies_are_answered(url: str, path: str) -> None:
     run()
 
 
-def test_that_was_enough(record_property: Any) -> None:
+def test_that_was_enough() -> None:
     """In all, five thousand requests have been asked."""
-    record_property("requests", dict(TALLY))
+    print(dict(TALLY))  # noqa: T201 - the job's result, with `-rP`
     assert sum(TALLY.values()) >= 5000, dict(TALLY)
