@@ -221,7 +221,7 @@ ANSWER: Final = object_of(
     },
     error={"type": ["object", "null"]},
     incomplete_details={"type": ["object", "null"]},
-    store={**FLAG, "enum": [False]},
+    store=FLAG,
     metadata_=_STRINGS,
     tools_=LIST,
 )
