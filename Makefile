@@ -7,6 +7,7 @@ VENV := .venv
 PEERS := .venv-peers
 OLDEST := .venv-oldest
 CLIENTS := .venv-clients
+FUZZ := .venv-fuzz
 OTHERS := .venv-others
 ENGINES := .venv-engines
 TRACING := .venv-tracing
@@ -80,6 +81,11 @@ test-engines: $(ENGINES)/.engines ## Test models of local weights with the engin
 	@$(ENGINES)/bin/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,tests with large engines)
 	@$(ENGINES)/bin/$(pytest) --all $(wildcard tests/engines tests/models/test_gguf*.py)
+
+.PHONY: test-fuzz
+test-fuzz: $(FUZZ)/.fuzz ## Ask a served model whatever its /openapi.json allows and forbids, 5,000 times
+	$(call say,fuzzing a served model)
+	@$(FUZZ)/bin/python -m pytest --all -rP tests/fuzz
 
 .PHONY: test-tracing
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
@@ -166,12 +172,13 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
+	@$(compile) pyproject.toml --extra all --group fuzz --constraint $(LOCK)/peers.txt --output-file $(LOCK)/fuzz.txt
 	@for server in $(SERVERS); do \
 		$(compile) --group servers-$$server --output-file $(LOCK)/servers/$$server.txt || exit; done
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -208,10 +215,11 @@ $(OLDEST)/.oldest: $(LOCK)/oldest.txt
 $(CLIENTS)/.clients: $(LOCK)/clients.txt
 $(ENGINES)/.engines: $(LOCK)/engines.txt
 $(ENGINES)/.engines: first = $(@D)/bin/python -m pip install --quiet torch==2.13.0 # see requirements/without-torch.in
+$(FUZZ)/.fuzz: $(LOCK)/fuzz.txt
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(FUZZ)/.fuzz $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

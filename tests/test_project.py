@@ -434,7 +434,7 @@ def test_locks_hold_what_the_project_asks_for() -> None:
 
     Not so torch, of which each machine needs another build.
     """
-    locks = ("engines.txt", "playground.txt", "tracing.txt", "peers.txt")
+    locks = ("fuzz.txt", "engines.txt", "playground.txt", "tracing.txt", "peers.txt")
     locked = dict(pin.split("==", maxsplit=1) for lock in locks for pin in pins(ROOT / "requirements" / lock))
     asked = [wish for wish in wishes() if wish.name != "torch"]
     assert [] == [str(wish) for wish in asked if not wish.specifier.contains(locked.get(wish.name, "none"))]

@@ -20,7 +20,7 @@ MISSING: Any = object()
 
 def a_body(**changes: Any) -> dict[str, Any]:
     """A body that both wires take, but for what is changed."""
-    body = {"model": "scripted", "max_tokens": 16, "messages": [USER], **changes}
+    body = {"model": "scripted", "max_tokens": 4096, "messages": [USER], **changes}
     return {name: value for name, value in body.items() if value is not MISSING}
 
 

@@ -198,7 +198,7 @@ WRONG = [
     ({"temperature": "hot"}, 400, "temperature"),
     ({"temperature": 3}, 400, "temperature"),
     ({"n": 0}, 400, "n"),
-    ({"stop": [1]}, 400, "stop"),
+    ({"stop": [1]}, 400, "stop[0]"),
     ({"tool_choice": "required"}, 400, "tool_choice"),
     ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),
     ({"response_format": {"type": "xml"}}, 400, "response_format.type"),
@@ -226,6 +226,13 @@ def test_what_is_ignored_is_said(talker: str) -> None:
     assert headers["X-Langplug-Ignored"] == "unknown_?, logit_bias, seed"
     with serving({"m": ChatScripted(replies=[])}, strict=True) as base:
         assert send(base, ask(seed=1))[0] == 400
+
+
+@pytest.mark.parametrize("zero", [0, 0.0])
+def test_zero_is_a_value(zero: float) -> None:
+    """A temperature of 0 is handed on: it is not the same as none."""
+    call = WIRE.read(ask(temperature=zero, top_p=0, seed=0, logprobs=False), {})
+    assert call.parameters == {"temperature": 0, "top_p": 0, "seed": 0}
 
 
 def test_a_request_keeps_its_id(talker: str) -> None:

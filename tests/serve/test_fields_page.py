@@ -17,7 +17,7 @@ refused. Parameters that the served model has no use for are ignored in the same
 def page() -> str:
     parts = [LEAD]
     for wire in WIRES:
-        rows = [f"| `{field.name}` | {field.verdict} | {field.note} |" for field in wire.fields]
+        rows = [f"| `{field.name}` | {field.verdict} | {field.note} |" for field in wire.body.fields]
         parts.append("\n".join([f"## `POST {wire.paths[0]}`\n", "| field | verdict | |", "|---|---|---|", *rows, ""]))
     return "\n".join(parts)
 

@@ -163,7 +163,8 @@ def test_a_coding_agents_bodies_are_answered(url: str, body: dict[str, Any]) -> 
     status, _, said_back = ask(url, body, "/v1/messages?beta=true", HEADERS)
     assert status == 200, said_back
     message = put_together(said_back) if body.get("stream") else said_back
-    assert message["content"] == [{"type": "text", "text": '{"title": "Files"}'}]
+    said = "{" if body["max_tokens"] == 1 else '{"title": "Files"}'
+    assert message["content"] == [{"type": "text", "text": said}]
     assert len(REQUESTS) == 1
     counted = {name: value for name, value in body.items() if name not in ("max_tokens", "stream", "temperature")}
     status, _, count = ask(url, counted, f"{COUNT}?beta=true", HEADERS)

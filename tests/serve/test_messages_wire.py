@@ -14,7 +14,7 @@ from tests.serve.written_messages import USAGE, answers
 from langplug._wires.messages import FINISH_BY_STOP_REASON, STATUS_BY_ERROR
 from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, Refusal, Thought
 from langplug.serve.errors import ApiError
-from langplug.serve.wires.messages import COUNT_WIRE, FIELDS, WIRE, MessagesCall, model_body, models_body
+from langplug.serve.wires.messages import COUNT_WIRE, WIRE, MessagesCall, model_body, models_body
 from langplug.serve.wires.messages_output import MessageWriter, Shown
 
 STOPPED = Ending(finish_reason="stop", usage=USAGE)
@@ -197,7 +197,7 @@ def test_a_coding_agents_bodies_are_read(body: dict[str, Any]) -> None:
     assert [tool["function"]["name"] for tool in call.tools] == [
         tool["name"] for tool in body.get("tools", []) if "type" not in tool
     ]
-    fields = {field.name for field in FIELDS if field.verdict == "ignored"}
+    fields = {field.name for field in WIRE.body.fields if field.verdict == "ignored"}
     assert all(note in fields or note.startswith("tools.") for note in call.notes)
     assert COUNT_WIRE.read(body, HEADERS).messages == call.messages
 
@@ -304,7 +304,7 @@ def test_what_else_is_asked_has_langchains_names() -> None:
         unheard_of=1,
     )
     assert call.parameters == {
-        "max_tokens": 16,
+        "max_tokens": 4096,
         "temperature": 0.5,
         "top_p": 0.9,
         "top_k": 3,

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, Refusal, Thought
 from langplug.serve.errors import ApiError
-from langplug.serve.wires.responses import FIELDS, WIRE
+from langplug.serve.wires.responses import WIRE
 
 Event = dict[str, Any]
 
@@ -292,7 +292,7 @@ LISTED = st.lists(ANYTHING, max_size=3)
 
 
 @given(
-    st.dictionaries(st.sampled_from([field.name.partition(".")[0] for field in FIELDS]), ANYTHING),
+    st.dictionaries(st.sampled_from([field.name.partition(".")[0] for field in WIRE.body.fields]), ANYTHING),
     st.fixed_dictionaries({}, optional={"input": LISTED, "tools": LISTED}),
 )
 @example({}, {"input": [{"type": ["message"]}]})

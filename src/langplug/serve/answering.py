@@ -12,24 +12,31 @@ from langplug.serve.call import Call
 from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending, OfChoice, Refusal, Thought
 from langplug.serve.json_text import dump
 from langplug.serve.served import ServedModel
+from langplug.serve.terms import has_terms, on_terms
 
 _MOST_KEPT: Final = 256
 
 
 def fit(served: ServedModel, call: Call) -> None:
-    """Take from `call` the parameters that the model has no use for, and note them."""
-    call.parameters, ignored = served.parameters_of(call.parameters)
-    call.notes += ignored
+    """Take from `call` the parameters that the model has no use for, and note them. Its limit is kept without it."""
+    given = call.parameters
+    call.parameters, ignored = served.parameters_of(given)
+    if "max_tokens" in ignored:
+        call.limit = given["max_tokens"]
+    call.notes += [name for name in ignored if name != "max_tokens"]
 
 
-async def answer(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Ending]:
+def answer(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Ending]:
     """The answer to `call`, which fits the model: its deltas, and one `Ending`, last.
 
-    Whoever cancels the task that waits for the next delta, or closes this, stops the model.
-
-    Raises:
-        Exception: What the model raises.
+    Whoever cancels the task that waits for the next delta, or closes this, stops the model. It raises what the model
+    raises, and an `ApiError` if a complete answer is not the JSON that was asked for.
     """
+    deltas = _deltas(served, call)
+    return on_terms(deltas, served, call) if has_terms(call) else deltas
+
+
+async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | Ending]:
     asked = {"tools": call.tools, "tool_choice": call.tool_choice, "response_format": call.schema}
     keywords = call.parameters | {name: value for name, value in asked.items() if value}
     if call.stop:  # LangChain's models end after the stop string; no wire here tells it

@@ -33,8 +33,11 @@ class Call:
         tools: Functions, as chat completions have them.
         tool_choice: `"auto"`, `"none"`, `"required"`, or the choice of a function as chat completions have it.
         schema: `response_format`, as chat completions have it.
+        n: How many answers are wanted.
         parameters: Parameters of the model, by LangChain's names.
+        limit: How many tokens the answer may have, where the model has no parameter for that.
         stream: Whether the answer is wanted as it comes.
+        include_usage: Whether a stream is to tell what was used.
         user: Whom the client asks for.
         previous: The id of the answer that this goes on from, on a wire that has that.
         stores: Whether one may go on from this answer; None on a wire that has no say in it.
@@ -51,6 +54,7 @@ class Call:
     stop: list[str] = field(default_factory=list)
     n: int = 1
     parameters: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
     stream: bool = False
     include_usage: bool = True
     user: str | None = None
@@ -59,3 +63,8 @@ class Call:
     notes: list[str] = field(default_factory=list)
     thread: Thread | None = None
     counts_only: bool = False
+
+    @property
+    def tells_usage(self) -> bool:
+        """Whether the answer tells what was used."""
+        return self.include_usage or not self.stream

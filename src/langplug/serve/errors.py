@@ -12,6 +12,7 @@ from langchain_core.exceptions import (
     ModelTimeoutError,
 )
 
+from langplug import UnmetDemandError
 from langplug.http import retry_after_of
 
 
@@ -25,6 +26,7 @@ class ApiError(Exception):
         param: Where in the body, as `input[0].content`.
         code: A word for programs, such as `"context_length_exceeded"`.
         retry_after: Seconds after which it is worth another attempt.
+        is_final: Whether no other attempt is worth it, though the status may look so.
     """
 
     def __init__(  # noqa: PLR0917 - in the order in which they are said
@@ -35,6 +37,8 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: float | None = None,
+        *,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -43,6 +47,12 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.retry_after = retry_after
+        self.is_final = is_final
+
+
+def refused(path: str, problem: str) -> ApiError:
+    """The error for a body that is wrong at `path`."""
+    return ApiError(400, "invalid_request_error", f"{path}: {problem}", path)
 
 
 _STATUS: Mapping[type[Exception], tuple[int, str, str | None]] = {
@@ -68,6 +78,8 @@ def api_error_of(error: Exception) -> ApiError:
         return error
     if isinstance(error, ModelAuthenticationError):  # first: a missing secret is a ValueError, and names a variable
         return ApiError(502, "server_error", "The model's own credentials were refused.", code="model_error")
+    if isinstance(error, UnmetDemandError):  # it has been asked as often as it is worth
+        return ApiError(502, "server_error", str(error), code="model_error", is_final=True)
     for kind, (status, name, code) in _STATUS.items():
         if isinstance(error, kind):
             wait_s = retry_after_of(error) if isinstance(error, ModelError) else None

@@ -18,6 +18,8 @@ from langplug.serve.errors import ApiError, api_error_of
 from langplug.serve.gate import Gate
 from langplug.serve.json_text import dump, load
 from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch, merged
+from langplug.serve.openapi import PATH as OPENAPI
+from langplug.serve.openapi import document
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
 from langplug.serve.served import Catalog
@@ -98,7 +100,9 @@ class Exchange:
     def routes(self) -> dict[str, str]:
         """Every path that is answered, with its method. `{id}` stands for a model's id."""
         posts = {path: "POST" for wire in self.wires for path in wire.paths}
-        return dict.fromkeys((*sorted(OPEN), *self.pages, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+        return (
+            dict.fromkeys((*sorted(OPEN), *self.pages, OPENAPI, _METRICS, _MODELS, f"{_MODELS}/{{id}}"), "GET") | posts
+        )
 
     def measured(self) -> bytes:
         """What this server says of itself at `/metrics`."""
@@ -132,6 +136,8 @@ class Exchange:
                 log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
             if told.retry_after is not None:
                 headers["retry-after"] = str(max(1, round(told.retry_after)))
+            if told.is_final:  # both SDKs read it
+                headers["x-should-retry"] = "false"
             if told.status == 405:
                 headers["allow"] = self.routes[route]
             speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
@@ -155,8 +161,12 @@ class Exchange:
             return Reply(200, {**headers, **page.headers, "content-length": str(len(page.data))}, page.data)
         if path == _METRICS:
             gather = self.metrics.gather
-            told = merged(await gather()) if gather is not None else self.measured()
-            return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(told))}, told)
+            figures = merged(await gather()) if gather is not None else self.measured()
+            return Reply(200, {**headers, "content-type": CONTENT_TYPE, "content-length": str(len(figures))}, figures)
+        if path == OPENAPI:
+            is_open, has_key = {*OPEN, *self.pages}, self.gate.key is not None
+            told = document(self.routes, self.wires, open_paths=is_open, has_key=has_key, strict=self.strict)
+            return _json(200, told, headers)
         if path in OPEN:
             is_waiting = path == _READY and self.catalog.is_loading
             return _json(503 if is_waiting else 200, {"status": "loading" if is_waiting else "ok"}, headers)
@@ -187,7 +197,8 @@ class Exchange:
         writer = wire.writer(call, f"{wire.id_prefix}{answer_id}", int(time.time()))
         if call.counts_only:
             count = served.model.get_num_tokens_from_messages
-            tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time
+            async with self.queue.turn():
+                tokens = await asyncio.to_thread(count, call.messages, call.tools or None)  # tokenizers take their time
             watch.end(200)
             usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
             return _json(200, writer.whole((), Ending(usage=usage)), headers)

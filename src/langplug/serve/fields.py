@@ -1,19 +1,12 @@
-"""The fields of a wire as data: what is done with each, and what it has to be."""
+"""The fields of a wire as data: what each has to be, and what is done with it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from langplug.serve.errors import ApiError
-
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "array": list,
-    "object": dict,
-}
+from langplug.serve.json_text import MOST_NESTED, is_deep
+from langplug.serve.shapes import Checks, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,50 +14,56 @@ class Field:
     """One field of a body.
 
     Attributes:
-        name: Its path, such as `text.format`.
-        type: Its JSON schema: `type` (one or a list of them), `minimum`, `maximum`, `enum`.
+        name: Its path, such as `text.format`; the field that it is in stands before it.
+        type: Its shape.
         verdict: What is done with it.
         note: What a reader should know of that.
+        required: Whether what it is in must have it.
     """
 
     name: str
-    type: Mapping[str, Any]
+    type: Shape
     verdict: Literal["supported", "ignored", "refused"]
     note: str = ""
+    required: bool = False
 
 
-def check_body(body: Mapping[str, Any], fields: Iterable[Field]) -> list[str]:
-    """Check what is given; return the names of fields that are ignored, the unknown ones included.
+class Body:
+    """What may be in a body.
 
-    Null counts as not given.
+    Args:
+        fields: The fields. Others are taken, and ignored.
+        item: How the place of a list's item is written in errors: `"[{}]"`, or `".{}"`.
 
-    Raises:
-        ApiError: If a value is not of its type, out of range, or asks for what is refused.
+    Attributes:
+        fields: The fields.
+        shape: The shape that they make, by which bodies are checked.
     """
-    table = {field.name: field for field in fields}
-    for field in table.values():
-        holder: Any = body
-        for step in field.name.split("."):
-            holder = holder.get(step) if isinstance(holder, Mapping) else None
-        if holder is not None:
-            _check_value(field, holder)
-    given = [name for name, value in body.items() if value is not None]
-    return [name for name in given if name not in table or table[name].verdict == "ignored"]
 
+    def __init__(self, fields: Sequence[Field], item: str = "[{}]") -> None:
+        self.fields = tuple(fields)
+        self.shape: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
+        self._used = {field.name for field in fields if field.verdict != "ignored"}
+        for field in fields:
+            *holders, name = field.name.split(".")
+            holder = self.shape
+            for one in holders:
+                holder = holder["properties"][one]
+            note = f"{field.verdict.capitalize()}{': ' if field.note else ''}{field.note}"
+            own = {"not": {}, "description": field.note} if field.verdict == "refused" else {"description": note}
+            holder["properties"] = {**holder.get("properties", {}), name: {**field.type, **own}}
+            holder["required"] = [*holder.get("required", ()), *([name] if field.required else ())]
+        self._check = Checks(item).of(self.shape)
 
-def _check_value(field: Field, value: Any) -> None:
-    if field.verdict == "refused":
-        raise ApiError(400, "invalid_request_error", f"{field.name} is not supported: {field.note}", field.name)
-    wanted = field.type.get("type", [])
-    kinds = [wanted] if isinstance(wanted, str) else wanted
-    fits = any(isinstance(value, _KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in kinds)
-    problem = "" if fits or not kinds else f"expected {' or '.join(kinds)}"
-    if not problem and isinstance(value, int | float):
-        low, high = field.type.get("minimum"), field.type.get("maximum")
-        if (low is not None and value < low) or (high is not None and value > high):
-            upwards = "or more" if high is None else f"to {high}"
-            problem = f"expected {low} {upwards}"
-    if not problem and "enum" in field.type and value not in field.type["enum"]:
-        problem = f"expected one of {', '.join(map(repr, field.type['enum']))}"
-    if problem:
-        raise ApiError(400, "invalid_request_error", f"{field.name}: {problem}, not {value!r:.80}.", field.name)
+    def check(self, body: dict[str, Any]) -> list[str]:
+        """Check what is given; return the names of fields that are ignored, the unknown ones included.
+
+        Null counts as not given.
+
+        Raises:
+            ApiError: If a value is not of its shape, or asks for what is refused, or is nested too deeply.
+        """
+        if is_deep(body):
+            raise ApiError(400, "invalid_request_error", f"The body is nested deeper than {MOST_NESTED} levels.")
+        self._check(body, None)
+        return [name for name, value in body.items() if value is not None and name not in self._used]

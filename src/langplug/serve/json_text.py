@@ -1,7 +1,7 @@
 """JSON as it is sent and read: by orjson where that is installed, else by the standard library."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 try:
     import orjson
@@ -19,7 +19,11 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def load(text: bytes) -> Any:
+MOST_NESTED: Final = 100
+"""How deep a body may be: what reads schemas and messages calls itself for each level."""
+
+
+def load(text: bytes | str) -> Any:
     """The value of JSON text.
 
     Raises:
@@ -31,3 +35,28 @@ def load(text: bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def load_object(text: bytes | str) -> dict[str, Any]:
+    """The object that JSON text holds.
+
+    Raises:
+        ValueError: If it holds none, or one that is nested too deeply.
+    """
+    value = load(text)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    if is_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def is_deep(value: dict[str, Any]) -> bool:
+    """Whether something in it is nested deeper than what is read."""
+    level: list[Any] = [value]
+    for _ in range(MOST_NESTED):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True

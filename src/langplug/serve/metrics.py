@@ -67,7 +67,7 @@ class Metrics:
             *_family("requests_total", "counter", "Requests that are over; 499: the client left.", requests),
             *_family("requests_running", "gauge", "Calls that run.", [(own, running)]),
             *_family("requests_queued", "gauge", "Calls that wait for their turn.", [(own, waiting)]),
-            *_family("tokens_total", "counter", "Tokens, where the models tell them.", tokens),
+            *_family("tokens_total", "counter", "Tokens, as models tell them, or else counted.", tokens),
             *_histograms("time_to_first_token_seconds", "Until a stream's first piece.", self._first, own),
             *_histograms("request_duration_seconds", "Until a request was over.", self._whole, own),
         ]

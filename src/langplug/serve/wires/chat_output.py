@@ -7,7 +7,6 @@ from langplug.serve.deltas import Block, CallArguments, CallStart, Delta, Ending
 from langplug.serve.errors import ApiError
 from langplug.serve.json_text import dump
 
-_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -147,8 +146,8 @@ def choice_of(index: int, deltas: Iterable[Delta], ending: Ending) -> dict[str, 
 
 def _reason(ending: Ending, *, calls_seen: bool) -> str:
     """One of the reasons that the API has: clients are strict about them."""
-    if ending.finish_reason in _REASONS - {"stop", "tool_calls"}:
-        return str(ending.finish_reason)
+    if ending.finish_reason in ("length", "content_filter"):
+        return ending.finish_reason
     return "tool_calls" if calls_seen else "stop"
 
 

@@ -1,37 +1,26 @@
-"""What a body on the Responses wire says, as LangChain's messages and as functions.
+"""What a body on the Responses wire says, once it has its shape, as LangChain's messages and as functions.
 
 Messages are made so that any model can read them, not OpenAI's alone: text is one string wherever it can be, other
 content stands in LangChain's standard blocks, and the items of one answer (its reasoning, its text, its calls) become
 one `AIMessage` again.
 """
 
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langplug._wires import responses as wire
-from langplug.serve.errors import ApiError
-from langplug.serve.json_text import dump
+from langplug.serve.errors import refused
+from langplug.serve.json_text import dump, load_object
 
 Item = Mapping[str, Any]
 Block = dict[str, Any]
 
 _SEAL = "langplug."
 """How `encrypted_content` begins that holds what a served model wants back with its reasoning."""
-
-LOGPROBS_INCLUDE = "message.output_text.logprobs"
-"""What `include` holds if it is to be told how likely each token was."""
-
-_STORED = {"item_reference": "send the item itself", "compaction": "send the conversation itself"}
-"""Items that speak of what only a server that stores answers, or has made them, can read."""
-
-
-def refused(path: str, problem: str) -> ApiError:
-    """The error for a body that is wrong at `path`."""
-    return ApiError(400, "invalid_request_error", f"{path}: {problem}", path)
 
 
 def seal(extras: Mapping[str, Any]) -> str:
@@ -44,12 +33,8 @@ def seal(extras: Mapping[str, Any]) -> str:
 def unseal(sealed: str) -> dict[str, Any]:
     """The reverse of `seal`. What another server has encrypted stays as it is."""
     if sealed.startswith(_SEAL):
-        try:
-            extras = json.loads(urlsafe_b64decode(sealed.removeprefix(_SEAL)))
-        except ValueError:
-            extras = None
-        if isinstance(extras, dict):
-            return extras
+        with suppress(ValueError):
+            return load_object(urlsafe_b64decode(sealed.removeprefix(_SEAL)))
     return {"encrypted_content": sealed}
 
 
@@ -72,34 +57,30 @@ class Conversation:
         self._said: list[Block] = []
         self._names: dict[str, str] = {}
 
-    def add(self, item: Any, path: str) -> None:
+    def add(self, item: Item, path: str) -> None:
         """Read one item of the input.
 
         Raises:
-            ApiError: If it lacks something, or speaks of what is not kept here.
+            ApiError: If it is the result of a call that is not there.
         """
-        if not isinstance(item, Mapping):
-            raise refused(path, f"expected an object, not {item!r:.80}.")
-        kind = need(item, "type", str, path) if item.get("type") is not None else wire.MESSAGE
+        kind = wire.MESSAGE if item.get("type") is None else item["type"]
         if kind == wire.MESSAGE:
             self._add_message(item, path)
         elif kind == wire.REASONING:
-            self._said += read_reasoning(item, path)
+            self._said += read_reasoning(item)
         elif kind in wire.CALL_ITEMS:
-            self._said.append(self._call_block(item, kind, path))
+            self._said.append(self._call_block(item, kind))
         elif kind in wire.CALL_ITEMS.values():
             self.close()
-            call_id = need(item, "call_id", str, path)
+            call_id = item["call_id"]
             if call_id not in self._names:
                 raise refused(
                     f"{path}.call_id", f"no call with the id {call_id!r:.80} is before it; send that item, too."
                 )
-            output = _blocks(need(item, "output", (str, list), path), f"{path}.output", _OF_INPUT)
-            self.messages.append(ToolMessage(_as_content(output), tool_call_id=call_id, name=self._names[call_id]))
+            output = _as_content(_blocks(item["output"], f"{path}.output"))
+            self.messages.append(ToolMessage(output, tool_call_id=call_id, name=self._names[call_id]))
         elif kind == "additional_tools":
-            self.tools += [(f"{path}.tools[{n}]", tool) for n, tool in enumerate(need(item, "tools", list, path))]
-        elif kind in _STORED:
-            raise refused(path, f"nothing is stored here, so {kind!r} says nothing; {_STORED[kind]}.")
+            self.tools += [(f"{path}.tools[{number}]", tool) for number, tool in enumerate(item["tools"])]
         else:
             self.notes.append(f"{path} ({kind})")
 
@@ -121,73 +102,44 @@ class Conversation:
         self.messages.append(answer)
 
     def _add_message(self, item: Item, path: str) -> None:
-        content = need(item, "content", (str, list), path)
-        match need(item, "role", str, path):
-            case "assistant":
-                self._said += _blocks(content, f"{path}.content", _OF_ANSWER)
-            case "user":
-                self.close()
-                self.messages.append(HumanMessage(_as_content(_blocks(content, f"{path}.content", _OF_INPUT))))
-            case "system" | "developer" as role:
-                self.close()
-                mark = {"__openai_role__": role} if role == "developer" else {}  # as langchain-openai marks it
-                blocks = _blocks(content, f"{path}.content", _OF_INPUT)
-                self.messages.append(SystemMessage(_as_content(blocks), additional_kwargs=mark))
-            case role:
-                raise refused(f"{path}.role", f"expected user, assistant, system or developer, not {role!r:.50}.")
+        role, blocks = item["role"], _blocks(item["content"], f"{path}.content")
+        if role == "assistant":
+            self._said += blocks
+            return
+        self.close()
+        if role == "user":
+            self.messages.append(HumanMessage(_as_content(blocks)))
+        else:
+            mark = {"__openai_role__": role} if role == "developer" else {}  # as langchain-openai marks it
+            self.messages.append(SystemMessage(_as_content(blocks), additional_kwargs=mark))
 
-    def _call_block(self, item: Item, kind: str, path: str) -> Block:
-        call_id, name = need(item, "call_id", str, path), need(item, "name", str, path)
-        self._names[call_id] = name
+    def _call_block(self, item: Item, kind: str) -> Block:
+        self._names[item["call_id"]] = item["name"]
+        known = {"name": item["name"], "id": item["call_id"]}
         if kind == wire.CUSTOM_CALL:
-            args = {"input": need(item, "input", str, path)}
-            return {"type": "tool_call", "name": name, "args": args, "id": call_id}
-        written = need(item, "arguments", str, path)
+            return {"type": "tool_call", **known, "args": {"input": item["input"]}}
         try:
-            args = json.loads(written or "{}")
-            if not isinstance(args, dict):
-                raise ValueError("not a JSON object")  # noqa: TRY301 - one wrong form among others
+            return {"type": "tool_call", **known, "args": load_object(item["arguments"] or "{}")}
         except ValueError as error:
-            known = {"name": name, "args": written, "id": call_id}
-            return {"type": "invalid_tool_call", **known, "error": str(error)}
-        return {"type": "tool_call", "name": name, "args": args, "id": call_id}
+            return {"type": "invalid_tool_call", **known, "args": item["arguments"], "error": str(error)}
 
 
 def read_conversation(body: Item) -> Conversation:
     """The instructions and the input of `body`, oldest first.
 
     Raises:
-        ApiError: If there is no input, or an item cannot be read.
+        ApiError: If nothing in the input can be read, or a result has no call.
     """
     read = Conversation()
     if instructions := body.get("instructions"):
         read.messages.append(SystemMessage(instructions))
-    given = body.get("input")
-    if not given:
-        raise refused("input", "required: a text, or a list of at least one item.")
+    given = body["input"]
     for number, item in enumerate([{"role": "user", "content": given}] if isinstance(given, str) else given):
         read.add(item, f"input[{number}]" if isinstance(given, list) else "input")
     read.close()
     if not read.messages:
         raise refused("input", "none of its items is one that a model here can read.")
     return read
-
-
-def need(holder: Any, key: str, kind: type | tuple[type, ...], path: str) -> Any:
-    """The member `key` of the object at `path`.
-
-    Raises:
-        ApiError: If it is missing, or of another type.
-    """
-    if not isinstance(holder, Mapping):
-        raise refused(path, f"expected an object, not {holder!r:.80}.")
-    value = holder.get(key)
-    if not isinstance(value, kind):
-        kinds: tuple[Any, ...] = kind if isinstance(kind, tuple) else (kind,)
-        expected = " or ".join({str: "a string", list: "a list", dict: "an object"}[one] for one in kinds)
-        found = f"expected {expected}, not {value!r:.80}" if key in holder else f"required: {expected}"
-        raise refused(f"{path}.{key}", f"{found}.")
-    return value
 
 
 # --- content ---
@@ -202,44 +154,33 @@ def _as_content(blocks: list[Block]) -> Any:
     return "\n".join(one["text"] for one in blocks) if all(one["type"] == "text" for one in blocks) else blocks
 
 
-_TEXTS = ("input_text", "output_text", "text")
-_OF_INPUT = (*_TEXTS, "input_image", "input_file")
-_OF_ANSWER = (*_TEXTS, "refusal")
-
-
-def _blocks(content: str | Sequence[Any], path: str, accepted: Sequence[str]) -> list[Block]:
+def _blocks(content: str | Sequence[Item], path: str) -> list[Block]:
     """What a user says, a tool gives, or the model has said in an earlier answer."""
     if isinstance(content, str):
         return [_text(content)]
     blocks: list[Block] = []
     for number, part in enumerate(content):
-        where = f"{path}[{number}]"
-        kind = need(part, "type", str, where)
-        if kind not in accepted:
-            raise refused(f"{where}.type", f"expected {', '.join(accepted)}, not {kind!r:.50}.")
-        if kind in _TEXTS:
-            blocks.append(_text(need(part, "text", str, where)))
-        elif kind == "refusal":
-            blocks.append({"type": "refusal", "refusal": need(part, "refusal", str, where)})
-        else:
-            blocks.append(_media_block(part, kind, where))
+        match part["type"]:
+            case "refusal":
+                blocks.append({"type": "refusal", "refusal": part["refusal"]})
+            case "input_image" | "input_file":
+                blocks.append(_media_block(part, f"{path}[{number}]"))
+            case _:
+                blocks.append(_text(part["text"]))
     return blocks
 
 
-def _media_block(part: Item, kind: str, path: str) -> Block:
+def _media_block(part: Item, path: str) -> Block:
     """An image or a file; what else is said of it is in its `extras`."""
-    if part.get("file_id"):
-        raise refused(f"{path}.file_id", "this server keeps no files; send the data, or an address.")
-    if kind == "input_image":
+    if part["type"] == "input_image":
         detail = part.get("detail")
         extras = {} if detail in (None, "auto") else {"detail": detail}
-        block = {"type": "image", **_address(need(part, "image_url", str, path), path, "image/png")}
+        block = {"type": "image", **_address(part["image_url"], path, "image/png")}
     else:
         extras = {"filename": part["filename"]} if part.get("filename") else {}
-        member = "file_url" if part.get("file_url") else "file_data"
-        given = need(part, member, str, path)
-        is_bare = member == "file_data" and not given.startswith("data:")
-        block = {"type": "file", **_address(f"data:;base64,{given}" if is_bare else given, path, "application/pdf")}
+        url, data = part.get("file_url"), part.get("file_data") or ""
+        given = url or (data if data.startswith("data:") else f"data:;base64,{data}")
+        block = {"type": "file", **_address(given, path, "application/pdf")}
     return {**block, "extras": extras} if extras else block
 
 
@@ -254,20 +195,18 @@ def _address(address: str, path: str, default_type: str) -> Block:
     return {"base64": data, "mime_type": mime_type or default_type}
 
 
-def read_reasoning(item: Item, path: str) -> list[Block]:
+def read_reasoning(item: Item) -> list[Block]:
     """Reasoning as a standard block, with what its provider wants back in `extras`; none if it holds neither."""
-    name = "content" if item.get("content") else "summary"
-    parts = need(item, name, list, path) if item.get(name) else []
-    texts = [need(part, "text", str, f"{path}.{name}[{number}]") for number, part in enumerate(parts)]
+    texts = [part["text"] for part in item.get("content") or item.get("summary") or ()]
     sealed = item.get("encrypted_content")
-    extras = {"extras": unseal(need(item, "encrypted_content", str, path))} if sealed else {}
+    extras = {"extras": unseal(sealed)} if sealed else {}
     return [{"type": "reasoning", "reasoning": "\n\n".join(texts), **extras}] if texts or extras else []
 
 
 # --- tools ---
 
 
-def read_tools(tools: Sequence[tuple[str, Any]], notes: list[str]) -> tuple[list[dict[str, Any]], frozenset[str]]:
+def read_tools(tools: Sequence[tuple[str, Item]], notes: list[str]) -> tuple[list[dict[str, Any]], frozenset[str]]:
     """The functions among `tools`, as chat completions have them, and the names of those that take a text.
 
     A tool that takes a text is a function with one argument, `input`. Tools that run at OpenAI's, and whatever else is
@@ -278,24 +217,24 @@ def read_tools(tools: Sequence[tuple[str, Any]], notes: list[str]) -> tuple[list
         notes: What is left out is said here.
 
     Raises:
-        ApiError: If a function has no name, or a name that another has.
+        ApiError: If a function has the name that another has.
     """
     functions: dict[str, dict[str, Any]] = {}
     customs: set[str] = set()
     for path, tool in tools:
-        kind = need(tool, "type", str, path)
+        kind = tool["type"]
         if kind not in ("function", "custom"):
             notes.append(f"{path} ({kind})")
             continue
-        name = need(tool, "name", str, path)
-        if not name or name in functions:
+        name = tool["name"]
+        if name in functions:
             raise refused(f"{path}.name", f"each tool needs a name of its own, not {name!r:.80}.")
         function = {key: tool[key] for key in wire.FUNCTION_KEYS if tool.get(key) is not None}
         if kind == "custom":
             customs.add(name)
             function |= {"parameters": _TEXT_ARGUMENT}
-        elif not isinstance(function.setdefault("parameters", {"type": "object", "properties": {}}), dict):
-            raise refused(f"{path}.parameters", "expected a JSON schema, which is an object.")
+        else:
+            function.setdefault("parameters", {"type": "object", "properties": {}})
         functions[name] = {"type": "function", "function": function}
     return list(functions.values()), frozenset(customs)
 
@@ -310,20 +249,17 @@ def read_choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[str | dict[st
         ApiError: If it asks for a call that no function here can answer.
     """
     names = [tool["function"]["name"] for tool in tools]
-    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
-        allowed = [one.get("name") for one in need(choice, "tools", list, "tool_choice") if isinstance(one, Mapping)]
+    if isinstance(choice, Mapping) and choice["type"] == "allowed_tools":
+        allowed = [one.get("name") for one in choice["tools"]]
         tools = [tool for tool in tools if tool["function"]["name"] in allowed]
-        names, choice = [name for name in names if name in allowed], need(choice, "mode", str, "tool_choice")
+        names, choice = [name for name in names if name in allowed], choice["mode"]
     if choice is None or choice in ("auto", "none"):
         return (choice if names else None), tools
     if choice == "required":
         if not names:
             raise refused("tool_choice", "'required' needs a function, and `tools` has none.")
         return "required", tools
-    kind = need(choice, "type", str, "tool_choice") if isinstance(choice, Mapping) else choice
-    if kind not in ("function", "custom"):
-        raise refused("tool_choice", f"expected auto, none, required, or the name of a function, not {kind!r:.50}.")
-    name = need(choice, "name", str, "tool_choice") if isinstance(choice, Mapping) else None
+    name = choice["name"]
     if name not in names:
         raise refused("tool_choice.name", f"there is no function {name!r:.80} among the tools.")
     return {"type": "function", "function": {"name": name}}, tools
@@ -339,7 +275,7 @@ def read_parameters(body: Mapping[str, Any], include: frozenset[str]) -> dict[st
         "top_p": body.get("top_p"),
         "max_tokens": body.get("max_output_tokens"),
         "top_logprobs": body.get("top_logprobs") or None,
-        "logprobs": True if LOGPROBS_INCLUDE in include or body.get("top_logprobs") else None,
+        "logprobs": True if wire.LOGPROBS_INCLUDE in include or body.get("top_logprobs") else None,
         "parallel_tool_calls": body.get("parallel_tool_calls") if body.get("tools") else None,
         "reasoning_effort": (body.get("reasoning") or {}).get("effort"),
         "verbosity": (body.get("text") or {}).get("verbosity"),
@@ -347,21 +283,9 @@ def read_parameters(body: Mapping[str, Any], include: frozenset[str]) -> dict[st
     return {name: value for name, value in given.items() if value is not None}
 
 
-def read_format(form: Any) -> dict[str, Any] | None:
-    """`text.format` as chat completions have it, nested; None for plain text.
-
-    Raises:
-        ApiError: If it is of an unknown type, or has no name or no schema.
-    """
-    match (form or {}).get("type"):
-        case None | "text":
-            return None
-        case "json_object":
-            return {"type": "json_object"}
-        case "json_schema":
-            need(form, "name", str, "text.format")
-            need(form, "schema", dict, "text.format")
-            members = {key: form[key] for key in wire.FORMAT_KEYS if form.get(key) is not None}
-            return {"type": "json_schema", "json_schema": members}
-        case kind:
-            raise refused("text.format.type", f"expected text, json_object or json_schema, not {kind!r:.50}.")
+def read_format(form: Item | None) -> dict[str, Any] | None:
+    """`text.format` as chat completions have it, nested; None for plain text."""
+    kind = (form or {}).get("type") or "text"
+    if kind != "json_schema" or form is None:
+        return None if kind == "text" else {"type": kind}
+    return {"type": kind, kind: {key: form[key] for key in wire.FORMAT_KEYS if form.get(key) is not None}}

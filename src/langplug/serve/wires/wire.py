@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from langplug.serve.call import Call
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import ApiError
-from langplug.serve.fields import Field
+from langplug.serve.fields import Body
+from langplug.serve.shapes import Shape
 
 
 class Writer(Protocol):
@@ -54,8 +55,23 @@ class Wire(Protocol):
         ...
 
     @property
-    def fields(self) -> tuple[Field, ...]:
+    def summary(self) -> str:
+        """What is asked there, in a few words."""
+        ...
+
+    @property
+    def body(self) -> Body:
         """What may be in a body."""
+        ...
+
+    @property
+    def answer(self) -> Shape:
+        """What `Writer.whole` returns."""
+        ...
+
+    @property
+    def failure(self) -> Shape:
+        """What `error` returns."""
         ...
 
     @property
@@ -63,7 +79,7 @@ class Wire(Protocol):
         """How the id of an answer begins."""
         ...
 
-    def read(self, body: Mapping[str, Any], headers: Mapping[str, str], /) -> Call:
+    def read(self, body: dict[str, Any], headers: Mapping[str, str], /) -> Call:
         """What a body asks. Names of headers are in lower case.
 
         Raises:
