@@ -18,6 +18,7 @@ from tests.models.test_gguf_ebnf import CASES
 from langplug import UnsupportedError
 from langplug.models import ChatGGUF
 from langplug.models.gguf import openvino
+from langplug.models.gguf.ebnf import ebnf_of
 from langplug.models.gguf.engine import Asked
 from langplug.models.gguf.vocabulary import encode_all
 from langplug.models.gguf.weights import SMOLLM2, find, pull
@@ -97,7 +98,7 @@ async def test_a_break_harms_no_other(model: ChatGGUF, monkeypatch: pytest.Monke
 
 async def test_two_that_break_it_at_once(model: ChatGGUF, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several that could be to blame each is tried alone, and only those that are fail."""
-    good, grammar = {"type": "boolean"}, openvino.ebnf_of
+    good, grammar = {"type": "boolean"}, ebnf_of
     monkeypatch.setattr(openvino, "ebnf_of", lambda schema: grammar(schema) if "boolean" in schema else BROKEN)
     requests = [asked("Is it?", schema=schema) for schema in (good, {"type": "integer"}, good, {"type": "null"})]
     answers = await asyncio.gather(*(text_of(model, one) for one in requests), return_exceptions=True)

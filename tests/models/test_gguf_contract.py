@@ -87,7 +87,8 @@ def test_a_cached_answer_needs_no_engine(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_key_of_its_port_shows_nowhere() -> None:
     """The key that closes llama.cpp's port is in no repr, pickle, serialized model, parameter or error."""
     model = ChatGGUF(**ENGINE, engine="llama.cpp")
-    key = model.runtime.load()._key
+    runtime: Any = model.runtime
+    key = runtime.load()._key
     shown = (repr(model), str(model), dumps(model), repr(pickle.dumps(model)), repr(model._identifying_params))
     more = (repr(model.model_dump()), repr(model._get_ls_params()), repr(vars(model)), repr(model.runtime))
     assert len(key) >= 32

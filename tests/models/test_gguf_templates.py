@@ -149,7 +149,8 @@ def prompt_of(model: ChatGGUF, messages: list[BaseMessage], **settings: Any) -> 
     noted.bind_tools([add]).invoke(messages)
     body = bodies[0]
     given = {name: body[name] for name in ("messages", "tools", "tool_choice", "chat_template_kwargs") if name in body}
-    return str(model.runtime.load().post("/apply-template", given)["prompt"])
+    runtime: Any = model.runtime
+    return str(runtime.load().post("/apply-template", given)["prompt"])
 
 
 @pytest.mark.parametrize("tool_calling", ["native", "templated"])

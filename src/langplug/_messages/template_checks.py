@@ -55,6 +55,8 @@ def check_template(template: str) -> None:
             case [word] if word.startswith("end") and word[3:] in blocks:
                 while blocks.pop() != word[3:]:  # an `elif` is left with its `if`
                     pass
+            case _:
+                pass
         if len(blocks) + brackets > _DEEPEST or len(words) > _MOST_TOKENS:
             line = template.count("\n", 0, tag.start()) + 1
             raise ValueError(

@@ -10,6 +10,7 @@ did not come. Where the system ends it, it has crashed, or taken more than it ma
 """
 
 import http.client
+import importlib
 import json
 import os
 import struct
@@ -103,8 +104,7 @@ def main() -> int:
     """Try the template. Returns the exit code."""
     given = json.load(sys.stdin)
     sys.path[:] = given["path"]
-    import xllamacpp as llama
-
+    llama: Any = importlib.import_module("xllamacpp")  # which comes without types
     # In memory where that can be: whatever happens to this process, no file is left behind.
     if sys.platform == "linux":
         file = Path(f"/proc/self/fd/{os.memfd_create('model')}")

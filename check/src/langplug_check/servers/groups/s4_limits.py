@@ -200,7 +200,8 @@ def takes_parameters(server: Server) -> None:
 )
 def takes_null(server: Server) -> None:
     """Asks the plain question with null in fields for which the API's description says that they may be null."""
-    fields = dict.fromkeys(("stop", "n", "stream_options", "top_p", "frequency_penalty", "presence_penalty", "seed"))
+    names = ("stop", "n", "stream_options", "top_p", "frequency_penalty", "presence_penalty", "seed")
+    fields: dict[str, Any] = dict.fromkeys(names)
     server.require_answered(server.refuse({**server.body(), **fields}), fields)
 
 

@@ -91,6 +91,7 @@ def alone(server: Server, word: str) -> str:
 def survives_leaving(server: Server) -> str:
     """Leaves a stream, then asks the plain question, twice: an answer that comes only behind a stream is another's."""
     server.require_answers()
+    behind = later = ""
     for _ in range(2):
         with ExitStack() as stack:
             leave_open(server, stack, stream=True).begin().read(1)
