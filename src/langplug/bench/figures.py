@@ -65,6 +65,7 @@ def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, 
         return {"calls": {"measured": 0}}
     window = Window(min(call.began for call in measured), max(call.ended for call in measured))
     complete = [call for call in measured if call.is_complete]
+    answered, tokens = _within(calls, window)
     found: dict[str, Any] = {
         "calls": {
             "measured": len(measured),
@@ -75,8 +76,8 @@ def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, 
         },
         "errors": dict(Counter(call.error[:200] for call in measured if call.error).most_common(5)),
         "window_s": window.seconds,
-        "requests_per_s": _calls_within(calls, window) / window.seconds,
-        "output_tokens_per_s": _tokens_within(calls, window) / window.seconds,
+        "requests_per_s": answered / window.seconds,
+        "output_tokens_per_s": tokens / window.seconds,
         "token_source": dict(Counter(call.source for call in complete)),
         "finish_reasons": dict(Counter(str(call.finish_reason) for call in complete)),
     }
@@ -121,31 +122,21 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def _calls_within(calls: Iterable[CallTimes], window: Window) -> float:
-    """How many calls were answered within the window, each by the part of its time that is in it.
+def _within(calls: Iterable[CallTimes], window: Window) -> tuple[float, float]:
+    """How many calls were answered within the window, and how many tokens came.
 
-    Of a call that was left, how long it would have taken is not known: as long as the others.
-    """
-    times = [call.e2e for call in calls if call.is_complete]
-    usual = sum(times) / len(times) if times else 1.0
-    share = 0.0
-    for call in calls:
-        if call.is_complete or call.was_left:
-            within = min(call.ended, window.end) - max(call.began, window.start)
-            share += max(0.0, within) / (call.e2e if call.is_complete else usual)
-    return share
-
-
-def _tokens_within(calls: Iterable[CallTimes], window: Window) -> float:
-    """How many tokens came within the window, each call's spread over its pieces.
-
-    Of a call that was left, how many tokens its pieces had is not known: as many as those of the others.
+    A call counts by the part of its time that is in the window, and its tokens are spread over its pieces. Of one that
+    was left, neither its time nor its tokens are known: both are as those of the others.
     """
     complete = [call for call in calls if call.is_complete]
     pieces = sum(len(call.pieces) for call in complete)
-    usual = sum(call.output_tokens for call in complete) / pieces if pieces else 0.0
-    tokens = 0.0
+    usual_tokens = sum(call.output_tokens for call in complete) / pieces if pieces else 0.0
+    usual_s = sum(call.e2e for call in complete) / len(complete) if complete else 1.0
+    answered = tokens = 0.0
     for call in calls:
-        a_piece = call.output_tokens / len(call.pieces) if call.is_complete else usual
+        a_piece = call.output_tokens / len(call.pieces) if call.is_complete else usual_tokens
         tokens += a_piece * sum(map(window.holds, call.pieces))
-    return tokens
+        if call.is_complete or call.was_left:
+            inside = min(call.ended, window.end) - max(call.began, window.start)
+            answered += max(0.0, inside) / (call.e2e if call.is_complete else usual_s)
+    return answered, tokens

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
-from langplug import ChatModel, Request, adopt
+from langplug import Request, adopt
 from langplug.models.adopted.model import ChatAdopted
 
 _QUESTION = HumanMessage("Hello")
@@ -33,8 +33,30 @@ async def arun_against_raw(model: Any, *, calls: int = 100, rounds: int = 5) -> 
         TypeError: If `model` is neither, so that there is nothing to compare it with.
     """
     adopted = adopt(model)
-    raw = _raw_of(model, adopted)
-    sides: dict[str, Callable[[], AsyncIterator[Any]]] = {"raw": raw, "model": lambda: adopted.astream([_QUESTION])}
+    respond = getattr(adopted, "respond", None)
+    is_adopted = isinstance(adopted, ChatAdopted)
+    if respond is None or (is_adopted and not isinstance(model, BaseChatModel)):
+        raise TypeError(
+            f"{type(model).__name__} has nothing to compare it with: it is no chat model, or no function's."
+        )
+
+    async def ask_function() -> AsyncIterator[Any]:
+        said = respond(Request(messages=(_QUESTION,), streaming=True))
+        if inspect.isawaitable(said):
+            said = await said
+        if hasattr(said, "__aiter__"):
+            async for piece in said:
+                yield piece
+        elif hasattr(said, "__next__"):
+            for piece in said:
+                yield piece
+        else:
+            yield said
+
+    sides: dict[str, Callable[[], AsyncIterator[Any]]] = {
+        "raw": (lambda: model.astream([_QUESTION])) if is_adopted else ask_function,
+        "model": lambda: adopted.astream([_QUESTION]),
+    }
     taken: dict[str, list[float]] = {name: [] for name in sides}
     pieces = {name: await _ask(side, 1) for name, side in sides.items()}  # also warms up
     for _ in range(rounds):
@@ -57,28 +79,3 @@ async def _ask(side: Callable[[], AsyncIterator[Any]], calls: int) -> int:
         async for _piece in side():
             count += 1
     return count
-
-
-def _raw_of(model: Any, adopted: ChatModel) -> Callable[[], AsyncIterator[Any]]:
-    if isinstance(adopted, ChatAdopted):
-        if not isinstance(model, BaseChatModel):
-            raise TypeError(f"{type(model).__name__} is no chat model, so that its pieces are none of an answer's.")
-        return lambda: model.astream([_QUESTION])
-    respond = getattr(adopted, "respond", None)
-    if respond is None:
-        raise TypeError(f"{type(adopted).__name__} has no function `respond` to compare it with.")
-
-    async def follow() -> AsyncIterator[Any]:
-        said = respond(Request(messages=(_QUESTION,), streaming=True))
-        if inspect.isawaitable(said):
-            said = await said
-        if hasattr(said, "__aiter__"):
-            async for piece in said:
-                yield piece
-        elif hasattr(said, "__next__"):
-            for piece in said:
-                yield piece
-        else:
-            yield said
-
-    return follow

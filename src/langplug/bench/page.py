@@ -66,28 +66,24 @@ def _stage(stage: Mapping[str, Any]) -> str:
     parts += [f'<p class="warning">{escape(warning)}</p>' for warning in stage["client"]["warnings"]]
     parts += [f'<p class="warning">{n} × {escape(error)}</p>' for error, n in figures.get("errors", {}).items()]
     if calls.get("complete"):
-        parts.append(_table(figures))
+        columns = ("mean", "p50", "p90", "p95", "p99", "min", "max")
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        rows = ""
+        for name, (title, factor) in ROWS.items():
+            if (told := figures.get(name)) is not None:
+                cells = "".join(f"<td>{told[column] * factor:,.1f}</td>" for column in columns)
+                rows += f"<tr><td>{title}</td>{cells}</tr>"
+        speed = f"{figures['output_tokens_per_s']:,.1f} tokens/s, {figures['requests_per_s']:,.2f} requests/s"
+        if "goodput_per_s" in figures:
+            speed += f", goodput {figures['goodput_per_s']:,.2f} requests/s ({figures['goodput_share']:.0%})"
+        sources = ", ".join(f"{source} by {count} calls" for source, count in figures["token_source"].items())
+        parts.append(
+            f'<p><strong>{speed}</strong> <span class="quiet">tokens {escape(sources)}</span></p>'
+            f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        )
         plots = "".join(_histogram(name, figures[name]) for name in LATENCIES if figures.get(name))
         parts.append(f'<div class="plots">{plots}</div>')
     return "".join(parts)
-
-
-def _table(figures: Mapping[str, Any]) -> str:
-    columns = ("mean", "p50", "p90", "p95", "p99", "min", "max")
-    head = "".join(f"<th>{name}</th>" for name in columns)
-    rows = ""
-    for name, (title, factor) in ROWS.items():
-        if (told := figures.get(name)) is not None:
-            cells = "".join(f"<td>{told[column] * factor:,.1f}</td>" for column in columns)
-            rows += f"<tr><td>{title}</td>{cells}</tr>"
-    speed = f"{figures['output_tokens_per_s']:,.1f} tokens/s, {figures['requests_per_s']:,.2f} requests/s"
-    if "goodput_per_s" in figures:
-        speed += f", goodput {figures['goodput_per_s']:,.2f} requests/s ({figures['goodput_share']:.0%})"
-    sources = ", ".join(f"{source} by {count} calls" for source, count in figures["token_source"].items())
-    return (
-        f'<p><strong>{speed}</strong> <span class="quiet">tokens {escape(sources)}</span></p>'
-        f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
 
 
 def _histogram(name: str, told: Mapping[str, Any]) -> str:

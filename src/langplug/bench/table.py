@@ -1,6 +1,6 @@
 """A report as text for a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langplug.bench.figures import DEFINITIONS
@@ -23,31 +23,28 @@ def to_text(report: Mapping[str, Any]) -> str:
     """The figures of each load, the client's, and what the figures mean."""
     lines = [f"{report['model']} · langplug {report['langplug']} · {report['machine']} · {report['measured_at']}"]
     for stage in report["stages"]:
-        lines += ["", *_stage_lines(stage)]
+        lines.append("")
+        figures = stage["figures"]
+        calls = figures["calls"]
+        wrong = "".join(f", {calls[name]} {name}" for name in ("failed", "incomplete") if calls.get(name))
+        lines.append(f"{stage['load']}: {calls['measured']} calls{wrong}")
+        for error, count in figures.get("errors", {}).items():
+            lines.append(f"  {count} × {error}")
+        if calls.get("complete"):
+            lines.append(f"  {'':24}{'mean':>9}{'p50':>9}{'p90':>9}{'p95':>9}{'p99':>9}  from least to most")
+            for name, (title, factor) in ROWS.items():
+                if (told := figures.get(name)) is not None:
+                    cells = "".join(f"{told[one] * factor:>9.1f}" for one in ("mean", "p50", "p90", "p95", "p99"))
+                    lines.append(f"  {title:24}{cells}  {sparkline(told['histogram'])}")
+            sources = ", ".join(f"{source} by {count}" for source, count in figures["token_source"].items())
+            speed = f"{figures['output_tokens_per_s']:.1f} tokens/s, {figures['requests_per_s']:.2f} requests/s"
+            lines.append(f"  {speed} ({sources})")
+            if "goodput_per_s" in figures:
+                kept = figures["goodput_share"]
+                lines.append(f"  goodput: {figures['goodput_per_s']:.2f} requests/s, {kept:.0%} within the limits")
+        lines += [f"  ! {warning}" for warning in stage["client"]["warnings"]]
     lines += ["", "TTFT: " + DEFINITIONS["ttft"], "TPOT: " + DEFINITIONS["tpot"], "E2E: " + DEFINITIONS["e2e"]]
     return "\n".join(lines)
-
-
-def _stage_lines(stage: Mapping[str, Any]) -> Iterator[str]:
-    figures = stage["figures"]
-    calls = figures["calls"]
-    wrong = "".join(f", {calls[name]} {name}" for name in ("failed", "incomplete") if calls.get(name))
-    yield f"{stage['load']}: {calls['measured']} calls{wrong}"
-    for error, count in figures.get("errors", {}).items():
-        yield f"  {count} × {error}"
-    if calls.get("complete"):
-        yield f"  {'':24}{'mean':>9}{'p50':>9}{'p90':>9}{'p95':>9}{'p99':>9}  from least to most"
-        for name, (title, factor) in ROWS.items():
-            if (told := figures.get(name)) is not None:
-                cells = "".join(f"{told[one] * factor:>9.1f}" for one in ("mean", "p50", "p90", "p95", "p99"))
-                yield f"  {title:24}{cells}  {sparkline(told['histogram'])}"
-        sources = ", ".join(f"{source} by {count}" for source, count in figures["token_source"].items())
-        yield f"  {figures['output_tokens_per_s']:.1f} tokens/s, {figures['requests_per_s']:.2f} requests/s ({sources})"
-        if "goodput_per_s" in figures:
-            kept = figures["goodput_share"]
-            yield f"  goodput: {figures['goodput_per_s']:.2f} requests/s, {kept:.0%} within the limits"
-    for warning in stage["client"]["warnings"]:
-        yield f"  ! {warning}"
 
 
 def sparkline(histogram: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langplug._secrets import is_secret_name
@@ -71,6 +72,40 @@ def parse_settings(assignments: Iterable[str], *, example: str = "temperature=0"
     """
     written = [split_assignment(text, example=example) for text in assignments]
     return {name: _resolve(name, parse_value(value)) for name, value in written}
+
+
+def parse_share(text: str | None, option: str) -> float | None:
+    """A number of things as `5`, or a part of all of them, below 1, as `5%`; None if none is given.
+
+    Raises:
+        UsageError: If it is neither; the message names the option.
+    """
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%")) / 100 if text.endswith("%") else int(text)
+    except ValueError:
+        number = -1
+    if number < 0 or (text.endswith("%") and number >= 1):
+        raise UsageError(f"{option} takes a number, or a part below 100%, not {text!r}")
+    return number
+
+
+def read_schema(file: Path | None) -> Mapping[str, Any] | None:
+    """The JSON schema in a file, with a title, for which LangChain asks; None if no file is given.
+
+    Raises:
+        UsageError: If there is none in it.
+    """
+    if file is None:
+        return None
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the schema cannot be read from {file}: {error_text(error)}") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f"{file} must hold a JSON schema, an object, not {schema!r:.100}")
+    return {"title": file.stem, **schema}
 
 
 def _resolve(name: str, value: Any) -> Any:

@@ -4,14 +4,14 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langplug.cli import _exit
 from langplug.cli._exit import UsageError, error_text
 from langplug.cli._model import ON_REFERENCES, add_model_arguments, load_model
-from langplug.cli._parameters import check_name, check_parameter, parse_settings
+from langplug.cli._parameters import check_name, check_parameter, parse_settings, parse_share, read_schema
 from langplug.cli._progress import ProgressLine
 
 if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone takes a second
@@ -89,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("name the output: -o OUT (- for stdout)")
     if args.out == "-" and args.json:
         raise UsageError("--json prints to stdout, where -o - writes the answers: name a file for one of them")
-    schema = _read_schema(args.schema)
-    max_errors = _read_share(args.max_errors)
+    schema = read_schema(args.schema)
+    max_errors = parse_share(args.max_errors, "--max-errors")
     parameters = {check_name(name): value for name, value in parse_settings(args.parameters).items()}
     model = load_model(args.ref, parse_settings(args.settings))
     for name, value in parameters.items():  # or each row would fail
@@ -161,31 +161,6 @@ def _count(model: Any, args: argparse.Namespace) -> int:
     if counted.wrong:
         print(f"langplug: {counted.wrong:,} rows cannot be asked; the first, {counted.problem}", file=sys.stderr)
     return _exit.FAILED if counted.wrong else _exit.OK
-
-
-def _read_schema(file: Path | None) -> Mapping[str, Any] | None:
-    if file is None:
-        return None
-    try:
-        schema = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the schema cannot be read from {file}: {error_text(error)}") from error
-    if not isinstance(schema, dict):
-        raise UsageError(f"{file} must hold a JSON schema, an object, not {schema!r:.100}")
-    return {"title": file.stem, **schema}  # LangChain asks each schema for a name
-
-
-def _read_share(text: str | None) -> float | None:
-    """How many rows may fail; a part of them as a number below 1."""
-    if text is None:
-        return None
-    try:
-        number = float(text.removesuffix("%")) / 100 if text.endswith("%") else int(text)
-    except ValueError:
-        number = -1
-    if number < 0 or (text.endswith("%") and number >= 1):
-        raise UsageError(f"--max-errors takes a number of rows, or a part of them below 100%, not {text!r}")
-    return number
 
 
 def _say_how_to_continue(progress: "_Progress", args: argparse.Namespace) -> None:

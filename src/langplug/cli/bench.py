@@ -104,7 +104,15 @@ def run(args: argparse.Namespace) -> int:
         )
     except (ValueError, OSError) as error:
         raise UsageError(error_text(error)) from error
-    _write(report, args)
+    ProgressLine(sys.stderr).clear()
+    try:
+        if args.html is not None:
+            args.html.write_text(bench.to_html(report), encoding="utf-8")
+        if args.json is not None and str(args.json) != "-":
+            args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the report cannot be written: {error_text(error)}") from error
+    print(json.dumps(report) if str(args.json) == "-" else bench.to_text(report))
     counted = [stage["figures"]["calls"] for stage in report["stages"]]
     return _exit.OK if all(one.get("complete") == one["measured"] > 0 for one in counted) else _exit.FAILED
 
@@ -145,20 +153,6 @@ def _progress(line: ProgressLine, calls: int | None) -> Any:
         line.redraw(f"{load}: {bar}")
 
     return show
-
-
-def _write(report: dict[str, Any], args: argparse.Namespace) -> None:
-    from langplug import bench
-
-    ProgressLine(sys.stderr).clear()
-    try:
-        if args.html is not None:
-            args.html.write_text(bench.to_html(report), encoding="utf-8")
-        if args.json is not None and str(args.json) != "-":
-            args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"the report cannot be written: {error_text(error)}") from error
-    print(json.dumps(report) if str(args.json) == "-" else bench.to_text(report))
 
 
 def _against_raw(model: Any, *, as_json: bool) -> int:

@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
             listed = [{**known, "path": None if path is None else str(path)} for known, path in facts]
             print(json.dumps({"schema": JSON_SCHEMA, "weights": listed}))
         else:
-            print(_list_places())
+            there = [(name, weights.find(known)) for name, known in KNOWN.items()]
+            places = [f"  {name:<10} {path or f'not here: langplug pull {name}'}" for name, path in there]
+            print("\n".join([_list_weights(), "", "places:", *places]))
         return OK
     if (named := repository_of(args.name)) is not None:
         repository, file = named
@@ -98,10 +100,3 @@ def _report(note: str, path: Path, json_name: str) -> int:
 def _list_weights() -> str:
     lines = [f"  {w.name:<10} {w.title} ({w.size // _MB} MB, {w.license}):\n    {w.good_for}" for w in KNOWN.values()]
     return "\n".join(["weights:", *lines])
-
-
-def _list_places() -> str:
-    """The same, with where they are."""
-    there = {name: weights.find(known) for name, known in KNOWN.items()}
-    places = "\n".join(f"  {name:<10} {path or f'not here: langplug pull {name}'}" for name, path in there.items())
-    return f"{_list_weights()}\n\nplaces:\n{places}"

@@ -38,7 +38,11 @@ class Gate:
             ApiError: 421 for a foreign `Host`, 403 for a foreign `Origin`, 401 without the key.
         """
         host = headers.get("host", "")
-        if self.hosts is not None and _name_of(host) not in self.hosts:
+        try:
+            asked = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            asked = ""
+        if self.hosts is not None and asked not in self.hosts:
             raise _refused(421, f"This server is not asked as {host!r:.100}.", "misdirected_request")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
@@ -77,11 +81,3 @@ class Gate:
 
 def _refused(status: int, message: str, code: str) -> ApiError:
     return ApiError(status, "invalid_request_error", message, code=code)
-
-
-def _name_of(host: str) -> str:
-    """The name in a `Host` header, without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""

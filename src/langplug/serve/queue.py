@@ -54,7 +54,10 @@ class Queue:
         try:
             async with limit:
                 if not self._slots.acquire_at_once():
-                    self._check_room()
+                    if self.waiting >= self._max_queue:
+                        message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
+                        wait_s = self._mean_s * (self.waiting + 1) / self._count
+                        raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
                     await self._slots.acquire()
                 began = time.monotonic()
                 self.running += 1
@@ -69,9 +72,3 @@ class Queue:
                 raise
             message = f"The answer took longer than {self._timeout:g} s, which is this server's limit."
             raise ApiError(504, "server_error", message, code="timeout") from error
-
-    def _check_room(self) -> None:
-        if self.waiting >= self._max_queue:
-            message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
-            wait_s = self._mean_s * (self.waiting + 1) / self._count
-            raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)

@@ -57,7 +57,11 @@ def pull_repository(repository: str, file: str | None = None, *, force: bool = F
     folder = cache_dir() / "weights" / repository.replace("/", "--")
     with _explained(repository, file, folder):
         names = hub.HfApi().list_repo_files(repository)
-        wanted = _parts(_choose(repository, file, names), names)
+        chosen = _choose(repository, file, names)
+        wanted = [chosen] if chosen else []
+        if chosen and (first := re.fullmatch(r"(.*)-00001-of-(\d{5})\.gguf", chosen)):  # the others belong to it
+            part = re.compile(re.escape(first[1]) + rf"-\d{{5}}-of-{first[2]}\.gguf")
+            wanted = [name for name in sorted(names) if part.fullmatch(name)]
         if not wanted:
             return Path(hub.snapshot_download(repository, local_dir=folder, allow_patterns=[*_OF_A_FOLDER]))
         paths = [Path(hub.hf_hub_download(repository, name, local_dir=folder, force_download=force)) for name in wanted]
@@ -85,15 +89,6 @@ def _choose(repository: str, file: str | None, names: list[str]) -> str | None:
         f"{repository!r} has neither a GGUF file nor a model in transformers' format (config.json, *.safetensors). "
         "Many models are published as GGUF in a repository of their own."
     )
-
-
-def _parts(file: str | None, names: list[str]) -> list[str]:
-    """The file, and the further parts of it if it is a split one."""
-    if file is None or not (first := re.fullmatch(r"(.*)-00001-of-(\d{5})\.gguf", file)):
-        return [file] if file else []
-    return [
-        name for name in sorted(names) if re.fullmatch(re.escape(first[1]) + rf"-\d{{5}}-of-{first[2]}\.gguf", name)
-    ]
 
 
 def _verify(hub: Any, repository: str, name: str, path: Path) -> None:

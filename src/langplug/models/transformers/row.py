@@ -123,7 +123,10 @@ class Row:
             self._end("stop")
             return
         if likely is not None and question.top_logprobs is not None:
-            self.parts.put(Finish(metadata={"logprobs": {"content": [self._logprob(token, likely)]}}))
+            values, ids = likely.topk(question.top_logprobs)
+            others = [self._token(*one) for one in zip(ids.tolist(), values.tolist(), strict=True)]
+            told = {**self._token(token, float(likely[token])), "top_logprobs": others}
+            self.parts.put(Finish(metadata={"logprobs": {"content": [told]}}))
         if text := self._text.add(token):
             self.parts.put(text)
         if question.matcher is not None:
@@ -145,15 +148,6 @@ class Row:
 
     def _usage(self) -> Usage:
         return Usage(input_tokens=len(self.question.prompt), output_tokens=len(self.tokens))
-
-    def _logprob(self, token: int, likely: Any) -> dict[str, Any]:
-        """How likely the token was, as OpenAI's API tells it."""
-        values, ids = likely.topk(self.question.top_logprobs)
-        others = zip(ids.tolist(), values.tolist(), strict=True)
-        return {
-            **self._token(token, float(likely[token])),
-            "top_logprobs": [self._token(one, value) for one, value in others],
-        }
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
         text = self._weights.text_of([token])

@@ -1,9 +1,10 @@
 """A Hugging Face model in memory: its network and its tokenizer. Only the files of this folder know torch."""
 
 import inspect
+import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -185,24 +186,18 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
     except ImportError:
         raise
     except OSError as error:
-        raise WeightsNotFoundError(_not_found(name, error)) from error
+        if os.path.isdir(Path(name).expanduser()):  # noqa: PTH112 - it is False for a name that can be no path, too
+            raise WeightsNotFoundError(f"The folder {name!r} holds no whole model: {error}") from error
+        raise WeightsNotFoundError(
+            f"The model {name!r} is neither a folder nor in the cache of the Hugging Face Hub, and could not be "
+            f"downloaded ({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a "
+            f"network (`hf download {name}`), or correct the name."
+        ) from error
     except Exception as error:  # foreign code reads foreign files, and may fail in any way
         if "adapter_config.json" in str(error):
             raise WeightsNotFoundError(f"There is no adapter at {settings.adapter!r}: {error}") from error
         raise BadWeightsError(f"transformers {transformers.__version__} cannot load {name!r}: {error}") from error
     return tokenizer, network.eval()
-
-
-def _not_found(name: str, error: OSError) -> str:
-    """What to do about a model that is not there."""
-    with suppress(OSError):
-        if Path(name).expanduser().is_dir():
-            return f"The folder {name!r} holds no whole model: {error}"
-    return (
-        f"The model {name!r} is neither a folder nor in the cache of the Hugging Face Hub, and could not be "
-        f"downloaded ({str(error).splitlines()[0]}). Give the path of a folder, download it where there is a network "
-        f"(`hf download {name}`), or correct the name."
-    )
 
 
 @contextmanager
