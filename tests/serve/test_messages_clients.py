@@ -55,8 +55,9 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def client(url: str) -> Any:
-    return anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, _strict_response_validation=True)
+def client(url: str) -> Iterator[Any]:
+    with anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, _strict_response_validation=True) as made:
+        yield made
 
 
 ASKED: dict[str, Any] = {"model": "adder", "max_tokens": 99, "messages": [USER]}

@@ -12,6 +12,8 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import HumanMessage, ToolMessage
+from tests.serve.client import send
+from tests.serve.messages_client import events_in
 from tests.serve.served_models import serving
 
 from langplug import Finish, Reasoning, ToolCall, Usage
@@ -120,6 +122,15 @@ def test_the_sdk_raises_the_error_of_a_wrong_request(sdk: Any) -> None:
     with serving({"page": ChatScripted(replies=["Yes"])}) as url, pytest.raises(openai.BadRequestError) as caught:
         sdk(url).responses.create(model="page", input="Hi", previous_response_id="resp_0")
     assert caught.value.param == "previous_response_id"
+
+
+def test_events_come_in_the_order_of_their_numbers() -> None:
+    """A stream begins with the response, in which nothing is yet, and its events are numbered as they come."""
+    with serving({"page": ChatScripted(replies=[ANSWER])}) as url:
+        _, _, text = send(url, {"model": "page", "input": "Weather?", "stream": True}, "/v1/responses")
+    events = [*events_in(text.encode())]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert (events[0]["type"], events[0]["response"]["output"]) == ("response.created", [])
 
 
 def test_an_agent_uses_a_served_model() -> None:

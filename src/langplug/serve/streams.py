@@ -62,7 +62,7 @@ class Stream:
         self._watch = watch
         self._open_stream = open_stream
         self._ping_interval = ping_interval
-        self._pieces: list[bytes] = []
+        self._pieces = [writer.begin()]  # before the first delta: a writer numbers its events, say
         self._outlet: Outlet | None = None
         self._opening = asyncio.Lock()
 
@@ -115,7 +115,7 @@ class Stream:
         """Send the head and what there is, unless a ping has done so."""
         async with self._opening:
             if self._outlet is None:
-                begun = b"".join((self._writer.begin(), *self._pieces))
+                begun = b"".join(self._pieces)
                 self._pieces.clear()
                 self._outlet = await self._open_stream(begun)
 
