@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tests.check.servers import wrong_servers as w
-from tests.check.servers.wrong_servers import Edit, Handle
+from tests.check.servers.wrong_servers import Edit, Handle, Reply
 
-from langplug.serve.exchange import Reply, Request
+from langplug.serve.exchange import Request
 
 
 def drop(name: str) -> Callable[[Any], Any]:

@@ -19,8 +19,8 @@ KEY = "s3cret-of-the-server"
 @contextmanager
 def serving(model: Any, edit: Edit | None = None) -> Iterator[str]:
     """A server of langplug's, with one thing changed; gives its base URL."""
-    exchange: Any = app({"m": model}, api_key=KEY).exchange
-    with running(runner_of(exchange if edit is None else WrongServer(exchange, edit))) as address:  # type: ignore[arg-type]
+    exchange = app({"m": model}, api_key=KEY).exchange
+    with running(runner_of(exchange) if edit is None else WrongServer(exchange, edit).runner()) as address:
         yield f"http://{address}/v1"
 
 

@@ -17,7 +17,7 @@ from tests.check.servers.serving import KEY, running, serving
 from tests.models.endpoint.certificates import make_certificates, server_context
 
 from langplug.cli import main
-from langplug.serve.exchange import Reply, Request
+from langplug.serve.exchange import Request
 from langplug_check.servers.session import strike_out
 
 Run = Callable[..., tuple[int, str, str]]
@@ -210,7 +210,7 @@ def test_keys_are_struck_out(text: str) -> None:
 def test_a_key_that_a_server_repeats(run: Run) -> None:
     """A server that tells the key in its answers does not have it in the report."""
 
-    async def repeats(handle: w.Handle, request: Request) -> Reply:
+    async def repeats(handle: w.Handle, request: Request) -> w.Reply:
         if request.method == "GET":
             return await handle(request)
         return w.of_json(400, {"error": {"message": f"{'x' * 230} {request.headers.get('authorization')}"}})

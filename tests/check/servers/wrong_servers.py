@@ -3,10 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langplug.serve.exchange import Exchange, Reply, Request
+from aiohttp import ClientConnectionResetError, web
+
+from langplug.serve.exchange import Exchange, Request
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is sent back: all of it, or a stream's pieces after the first. Closing these stops the model."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | AsyncGenerator[bytes]
+    opening: bytes = b""
+
 
 Handle = Callable[[Request], Awaitable[Reply]]
 Edit = Callable[[Handle, Request], Awaitable[Reply]]
@@ -18,14 +32,82 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class WrongServer:
-    """Takes the place of an `Exchange`."""
+    """A server of aiohttp's that answers as the right one does, after the edit."""
 
     right: Exchange
     edit: Edit
 
-    async def handle(self, request: Request) -> Reply:
-        """The right server's reply, after the edit."""
-        return await self.edit(self.right.handle, request)
+    def runner(self) -> web.AppRunner:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        return web.AppRunner(application, handler_cancellation=True, access_log=None)
+
+    async def _answer(self, asked: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        request = Request(asked.method, asked.path, headers, asked.content.iter_any())
+        reply = await self.edit(lambda one: reply_of(self.right, one), request)
+        if isinstance(reply.body, bytes):
+            return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+        response = web.StreamResponse(status=reply.status, headers=reply.headers)
+        async with aclosing(reply.body) as pieces:
+            try:
+                await response.prepare(asked)
+                await response.write(reply.opening)
+                async for piece in pieces:
+                    await response.write(piece)
+            except ClientConnectionResetError:  # the client has left, and the cancellation is on its way
+                pass
+        return response
+
+
+async def reply_of(exchange: Exchange, request: Request) -> Reply:
+    """The right server's reply, streams as pieces that can be edited."""
+    opened: asyncio.Future[tuple[dict[str, str], bytes]] = asyncio.get_running_loop().create_future()
+    outlet = Pieces()
+
+    async def open_stream(headers: dict[str, str], first: bytes) -> Pieces:
+        opened.set_result((headers, first))
+        return outlet
+
+    async def told(task: asyncio.Task[Any]) -> AsyncGenerator[bytes]:
+        try:
+            while (piece := await outlet.written.get()) is not None:
+                yield piece
+            task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    task = asyncio.ensure_future(exchange.handle(request, open_stream))
+    task.add_done_callback(lambda _: outlet.written.put_nowait(None))
+    either: set[asyncio.Future[Any]] = {task, opened}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    if opened.done():
+        headers, first = opened.result()
+        return Reply(200, headers, told(task), first)
+    whole = task.result()
+    assert whole is not None
+    return Reply(whole.status, whole.headers, whole.body)
+
+
+class Pieces:
+    """Where a stream is written; what is written can be taken."""
+
+    has_room = True
+
+    def __init__(self) -> None:
+        self.written: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def write(self, data: bytes, /) -> None:
+        self.written.put_nowait(data)
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
 
 
 async def in_pieces(*pieces: bytes) -> AsyncGenerator[bytes]:
