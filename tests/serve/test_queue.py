@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from langchain_core.exceptions import ModelInvalidRequestError
 from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, held, serving_exchange, until
 
@@ -84,7 +85,7 @@ class SilentThenBroken(ChatModel):
     async def respond(self, request: Request, /) -> AsyncIterator[str]:
         """Nothing for 50 ms, and then an error."""
         await asyncio.sleep(0.05)
-        raise ValueError("no idea")
+        raise ModelInvalidRequestError("no idea")
         yield ""
 
 

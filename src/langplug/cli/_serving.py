@@ -57,9 +57,12 @@ class Serving:
         Raises:
             UsageError: If an option is out of range.
         """
+        from langplug._log import set_up_log
         from langplug.serve import app
         from langplug.serve.served import Catalog
 
+        if "LANGPLUG_LOG" not in os.environ:
+            set_up_log("warning")  # clients are told little of what failed: whoever serves the models is told here
         try:
             return app(Catalog(**self.graphs), **self.options)
         except ValueError as error:

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
             listed = [{**known, "path": None if path is None else str(path)} for known, path in facts]
             print(json.dumps({"schema": JSON_SCHEMA, "weights": listed}))
         else:
-            there = [(name, weights.find(known)) for name, known in KNOWN.items()]
-            places = [f"  {name:<10} {path or f'not here: langplug pull {name}'}" for name, path in there]
+            found = [(name, weights.find(known)) for name, known in KNOWN.items()]
+            places = [f"  {name:<10} {place or f'not here: langplug pull {name}'}" for name, place in found]
             print("\n".join([_list_weights(), "", "places:", *places]))
         return OK
     if (named := repository_of(args.name)) is not None:

@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UsageError("serving needs aiohttp: pip install 'langplug[http]'") from error
     exchange = serving.application().exchange
+    if not 0 <= args.port < 65536:
+        raise UsageError(f"--port takes a number from 0 to 65535, not {args.port}")
     try:
         listening = listen(args.host, args.port)
     except ListenError as error:

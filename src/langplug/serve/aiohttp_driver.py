@@ -18,6 +18,9 @@ _BACKLOG: Final = 2048
 _MOST_UNSENT: Final = 64 * 1024
 """Bytes that wait for a client before its model does; where asyncio's transports draw the line, too."""
 
+_AS_LONG_AS_IT_TAKES_S: Final = 7 * 86400.0
+"""Seconds for which answers may go on when the server is stopped. Whoever cannot wait sends the signal again."""
+
 _AT_ONCE: Final = 8
 """Connections that are taken before the loop does something else."""
 
@@ -44,7 +47,9 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
         return outlet.response
 
     application.router.add_route("*", "/{path:.*}", handle)
-    return web.AppRunner(application, handler_cancellation=True, access_log=None)
+    return web.AppRunner(
+        application, handler_cancellation=True, access_log=None, shutdown_timeout=_AS_LONG_AS_IT_TAKES_S
+    )
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

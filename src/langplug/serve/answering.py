@@ -1,8 +1,8 @@
 """A call's way through a model: what was asked becomes deltas, and an ending."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessageChunk
@@ -59,8 +59,10 @@ async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | End
             await chunks.aclose()
 
 
-async def answers(served: ServedModel, call: Call) -> AsyncGenerator[Any]:
-    """`call.n` answers at once, by as many runs of the model: each delta and ending as an `OfChoice`.
+async def answers(
+    served: ServedModel, call: Call, turn: Callable[[], AbstractAsyncContextManager[None]]
+) -> AsyncGenerator[Any]:
+    """`call.n` answers at once, by as many runs of the model, each in a `turn`: deltas and endings as `OfChoice`.
 
     An `Ending` with what all of them used comes last. The first that fails stops the others.
 
@@ -71,7 +73,7 @@ async def answers(served: ServedModel, call: Call) -> AsyncGenerator[Any]:
 
     async def run(index: int) -> None:
         try:
-            async with aclosing(answer(served, call)) as deltas:
+            async with turn(), aclosing(answer(served, call)) as deltas:
                 async for delta in deltas:
                     await found.put(OfChoice(index, delta))
         except Exception as error:  # noqa: BLE001 - raised below, where the answers are taken

@@ -1,5 +1,6 @@
 """What a client is told of a call that failed."""
 
+import traceback
 from collections.abc import Mapping
 
 from langchain_core.exceptions import (
@@ -62,7 +63,6 @@ _STATUS: Mapping[type[Exception], tuple[int, str, str | None]] = {
     ModelRateLimitError: (429, "rate_limit_error", "rate_limit_exceeded"),
     ModelTimeoutError: (504, "server_error", "timeout"),
     ModelError: (502, "server_error", "model_error"),
-    ValueError: (400, "invalid_request_error", None),
 }
 """What is answered for an exception of a model; the first class that fits counts."""
 
@@ -70,8 +70,9 @@ _STATUS: Mapping[type[Exception], tuple[int, str, str | None]] = {
 def api_error_of(error: Exception) -> ApiError:
     """What a client is told of what a model raised.
 
-    langchain-core's errors are told in their own words, and so are `ValueError`s, by which models refuse what they are
-    asked. Credentials of the server's own that are refused are no fault of the client's: 502, and not 401. Of any other
+    langchain-core's errors are told in their own words, and so are langplug's `ValueError`s, by which it refuses what a
+    model cannot be asked. One that comes out of an author's code, or of what that calls, is a failure of the model's.
+    Credentials of the server's own that are refused are no fault of the client's: 502, and not 401. Of any other
     exception only its class is told: its text may hold what is no client's business.
     """
     if isinstance(error, ApiError):
@@ -84,4 +85,12 @@ def api_error_of(error: Exception) -> ApiError:
         if isinstance(error, kind):
             wait_s = retry_after_of(error) if isinstance(error, ModelError) else None
             return ApiError(status, name, str(error), code=code, retry_after=wait_s)
+    if isinstance(error, ValueError) and _is_of_langplug(error):
+        return ApiError(400, "invalid_request_error", str(error))
     return ApiError(500, "server_error", f"The model failed with {type(error).__name__}.", code="model_error")
+
+
+def _is_of_langplug(error: Exception) -> bool:
+    """Whether langplug itself has raised it: an author's function, or a tool, raises from another module."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("langplug.")

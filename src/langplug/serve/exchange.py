@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -132,7 +132,7 @@ class Exchange:
         except Exception as error:
             told = api_error_of(error)
             watch.end(told.status)
-            if told.status >= 500:
+            if told.status >= 500 and told is not error:  # else the server itself has said it
                 log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
             if told.retry_after is not None:
                 headers["retry-after"] = str(max(1, round(told.retry_after)))
@@ -151,7 +151,7 @@ class Exchange:
             raise ApiError(
                 404, "invalid_request_error", f"There is nothing at {request.path!r:.200}.", code="not_found"
             )
-        if request.method != method:
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):  # drivers leave out its body
             raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
 
     async def _tell(self, request: Request, headers: dict[str, str]) -> Reply:
@@ -202,26 +202,34 @@ class Exchange:
             watch.end(200)
             usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
             return _json(200, writer.whole((), Ending(usage=usage)), headers)
-        deltas = answer(served, call) if call.n == 1 else answers(served, call)
+        is_one = call.n == 1
+        deltas = answer(served, call) if is_one else answers(served, call, self.queue.turn)
+        turn = self.queue.turn() if is_one else nullcontext()  # of several, each has its own
         if not call.stream or open_stream is None:
-            async with self.queue.turn(), aclosing(deltas):
+            async with turn, aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
             watch.used(ending.usage)  # type: ignore[union-attr]  # the ending is the last
             watch.end(200)
             return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         stream = Stream(writer, watch, partial(open_stream, headers), ping_interval=self.ping_interval)
-        await stream.send(deltas, self.queue.turn(), headers["x-request-id"])
+        await stream.send(deltas, turn, headers["x-request-id"])
         return None
 
     async def _read_body(self, request: Request) -> dict[str, Any]:
         self.gate.check_body(request.headers)
         pieces: list[bytes] = []
         size = 0
-        async for piece in request.body:
-            size += len(piece)
-            self.gate.check_size(size)
-            pieces.append(piece)
+        try:
+            async for piece in request.body:
+                size += len(piece)
+                self.gate.check_size(size)
+                pieces.append(piece)
+        except ApiError:
+            raise
+        except Exception as error:
+            said = "The body cannot be read: it is not encoded as its headers say."
+            raise ApiError(400, "invalid_request_error", said) from error
         try:
             body = load(b"".join(pieces))
         except ValueError as error:

@@ -45,7 +45,7 @@ class Gate:
         if self.hosts is not None and asked not in self.hosts:
             raise _refused(421, f"This server is not asked as {host!r:.100}.", "misdirected_request")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise _refused(403, f"Pages of {origin!r:.100} may not ask this server.", "origin_refused")
         if self.key is None or is_open:
             return

@@ -255,7 +255,7 @@ class Checks:
                 if member is None and known is not rest:
                     if not takes_nulls:
                         del value[name]
-                elif member.__class__ is float and name in whole and member.is_integer():
+                elif isinstance(member, float) and name in whole and member.is_integer():
                     value[name] = int(member)
                     known(value[name], (place, name))
                 else:

@@ -105,9 +105,9 @@ class Stream:
                     piece = feed(delta)
                 pieces.append(piece)
                 pulse.restart()
+                self._watch.first()
                 if self._outlet is None:
                     await self._open()
-                    self._watch.first()
                 elif len(pieces) >= _MOST_KEPT or len(piece) > _LONG:
                     await self._make_room()
 

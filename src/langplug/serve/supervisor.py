@@ -108,9 +108,10 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         pause_s = 0.0
         while True:
-            began = loop.time()
+            ready_at = None
             process, control = await self._start(number)
             if said := await self._first_line(control):
+                ready_at = loop.time()
                 self._ready.add(number)
                 await self._answer_meanwhile()
                 if not self._first_is_ready.is_set():
@@ -122,7 +123,8 @@ class Supervisor:
             if not self._first_is_ready.is_set():
                 raise WorkersFailed(code)
             await self._answer_meanwhile()
-            pause_s = 0 if loop.time() - began > _STEADY_S else min(max(1, 2 * pause_s), _LONGEST_PAUSE_S)
+            was_steady = ready_at is not None and loop.time() - ready_at > _STEADY_S
+            pause_s = 1.0 if was_steady else min(max(1.0, 2 * pause_s), _LONGEST_PAUSE_S)
             ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             self._say(f"worker {number} (process {process.pid}) {ended}; another starts in {pause_s:g} s")
             await asyncio.sleep(pause_s)
@@ -141,7 +143,8 @@ class Supervisor:
                 start_new_session=True,  # so that Ctrl-C comes to the supervisor alone, which hands it on
             )
         self._workers[number] = process, ours
-        await asyncio.get_running_loop().sock_sendall(ours, told.encode() + b"\n")
+        with suppress(ConnectionError):  # it has ended already, as is seen next
+            await asyncio.get_running_loop().sock_sendall(ours, told.encode() + b"\n")
         return process, ours
 
     @staticmethod

@@ -7,6 +7,7 @@ files are described at https://huggingface.co/docs/transformers/chat_templating_
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,13 +73,12 @@ def _find(model: str, name: str) -> Path | None:
         if (folder := Path(model).expanduser()).is_dir():
             return file if (file := folder / name).is_file() else None
     try:
-        from huggingface_hub import try_to_load_from_cache
-        from huggingface_hub.errors import HFValidationError
+        hub, errors = (import_module(name) for name in ("huggingface_hub", "huggingface_hub.errors"))
     except ImportError:
         return None
     try:
-        cached = try_to_load_from_cache(model, name)
-    except HFValidationError:
+        cached = hub.try_to_load_from_cache(model, name)
+    except errors.HFValidationError:
         return None
     return Path(cached) if isinstance(cached, str) else None
 

@@ -62,7 +62,7 @@ TOOL: Final = union(
 )
 
 _STORED = {"item_reference": "send the item itself.", "compaction": "send the conversation itself."}
-_ITEMS = (
+_ITEMS: tuple[dict[str, Any], ...] = (
     union(
         object_of("ResponsesInputMessage", role=one_word("user", "system", "developer"), content=_INPUT),
         object_of("ResponsesOutputMessage", role=one_word("assistant"), content=_SAID),

@@ -1,0 +1,110 @@
+"""What a client, and who serves the models, is told of what goes wrong."""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.serve.client import ask, send
+from tests.serve.served_models import serving
+
+from langplug import Request, chat_model
+from langplug.serve.gate import Gate
+
+
+@chat_model
+def failing(request: Request) -> str:
+    """Raises what the prompt says."""
+    if request.text == "a number":
+        return str(int("password=hunter2"))
+    if request.text == "JSON":
+        return str(json.loads("<html>"))
+    raise KeyError("password=hunter2")
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[str]:
+    with serving({"m": failing()}) as address:
+        yield address
+
+
+@pytest.mark.parametrize("asked", ["a number", "JSON", "anything"])
+def test_words_of_an_author_are_no_clients_business(asked: str, base: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever an author's code raises is a 500 of which the class alone is told; the log has its words and the id."""
+    with caplog.at_level(logging.WARNING, "langplug.serve"):
+        status, headers, text = send(base, ask(messages=[{"role": "user", "content": asked}]))
+    assert status == 500
+    assert "hunter2" not in text
+    assert "Expecting value" not in text
+    assert headers["X-Request-Id"] in caplog.text
+    assert "hunter2" in caplog.text or "Expecting value" in caplog.text
+
+
+def test_words_of_langplug_are_told(base: str) -> None:
+    """What langplug refuses, as a picture for a model that takes text, is a 400 in its own words."""
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    status, _, text = send(base, ask(messages=[{"role": "user", "content": [picture]}]))
+    assert status == 400
+    assert "image" in json.loads(text)["error"]["message"]
+
+
+def test_a_body_that_is_encoded_otherwise(base: str) -> None:
+    """A body that is not encoded as its headers say is the client's fault."""
+    status, _, text = send(base, b"not gzip", Content_Encoding="gzip", Content_Type="application/json")
+    assert status == 400
+    assert "cannot be read" in json.loads(text)["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/v1/models"])
+def test_head(path: str, base: str) -> None:
+    """What is asked by GET may be asked by HEAD, as balancers and probes do."""
+    status, headers, text = send(base, None, path, "HEAD")
+    assert (status, text) == (200, "")
+    assert int(headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "null", "http://other:80", ""])
+def test_odd_origins(origin: str) -> None:
+    """An origin that is no address is a foreign one."""
+    with pytest.raises(Exception, match="may not ask"):
+        Gate().check({"host": "localhost", "origin": origin}, is_open=False)
+
+
+def test_each_of_n_answers_has_its_turn() -> None:
+    """`n` answers run no more at once than calls may."""
+    running = most = 0
+
+    @chat_model
+    async def counted(request: Request) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running -= 1
+        return "x"
+
+    with serving({"m": counted()}, max_concurrency=1) as address:
+        status, _, text = send(address, ask(n=5))
+    assert status == 200
+    assert [choice["message"]["content"] for choice in json.loads(text)["choices"]] == ["x"] * 5
+    assert most == 1
+
+
+def test_a_stream_that_a_ping_opened_has_a_first_token() -> None:
+    """The time to the first token is counted of slow streams, too."""
+    go_on = threading.Event()
+
+    @chat_model
+    def slow(request: Request) -> Iterator[str]:
+        go_on.wait(0.2)
+        yield "late"
+
+    with serving({"m": slow()}, ping_interval=0.02) as address:
+        status, _, text = send(address, ask(stream=True))
+        assert status == 200
+        assert text.startswith(":")
+        _, _, told = send(address, None, "/metrics", "GET")
+    assert 'time_to_first_token_seconds_count{wire="chat",model="m"} 1' in told
