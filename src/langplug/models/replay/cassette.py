@@ -6,7 +6,6 @@ cassette is there.
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -126,8 +125,6 @@ def add(path: Path, recording: Mapping[str, Any], *, anew: bool = False) -> None
         try:
             with part.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(f"{before.rstrip(chr(10))}\n---\n{to_yaml(data)}seconds: [{moments}]\n")
-                file.flush()
-                os.fsync(file.fileno())
             part.replace(path)
         except BaseException:
             with suppress(OSError):

@@ -90,6 +90,11 @@ class ChatReplay(ChatModel):
     def __langplug_takes__(self, name: str) -> bool:
         return True  # what the recorded model is given; a name that is wrong is one more difference
 
+    def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        if "model" in given:
+            raise TypeError("No call can name another model to ChatReplay. Make one for each: ChatReplay(model=...).")
+        return super().__langplug_for_call__(given)
+
     @property
     def reported_name(self) -> str:
         """The recorded model's name."""
