@@ -29,6 +29,10 @@ class RecordedError(RuntimeError):
 def data_of(message: AIMessage) -> Any:
     """A message, or a piece of one, as data: its text alone if it holds no more."""
     is_piece = isinstance(message, AIMessageChunk)
+    if isinstance(message, AIMessageChunk) and isinstance(message.content, str):
+        held = (message.tool_call_chunks, message.usage_metadata, message.response_metadata, message.additional_kwargs)
+        if not (message.id or any(held)):  # most pieces
+            return message.content
     kwargs: dict[str, Any] = {**message.additional_kwargs}
     found: dict[str, Any] = {
         "id": message.id,
