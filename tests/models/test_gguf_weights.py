@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from langplug.cli import main
-from langplug.models.gguf import weights
+from langplug.models.file_locks import exclusive
 from langplug.models.gguf.weights import KNOWN, PullError, Weights, find, pull
 
 CONTENT = b"GGUF" + bytes(range(256)) * 20_000
@@ -267,7 +267,7 @@ def test_pull_command_fails(capsys: pytest.CaptureFixture[str]) -> None:
 
 def hold_lock(mark: str) -> None:
     """Hold the lock of a pull until killed."""
-    with weights._exclusive(TINY.path.with_suffix(".lock")):
+    with exclusive(TINY.path.with_suffix(".lock")):
         Path(mark).touch()
         time.sleep(60)
 

@@ -1,9 +1,13 @@
 """The pytest plugin: `pytest --langplug-check=REF` runs each statement of the contract as a test of a model.
 
+The fixture `cassette` gives each test a cassette of its own, to which it records a model, or from which it plays it.
+
 Its entry point makes every pytest here import it, so it imports nothing of LangChain before the option is given.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--langplug-only", metavar="IDS", default="", help="only these checks or groups, such as A01,D")
     group.addoption("--langplug-offline", action="store_true", help="do not call the model as it is (group O)")
+    if find_spec("pytest_recording") is None:  # which has an option of this name and meaning
+        group.addoption(
+            "--record-mode",
+            choices=("none", "once", "new", "rewrite"),
+            default="once",
+            help="what the fixture `cassette` records: nothing, all if there is no cassette yet, what it lacks, or all",
+        )
     group.addoption("--langplug-skip", metavar="IDS", default="", help="all but these checks or groups")
 
 
@@ -34,6 +45,33 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     for reference in config.getoption("--langplug-check") or ():
         model: Model = Model.from_parent(session, name=f"langplug-check::{reference}", reference=reference)
         items.extend(model.collect())
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """A function from a model to a `ChatReplay` with this test's cassette, `cassettes/MODULE/TEST.yaml` beside it.
+
+    The model may also be a function that makes it, which is called only if something may be recorded.
+    """
+    from langplug.models import ChatReplay
+
+    test = re.sub(r"[^\w.=,-]", "_", request.node.nodeid.partition("::")[2].replace("::", "."))
+    file = request.path.parent / "cassettes" / request.path.stem / f"{test}.yaml"
+    mode = request.config.getoption("--record-mode", default=None) or "once"
+    if mode in ("rewrite", "all"):
+        file.unlink(missing_ok=True)
+    # Decided once for the test: when its second model is made, the first may have begun the cassette.
+    records = mode != "none" and (mode != "once" or not file.exists())
+
+    def replay(model: Any = None, **settings: Any) -> Any:
+        is_recipe = callable(model) and not hasattr(model, "invoke")
+        if is_recipe:
+            model = model() if records else None
+        return ChatReplay(
+            cassette=file, model=model, mode="new" if records and model is not None else "none", **settings
+        )
+
+    return replay
 
 
 class Model(pytest.Collector):

