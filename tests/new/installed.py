@@ -77,13 +77,14 @@ def try_template(template: str, installer: str, wheels: Path, folder: Path) -> d
     machine = Machine(folder, installer, wheels)
     machine.install("langplug", "langplug")
     machine.langplug("new", "acme", "--template", template)
-    machine.install("package", "--editable", "./acme[test]")
+    machine.folder = folder / "acme"
+    machine.install("package", "--editable", ".[test]")
     if TEMPLATES[template].prepare:
         machine.langplug("pull", "smollm2")
     report = json.loads(machine.langplug("check", "acme", "--json"))
     if not report["ready"]:
         sys.exit(f"the model of the template {template} is not ready")
-    machine.run("pytest", str(machine.bin / "python"), "-m", "pytest", "-q", "./acme")
+    machine.run("pytest", str(machine.bin / "python"), "-m", "pytest", "-q")
     return machine.seconds
 
 
@@ -102,7 +103,8 @@ def main() -> None:
                 place.mkdir()
                 seconds = try_template(template, installer, wheels, place)
                 steps = ", ".join(f"{step} {taken:.0f}" for step, taken in seconds.items())
-                print(f"{template:<9} {installer:<4} {sum(seconds.values()):4.0f} s: {steps}", flush=True)
+                sys.stdout.write(f"{template:<9} {installer:<4} {sum(seconds.values()):4.0f} s: {steps}\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":
