@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +44,27 @@ def run(args: argparse.Namespace) -> int:
     """Make the package, or show how it differs. Returns the exit code; an exception means another one."""
     terminal = Terminal()
     try:
-        return _diff(args, terminal) if args.diff else _make(args, terminal)
+        if args.diff:
+            folder = args.dir or Path(args.name or ".")
+            given = {name: getattr(args, name) for name in ("template", "author", "description")}
+            told = replace(new.read_answers(folder), **{name: text for name, text in given.items() if text is not None})
+            found = new.difference(told, folder)
+            terminal.answer(found)
+            return FAILED if found else OK
+        answers = _ask(args, terminal)
+        folder = args.dir or Path(answers.name)
+        files = new.write(answers, folder)
     except (ValueError, OSError) as error:
         raise UsageError(error_text(error)) from error
+    terminal.note(f"{len(files)} files are in {folder}. Next:")
+    prepare = TEMPLATES[answers.template].prepare
+    terminal.answer(f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'{prepare and f' && {prepare}'}\n")
+    terminal.answer(f"langplug check {answers.name}\nlangplug chat {answers.name}\n")
+    return OK
 
 
-def _make(args: argparse.Namespace, terminal: Terminal) -> int:
+def _ask(args: argparse.Namespace, terminal: Terminal) -> Answers:
+    """What the package is told: by options, by whoever sits at the terminal, or by default."""
     if args.name is None and not terminal.interactive:
         raise UsageError("the NAME of the package is missing, as in: langplug new langchain-acme --template function")
     name = new.check_name(args.name if args.name is not None else terminal.read_line("Name of the package: ").strip())
@@ -58,34 +74,9 @@ def _make(args: argparse.Namespace, terminal: Terminal) -> int:
             return default if given is None else given
         return terminal.read_line(f"{question} [{default}]: ").strip() or default
 
-    answers = Answers(
+    return Answers(
         name=name,
         template=ask(f"Template ({', '.join(TEMPLATES)})", args.template, next(iter(TEMPLATES))),
         author=ask("Author", args.author, new.default_author(name)),
         description=ask("Description", args.description, new.default_description(name)),
     )
-    folder = args.dir or Path(name)
-    files = new.write(answers, folder)
-    terminal.note(f"{len(files)} files are in {folder}. Next:")
-    prepare = TEMPLATES[answers.template].prepare
-    commands = [
-        f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'{f' && {prepare}' if prepare else ''}",
-        f"langplug check {name}",
-        f"langplug chat {name}",
-    ]
-    terminal.answer("".join(f"{command}\n" for command in commands))
-    return OK
-
-
-def _diff(args: argparse.Namespace, terminal: Terminal) -> int:
-    folder = args.dir or Path(args.name or ".")
-    kept = new.read_answers(folder)
-    answers = Answers(
-        name=kept.name,
-        template=args.template or kept.template,
-        author=args.author or kept.author,
-        description=args.description or kept.description,
-    )
-    found = new.difference(answers, folder)
-    terminal.answer(found)
-    return FAILED if found else OK

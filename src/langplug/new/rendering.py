@@ -41,6 +41,30 @@ class Template:
             return "Chat" + "".join(word.capitalize() for word in answers.words)
         return "_".join(["chat", *answers.words])
 
+    def values(self, answers: Answers) -> dict[str, str]:
+        """What the names in the template's files stand for."""
+        variable = answers.module.upper()
+        symbol = self.symbol(answers)
+        return {
+            "name": answers.name,
+            "module": answers.module,
+            "symbol": symbol,
+            # What `@chat_model` makes is a class, whose type for type checkers is what it can be called with.
+            "class_of": symbol if self.is_class else f"type({symbol}())",
+            "variable": variable,
+            "template": answers.template,
+            "author": answers.author,
+            "description": answers.description,
+            # A text of JSON is one of TOML too, as long as nothing in it needs to be escaped as two surrogates.
+            "author_toml": json.dumps(answers.author, ensure_ascii=False),
+            "description_toml": json.dumps(answers.description, ensure_ascii=False),
+            "version": __version__,
+            "requirement": self.requirement,
+            "about": Text(self.about).substitute(variable=variable),
+            "prepare": f"\n{self.prepare}" if self.prepare else "",
+            "ci_prepare": f"\n      - run: {self.prepare}" if self.prepare else "",
+        }
+
 
 TEMPLATES: Final = {
     name: Template(**tomllib.loads((_FOLDER / name / "template.toml").read_text(encoding="utf-8")))
@@ -58,7 +82,7 @@ def render(answers: Answers) -> dict[str, str]:
     if answers.template not in TEMPLATES:
         hint = did_you_mean(answers.template, TEMPLATES, inline=True) or f", expected {' or '.join(TEMPLATES)}"
         raise ValueError(f"unknown template {answers.template!r}{hint}")
-    values = _values(answers)
+    values = TEMPLATES[answers.template].values(answers)
     files: dict[str, str] = {}
     for folder in (_FOLDER / "common", _FOLDER / answers.template):
         for file in sorted(folder.rglob(f"*{_SUFFIX}")):
@@ -66,28 +90,3 @@ def render(answers: Answers) -> dict[str, str]:
             path = PurePosixPath(*(answers.module if part == "package" else part for part in parts))
             files[str(path)] = Text(file.read_text(encoding="utf-8")).substitute(values)
     return dict(sorted(files.items()))
-
-
-def _values(answers: Answers) -> dict[str, str]:
-    template = TEMPLATES[answers.template]
-    variable = answers.module.upper()
-    symbol = template.symbol(answers)
-    return {
-        "name": answers.name,
-        "module": answers.module,
-        "symbol": symbol,
-        # What `@chat_model` makes is a class, whose type for type checkers is what it can be called with.
-        "class_of": symbol if template.is_class else f"type({symbol}())",
-        "variable": variable,
-        "template": answers.template,
-        "author": answers.author,
-        "description": answers.description,
-        # A text of JSON is one of TOML too, as long as nothing in it needs to be escaped as two surrogates.
-        "author_toml": json.dumps(answers.author, ensure_ascii=False),
-        "description_toml": json.dumps(answers.description, ensure_ascii=False),
-        "version": __version__,
-        "requirement": template.requirement,
-        "about": Text(template.about).substitute(variable=variable),
-        "prepare": f"\n{template.prepare}" if template.prepare else "",
-        "ci_prepare": f"\n      - run: {template.prepare}" if template.prepare else "",
-    }
