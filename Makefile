@@ -99,6 +99,11 @@ test-playground: $(PLAYGROUND)/.playground ## Test the playground of `langplug s
 	$(call say,tests in a browser)
 	@$(PLAYGROUND)/bin/$(pytest) --all tests/playground
 
+.PHONY: test-new
+test-new: $(VENV)/.dev ## Make, install, check and test a package of each template, with pip and with uv (half an hour)
+	$(call say,packages from templates)
+	@$(BIN)/python -m tests.new.installed
+
 .PHONY: test-codex
 test-codex: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI and opencode finish a task with a served model (needs npm; 780 MB)
 	$(call say,tests with coding agents)

@@ -41,6 +41,7 @@ FLOORS = (
     ("serve",),
     ("batch",),
     ("bench",),
+    ("new",),
     ("cli", "__main__"),
 )
 """The rooms, ground floor first. A module imports from its own floor and from those below."""

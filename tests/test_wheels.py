@@ -23,7 +23,7 @@ PROJECTS: Final = {"langplug": ROOT, "langplug-check": ROOT / "check"}
 PACKAGES: Final = {"langplug": {"langplug"}, "langplug-check": {"langplug_check", "langplug_backend"}}
 BOTH = pytest.mark.parametrize("project", PROJECTS)
 
-DATA: Final = {".yaml", ".css", ".html", ".js", ".typed"}
+DATA: Final = {".yaml", ".toml", ".tmpl", ".css", ".html", ".js", ".typed"}
 """What there is in a package beside Python."""
 
 

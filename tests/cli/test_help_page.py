@@ -10,7 +10,7 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
-VERBS = ("batch", "bench", "chat", "check", "completion", "explain", "pull", "serve")
+VERBS = ("batch", "bench", "chat", "check", "completion", "explain", "new", "pull", "serve")
 
 
 def help_of(verb: str) -> str:
