@@ -123,10 +123,11 @@ def test_both_have_the_same_version(built: dict[str, Built]) -> None:
 
 
 def test_what_langplug_asks_for(built: dict[str, Built]) -> None:
-    """Always langchain-core alone; each extra brings what some models or verbs need, and `all` is all of them."""
+    """Always langchain-core alone; each extra brings what some models or verbs need; `all` has those that are small."""
     asked = built["langplug"].requirements
     assert ["langchain-core"] == [Requirement(wish).name for wish in asked()]
-    assert {"all", "batch", "check", "gguf", "http"} == set(built["langplug"].metadata.get_all("Provides-Extra", []))
+    extras = {"all", "batch", "check", "gguf", "http", "hub", "openvino", "transformers"}
+    assert extras == set(built["langplug"].metadata.get_all("Provides-Extra", []))
     assert asked("all") == asked("batch") | asked("gguf") | asked("http")
     assert {"llguidance", "xllamacpp"} == {Requirement(wish).name for wish in asked("gguf")}
 

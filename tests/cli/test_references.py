@@ -75,7 +75,7 @@ def test_an_installed_model(verb: str, tmp_path: Path, capsys: pytest.CaptureFix
         ("./missing.gguf", "no file"),
         ("./missing", "no file or folder"),
         ("./folder", "has no config.json"),
-        ("./hub", "vllm serve ./hub"),
+        ("./hub", "pip install 'langplug[transformers]'"),
         ("ftp://host/v1", "expected http:// or https://"),
         ("localhost:8000/v1", "write http://localhost:8000/v1"),
         ("upstage:solar", "pip install langchain-upstage"),

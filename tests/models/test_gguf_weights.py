@@ -16,6 +16,7 @@ import pytest
 
 from langplug.cli import main
 from langplug.models.file_locks import exclusive
+from langplug.models.gguf import weights
 from langplug.models.gguf.weights import KNOWN, PullError, Weights, find, pull
 
 CONTENT = b"GGUF" + bytes(range(256)) * 20_000

@@ -14,9 +14,12 @@ FORM: Final = "a folder with a Hugging Face model"
 
 def fits(reference: str) -> bool:
     """Whether it is written so."""
-    is_written_so = reference.startswith(("~", ".")) or "/" in reference or os.sep in reference
-    is_there = os.path.isdir(user_path(reference))  # noqa: PTH112 - that of pathlib raises for names that are too long
-    return bool(reference) and (is_there or (is_written_so and ":" not in reference))
+    if not reference:
+        return False
+    if reference.startswith(("~", ".")) or "/" in reference or os.sep in reference:
+        return ":" not in reference or os.path.isdir(user_path(reference))  # noqa: PTH112 - pathlib's may raise
+    # a bare name may be an installed model's, beside a folder of that name with its sources
+    return os.path.isfile(user_path(reference) / "config.json")  # noqa: PTH113 - likewise
 
 
 def load(reference: str, settings: Settings) -> BaseChatModel:
