@@ -75,7 +75,6 @@ def test_an_installed_model(verb: str, tmp_path: Path, capsys: pytest.CaptureFix
         ("./missing.gguf", "no file"),
         ("./missing", "no file or folder"),
         ("./folder", "has no config.json"),
-        ("./hub", "pip install 'langplug[transformers]'"),
         ("ftp://host/v1", "expected http:// or https://"),
         ("localhost:8000/v1", "write http://localhost:8000/v1"),
         ("upstage:solar", "pip install langchain-upstage"),
@@ -88,8 +87,6 @@ def test_wrong_references(
 ) -> None:
     """What leads to no model is wrong use, in one sentence that says what to do, whatever the verb."""
     (tmp_path / "folder").mkdir()
-    (tmp_path / "hub").mkdir()
-    (tmp_path / "hub" / "config.json").touch()
     code, out, err = run(verb, capsys, reference)
     assert (2, "", 1) == (code, out, err.count("\n"))
     assert err.startswith("langplug: ")
