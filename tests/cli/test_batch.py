@@ -86,11 +86,7 @@ def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run counts, asks nothing and writes nothing."""
     assert langplug.cli.main(["batch", model, "in.csv", "--prompt", "{city}", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("2 rows, ")
-    assert sorted(file.name for file in Path().iterdir() if file.suffix != ".pyc") == [
-        "__pycache__",
-        "in.csv",
-        "mine.py",
-    ]
+    assert {file.name for file in Path().iterdir()} <= {"__pycache__", "in.csv", "mine.py"}
 
 
 @pytest.mark.parametrize(

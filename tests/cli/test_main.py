@@ -29,7 +29,7 @@ def imports_after(*args: str) -> set[str]:
     return set(done.stderr.split())
 
 
-VERBS = ("chat", "check", "completion", "explain", "pull", "serve")
+VERBS = ("batch", "bench", "chat", "check", "completion", "explain", "new", "pull", "serve")
 
 
 @pytest.mark.parametrize("args", [["--help"], *([verb, "--help"] for verb in VERBS)], ids=" ".join)

@@ -1,7 +1,6 @@
 """`langplug bench`: how fast a model answers, and whether that became worse."""
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -156,6 +155,8 @@ def _progress(line: ProgressLine, calls: int | None) -> Any:
 
 
 def _against_raw(model: Any, *, as_json: bool) -> int:
+    import asyncio
+
     from langplug.bench import arun_against_raw
 
     try:
