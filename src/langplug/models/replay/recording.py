@@ -1,7 +1,7 @@
 """An answer as it is recorded: the model is asked, what it gives is passed on at once, and noted."""
 
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing, contextmanager
 from functools import cache
 from typing import Any
@@ -45,7 +45,7 @@ class Take:
         return message
 
     @contextmanager
-    def until_end(self) -> Iterator[None]:
+    def until_end(self) -> Generator[None]:
         """Note how the answer ends: by an error, or because nobody waits for the rest."""
         try:
             yield
