@@ -158,6 +158,25 @@ def test_changed_job(change: dict[str, Any], tmp_path: Path) -> None:
     assert record["index"] == 0
 
 
+NAMED_CHAIN = """
+import sys
+from langplug import batch
+from tests.batch.asked import upper
+
+chain = upper() | (lambda message: message)
+sys.stdout.write(str(batch.run(chain, ["x"], sys.argv[1], identity="upper, first version").resumed))
+"""
+
+
+def test_model_that_cannot_be_known_again(tmp_path: Path) -> None:
+    """Of a model that another process could not know again a warning says so, unless a text stands for it."""
+    with pytest.warns(UserWarning, match="will ask every row again"):
+        batch.run(upper() | (lambda message: message), ["x"], tmp_path / "out.jsonl")
+    command = [sys.executable, "-c", NAMED_CHAIN, str(tmp_path / "named.jsonl")]
+    done = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert done == ["0", "1"]
+
+
 def test_more_rows(tmp_path: Path) -> None:
     """Rows that are added are asked, rows that are gone are in the output no more, and the others are as they were."""
     notes = tmp_path / "notes"

@@ -223,7 +223,9 @@ async def test_rows_are_read_as_needed(tmp_path: Path) -> None:
         await go_on.wait()
         return "x"
 
-    running = asyncio.create_task(batch.arun(waiting(), rows(), tmp_path / "out.jsonl", max_concurrency=4))
+    running = asyncio.create_task(
+        batch.arun(waiting(), rows(), tmp_path / "out.jsonl", max_concurrency=4, identity="waiting")
+    )
     await begun.wait()
     assert read <= 512
     running.cancel()
@@ -251,7 +253,7 @@ def test_ordered(waits: list[int], tmp_path: Path) -> None:
 def test_anybodys_model(tmp_path: Path) -> None:
     """Any chat model, chain or graph is asked."""
     batch.run(FakeListChatModel(responses=["one"]), ["x"], tmp_path / "model.jsonl")
-    batch.run(upper() | (lambda message: message), ["x"], tmp_path / "chain.jsonl")
+    batch.run(upper() | (lambda message: message), ["x"], tmp_path / "chain.jsonl", identity="upper")
     assert answers(tmp_path / "model.jsonl") == {"0": "one"}
     assert answers(tmp_path / "chain.jsonl") == {"0": "X"}
 
@@ -265,19 +267,22 @@ def test_openai_batch_format(tmp_path: Path) -> None:
         {"custom_id": "messages", "url": "/v1/messages", "body": {"messages": [message], "max_tokens": 9}},
         {"custom_id": "wrong", "url": "/v1/chat/completions", "body": {"messages": "hi"}},
         {"custom_id": "nowhere", "url": "/v1/nothing", "body": {}},
+        {"custom_id": "no body", "url": "/v1/chat/completions", "body": 5},
+        {"custom_id": "no url"},
     ]
-    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "in.jsonl").write_text("\n".join(["no JSON", *map(json.dumps, rows)]))
     summary = batch.run(upper(), tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     told = {record["custom_id"]: record for record in records(tmp_path / "out.jsonl")}
     assert all(list(record) == ["id", "custom_id", "response", "error"] for record in told.values())
-    bodies = {name: record["response"]["body"] for name, record in told.items()}
+    bodies = {name: record["response"]["body"] for name, record in told.items() if record["response"]}
+    assert {name for name, record in told.items() if record["error"]} == {"0", "no body", "no url"}
     assert bodies["chat"]["choices"][0]["message"]["content"] == "HI"
     assert bodies["responses"]["output"][0]["content"][0]["text"] == "HI"
     assert bodies["messages"]["content"][0]["text"] == "HI"
     assert told["wrong"]["response"]["status_code"] == 400
     assert set(bodies["wrong"]["error"]) == {"message", "type", "param", "code"}
     assert told["nowhere"]["response"]["status_code"] == 404
-    assert (summary.answered, summary.failed) == (3, 2)
+    assert (summary.answered, summary.failed) == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +293,8 @@ def test_openai_batch_format(tmp_path: Path) -> None:
         ({"max_attempts": 0}, "at least 1 attempt"),
         ({"rpm": 0}, "rpm is 0"),
         ({"max_concurrency": 0}, "max_concurrency is 0"),
+        ({"keep": ["error"]}, "a column 'error' of its own"),
+        ({"out_format": "xml"}, "unknown format 'xml'"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_tokens_are_counted_otherwise() -> None:
     found = figures(words(count=5))
     assert found["token_source"] == {"counted": 4}
     assert found["output_tokens"]["mean"] == words().get_num_tokens("word " * 5)
+    assert found["input_tokens"] is None
 
 
 def test_first_piece_and_first_text() -> None:

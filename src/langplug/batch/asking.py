@@ -30,8 +30,8 @@ COLUMNS: Final = (
 )
 """What is written of a row, in the order of a table. `parsed` is there with a schema alone."""
 
-_RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
-"""The statuses of requests that may succeed later."""
+_RETRYABLE: Final = frozenset({429, 502, 504})
+"""The statuses of `serve` that tell of what may pass: not 500, which is the model's own code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,12 +167,11 @@ class WireAsker:
         """What came of it."""
         body = {**row.question["body"], "model": self._id, "stream": False}
         headers = {"host": "localhost", "content-type": "application/json"}
-        path = str(row.question.get("url") or "/v1/chat/completions")
 
         async def whole() -> AsyncIterator[bytes]:
             yield json.dumps(body).encode()
 
-        reply = await self._exchange.handle(Request("POST", path, headers, whole()))
+        reply = await self._exchange.handle(Request("POST", row.question["url"], headers, whole()))
         assert reply is not None  # as it is not streamed
         answer = json.loads(reply.body)
         response = {"status_code": reply.status, "request_id": reply.headers["x-request-id"], "body": answer}
@@ -183,7 +182,7 @@ class WireAsker:
             record={"id": f"batch_req_{uuid.uuid4().hex}", "response": response, "error": None},
             failed=reply.status >= 400,
             tokens=(given, made),
-            is_retryable=reply.status in _RETRYABLE,
+            is_retryable=reply.status in _RETRYABLE and reply.headers.get("x-should-retry") != "false",
             is_refused=reply.status == 429,
             retry_after=float(reply.headers["retry-after"]) if "retry-after" in reply.headers else None,
         )
@@ -204,6 +203,14 @@ class WireAsker:
 
 
 def columns_of(kept: Sequence[str], *, is_structured: bool) -> list[str]:
-    """The columns of a table of records: langplug's own, and those that are kept of the input."""
+    """The columns of a table of records: langplug's own, and those that are kept of the input.
+
+    Raises:
+        ValueError: If the input has a column that is kept, and called as one of langplug's own.
+    """
     own = [name for name in COLUMNS if is_structured or name != "parsed"]
+    if taken := [name for name in kept if name in own and name != "id"]:
+        raise ValueError(
+            f"the output has a column {taken[0]!r} of its own: rename that of the input, or do not keep it"
+        )
     return [*own, *(name for name in kept if name not in own)]

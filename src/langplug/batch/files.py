@@ -36,8 +36,11 @@ def format_of(file: str | Path, given: str | None = None) -> str:
     """The format of a file: what is given, else what its name says; JSONL of stdin and stdout.
 
     Raises:
-        ValueError: If its name does not say.
+        ValueError: If its name does not say, or what is given is unknown.
     """
+    known = sorted(set(FORMATS.values()))
+    if given is not None and given not in known:
+        raise ValueError(f"unknown format {given!r}, expected {' or '.join(known)}")
     if given is not None or str(file) == STANDARD:
         return given or "jsonl"
     found = FORMATS.get(Path(file).suffix.lower())

@@ -87,7 +87,7 @@ class Form:
         called = str(index) if own is None or own == "" else str(own)
         kept = {name: columns.get(name) for name in self.keep}
         try:
-            question = columns if self.is_envelope else self._messages(columns)
+            question = as_request(columns) if self.is_envelope else self._messages(columns)
             text = _encode([called, question])
         except (TypeError, ValueError) as error:
             return Row(index, called, b"", None, str(error), kept)
@@ -109,6 +109,20 @@ class Form:
         if self.system is None:
             return asked
         return [{"role": "system", "content": self.system.fill(columns)}, *asked]
+
+
+def as_request(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row in OpenAI's batch format asks.
+
+    Raises:
+        ValueError: If it lacks what a request has.
+    """
+    url, body, method = columns.get("url"), columns.get("body"), columns.get("method", "POST")
+    if not isinstance(url, str) or not isinstance(body, Mapping) or method != "POST":
+        raise ValueError(
+            "A row in OpenAI's batch format has a `url` that is text and a `body` that is an object (POST)."
+        )
+    return {"url": url, "body": dict(body)}
 
 
 def as_dicts(messages: Any) -> list[dict[str, Any]]:

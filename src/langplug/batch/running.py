@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ Rows = str | Path | Iterable[RawRow]
 
 SUFFIX: Final = ".journal"
 """What a journal's name has after that of the output."""
+
+_LOOKED_AT: Final = 100
+"""Rows that are looked at for one that can be read, and says of what form they are."""
 
 
 def run(model: Any, rows: Rows, out: str | Path, **options: Any) -> Summary:
@@ -78,6 +82,7 @@ async def arun(
     max_errors: float | None = None,
     retry_failed: bool = False,
     journal: str | Path | None = None,
+    identity: str | None = None,
     in_format: str | None = None,
     out_format: str | None = None,
     progress: Callable[[Summary], None] = lambda _: None,
@@ -103,6 +108,9 @@ async def arun(
         max_errors: How many rows may fail before the job ends; below 1, which part of them; None for any.
         retry_failed: Whether rows that failed in an earlier run are asked again.
         journal: Where the journal is; by default `OUT.journal`, and none for stdout.
+        identity: A text that stands for the model, in the place of what langplug sees of it. Of a graph, a chain or a
+            client it sees too little to know it again in another process: without this, a later run asks every row
+            again, and a warning says so.
         in_format: `jsonl`, `csv`, `tsv` or `parquet`, where the name of the input does not say.
         out_format: The same for the output.
         progress: Told of the figures, four times a second.
@@ -120,9 +128,19 @@ async def arun(
     """
     adopted = adopt(model)
     format_of(out, out_format)  # before anything is made
-    whom = [adopted.cache_key(**dict(parameters or {})), dict(schema) if schema is not None else None]
-    identity = blake2b(json.dumps(whom, sort_keys=True).encode(), digest_size=32).digest()
-    raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=identity))
+    columns = columns_of(list(keep), is_structured=schema is not None)
+    given_parameters = dict(parameters or {})
+    if identity is None and (unseen := adopted.__langplug_unshared__()):
+        kinds = ", ".join(sorted(set(unseen.values())))
+        warnings.warn(
+            f"{adopted.reported_name} holds what langplug cannot know again in another process ({kinds}): a later run "
+            "will ask every row again, unless `identity` says by a text of your own which model it is.",
+            stacklevel=2,
+        )
+    model_key = adopted.cache_key(**given_parameters) if identity is None else [identity, given_parameters]
+    whom = json.dumps([model_key, dict(schema) if schema is not None else None], sort_keys=True, default=str)
+    key = blake2b(whom.encode(), digest_size=32).digest()
+    raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=key))
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         if named := [name for name, value in given.items() if value]:
@@ -143,7 +161,7 @@ async def arun(
             asker=asker,
             pace=pace,
             journal=kept,
-            out=Out(out, columns_of(list(keep), is_structured=schema is not None), out_format),
+            out=Out(out, columns, out_format),
             attempts=max_attempts,
             retry_failed=retry_failed,
             is_ordered=ordered,
@@ -200,14 +218,18 @@ def count(
 
 
 def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRow], Form]:
-    """The rows, and how they become questions: in OpenAI's batch format if the first one is.
+    """The rows, and how they become questions: in OpenAI's batch format if the first that can be read is.
 
     Raises:
         ValueError: If a table lacks columns. Rows of other inputs may each have their own.
     """
     raw = read_rows(rows, in_format) if isinstance(rows, str | Path) else iter(rows)
-    first = list(islice(raw, 1))
-    if not first or not isinstance(columns := first[0], Mapping):
+    first: list[RawRow] = []
+    for row in islice(raw, _LOOKED_AT):
+        first.append(row)
+        if not isinstance(row, Exception):  # one that cannot be read says nothing of the others
+            break
+    if not first or not isinstance(columns := first[-1], Mapping):
         return chain(first, raw), form
     if isinstance(rows, str | Path) and format_of(rows, in_format) != "jsonl":
         missing = [name for name in form.columns if name not in columns]

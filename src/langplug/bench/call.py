@@ -24,9 +24,9 @@ class CallTimes:
         pieces: When each piece came that said something: text, reasoning or a tool call.
         ended: When the answer had ended; 0 until then.
         text: What was said, reasoning included.
-        input_tokens: How many tokens were asked.
+        input_tokens: How many tokens were asked, if the model reports it.
         output_tokens: How many were answered.
-        source: Where these numbers come from: `reported` or `counted`; empty as long as there are none.
+        source: Where that number comes from: `reported` or `counted`; empty as long as there are none.
         finish_reason: Why the answer ended, as far as the model says.
         error: What the call failed with; empty if it did not.
         was_left: Whether nobody waited for the rest of the answer: it only kept up the load.

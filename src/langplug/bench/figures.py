@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from langplug.bench.call import CallTimes
+from langplug.bench.call import REPORTED, CallTimes
 
 DEFINITIONS: Final[Mapping[str, str]] = {
     "ttft": "seconds from a call's due time to its first piece of any kind: text, reasoning or a tool call",
@@ -83,8 +83,9 @@ def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, 
     }
     values = {
         name: [getattr(call, name) for call in complete]
-        for name in ("ttft", "ttft_text", "tpot", "e2e", "input_tokens", "output_tokens")
+        for name in ("ttft", "ttft_text", "tpot", "e2e", "output_tokens")
     }
+    values["input_tokens"] = [call.input_tokens for call in complete if call.source == REPORTED]  # else not known
     values["gap"] = [gap for call in complete for gap in call.gaps]
     values["pieces"] = [len(call.pieces) for call in complete]
     found |= {name: distribution([one for one in some if one is not None]) for name, some in values.items()}

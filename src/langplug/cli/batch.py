@@ -76,6 +76,9 @@ that of a run that nothing has ended. Until every row is in it, it is OUT.part. 
         help="end the run when more rows have failed, as a number or a part such as 5%% (default: never)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="ask again the rows that failed in an earlier run")
+    parser.add_argument(
+        "--identity", metavar="TEXT", help="what stands for a model that cannot be known again, as an agent: any text"
+    )
     parser.add_argument("--journal", metavar="FILE", type=Path, help="where the journal is (default: OUT.journal)")
     parser.add_argument("--from", dest="in_format", choices=_FORMATS, help="the format of IN, if its name does not say")
     parser.add_argument("--to", dest="out_format", choices=_FORMATS, help="the format of OUT")
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     from langplug import batch
     from langplug.cli._parameters import for_a_call
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was answered is safe
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was answered is safe
     progress = _Progress()
     try:
         summary = batch.run(
@@ -121,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
             max_errors=max_errors,
             retry_failed=args.retry_failed,
             journal=args.journal,
+            identity=args.identity,
             in_format=args.in_format,
             out_format=args.out_format,
             progress=progress,
@@ -140,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
     except (batch.TooManyErrors, OSError):
         _say_how_to_continue(progress, args)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
     progress.keep(str(summary))
     if args.json:
         print(json.dumps(summary.as_dict()))

@@ -191,6 +191,7 @@ class _Pulse:
         if self._after_s is not None:
             now = self._loop.time()
             if now >= self._since + self._after_s:
-                self._beating = self._loop.create_task(self._beat())
+                if self._beating is None or self._beating.done():  # a client that takes nothing needs no second ping
+                    self._beating = self._loop.create_task(self._beat())
                 self._since = now
             self._timer = self._loop.call_at(self._since + self._after_s, self._check)

@@ -21,7 +21,7 @@ from langplug.serve.exchange import Exchange
 
 _LONGEST_PAUSE_S: Final = 60
 _STEADY_S: Final = 60
-"""Seconds that a worker has to live so that the next one after it is started at once."""
+"""Seconds that a worker has to live with its models, so that the next one waits no longer than the first time."""
 
 
 class WorkersFailed(Exception):
