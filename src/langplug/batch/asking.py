@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage
 
 from langplug import ChatModel
 from langplug.batch.rows import Row
+from langplug.http import retry_after_of
 from langplug.serve.exchange import Exchange, Request
 from langplug.serve.served import Catalog
 
@@ -102,7 +103,7 @@ class ChatAsker:
                 failed=True,
                 is_retryable=isinstance(error, ModelError) and error.is_retryable,
                 is_refused=isinstance(error, ModelRateLimitError),
-                retry_after=getattr(error, "retry_after", None),
+                retry_after=retry_after_of(error) if isinstance(error, ModelError) else None,
             )
         if not self._is_structured:
             return _outcome(said, {})
