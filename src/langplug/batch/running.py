@@ -4,7 +4,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain, islice
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from langchain_core.messages import convert_to_messages
 
-from langplug import adopt
+from langplug import ChatModel, adopt
 from langplug.batch.asking import Asker, ChatAsker, WireAsker, columns_of
 from langplug.batch.files import STANDARD, Out, format_of, read_rows
 from langplug.batch.job import Job
@@ -129,17 +129,7 @@ async def arun(
     adopted = adopt(model)
     format_of(out, out_format)  # before anything is made
     columns = columns_of(list(keep), is_structured=schema is not None)
-    given_parameters = dict(parameters or {})
-    if identity is None and (unseen := adopted.__langplug_unshared__()):
-        kinds = ", ".join(sorted(set(unseen.values())))
-        warnings.warn(
-            f"{adopted.reported_name} holds what langplug cannot know again in another process ({kinds}): a later run "
-            "will ask every row again, unless `identity` says by a text of your own which model it is.",
-            stacklevel=2,
-        )
-    model_key = adopted.cache_key(**given_parameters) if identity is None else [identity, given_parameters]
-    whom = json.dumps([model_key, dict(schema) if schema is not None else None], sort_keys=True, default=str)
-    key = blake2b(whom.encode(), digest_size=32).digest()
+    key = _key_of(adopted, parameters or {}, schema, identity)
     raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=key))
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
@@ -153,9 +143,8 @@ async def arun(
     # each refusal is to be seen: the pace follows it, and then the row is asked again
     asked = adopt(adopted, max_retries=0)
     asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
-    with ExitStack() as stack:
-        place = _journal_of(rows, out, journal)
-        kept = stack.enter_context(Journal(place)) if place is not None else None
+    place = _journal_of(rows, out, journal)
+    with Journal(place) if place is not None else nullcontext() as kept:
         job = Job(
             rows=form.rows(raw),
             asker=asker,
@@ -215,6 +204,22 @@ def count(
         elif not form.is_envelope:
             tokens += adopted.get_num_tokens_from_messages(convert_to_messages(row.question))
     return Count(known, wrong, problem, None if form.is_envelope else tokens)
+
+
+def _key_of(
+    model: ChatModel, parameters: Mapping[str, Any], schema: Mapping[str, Any] | None, identity: str | None
+) -> bytes:
+    """What stands in the journal for who is asked, and how; it warns if no later run will find the same."""
+    if identity is None and (unseen := model.__langplug_unshared__()):
+        kinds = ", ".join(sorted(set(unseen.values())))
+        warnings.warn(
+            f"{model.reported_name} holds what langplug cannot know again in another process ({kinds}): a later run "
+            "will ask every row again, unless `identity` says by a text of your own which model it is.",
+            stacklevel=3,
+        )
+    who = model.cache_key(**parameters) if identity is None else [identity, dict(parameters)]
+    asked = json.dumps([who, dict(schema) if schema is not None else None], sort_keys=True, default=str)
+    return blake2b(asked.encode(), digest_size=32).digest()
 
 
 def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRow], Form]:

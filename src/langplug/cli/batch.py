@@ -29,6 +29,22 @@ _NUMBERS: Final[dict[str, tuple[str, Callable[[str], Any], Any, str]]] = {
 
 _FORMATS: Final = ("jsonl", "csv", "tsv", "parquet")
 
+_PASSED_ON: Final = (
+    "ordered",
+    "max_concurrency",
+    "rpm",
+    "tpm",
+    "max_attempts",
+    "retry_failed",
+    "journal",
+    "identity",
+    "in_format",
+    "out_format",
+)
+"""Options that `batch.run` takes under the same names."""
+
+_WRONG_USE: Final = (FileNotFoundError, IsADirectoryError, PermissionError, ValueError, ImportError)
+
 _PLAIN_EVERY: Final = 40
 """Calls of the progress after which a line is written where there is no terminal: ten seconds."""
 
@@ -116,30 +132,14 @@ def run(args: argparse.Namespace) -> int:
             schema=schema,
             parameters=for_a_call(parameters),
             keep=[name.strip() for name in args.keep.split(",") if name.strip()],
-            ordered=args.ordered,
-            max_concurrency=args.max_concurrency,
-            rpm=args.rpm,
-            tpm=args.tpm,
-            max_attempts=args.max_attempts,
             max_errors=max_errors,
-            retry_failed=args.retry_failed,
-            journal=args.journal,
-            identity=args.identity,
-            in_format=args.in_format,
-            out_format=args.out_format,
             progress=progress,
+            **{name: getattr(args, name) for name in _PASSED_ON},
         )
     except KeyboardInterrupt:
         _say_how_to_continue(progress, args)
         raise
-    except (
-        FileNotFoundError,
-        IsADirectoryError,
-        PermissionError,
-        ValueError,
-        ImportError,
-        batch.JournalError,
-    ) as error:
+    except (*_WRONG_USE, batch.JournalError) as error:
         raise UsageError(error_text(error)) from error
     except (batch.TooManyErrors, OSError):
         _say_how_to_continue(progress, args)
