@@ -134,29 +134,29 @@ bench-local: $(VENV)/.dev ## Measure local engines beside each other, those that
 peers: $(PEERS)/.peers ## Install other packages' models, for versus and scoreboard
 
 .PHONY: versus
-versus: peers ## Compare ChatEndpoint with other packages' models (half an hour); writes docs/performance.md
+versus: peers ## Compare ChatEndpoint with other packages' models (half an hour); writes docs/en/reference/performance.md
 	@$(PEERS)/bin/python benchmarks/endpoint.py --write
 
 .PHONY: servers
 servers: $(OTHERS)/.servers ## Install other servers, for versus-servers
 
 .PHONY: versus-servers
-versus-servers: servers ## Compare langplug serve with other servers (ten minutes); writes docs/performance.md
+versus-servers: servers ## Compare langplug serve with other servers (ten minutes); writes docs/en/reference/performance.md
 	@$(OTHERS)/bin/python benchmarks/serve.py --write
 
 .PHONY: scoreboard
-scoreboard: peers ## Check langplug's models and other packages'; writes docs/scoreboard.md
+scoreboard: peers ## Check langplug's models and other packages'; writes docs/en/reference/scoreboard.md
 	$(call say,scoreboard)
 	@$(PEERS)/bin/python scoreboard/scoreboard.py
 
 .PHONY: scoreboard-servers
-scoreboard-servers: $(VENV)/.dev $(SERVERS:%=.venv-servers-%/.server) ## Check langplug's server and others (15 minutes); writes docs/scoreboard-servers.md
+scoreboard-servers: $(VENV)/.dev $(SERVERS:%=.venv-servers-%/.server) ## Check langplug's server and others (15 minutes); writes docs/en/reference/scoreboard-servers.md
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	$(call say,scoreboard of servers)
 	@$(BIN)/python scoreboard/servers.py
 
 .PHONY: mutants
-mutants: $(VENV)/.dev ## Run every check on models with deliberate faults; writes docs/mutants.md
+mutants: $(VENV)/.dev ## Run every check on models with deliberate faults; writes docs/en/reference/mutants.md
 	@$(BIN)/python -m tests.check.table --standard --write
 
 .PHONY: drift

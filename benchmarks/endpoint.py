@@ -27,8 +27,9 @@ from peers.contestants import CONTESTANTS
 from peers.rounds import measured
 from peers.scenarios import SCENARIOS, Figures
 
-DOCS = Path(__file__).parent.parent / "docs"
-PAGE, RECORD = DOCS / "performance.md", DOCS / "performance.json"
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "en" / "reference" / "performance.md"
+RECORD = HERE / "figures" / "endpoint.json"
 BEGIN, END = "<!-- measured by benchmarks/endpoint.py -->", "<!-- end of what was measured -->"
 LIBRARIES = ("langplug", "langchain-core", "aiohttp", "orjson", "httpx", "openai", "langchain-openai", "litellm")
 

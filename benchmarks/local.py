@@ -6,7 +6,7 @@ What is not installed is left out, and named. All engines are loaded before the 
 that a busy machine slows all alike. Printed are medians of tokens a second by the clock, with the lowest and highest
 round, and milliseconds of the processor for a token, threads included. The busy neighbour is another process that
 counts. `--hf` is a folder in transformers' format with the same weights; without it transformers is left out.
-`--write` puts the table into docs/overhead.md.
+`--write` puts the table into docs/en/reference/overhead.md.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from langplug.models import ChatGGUF
 from langplug.models.gguf.engine import locate, usable_threads
 
 TOKENS = 64
-PAGE = Path(__file__).parent.parent / "docs" / "overhead.md"
+PAGE = Path(__file__).parent.parent / "docs" / "en" / "reference" / "overhead.md"
 BEGIN, END = "<!-- local engines: begin -->", "<!-- local engines: end -->"
 
 Run = Callable[[], int]
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=usable_threads(), help="CPU threads (default: cores - 1)")
     parser.add_argument("--hf", metavar="FOLDER", help="the same weights in transformers' format")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/overhead.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/en/reference/overhead.md")
     given = parser.parse_args()
     known = contestants(given.parallel, given.threads, given.hf)
     names = [name for name, (_, there, _) in known.items() if there and (not given.only or name in given.only)]

@@ -29,8 +29,9 @@ from servers import report
 from servers.contestants import OURS, SERVERS, Server
 from servers.process import Figures, ServerProcess
 
-DOCS = Path(__file__).parent.parent / "docs"
-PAGE, RECORD = DOCS / "performance.md", DOCS / "performance-serve.json"
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "en" / "reference" / "performance.md"
+RECORD = HERE / "figures" / "serve.json"
 BEGIN, END = "<!-- measured by benchmarks/serve.py -->", "<!-- end of what was measured of servers -->"
 LIBRARIES = (
     *("langplug", "langchain-core", "aiohttp", "orjson", "fastapi", "uvicorn", "sse-starlette"),

@@ -1,4 +1,6 @@
-"""Runs the whole contract over langplug's models and the known integrations, and writes `docs/scoreboard.md`.
+"""Runs the whole contract over langplug's models and the known integrations.
+
+It writes `docs/en/reference/scoreboard.md`.
 
     python scoreboard/scoreboard.py [--only NAME ...]
 
@@ -20,7 +22,7 @@ from langplug_check import Check, all_checks
 
 HERE = Path(__file__).parent
 FOUND = HERE / "found.json"
-PAGE = HERE.parent / "docs" / "scoreboard.md"
+PAGE = HERE.parent / "docs" / "en" / "reference" / "scoreboard.md"
 LONGEST_S = 1200
 
 SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!", "partly observed": "◐"}

@@ -1,4 +1,6 @@
-"""Checks servers that speak OpenAI's Chat Completions, langplug's first, and writes `docs/scoreboard-servers.md`.
+"""Checks servers that speak OpenAI's Chat Completions, langplug's first.
+
+It writes `docs/en/reference/scoreboard-servers.md`.
 
     python scoreboard/servers.py [--only NAME ...]
 
@@ -28,7 +30,7 @@ from langplug_check.servers.statement import GROUPS, all_server_checks
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 FOUND = HERE / "found-servers.json"
-PAGE = ROOT / "docs" / "scoreboard-servers.md"
+PAGE = ROOT / "docs" / "en" / "reference" / "scoreboard-servers.md"
 
 SIGNS = {"pass": "✓", "fail": "✗", "not applicable": "–", "not observed": "?", "advisory": "!", "partly observed": "◐"}
 KEY = "sk-scoreboard-0123456789"

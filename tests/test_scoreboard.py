@@ -1,4 +1,4 @@
-"""`docs/scoreboard.md`, as it was last generated: whole, and langplug's own models without a failure of their own."""
+"""`docs/en/reference/scoreboard.md`, as last generated: whole, langplug's own models without a failure of their own."""
 
 import importlib.util
 import re
@@ -11,7 +11,7 @@ import pytest
 from langplug_check.statement import all_checks
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "scoreboard.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "en" / "reference" / "scoreboard.md").read_text(encoding="utf-8")
 
 OURS = ["@chat_model", "echo", "ChatScripted", "ChatCommand", "ChatGGUF", "ChatEndpoint", "ChatHTTP"]
 

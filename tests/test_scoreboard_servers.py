@@ -1,4 +1,4 @@
-"""`docs/scoreboard-servers.md`, as it was last generated: whole, and langplug's own servers without a failure."""
+"""`docs/en/reference/scoreboard-servers.md`, as last generated: whole, and langplug's servers without a failure."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import pytest
 from langplug_check.servers.statement import all_server_checks
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "scoreboard-servers.md"
+PAGE = ROOT / "docs" / "en" / "reference" / "scoreboard-servers.md"
 
 OURS = ["langplug serve", "langplug serve, SmolLM2"]
 OF_A_WEAK_MODEL = ("S50", "S51", "S52", "S53", "S54", "S55", "S57", "S58")

@@ -173,7 +173,7 @@ def aims_table(samples: Samples) -> list[str]:
 
 
 def page(record: Mapping[str, Any]) -> str:
-    """All of it as Markdown, between the markers of `docs/performance.md`."""
+    """All of it as Markdown, between the markers of `docs/en/reference/performance.md`."""
     samples: Samples = record["samples"]
     parts = [
         [f"{record['machine']}; {record['versions']}."],

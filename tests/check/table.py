@@ -1,8 +1,8 @@
 """The pages about the statements: `python -m tests.check.table --help`.
 
-`docs/mutants.md` has each statement with models that break it, and who sees it: its check, and langchain-tests' own
-cases, where what counts is what they fail on a mutant and not on the reference. These take seconds a mutant.
-`docs/check.md` ends with the list of the statements.
+`docs/en/reference/mutants.md` has each statement with models that break it, and who sees it: its check, and
+langchain-tests' own cases, where what counts is what they fail on a mutant and not on the reference. These take seconds
+a mutant. `docs/en/guides/check.md` ends with the list of the statements.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from langplug_check.servers.statement import all_server_checks
 from langplug_check.standard import cases as standard_cases
 from langplug_check.standard.cases import PytestRun, prepare
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "en"
 MARK = "<!-- statements -->\n"
-"""Behind it, `docs/check.md` is generated."""
+"""Behind it, `docs/en/guides/check.md` is generated."""
 
 CASES_LIMIT_S = 120.0
 """Seconds within which langchain-tests have to end on a mutant."""
@@ -176,7 +176,7 @@ def mutants_page(rows: Sequence[Row]) -> str:
 
 
 def statements_list() -> str:
-    """The statements about models and servers, group after group: what follows `MARK` in `docs/check.md`."""
+    """The statements about models and servers, group after group: what follows `MARK` in `docs/en/guides/check.md`."""
     contract = [check for check in all_checks().values() if check.in_contract]
     lines = ["", f"There are {len(contract)}."]
     for letter, group in GROUPS.items():
@@ -205,14 +205,12 @@ def main() -> None:
     """Print the page of the mutants, or write the pages."""
     parser = argparse.ArgumentParser(description="The pages about the statements.")
     parser.add_argument("--standard", action="store_true", help="run langchain-tests on each mutant, too")
-    parser.add_argument(
-        "--write", action="store_true", help="write docs/mutants.md, not stdout, and docs/check.md's end"
-    )
-    parser.add_argument("--statements", action="store_true", help="write the end of docs/check.md alone")
+    parser.add_argument("--write", action="store_true", help="write both pages, not stdout")
+    parser.add_argument("--statements", action="store_true", help="write the list of statements alone")
     options = parser.parse_args()
     os.environ.setdefault(KEY_VARIABLE, "sk-reference")
     if options.write or options.statements:
-        page = DOCS / "check.md"
+        page = DOCS / "guides" / "check.md"
         told = page.read_text(encoding="utf-8").partition(MARK)[0]
         page.write_text(told + MARK + statements_list(), encoding="utf-8")
     if options.statements:
@@ -222,7 +220,7 @@ def main() -> None:
         found.append(row)
         sys.stderr.write(f"{row.mutant.name}: {SIGNS[row.ours]} {SIGNS[row.standard]}\n")
     if options.write:
-        (DOCS / "mutants.md").write_text(mutants_page(found), encoding="utf-8")
+        (DOCS / "reference" / "mutants.md").write_text(mutants_page(found), encoding="utf-8")
     else:
         sys.stdout.write(mutants_page(found))
 

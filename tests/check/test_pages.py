@@ -9,22 +9,22 @@ from langplug_check import all_checks
 
 
 def test_the_statements_are_listed() -> None:
-    """`docs/check.md` ends with every statement, as it is checked."""
-    page = (DOCS / "check.md").read_text(encoding="utf-8")
+    """`docs/en/guides/check.md` ends with every statement, as it is checked."""
+    page = (DOCS / "guides" / "check.md").read_text(encoding="utf-8")
     assert page.partition(MARK)[2] == statements_list(), "run: python -m tests.check.table --statements"
 
 
 def test_the_recipes_are_named() -> None:
-    """`docs/check.md` names every class that there is a recipe for."""
+    """`docs/en/guides/check.md` names every class that there is a recipe for."""
     from langplug_check.recipes import RECIPES
 
-    page = (DOCS / "check.md").read_text(encoding="utf-8")
+    page = (DOCS / "guides" / "check.md").read_text(encoding="utf-8")
     assert [] == [name for name in RECIPES if not re.search(rf"\b{name.rpartition('.')[2]}\b", page)]
 
 
 def test_each_mutant_is_on_the_page() -> None:
-    """`docs/mutants.md` has every mutant with its statement, and its check notices each."""
-    page = (DOCS / "mutants.md").read_text(encoding="utf-8")
+    """`docs/en/reference/mutants.md` has every mutant with its statement, and its check notices each."""
+    page = (DOCS / "reference" / "mutants.md").read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in page.splitlines() if "|" in line]
     rows = [row for row in cells if row[0] in all_checks()]
     expected = sorted((one.id, one.wrong.replace("|", "\\|")) for one in all_mutants())

@@ -1,4 +1,7 @@
-"""docs/cli.md shows each verb's help as it is. `python -m tests.cli.test_help_page` writes it anew."""
+"""docs/en/reference/command-line.md shows each verb's help as it is.
+
+`python -m tests.cli.test_help_page` writes it anew.
+"""
 
 import os
 import re
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "command-line.md"
 
 VERBS = ("batch", "bench", "chat", "check", "completion", "explain", "new", "pull", "serve")
 

@@ -19,7 +19,7 @@ from tests.engines.tiny_llama import smollm2
 from langplug import load
 from langplug.models import ChatTransformers
 
-PAGE = Path(__file__).parents[2] / "docs" / "transformers.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "guides" / "transformers.md"
 
 
 @pytest.fixture(scope="module")

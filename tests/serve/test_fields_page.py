@@ -1,10 +1,13 @@
-"""docs/serve-fields.md says of each field what is done with it. `python -m tests.serve.test_fields_page` renews it."""
+"""docs/en/reference/serve-fields.md says of each field what is done with it.
+
+`python -m tests.serve.test_fields_page` renews it.
+"""
 
 from pathlib import Path
 
 from langplug.serve.wires import WIRES
 
-PAGE = Path(__file__).parents[2] / "docs" / "serve-fields.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "serve-fields.md"
 
 LEAD = """\
 # The fields that `langplug serve` reads

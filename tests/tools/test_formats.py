@@ -214,8 +214,8 @@ def link(family: Family) -> str:
 
 
 def test_the_table_in_the_docs_holds_every_format() -> None:
-    """`docs/tools.md` holds each format with a call that it reads, and the families for which it is taken."""
-    text = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    """`docs/en/guides/tools.md` holds each format with a call that it reads, and the families for which it is taken."""
+    text = (Path(__file__).parents[2] / "docs" / "en" / "guides" / "tools.md").read_text(encoding="utf-8")
     assert table() in text, f"Put this table there:\n\n{table()}"
     for name in TOOL_FORMATS:
         written = TOOL_FORMATS[name].call("add", {"a": 1}, "").replace("\n", " ")

@@ -92,7 +92,7 @@ MARKERS: Mapping[str, Marker] = {
 
 
 def marker_table() -> str:
-    """All markers and what they do, one per line: the list in `docs/backend.md` and of `--markers`."""
+    """All markers and what they do, one per line: the list in `docs/en/guides/backend.md` and of `--markers`."""
     rows = [(marker.usage, marker.does) for marker in MARKERS.values()]
     for name, kind in FAULTS.items():
         argument = kind.argument

@@ -67,7 +67,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
 
     server: str = "auto"
     """The kind of server, for what it does in its own way: `"vllm"`, `"llama.cpp"`, `"azure"`, `"mistral"` and what
-    else `docs/endpoint.md` lists; or `"any"`, which works with each of them, as what a server refuses is learnt.
+    else `docs/en/guides/endpoint.md` lists; or `"any"`, which works with each, as what a server refuses is learnt.
     Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by
     themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
     cancelled `ainvoke`, too."""

@@ -7,7 +7,7 @@ from langplug.models import ChatEndpoint
 from langplug.models.concessions import CONCESSIONS
 from langplug.models.servers import ALL_CHOICES, SERVERS, Server
 
-PAGE = (Path(__file__).parents[3] / "docs" / "endpoint.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "en" / "guides" / "endpoint.md").read_text(encoding="utf-8")
 
 
 def row(name: str, server: Server) -> str:

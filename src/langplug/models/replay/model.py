@@ -44,7 +44,7 @@ class ChatReplay(ChatModel):
     accepts = frozenset({"image", "audio", "video", "file"})
 
     cassette: Path
-    """The file, which a person may read and edit; docs/replay.md describes it."""
+    """The file, which a person may read and edit; docs/en/guides/replay.md describes it."""
 
     model: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
     """What to record: a chat model, a chain or a graph, or a reference to one (`"openai:gpt-4o"`). None: play only."""
