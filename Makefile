@@ -12,6 +12,7 @@ OTHERS := .venv-others
 ENGINES := .venv-engines
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
+DOCS := .venv-docs
 AGENTS := .node-agents
 SERVERS := dasllama langgraph litellm litserve
 BIN := $(VENV)/bin
@@ -109,6 +110,16 @@ test-codex: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI and opencode f
 	$(call say,tests with coding agents)
 	@PATH="$(CURDIR)/$(AGENTS)/node_modules/.bin:$$PATH" $(BIN)/$(pytest) tests/clients
 
+# The links are looked at in what is built: between the two languages they lead from one site into the other.
+.PHONY: docs
+docs: $(DOCS)/.docs ## Build the documentation's site into site/, in English and in Chinese, and check it
+	$(call say,site)
+	@rm -rf site
+	@for language in en zh; do \
+		$(DOCS)/bin/zensical build --strict --clean --config-file zensical.$$language.toml >&2 || exit; done
+	@cp docs/index.html site/
+	@$(DOCS)/bin/python -m tests.docs.site site
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and format
 	$(call say,lint)
@@ -178,12 +189,13 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --group oldest --output-file $(LOCK)/oldest.txt
 	@$(compile) pyproject.toml --extra all --group clients --output-file $(LOCK)/clients.txt
 	@$(compile) pyproject.toml --extra all --group fuzz --constraint $(LOCK)/peers.txt --output-file $(LOCK)/fuzz.txt
+	@$(compile) --group docs --constraint $(LOCK)/peers.txt --output-file $(LOCK)/docs.txt
 	@for server in $(SERVERS); do \
 		$(compile) --group servers-$$server --output-file $(LOCK)/servers/$$server.txt || exit; done
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(AGENTS) .venv-servers-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(DOCS) $(AGENTS) .venv-servers-* dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -205,8 +217,10 @@ $(VENV)/.chat $(VENV)/.dev: $(VENV)/.%: $(LOCK)/%.txt pyproject.toml check/pypro
 	@$(install) --no-deps --editable . --editable check
 	@touch $@
 
-# Each server needs its own versions of much; none needs to be built.
+# Each server needs its own versions of much, and the site's builder nothing of ours; none needs to be built.
 $(SERVERS:%=.venv-servers-%/.server): .venv-servers-%/.server: $(LOCK)/servers/%.txt $(VENV)/.build
+$(DOCS)/.docs: $(LOCK)/docs.txt $(VENV)/.build
+$(SERVERS:%=.venv-servers-%/.server) $(DOCS)/.docs:
 	$(call say,installing $<)
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --no-build --python $(@D)/bin/python --require-hashes --requirement $<

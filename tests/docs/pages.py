@@ -108,10 +108,14 @@ class Block:
     """What it must print; None: whatever it likes."""
 
 
+def text_of_page(page: str) -> str:
+    """The page without its front matter, whose lines stay, so that those of the text have their numbers."""
+    return HEAD.sub(lambda found: "\n" * found[0].count("\n"), page)
+
+
 def tokens_of(page: str) -> list[Token]:
-    """The page, parsed; front matter is none of it, but its lines count."""
-    found = HEAD.match(page)
-    return MarkdownIt().enable("table").parse("\n" * found[0].count("\n") + page[found.end() :] if found else page)
+    """The text of a page, parsed."""
+    return MarkdownIt().enable("table").parse(text_of_page(page))
 
 
 def blocks_of(page: str) -> Iterator[Block]:
