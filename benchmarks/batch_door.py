@@ -9,9 +9,10 @@ part). Printed are medians of `rounds` rounds, in which the contestants take tur
   are the next batch: 52 + 176 ms. The best that anything could do is one batch of 64: 178 ms.
 * idle: one `ainvoke` alone. The function takes 52 ms.
 * saturated: answers a second with 256 callers who ask again at once and batches of up to 64, so that a full one always
-  waits, as a share of the function called in a loop with 64 requests.
-* lockstep: the same with 64 callers, who are all in the batch that runs. Whoever comes back first is asked alone, as in
-  the burst, unless a batch waits for more (`max_wait`): the price of having no timer.
+  waits, as a share of the function called in a loop with 64 requests. It is read off the function, from the beginning
+  of its fourth call to that of its last but five: neither the first call, which is of one request, nor the last ones,
+  when callers have ended, belong to it.
+* lockstep: the same with 64 callers, who are all in the batch that runs, and come back one by one when it ends.
 """
 
 import argparse
@@ -26,13 +27,18 @@ from langplug import ChatModel, Request
 FIXED_S, EACH_S = 0.050, 0.002
 LARGEST = 64
 CALLERS = 64
-SATURATED_S = 2.0
+SATURATED_S = 4.0
 
 Ask = Callable[[str], Awaitable[Any]]
 
 
+calls: list[tuple[float, int]] = []
+"""When the function was called, and with how many requests."""
+
+
 def answer_all(texts: Sequence[str]) -> list[str]:
     """The function: the more at once, the cheaper each."""
+    calls.append((time.perf_counter(), len(texts)))
     time.sleep(FIXED_S + EACH_S * len(texts))
     return [text.upper() for text in texts]
 
@@ -119,28 +125,25 @@ async def lockstep(ask: Ask) -> float:
 
 async def saturated(ask: Ask, callers: int = 4 * LARGEST) -> float:
     """Answers a second, of callers who ask again at once."""
-    began = time.perf_counter()
-    end = began + SATURATED_S
+    calls.clear()
+    end = time.perf_counter() + SATURATED_S
 
-    async def caller() -> int:
-        count = 0
+    async def caller() -> None:
         while time.perf_counter() < end:
             await ask("again")
-            count += 1
-        return count
 
-    counts = await asyncio.gather(*(caller() for _ in range(callers)))
-    return sum(counts) / (time.perf_counter() - began)
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    steady = calls[3:-5]
+    return sum(size for _, size in steady) / (calls[-5][0] - steady[0][0])
 
 
 def by_itself() -> float:
     """Answers a second of the function, called in a loop with 64 requests."""
     began = time.perf_counter()
-    calls = 0
+    answered = 0
     while time.perf_counter() < began + SATURATED_S:
-        answer_all(["again"] * LARGEST)
-        calls += 1
-    return calls * LARGEST / (time.perf_counter() - began)
+        answered += len(answer_all(["again"] * LARGEST))
+    return answered / (time.perf_counter() - began)
 
 
 def main() -> None:

@@ -140,6 +140,29 @@ def test_threads_and_event_loops_share_one_queue() -> None:
     assert sorted(gate.batches[1]) == ["another loop", "copy", "loop", "stream", "thread"]
 
 
+def test_callers_of_one_batch_go_on_together() -> None:
+    """Whoever comes back first waits for the others and is not asked alone, round after round."""
+    model, gate = gated()
+
+    async def caller() -> None:
+        for _ in range(6):
+            await model.ainvoke("again")
+
+    async def on_loop() -> None:
+        callers = [asyncio.create_task(caller()) for _ in range(8)]
+        asked = 0
+        while asked < 48:
+            await asyncio.to_thread(gate.entered.acquire)
+            await asyncio.sleep(0.3)  # a tenth of this is what callers have, to come back
+            asked += len(gate.batches[-1])
+            gate.opened.release()
+        await asyncio.gather(*callers)
+
+    asyncio.run(on_loop())
+    sizes = [len(batch) for batch in gate.batches]
+    assert sizes.count(8) >= 3, sizes
+
+
 def test_max_wait_lets_a_batch_fill() -> None:
     """With `max_wait`, a batch that is not full waits; a full one does not wait any longer."""
     model, gate = gated(max_batch=3, max_wait=30.0)

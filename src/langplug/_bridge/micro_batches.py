@@ -2,6 +2,10 @@
 
 No timer, unless one is asked for: an idle function is called at once, and what arrives meanwhile is its next batch. So
 a lone caller waits for nobody, and under load the batches grow by themselves.
+
+Callers in lockstep are all in the batch that runs, and come back one after the other when it ends. Whoever is first
+would be asked alone, and all others would wait for that. So for moments after a batch, a smaller one lets its callers
+catch up: as long as some still come, and at most for a tenth of the time that their batch took.
 """
 
 import contextvars
@@ -24,6 +28,14 @@ from langplug._request import Request
 _inside: contextvars.ContextVar[frozenset[int]] = contextvars.ContextVar("langplug_inside_batches", default=frozenset())
 """The queues whose function is running around what runs here."""
 
+_CATCHING_UP: Final = 0.1
+"""How long callers of a batch may take to come back, as a part of the time that it took."""
+
+_QUIET: Final = 0.01
+"""When nobody has come back for this part of that time, and for `_QUIET_S`, nobody is waited for any more."""
+
+_QUIET_S: Final = 0.001
+
 _UNLIMITED: Final = sys.maxsize
 """Parts that a slow reader may leave unread: it must not hold up the others of its batch."""
 
@@ -34,7 +46,7 @@ class BatchLimits:
 
     Attributes:
         max_batch: How many requests the function is given at most; None: all that wait.
-        max_wait: Seconds that a batch which is not full waits for more; None: it does not.
+        max_wait: Seconds that a batch which is not full waits for more; None: it lets callers of the last one catch up.
         splits: Whether a batch that failed is tried again in halves, until the request that fails is alone.
     """
 
@@ -104,6 +116,9 @@ class MicroBatches:
         self._idle = at_once
         self._arrival = threading.Condition(threading.RLock())
         self._queue: list[Ticket] = []
+        self._last_size = 0
+        self._last_took = 0.0
+        self._last_ended = 0.0
 
     def enter(self, ticket: Ticket) -> None:
         """Queue a request. Its answer's parts come through the ticket's channel."""
@@ -145,12 +160,23 @@ class MicroBatches:
                 # The first is in it whatever its group says of itself: a NaN is not equal to itself.
                 same = [one for one in self._queue if one is first or one.group == first.group]
                 batch = same[: limits.max_batch]
-                is_full = len(batch) == limits.max_batch
-                left = 0.0 if limits.max_wait is None else first.entered + limits.max_wait - time.monotonic()
-                if is_full or left <= 0 or not self._arrival.wait(left):
+                if len(batch) == limits.max_batch or not self._has_grown(first):
                     taken = set(map(id, batch))
                     self._queue = [ticket for ticket in self._queue if id(ticket) not in taken]
                     return batch
+
+    def _has_grown(self, first: Ticket) -> bool:
+        """Wait for more requests, if there is reason to. Returns whether some have come."""
+        now, size = time.monotonic(), len(self._queue)
+        if first.limits.max_wait is not None:
+            left = first.entered + first.limits.max_wait - now
+            return left > 0 and self._arrival.wait(left)
+        left = self._last_ended + _CATCHING_UP * self._last_took - now
+        if size >= self._last_size or left <= 0:
+            return False
+        quiet = min(left, max(_QUIET_S, _QUIET * self._last_took))
+        self._arrival.wait_for(lambda: len(self._queue) >= self._last_size, quiet)
+        return len(self._queue) > size
 
     def _answer(self, batch: list[Ticket]) -> None:
         """Answer a batch; whatever happens, each of its callers gets an end."""
@@ -179,6 +205,8 @@ class MicroBatches:
             for ticket in batch:
                 if not ticket.parts.finished:
                     ticket.parts.finish()
+        self._last_ended = time.monotonic()
+        self._last_size, self._last_took = len(batch), self._last_ended - now
 
 
 class _Batch:

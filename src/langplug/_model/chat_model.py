@@ -104,7 +104,8 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
     index and a part of its answer. Calls from everywhere are gathered: an idle model is asked at once, and what comes
     meanwhile is its next batch. Its class variables, or fields, are then:
         max_batch: How many requests a batch may hold. Default: all that wait.
-        max_wait: Seconds that a batch which is not full waits for more. Default: it does not wait.
+        max_wait: Seconds that a batch which is not full waits for more. Default: it waits for nobody but
+            callers of the last batch, for moments.
         batch_key: A method of a request; only requests with equal keys, such as a length, share a batch.
         split_on_error: Whether a batch that raises is tried again in halves, so that a bad request fails alone.
     """

@@ -126,7 +126,8 @@ def _is_complete(path: Path, weights: Weights) -> bool:
 def pull(weights: Weights, *, force: bool = False, progress: Progress | None = None) -> Path:
     """Download the weights into the cache and return their file. If it is there already, it is left as it is.
 
-    Of two pulls at once, one waits for the other. A pull that is interrupted leaves files that the next one removes.
+    Of two pulls at once, one waits for the other. Where a connection breaks off, pip (25.1 and newer) goes on from
+    there; a pull that is killed leaves files that the next one removes, and begins anew.
 
     Args:
         weights: What to download.
@@ -179,6 +180,7 @@ def _download(weights: Weights, scratch: Path, progress: Progress | None) -> Non
         )
     environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))}  # to watch it grow
     environment["PIP_REQUIRE_VIRTUALENV"] = "0"  # nothing is installed
+    environment.setdefault("PIP_RESUME_RETRIES", "5")  # pip from 25.1 on goes on where a connection broke off
     log, seen = scratch / "log", 0
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - no shell, and nothing of the user's in it
