@@ -1,8 +1,8 @@
-"""The pages about the statements: `python -m tests.check.table --help`.
+"""The page about the mutants: `python -m tests.check.table --help`.
 
 `docs/en/reference/mutants.md` has each statement with models that break it, and who sees it: its check, and
 langchain-tests' own cases, where what counts is what they fail on a mutant and not on the reference. These take seconds
-a mutant. `docs/en/guides/check.md` ends with the list of the statements.
+a mutant.
 """
 
 import argparse
@@ -24,20 +24,15 @@ import pytest
 from tests.check.bench import KEY_VARIABLE, Mutant, Reference, all_mutants
 
 from langplug.models.endpoint import ChatEndpoint
-from langplug_check import GROUPS, Recipe, Subject, all_checks
+from langplug_check import Recipe, Subject, all_checks
 from langplug_check.job import Job
 from langplug_check.process.channel import Intruded
 from langplug_check.recipes import recipe_for
 from langplug_check.runner import capture_output, run_check
-from langplug_check.servers.statement import GROUPS as SERVER_GROUPS
-from langplug_check.servers.statement import all_server_checks
 from langplug_check.standard import cases as standard_cases
 from langplug_check.standard.cases import PytestRun, prepare
 
 DOCS = Path(__file__).parents[2] / "docs" / "en"
-MARK = "<!-- statements -->\n"
-"""Behind it, `docs/en/guides/check.md` is generated."""
-
 CASES_LIMIT_S = 120.0
 """Seconds within which langchain-tests have to end on a mutant."""
 
@@ -175,46 +170,17 @@ def mutants_page(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def statements_list() -> str:
-    """The statements about models and servers, group after group: what follows `MARK` in `docs/en/guides/check.md`."""
-    contract = [check for check in all_checks().values() if check.in_contract]
-    lines = ["", f"There are {len(contract)}."]
-    for letter, group in GROUPS.items():
-        inside = [check for check in contract if check.id[0] == letter]
-        if inside:
-            lines += ["", f"### {letter}. {group.title}", "", "| id | statement |", "|---|---|"]
-            lines += [f"| {check.id} | {_cell(check.statement)} |" for check in inside]
-    of_servers = all_server_checks()
-    lines += [
-        "",
-        "## The statements about servers",
-        "",
-        f"There are {len(of_servers)}, for `langplug check --server URL`.",
-    ]
-    for name, group in SERVER_GROUPS.items():
-        lines += ["", f"### {name}. {group.title}", "", "| id | statement |", "|---|---|"]
-        lines += [f"| {one.id} | {_cell(one.statement)} |" for one in of_servers.values() if one.group is group]
-    return "\n".join(lines) + "\n"
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 def main() -> None:
-    """Print the page of the mutants, or write the pages."""
-    parser = argparse.ArgumentParser(description="The pages about the statements.")
+    """Print the page of the mutants, or write it."""
+    parser = argparse.ArgumentParser(description="The page about the mutants.")
     parser.add_argument("--standard", action="store_true", help="run langchain-tests on each mutant, too")
-    parser.add_argument("--write", action="store_true", help="write both pages, not stdout")
-    parser.add_argument("--statements", action="store_true", help="write the list of statements alone")
+    parser.add_argument("--write", action="store_true", help="write the page, not stdout")
     options = parser.parse_args()
     os.environ.setdefault(KEY_VARIABLE, "sk-reference")
-    if options.write or options.statements:
-        page = DOCS / "guides" / "check.md"
-        told = page.read_text(encoding="utf-8").partition(MARK)[0]
-        page.write_text(told + MARK + statements_list(), encoding="utf-8")
-    if options.statements:
-        return
     found = []
     for row in rows(standard=options.standard):
         found.append(row)

@@ -12,7 +12,6 @@ import pytest
 from tests.tools.answers import read, tool
 
 import langplug
-from langplug._families import FAMILIES, Family
 from langplug._parts import ToolCall
 from langplug._tools import TOOL_FORMATS, ToolChoice, format_for
 from langplug._tools.markup import Grammar
@@ -193,34 +192,12 @@ def test_every_file_declares_formats_of_its_own() -> None:
     assert sorted(TOOL_FORMATS) == sorted(each.name for formats in declared for each in formats)
 
 
-def table() -> str:
-    """The table of formats: for each name, a call, and the families, each with a link to its source."""
-    rows = ["| name | a call looks like | written by |", "|---|---|---|"]
-    for name in TOOL_FORMATS:
-        call = re.sub(
-            r"\n *", " " if name in ("functionary", "gemma") else "", TOOL_FORMATS[name].call("add", {"a": 1}, "")
-        )
-        ticks = "``" if "`" in call else "`"
-        families = [link(family) for family in FAMILIES if family.tool_format == name and family.names]
-        if name != "default":
-            shown = f"{ticks}{' ' * (ticks != '`')}{call}{' ' * (ticks != '`')}{ticks}".replace("|", "\\|")
-            rows.append(f'| `"{name}"` | {shown} | {", ".join(families) or "–"} |')
-    return "\n".join(rows)
-
-
-def link(family: Family) -> str:
-    address = family.source if "://" in family.source else f"https://huggingface.co/{family.source}"
-    return f"[{family.name}]({address})"
-
-
-def test_the_table_in_the_docs_holds_every_format() -> None:
-    """`docs/en/guides/tools.md` holds each format with a call that it reads, and the families for which it is taken."""
-    text = (Path(__file__).parents[2] / "docs" / "en" / "guides" / "tools.md").read_text(encoding="utf-8")
-    assert table() in text, f"Put this table there:\n\n{table()}"
-    for name in TOOL_FORMATS:
-        written = TOOL_FORMATS[name].call("add", {"a": 1}, "").replace("\n", " ")
-        found = read(TOOL_FORMATS[name].parser([tool("add", {"a": {"type": "integer"}})]), [written])
-        assert [ToolCall(name="add", args={"a": 1})] == found
+@EVERY_FORMAT
+def test_a_format_reads_what_it_writes(name: str) -> None:
+    """The call that `reference/formats.md` shows of a format is one that it reads."""
+    written = TOOL_FORMATS[name].call("add", {"a": 1}, "").replace("\n", " ")
+    found = read(TOOL_FORMATS[name].parser([tool("add", {"a": {"type": "integer"}})]), [written])
+    assert [ToolCall(name="add", args={"a": 1})] == found
 
 
 def test_a_format_can_be_changed() -> None:
