@@ -1,92 +1,91 @@
-"""The documentation runs: every Python block, file by file, as a reader would type it.
+"""The documentation runs: every Python block of every page, as a reader would paste it.
 
-The blocks of a file run in order, in one namespace and in a process of their own. A comment right above a block
-says what is special about it:
+A block runs alone: whatever it needs, it imports, defines or writes. A comment right above a block says what is special
+about it:
 
 * `<!-- not run: reason -->`, above a Python block: it is only shown; the reason is not empty;
 * `<!-- prints -->`, between a Python block and a text block: what the first prints is the second, to the letter.
 """
 
+import ast
+import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from tests.docs.pages import ROOT, Block, all_pages, blocks_of, language, line, name_of, tokens_of
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUNNER = Path(__file__).parent / "docs" / "run_blocks.py"
+
+TOGETHER = frozenset(
+    f"docs/en/guides/{page}.md"
+    for page in (
+        *("check", "command", "endpoint", "http", "migrate", "migrate-clients", "replay", "retries", "tools"),
+        "write-a-model",
+    )
+)
+"""Pages whose blocks run in one namespace, since some of them need what others define. The list only shrinks."""
 
 END = "\0"
 """What a script prints after each block, so that what the blocks print can be told apart."""
 
-
-@dataclass(frozen=True)
-class Block:
-    """A Python block that runs."""
-
-    line: int
-    """Of its first line of code in the page, counting from 0."""
-    code: str
-    prints: str | None
-    """What it must print; None: whatever it likes."""
+IMPORTED_ONCE = ("langchain", "langgraph", "langplug")
+"""What packages begin with that the blocks of a page import once for all."""
 
 
-def blocks_of(page: str) -> Iterator[Block]:
-    tokens = MarkdownIt().parse(page)
-    padded = [None, *tokens, None, None]
-    for above, token, below, after in zip(padded, tokens, padded[2:], padded[3:], strict=False):
-        if comment(token) == "prints":
-            assert language(above) == "python", f"line {line(token)}: `prints` has no Python block above it"
-            assert language(below) == "text", f"line {line(token)}: `prints` has no text block below it"
-        if language(token) == "python" and not is_only_shown(above):
-            expected = after.content if after and comment(below) == "prints" else None
-            yield Block(line(token), token.content, expected)
+def check(page: str, script: Path, *, together: bool = False) -> None:
+    """Run the page's blocks as parts of `script`; fail if one raises or prints something else than it should."""
+    blocks = list(blocks_of(page))
+    printed = run_together(blocks, script) if together else run_alone(blocks, script)
+    for block, output in zip(blocks, printed, strict=True):
+        if block.prints is not None:
+            assert block.prints.removesuffix("\n") == output.removesuffix("\n"), f"line {block.line + 1}"
 
 
-def language(token: Token | None) -> str:
-    return token.info.split(" ")[0].strip() if token and token.type == "fence" else ""
+def run_alone(blocks: list[Block], script: Path) -> list[str]:
+    """What each block prints, in a process and a namespace of its own."""
+    job = script.with_suffix(".json")
+    needed = sorted({name for block in blocks for name in modules_of(block.code)})
+    parts = [{"line": block.line, "code": block.code} for block in blocks]
+    job.write_text(json.dumps({"page": script.name, "imports": needed, "blocks": parts}), encoding="utf-8")
+    done = json.loads(python(RUNNER, job, cwd=script.parent))
+    failed = [
+        f"line {block.line + 1} (it ended with {told['status']}, running alone):\n{told['errors']}"
+        for block, told in zip(blocks, done, strict=True)
+        if told["status"] != 0
+    ]
+    assert not failed, "\n".join(failed)
+    return [told["output"] for told in done]
 
 
-def comment(token: Token | None) -> str:
-    found = re.match(r"\s*<!--(.*)-->\s*$", token.content, re.DOTALL) if token and token.type == "html_block" else None
-    return found[1].strip() if found else ""
+def modules_of(code: str) -> Iterable[str]:
+    """What a block imports of LangChain and of this house."""
+    for node in ast.walk(ast.parse(code)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from (name for name in names if name.startswith(IMPORTED_ONCE))
 
 
-def line(token: Token) -> int:
-    """The line below the one it starts in: the first line of code, or the comment's own, counting from 1."""
-    return token.map[0] + 1 if token.map else 0
-
-
-def is_only_shown(above: Token | None) -> bool:
-    words, _, reason = comment(above).partition(":")
-    if words != "not run":
-        return False
-    assert reason.strip(), "`not run` wants its reason: `<!-- not run: reason -->`"
-    return True
-
-
-def script_of(blocks: list[Block]) -> str:
-    """The blocks as one program, each at its own line of the page, so that a traceback points into the page."""
+def run_together(blocks: list[Block], script: Path) -> list[str]:
+    """What each block prints, all of them being one program."""
     lines: list[str] = []
     for block in blocks:
-        lines += [""] * (block.line - len(lines))
+        lines += [""] * (block.line - len(lines))  # so that a traceback points into the page
         lines += [*block.code.splitlines(), f"print({END!r}, flush=True)"]
-    return "\n".join(lines)
+    script.write_text("\n".join(lines), encoding="utf-8")
+    printed = python(script.name, cwd=script.parent).split(f"{END}\n")[:-1]
+    assert len(printed) == len(blocks)
+    return printed
 
 
-def check(page: str, script: Path) -> None:
-    """Run the page's blocks as `script`; fail if one raises or prints something else than it should."""
-    blocks = list(blocks_of(page))
-    script.write_text(script_of(blocks), encoding="utf-8")
+def python(*arguments: str | Path, cwd: Path) -> str:
+    """What a program prints that must not fail."""
     done = subprocess.run(
-        [sys.executable, script.name],
-        cwd=script.parent,
+        [sys.executable, *arguments],
+        cwd=cwd,
         env={**os.environ, "PYTHONUTF8": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -95,23 +94,40 @@ def check(page: str, script: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    printed = done.stdout.split(f"{END}\n")[:-1]
-    assert len(printed) == len(blocks)
-    for block, output in zip(blocks, printed, strict=True):
-        if block.prints is not None:
-            assert block.prints.removesuffix("\n") == output.removesuffix("\n"), f"line {block.line + 1}"
+    return done.stdout
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    """Every Python block of a page runs, and prints what the page says that it prints."""
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a new interpreter for each block would take an hour")
+
+
+@needs_fork
+@pytest.mark.parametrize("page", [p for p in all_pages() if name_of(p) not in TOGETHER], ids=name_of)
+def test_each_example_of_a_page_can_be_pasted_alone(page: Path, tmp_path: Path) -> None:
+    """Every Python block runs with nothing above it, and prints what the page says that it prints."""
     check(page.read_text(encoding="utf-8"), tmp_path / f"{page.stem}.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", sorted(TOGETHER))
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
+    """The Python blocks of other pages run one after the other, and print what the page says."""
+    path = ROOT / page
+    check(path.read_text(encoding="utf-8"), tmp_path / f"{path.stem}.md", together=True)
+
+
+@needs_fork
+@pytest.mark.thorough("the list is looked at when a page is rewritten")
+@pytest.mark.parametrize("page", sorted(TOGETHER))
+def test_only_pages_that_need_it_run_together(page: str, tmp_path: Path) -> None:
+    """A page whose blocks can be pasted alone is no longer in the list of the others."""
+    path = ROOT / page
+    with pytest.raises(AssertionError):
+        check(path.read_text(encoding="utf-8"), tmp_path / f"{path.stem}.md")
+
+
+@pytest.mark.parametrize("page", all_pages(), ids=name_of)
 def test_what_is_only_shown_is_python(page: Path) -> None:
     """A Python block that does not run, for want of a package, is Python all the same."""
-    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+    for token in tokens_of(page.read_text(encoding="utf-8")):
         if language(token) == "python":
             compile(token.content, f"{page.name}, line {line(token)}", "exec")
 
@@ -146,26 +162,57 @@ raise SystemExit("never")
 ```
 """
 
+ALONE = GOOD.replace("def greet():", 'greeting = "hello"\n    def greet():')
+
 
 def test_blocks_share_a_namespace_and_print_what_is_said(tmp_path: Path) -> None:
     """Blocks run in order and in one namespace, in lists too; one that is not run is not."""
-    check(GOOD, tmp_path / "good.md")
+    check(GOOD, tmp_path / "good.md", together=True)
 
 
+@needs_fork
+def test_blocks_that_run_alone_share_nothing(tmp_path: Path) -> None:
+    """A block that needs nothing of another runs alone; one that does is noticed, by its line in the page."""
+    check(ALONE, tmp_path / "alone.md")
+    with pytest.raises(AssertionError, match=r'line 10 (?s:.*)"good.md", line 12, in <module>\n.*line 11, in greet'):
+        check(GOOD, tmp_path / "good.md")
+
+
+@needs_fork
+def test_a_block_is_a_program(tmp_path: Path) -> None:
+    """It ends as a program does: threads are waited for, `atexit` is called, and its classes have their source."""
+    page = """
+```python
+import atexit, inspect, threading
+class Here: ...
+atexit.register(print, "last")
+threading.Timer(0.05, lambda: print(__name__, inspect.getsource(Here))).start()
+```
+<!-- prints -->
+```text
+__main__ class Here: ...
+
+last
+```
+"""
+    check(page, tmp_path / "page.md")
+
+
+@pytest.mark.parametrize("together", [True, pytest.param(False, marks=needs_fork)], ids=["together", "alone"])
 @pytest.mark.parametrize(
     ("page", "complaint"),
     [
-        pytest.param(GOOD.replace("hello|", "Hello|"), "line 10", id="other output"),
-        pytest.param(GOOD.replace("    greet()\n", ""), "line 10", id="no output"),
-        pytest.param(GOOD.replace('"hello"', "hello"), 'line 4, in <module>[^"]*NameError', id="raises"),
-        pytest.param(GOOD.replace("<!-- not run: needs a key -->", ""), "never", id="exits"),
-        pytest.param(GOOD.replace(": needs a key", ""), "reason", id="not run, no reason"),
-        pytest.param(GOOD.replace(": needs a key", ": "), "reason", id="not run, empty reason"),
-        pytest.param(GOOD.replace("```text", "```"), "no text block", id="nothing to print"),
-        pytest.param("<!-- prints -->\n" + GOOD, "no Python block", id="nothing that prints"),
+        pytest.param(ALONE.replace("hello|", "Hello|"), "line 10", id="other output"),
+        pytest.param(ALONE.replace("    greet()\n", ""), "line 10", id="no output"),
+        pytest.param(ALONE.replace('"hello"', "hello"), 'line 4, in <module>[^"]*NameError', id="raises"),
+        pytest.param(ALONE.replace("<!-- not run: needs a key -->", ""), "never", id="exits"),
+        pytest.param(ALONE.replace(": needs a key", ""), "reason", id="not run, no reason"),
+        pytest.param(ALONE.replace(": needs a key", ": "), "reason", id="not run, empty reason"),
+        pytest.param(ALONE.replace("```text", "```"), "no text block", id="nothing to print"),
+        pytest.param("<!-- prints -->\n" + ALONE, "no Python block", id="nothing that prints"),
     ],
 )
-def test_a_page_that_lies_is_noticed(page: str, complaint: str, tmp_path: Path) -> None:
+def test_a_page_that_lies_is_noticed(page: str, complaint: str, together: bool, tmp_path: Path) -> None:
     """A block that raises, exits or prints something else fails, and so does a comment that is wrongly used."""
     with pytest.raises(AssertionError, match=complaint):
-        check(page, tmp_path / "bad.md")
+        check(page, tmp_path / "bad.md", together=together)
