@@ -23,7 +23,7 @@ UNTRANSLATED = frozenset(
         *("guides/backend", "guides/batch", "guides/bench", "guides/check", "guides/command", "guides/endpoint"),
         *("guides/http", "guides/limits", "guides/migrate", "guides/migrate-clients", "guides/new", "guides/replay"),
         *("guides/retries", "guides/scale", "guides/serve", "guides/tools", "guides/transformers"),
-        *("guides/write-a-model", "reference/command-line", "reference/compatibility", "reference/mutants"),
+        *("reference/command-line", "reference/compatibility", "reference/mutants"),
         *("reference/overhead", "reference/performance", "reference/promises", "reference/scoreboard"),
         *("reference/scoreboard-servers", "reference/serve-fields"),
     )
