@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 UNTRANSLATED = frozenset(
     f"docs/en/{page}.md"
     for page in (
-        *("guides/backend", "guides/batch", "guides/bench", "guides/check"),
+        *("guides/backend", "guides/batch", "guides/bench"),
         *("guides/new", "guides/replay"),
-        *("guides/scale", "guides/serve", "guides/transformers"),
+        *("guides/scale", "guides/transformers"),
         *("reference/command-line", "reference/compatibility", "reference/mutants"),
         *("reference/overhead", "reference/performance", "reference/promises", "reference/scoreboard"),
         "reference/scoreboard-servers",
