@@ -42,14 +42,13 @@ def test_a_gateway_with_oauth2() -> None:
 
 
 def test_rag_with_citations() -> None:
-    """Each answer cites the document that it comes from, and the words that rest on it."""
+    """Each part of an answer cites the document that it comes from."""
     assert [
         "Every employee has 30 days of leave a year.",
-        "  leave.md, for 'Every employee has 30 days of leave a year'",
-        "Flights need the approval of a manager, given before the booking.",
-        "  travel.md, for 'Flights need the approval of a manager, given before the booking'",
-        "A laptop is replaced after four years.",
-        "  devices.md, for 'A laptop is replaced after four years'",
+        "  leave.md: Every employee has 30 days of leave a year.",
+        "Flights need the approval of a manager, given before the booking. A laptop is replaced after four years.",
+        "  travel.md: Flights need the approval of a manager, given before the booking.",
+        "  devices.md: A laptop is replaced after four years.",
     ] == output_of("rag_citations.py")
 
 
