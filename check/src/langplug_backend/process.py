@@ -26,8 +26,8 @@ class BackendProcess(Urls):
 
     Example:
         >>> with BackendProcess(reply="[[words 100]] [[pace 0.02]]") as backend:
-        ...     ...  # a client of backend.openai_url
-        ...     backend.state()["connections_open"]
+        ...     print(backend.state()["connections_open"])  # that of the question itself, and those of clients
+        1
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class Backend(Urls):
         >>> with Backend() as backend:
         ...     backend.reply = Reply(text="Hello world")
         ...     backend.queue(Fault.status(429, retry_after=1))
-        ...     ...  # a client of backend.openai_url
+        ...     pass  # a client of backend.openai_url
     """
 
     def __init__(
@@ -121,7 +121,10 @@ class Backend(Urls):
         self._settings.key = key
 
     def queue(self, *steps: Step) -> None:
-        """Set what the next requests get, one each, in order. A `Fault` spoils the reply that they would get anyway."""
+        """Set what the next requests get: each one of `steps`, in order.
+
+        A step is a `Reply`, a text, or a `Fault`, which spoils the reply that the request would get anyway.
+        """
         self._settings.queue.extend(steps)
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ _MANY = 3
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One check, and what it found."""
+    """One `check`, and the `result` that it came to."""
 
     check: Check
     result: Result

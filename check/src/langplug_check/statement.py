@@ -150,9 +150,10 @@ def statement(
     blame: Blame = "model",
     limit_s: float = 20.0,
 ) -> Callable[[Run], Run]:
-    """Register the decorated function as the check of a statement. The arguments are those of `Check`.
+    """Register the decorated function as the check of a statement.
 
-    Call statements of your own `"X01"`, `"X02"` and so on: the other letters belong to the contract.
+    The arguments are those of `Check`; `check_id` is its id. Call statements of your own `"X01"`, `"X02"` and so on:
+    the other letters belong to the contract.
 
     Raises:
         ValueError: If the id is malformed or not yours to give, or another function has it already.

@@ -172,7 +172,14 @@ class Subject:
     def each_path(
         self, make: Callable[[], Any], given: Any = None, paths: Sequence[PathName] | None = None, **kwargs: Any
     ) -> Iterator[Outcome]:
-        """Ask a new model by each of `paths` in turn. Default: all that lead to an answer."""
+        """Ask a new model by each of `paths` in turn. Default: all that lead to an answer.
+
+        Args:
+            make: Makes the model.
+            given: What it is asked. Default: the subject's own prompt.
+            paths: `"invoke"`, `"astream"` and so on.
+            kwargs: `config`, and whatever else each call is given.
+        """
         for path in self.paths if paths is None else paths:
             yield self.ask(make(), given, path, **kwargs)
 
@@ -187,7 +194,7 @@ class Subject:
         return self.driver.exchanges()
 
     def wait_for(self, predicate: Callable[[], Any], timeout_s: float) -> bool:
-        """Wait until something is true of the exchanges. Returns False if that takes more than `timeout_s` seconds."""
+        """Wait until `predicate` holds of the exchanges. Returns False if that takes more than `timeout_s` seconds."""
         return self.driver.wait_for(predicate, timeout_s)
 
     # --- what others see of it ---

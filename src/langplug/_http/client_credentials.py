@@ -53,7 +53,8 @@ _LONGEST_BODY = 1 << 20
 class ClientCredentials:
     """A source of tokens, made by `client_credentials`. Give it to a model as `auth=`; `token()` and `atoken()` ask it.
 
-    However many threads and event loops ask at once, one request goes to the token server, and all get its token.
+    However many threads and event loops ask at once, one request goes to the token server, and all get its token. The
+    arguments are those of `client_credentials`.
     """
 
     def __init__(

@@ -266,7 +266,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return {name: variable for name, variable in {**declared, **aliases}.items() if variable}
 
     def call_parameters(self, stop: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
-        """The model's parameters, under those `given` for a call, as JSON data without secrets."""
+        """The model's parameters, under `stop` and those `given` for a call, as JSON data without secrets."""
         declared = parameters_of(type(self))
         shown = {
             declared.per_call.get(name, name): self.__shown(name, value)
@@ -278,7 +278,12 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         return {**self.__own_params(), "_type": self._llm_type, **shown, "stop": in_force}
 
     def cache_key(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Equal for equal models and calls, in every process; different wherever the answer may differ."""
+        """Equal for equal models and calls, in every process; different wherever the answer may differ.
+
+        Args:
+            stop: The stop strings of the call, if it has its own.
+            kwargs: The parameters of the call.
+        """
         given: dict[str, Any] = unconceal(parameters_in(kwargs))
         shown = self.call_parameters(stop, given)
         names = parameters_of(type(self)).per_call

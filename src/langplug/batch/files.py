@@ -150,7 +150,7 @@ class Out:
 
     @staticmethod
     def part_of(file: Path) -> Path:
-        """Where the output grows."""
+        """Where the output for `file` grows."""
         return file.with_name(f"{file.name}.part")
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -29,7 +29,13 @@ _BINS: Final = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slo:
-    """Limits that a good answer keeps to, in seconds; None for any."""
+    """Limits that a good answer keeps to, in seconds; None for any.
+
+    Attributes:
+        ttft: Until the first token.
+        tpot: For each token after the first, on average.
+        e2e: Until the end.
+    """
 
     ttft: float | None = None
     tpot: float | None = None

@@ -49,7 +49,13 @@ class Until:
                 raise ValueError(f"{name} is {value:g}; expected more than 0")
 
     def is_over(self, begun: int, failed: int, end_at: float | None) -> bool:
-        """Whether no more calls are to begin, after so many, of which so many failed, or after this moment."""
+        """Whether no more calls are to begin.
+
+        Args:
+            begun: How many have begun.
+            failed: How many of them have failed.
+            end_at: The moment, of `time.perf_counter`, after which none begins; None for any.
+        """
         return (
             (self.calls is not None and begun >= self.calls)
             or (end_at is not None and time.perf_counter() >= end_at)

@@ -20,7 +20,7 @@ ROWS: Final[Mapping[str, tuple[str, float]]] = {
 
 
 def to_text(report: Mapping[str, Any]) -> str:
-    """The figures of each load, the client's, and what the figures mean."""
+    """A `report` as text: the figures of each load, the client's, and what the figures mean."""
     lines = [f"{report['model']} · langplug {report['langplug']} · {report['machine']} · {report['measured_at']}"]
     for stage in report["stages"]:
         lines.append("")

@@ -67,7 +67,7 @@ class ChatEndpoint(SamplingFields, HTTPModel):
 
     server: str = "auto"
     """The kind of server, for what it does in its own way: `"vllm"`, `"llama.cpp"`, `"azure"`, `"mistral"` and what
-    else `docs/en/guides/endpoint.md` lists; or `"any"`, which works with each, as what a server refuses is learnt.
+    else `docs/en/reference/servers.md` lists; or `"any"`, which works with each, as what a server refuses is learnt.
     Default: by the host of `base_url`, else `"any"`. If you name it: with `include_stop`, vLLM and SGLang stop by
     themselves; vLLM, SGLang and llama.cpp report the usage of answers that are left early; llama.cpp stops for a
     cancelled `ainvoke`, too."""
@@ -191,7 +191,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         return await self.send(request, new_reader if is_chat else new_responses_reader, call)
 
     async def send(self, request: HTTPRequest, new_reader: NewReader, call: Request | None = None) -> Response:
-        """As for every model behind HTTP. An error that a setting may have caused names the setting."""
+        """As for every model behind HTTP. An error that a setting may have caused names the setting.
+
+        The arguments are those of `HTTPModel.send`.
+        """
         try:
             return await super().send(request, new_reader, call)
         except ModelError as error:

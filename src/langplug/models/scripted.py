@@ -38,6 +38,7 @@ class ChatScripted(ChatModel):
     from the request to one of them. Strings in a list are one piece each, so a list of strings streams.
 
     Example:
+        >>> from langplug.models.scripted import Delay
         >>> model = ChatScripted(replies=["Hello.", ["I ", "am ", Delay(0.1), "slow."], TimeoutError("too busy")])
         >>> model.invoke("Hi").content
         'Hello.'
