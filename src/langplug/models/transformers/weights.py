@@ -3,7 +3,7 @@
 import inspect
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,6 +59,25 @@ def import_package(name: str) -> Any:
         ) from error
 
 
+class UnwantedError(Exception):
+    """Nobody waits any more for what the network was computing."""
+
+
+class _BreakOff:
+    """Stands before each layer of the network, and raises if nobody waits any more for what it computes."""
+
+    def __init__(self, network: Any) -> None:
+        self.is_wanted: Callable[[], bool] | None = None
+        for module in network.modules():
+            if type(module).__name__ == "ModuleList":  # how torch names a network's layers
+                for layer in module:
+                    layer.register_forward_pre_hook(self)
+
+    def __call__(self, *_: Any) -> None:
+        if self.is_wanted is not None and not self.is_wanted():
+            raise UnwantedError
+
+
 class Weights:
     """A loaded model, for one thread that runs it and any number that tokenize.
 
@@ -79,6 +98,7 @@ class Weights:
         self._threads = settings.threads
         with _loading, _quiet(transformers):
             self.tokenizer, self.network = _load(transformers, self.torch, settings)
+        self._break_off = _BreakOff(self.network)
         self.folder: Folder = read_folder(settings.model)
         self.device = self.network.get_input_embeddings().weight.device
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
@@ -156,12 +176,20 @@ class Weights:
         # rows of different lengths can be put side by side.
         return self._cache_class() if self.joins else self._cache_class(config=self.network.config)
 
-    def forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
-        """The logits of the token after the last one, for each row of `ids`, which are added to the cache."""
+    def forward(self, ids: Any, mask: Any, positions: Any, cache: Any, is_wanted: Callable[[], bool]) -> Any:
+        """The logits of the token after the last one, for each row of `ids`, which are added to the cache.
+
+        Raises:
+            UnwantedError: If, before one of its layers, `is_wanted` says no. What was added to the cache is no use then.
+        """
         given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, self._cache_name: cache, "use_cache": True}
         if self._takes_positions:
             given["position_ids"] = positions
-        return self.network(**given, **self._more).logits[:, -1]
+        self._break_off.is_wanted = is_wanted
+        try:
+            return self.network(**given, **self._more).logits[:, -1]
+        finally:
+            self._break_off.is_wanted = None  # others may call the network, too, and rows are not kept in memory
 
 
 def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
