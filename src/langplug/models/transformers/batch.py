@@ -41,9 +41,12 @@ class Reading:
         places = torch.arange(longest, device=weights.device) - starts
         self.mask = (places >= 0).long()
         self._positions = places.clamp(min=0)
+        self._media = self.rows[0].question.media  # of the only row, if it has any
+        if self._media:
+            self._positions, self.rows[0].shift = weights.positions_among(self._media, self._ids, self._positions)
 
     def read(self, tokens: int) -> bool:
-        """Read a chunk of about so many tokens.
+        """Read a chunk of about so many tokens; of a prompt with images, all.
 
         Returns:
             Whether all is read.
@@ -52,9 +55,16 @@ class Reading:
             UnwantedError: If all rows have left meanwhile.
         """
         end = min(self._ids.shape[1], self._read + max(1, tokens // len(self.rows)))
+        if self._media:
+            end = self._ids.shape[1]  # each image has to be given with all tokens that stand for it
         chunk = slice(self._read, end)
         self.logits = self._weights.forward(
-            self._ids[:, chunk], self.mask[:, :end], self._positions[:, chunk], self.cache, partial(_any_stays, self.rows)
+            self._ids[:, chunk],
+            self.mask[:, :end],
+            self._positions[..., chunk],
+            self.cache,
+            partial(_any_stays, self.rows),
+            self._media,
         )
         self._read = end
         return bool(end == self._ids.shape[1])
@@ -114,7 +124,7 @@ class Batch:
         weights, torch = self._weights, self._weights.torch
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], -1)
         ids = torch.tensor([[chosen[number]] for number in going_on], device=weights.device)
-        positions = torch.tensor([[row.length - 1] for row in self.rows], device=weights.device)
+        positions = torch.tensor([[row.position] for row in self.rows], device=weights.device)
         self._logits = weights.forward(ids, self._mask, positions, self._cache, partial(_any_stays, self.rows))
 
     def _choose(self) -> list[int]:

@@ -173,7 +173,7 @@ class Engine:
             chosen: list[Row] = []
             for row in self._waiting[: max(0, room)]:
                 lengths = [len(one.question.prompt) for one in (*chosen, row)]
-                if row.is_suspect:  # read alone
+                if row.is_read_alone:
                     chosen = chosen or [row]
                     break
                 if max(lengths) * len(lengths) <= _MOST_PADDING * sum(lengths):
@@ -201,7 +201,7 @@ class Engine:
             else:  # of several, only some may be at fault, such as one that is too long for the memory
                 with self._lock:
                     for row in reading.rows:
-                        row.is_suspect = True
+                        row.is_read_alone = True
                     self._waiting[:0] = reading.rows
         return None
 
