@@ -28,8 +28,9 @@ SOON_S = 3.0
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[ChatTransformers]:
-    """In float32, with chunks of prompts that are shorter than most prompts."""
-    model = ChatTransformers(model=str(tiny_llama()), temperature=1, seed=3, max_tokens=16, prefill_chunk=24)
+    """In float64, so that no rounding depends on the company, and with chunks that are shorter than most prompts."""
+    sampled: dict[str, Any] = {"temperature": 1, "seed": 3, "max_tokens": 16, "prefill_chunk": 24}
+    model = ChatTransformers(model=str(tiny_llama()), dtype="float64", **sampled)
     model.engine.load()
     yield model
     model.close()
@@ -128,6 +129,57 @@ async def test_a_leave_frees_the_row(model: ChatTransformers) -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     lone.close()
+
+
+@pytest.mark.parametrize("where", ["prompt", "answer"])
+async def test_a_leave_breaks_the_network_off(model: ChatTransformers, where: str) -> None:
+    """When the last caller has left, the layer that runs is the last one, in a prompt of any length and in an answer."""
+    lone = ChatTransformers(model=model.model, temperature=0, max_tokens=900, max_batch=4)
+    first, second = (await lone.engine.aload()).network.model.layers
+    entered, has_left, ran = threading.Event(), threading.Event(), 0
+    tokens = 1 if where == "answer" else 64
+
+    def stop_in_the_first(_: Any, given: tuple[Any, ...]) -> None:
+        if not has_left.is_set() and (given[0].shape[1] == 1) is (tokens == 1):
+            entered.set()
+            has_left.wait(30)
+
+    def count_the_second(*_: Any) -> None:
+        nonlocal ran
+        ran += has_left.is_set()
+
+    first.register_forward_pre_hook(stop_in_the_first)
+    second.register_forward_pre_hook(count_the_second)
+    asking = asyncio.create_task(lone.ainvoke(STORY * 5))
+    await asyncio.to_thread(entered.wait, 30)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    has_left.set()
+    await asyncio.to_thread(lone.engine.wait_idle, 30)
+    assert ran == 0
+    assert usage_of(await lone.ainvoke(QUESTION, max_tokens=3))["output_tokens"] <= 3
+    lone.close()
+
+
+def test_many_prompts_are_read_at_once(model: ChatTransformers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody waits for a token, prompts are read in few large pieces, and in small ones while somebody does."""
+    sizes: list[tuple[int, int]] = []
+    original = Reading.read
+
+    def read(self: Reading, tokens: int) -> bool:
+        sizes.append((len(self.rows), tokens))
+        return original(self, tokens)
+
+    monkeypatch.setattr(Reading, "read", read)
+    model.batch([STORY] * 8, temperature=0, max_tokens=2)
+    assert max(tokens for _, tokens in sizes) == 8 * 24
+    stream = model.stream(STORY, max_tokens=900, temperature=0)
+    next(stream)
+    sizes.clear()
+    model.invoke(STORY, max_tokens=2)
+    assert {(1, 24)} == set(sizes)
+    list(stream)
 
 
 BAD_SCHEMA = {"title": "x", "type": "object", "properties": {"a": {"type": "string", "pattern": "(?<=x)y"}}}

@@ -7,6 +7,7 @@ All rows have one length in the cache: shorter ones have padding on the left, wh
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.exceptions import ModelAPIError
@@ -40,13 +41,30 @@ class Reading:
         places = torch.arange(longest, device=weights.device) - starts
         self.mask = (places >= 0).long()
         self._positions = places.clamp(min=0)
+        self._media = self.rows[0].question.media  # of the only row, if it has any
+        if self._media:
+            self._positions, self.rows[0].shift = weights.positions_among(self._media, self._ids, self._positions)
 
     def read(self, tokens: int) -> bool:
-        """Read a chunk of about so many tokens. Returns whether all is read."""
+        """Read a chunk of about so many tokens; of a prompt with images, all.
+
+        Returns:
+            Whether all is read.
+
+        Raises:
+            UnwantedError: If all rows have left meanwhile.
+        """
         end = min(self._ids.shape[1], self._read + max(1, tokens // len(self.rows)))
+        if self._media:
+            end = self._ids.shape[1]  # each image has to be given with all tokens that stand for it
         chunk = slice(self._read, end)
         self.logits = self._weights.forward(
-            self._ids[:, chunk], self.mask[:, :end], self._positions[:, chunk], self.cache
+            self._ids[:, chunk],
+            self.mask[:, :end],
+            self._positions[..., chunk],
+            self.cache,
+            partial(_any_stays, self.rows),
+            self._media,
         )
         self._read = end
         return bool(end == self._ids.shape[1])
@@ -90,7 +108,11 @@ class Batch:
         self.rows = self.rows + read.rows
 
     def step(self) -> None:
-        """Choose the next token of each row, give it to whom it is for, and go on with the rows that have not ended."""
+        """Choose the next token of each row, give it to whom it is for, and go on with the rows that have not ended.
+
+        Raises:
+            UnwantedError: If all rows have left meanwhile.
+        """
         self._keep([number for number, row in enumerate(self.rows) if not row.has_left])
         if not self.rows:
             return
@@ -102,8 +124,8 @@ class Batch:
         weights, torch = self._weights, self._weights.torch
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], -1)
         ids = torch.tensor([[chosen[number]] for number in going_on], device=weights.device)
-        positions = torch.tensor([[row.length - 1] for row in self.rows], device=weights.device)
-        self._logits = weights.forward(ids, self._mask, positions, self._cache)
+        positions = torch.tensor([[row.position] for row in self.rows], device=weights.device)
+        self._logits = weights.forward(ids, self._mask, positions, self._cache, partial(_any_stays, self.rows))
 
     def _choose(self) -> list[int]:
         """The next token of each row; each is added to its row. A row that fails fails alone."""
@@ -157,6 +179,11 @@ _NOT_SOUND = (
     "The network gave no numbers for the next token, as happens where {dtype} does not hold what it computes, or where "
     "the grammar of a schema leaves no token. Load it with dtype='float32', or simplify the schema."
 )
+
+
+def _any_stays(rows: Sequence[Row]) -> bool:
+    """Whether anybody waits for the tokens of these rows."""
+    return not all(row.has_left for row in rows)
 
 
 def _select(cache: Any, rows: list[int]) -> None:

@@ -16,7 +16,7 @@ from langplug._bridge.forks import in_forked_child
 from langplug._bridge.threads import in_thread, spawn
 from langplug.models.transformers.batch import Batch, Reading
 from langplug.models.transformers.row import Question, Row
-from langplug.models.transformers.weights import Settings, Weights
+from langplug.models.transformers.weights import Settings, UnwantedError, Weights
 
 _UNLIMITED: Final = sys.maxsize
 """Parts that a slow reader may leave unread: it must not hold up its neighbours."""
@@ -24,11 +24,15 @@ _UNLIMITED: Final = sys.maxsize
 _EXIT_S: Final = 10.0
 """Seconds that the step that runs when the interpreter exits gets to end."""
 
-_ARRIVAL_S: Final = 0.005
+_ARRIVAL_S: Final = 0.05
 """Seconds that an idle engine waits for calls whose prompts are just being made. Nobody waits for one that may come."""
 
-_CHUNKS_AT_MOST: Final = 4
-"""Chunks of prompts that are read at once for many, while few wait for their next token."""
+_CHUNKS_FOR_MANY: Final = 4
+"""Chunks of prompts that are read in one step for many, while few wait for their next token."""
+
+_CHUNKS_WHEN_IDLE: Final = 8
+"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time. Who
+leaves need not wait for its end: the network is broken off between two of its layers. With 16, a layer takes as long."""
 
 _MOST_PADDING: Final = 2
 """Prompts are read together that padding makes at most so many times as long."""
@@ -47,7 +51,8 @@ class Engine:
         self._weights: Weights | None = None
         self._lock = threading.RLock()  # a reader that is garbage-collected may close the engine in any thread
         self._all_arrived = threading.Condition(self._lock)
-        self._arriving = 0
+        self._open: set[Channel[Part]] = set()  # of all that are answered or wait
+        self._arriving: set[Channel[Part]] = set()  # of those whose prompts are being made
         self._waiting: list[Row] = []
         self._is_running = False
         self._closed = False
@@ -64,13 +69,19 @@ class Engine:
             ImportError: If torch or transformers cannot be imported.
         """
         parts: Channel[Part] = Channel(_UNLIMITED)
-        spawn(lambda: self._enter(ask, parts))
+        with self._lock:
+            self._open.add(parts)
+            self._arriving.add(parts)  # before its thread begins: the first of many would not wait for the others
         try:
+            spawn(lambda: self._enter(ask, parts))
             while (some := await parts.atake()) is not None:
                 for part in some:
                     yield part
         finally:
             parts.close()
+            with self._lock:
+                self._open.discard(parts)
+                self._arriving.discard(parts)
 
     def load(self) -> Weights:
         """The loaded model; loading it takes seconds, once.
@@ -91,13 +102,14 @@ class Engine:
         return await in_thread(self.load)
 
     def close(self) -> None:
-        """Break off the answers with the next token, and free the memory."""
+        """Break off the answers, and free the memory."""
         with self._lock:
             self._closed = True
             self._weights = None
-            waiting, self._waiting = self._waiting, []
-        for row in waiting:
-            row.parts.finish(_closed_error())
+            self._waiting.clear()
+            broken_off = list(self._open)
+        for parts in broken_off:
+            parts.finish(_closed_error())
 
     def wait_idle(self, seconds: float) -> None:
         """Wait until nothing runs, for at most `seconds`."""
@@ -107,8 +119,6 @@ class Engine:
     def _enter(self, ask: Callable[[Weights], Question], parts: Channel[Part]) -> None:
         """Queue a question, and run the network if nobody does. It must not raise: nobody would see it there."""
         weights, begins = None, False
-        with self._lock:
-            self._arriving += 1
         try:
             weights = self.load()
             row = Row(weights, ask(weights), parts)
@@ -123,7 +133,7 @@ class Engine:
             parts.finish(error)
         finally:
             with self._lock:
-                self._arriving -= 1
+                self._arriving.discard(parts)
                 self._all_arrived.notify_all()
         if weights is not None and begins:
             self._run(weights)
@@ -134,18 +144,14 @@ class Engine:
         batch, reading = Batch(weights), None
         with weights.torch.inference_mode():
             while reading or batch.rows or self._goes_on():
-                for _ in range(_CHUNKS_AT_MOST):
-                    reading = self._read(batch, reading or self._next_readers(weights, batch))
-                    if reading is None or len(batch.rows) >= len(reading.rows):
-                        break  # else a few would hold up many
+                reading = self._read(batch, reading or self._next_readers(weights, batch))
                 try:
                     batch.step()
+                except UnwantedError:
+                    batch = Batch(weights)
                 except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must see it
                     _fail(batch.rows, error)
                     batch = Batch(weights)
-                if self._closed:
-                    _fail([*batch.rows, *(reading.rows if reading else ())], _closed_error())
-                    batch, reading = Batch(weights), None
 
     def _goes_on(self) -> bool:
         """Whether anybody waits; if not, this thread has ended."""
@@ -167,7 +173,7 @@ class Engine:
             chosen: list[Row] = []
             for row in self._waiting[: max(0, room)]:
                 lengths = [len(one.question.prompt) for one in (*chosen, row)]
-                if row.is_suspect:  # read alone
+                if row.is_read_alone:
                     chosen = chosen or [row]
                     break
                 if max(lengths) * len(lengths) <= _MOST_PADDING * sum(lengths):
@@ -180,17 +186,22 @@ class Engine:
         """Read a chunk of prompts; None: all is read, and the rows have joined the batch, or have left."""
         if reading is None or not reading.drop_those_who_left():
             return None
+        chunks = _CHUNKS_FOR_MANY if len(batch.rows) < len(reading.rows) else 1
+        if not batch.rows:
+            chunks = _CHUNKS_WHEN_IDLE
         try:
-            if not reading.read(self._settings.prefill_chunk):
+            if not reading.read(chunks * self._settings.prefill_chunk):
                 return reading
             batch.join(reading)
+        except UnwantedError:
+            return None
         except BaseException as error:  # noqa: BLE001 - likewise
             if len(reading.rows) == 1 or not isinstance(error, Exception):
                 _fail(reading.rows, error)
             else:  # of several, only some may be at fault, such as one that is too long for the memory
                 with self._lock:
                     for row in reading.rows:
-                        row.is_suspect = True
+                        row.is_read_alone = True
                     self._waiting[:0] = reading.rows
         return None
 

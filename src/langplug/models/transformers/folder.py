@@ -5,6 +5,7 @@ files are described at https://huggingface.co/docs/transformers/chat_templating_
 """
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 _TEMPLATE: Final = "chat_template.jinja"
+_TEMPLATE_OF_PROCESSOR: Final = "chat_template.json"  # of older models that take images
+_PROCESSORS: Final = ("processor_config.json", "preprocessor_config.json")
 _TOKENIZER: Final = "tokenizer_config.json"
 _WITH_TOOLS: Final = "tool_use"
+
+_ADDED_TOKENS: Final = re.compile(r'"added_tokens"\s*:\s*(?=\[)')
 
 _LENGTHS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 """Where configurations say how long a text may be."""
@@ -27,11 +32,15 @@ class Folder:
         config: Its `config.json`; empty if there is none.
         template: Its chat template; empty if it has none.
         template_with_tools: The template of a request with tools, of a model that has another one for them.
+        control_tokens: The texts of its special tokens, such as those that begin and end turns.
+        takes_images: Whether it is a model of text and images, and what reads images for it lies there, too.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     template: str = ""
     template_with_tools: str = ""
+    control_tokens: frozenset[str] = frozenset()
+    takes_images: bool = False
 
     @property
     def context_length(self) -> int | None:
@@ -48,7 +57,8 @@ def read_folder(model: str) -> Folder:
     templates = _templates_of(model)
     plain = templates.get("default") or next(iter(templates.values()), "")
     config = _read_json(_find(model, "config.json"))
-    return Folder(config, plain, templates.get(_WITH_TOOLS, plain))
+    sees = "vision_config" in config and any(_find(model, name) is not None for name in _PROCESSORS)
+    return Folder(config, plain, templates.get(_WITH_TOOLS, plain), _control_tokens_of(model), sees)
 
 
 def _templates_of(model: str) -> dict[str, str]:
@@ -58,6 +68,9 @@ def _templates_of(model: str) -> dict[str, str]:
         templates = {str(one.get("name")): str(one.get("template")) for one in given if isinstance(one, dict)}
     else:
         templates = {"default": given} if isinstance(given, str) else {}
+    of_processor = _read_json(_find(model, _TEMPLATE_OF_PROCESSOR)).get("chat_template")
+    if isinstance(of_processor, str):
+        templates["default"] = of_processor
     if (file := _find(model, _TEMPLATE)) is not None:  # the newer place, which counts where there are both
         with suppress(OSError, UnicodeDecodeError):
             templates["default"] = file.read_text(encoding="utf-8")
@@ -65,6 +78,21 @@ def _templates_of(model: str) -> dict[str, str]:
             with suppress(OSError, UnicodeDecodeError):
                 templates[more.stem] = more.read_text(encoding="utf-8")
     return templates
+
+
+def _control_tokens_of(model: str) -> frozenset[str]:
+    config = _read_json(_find(model, _TOKENIZER))
+    decoder = config.get("added_tokens_decoder")
+    added: list[Any] = list(decoder.values()) if isinstance(decoder, dict) else []
+    if (file := _find(model, "tokenizer.json")) is not None:
+        with suppress(OSError, ValueError):
+            text = file.read_text(encoding="utf-8")
+            if found := _ADDED_TOKENS.search(text):  # the vocabulary behind it, of megabytes, is not parsed
+                added += json.JSONDecoder().raw_decode(text, found.end())[0]
+    named = [value for key, value in config.items() if key.endswith("_token")]
+    texts = [one.get("content") for one in added if isinstance(one, dict) and one.get("special")]
+    texts += [one.get("content") if isinstance(one, dict) else one for one in named]
+    return frozenset(one for one in texts if isinstance(one, str))
 
 
 def _find(model: str, name: str) -> Path | None:

@@ -4,9 +4,9 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
 from langchain_core.language_models import ModelProfile
@@ -15,12 +15,14 @@ from pydantic import Field, field_validator, model_validator
 
 from langplug import ChatModel, Part, Request, resource
 from langplug._messages.blocks import modality_of
+from langplug._messages.control_tokens import escape_control_tokens
 from langplug._model.capabilities import StructuredOutput, ToolCalling
 from langplug._model.sampling import SamplingFields
 from langplug._model.tokens import request_to_count
 from langplug.models.gguf.grammar import grammar_of
 from langplug.models.transformers.engine import Engine
 from langplug.models.transformers.folder import Folder, read_folder
+from langplug.models.transformers.images import images_of
 from langplug.models.transformers.row import Question
 from langplug.models.transformers.sampling import Sampling
 from langplug.models.transformers.weights import Settings, Weights, import_package
@@ -42,7 +44,8 @@ class ChatTransformers(SamplingFields, ChatModel):
     settings share them. Calls are answered together, up to `max_batch` of them, whatever their parameters: a call
     begins with the next token of those that run, and leaves when it has ended.
 
-    The model is one that generates text from text (`AutoModelForCausalLM`). It takes no images.
+    The model is one that generates text from text (`AutoModelForCausalLM`), or from text and images
+    (`AutoModelForImageTextToText`).
 
     Example:
         >>> model = ChatTransformers(model="./SmolLM2-135M-Instruct")  # doctest: +SKIP
@@ -71,6 +74,11 @@ class ChatTransformers(SamplingFields, ChatModel):
 
     chat_template: str | None = None
     """A Jinja template in place of the model's own."""
+
+    escape_control_tokens: bool = True
+    """Whether text that names a control token of the model, such as `<|im_end|>`, stays text: a character without
+    width is put into it. Else whoever writes or is quoted in a message could end its turn and begin another, as the
+    system. False leaves messages as they are, for prompts that are written in the model's own markup."""
 
     thinking: bool | None = None
     """Whether the model reasons before it answers, where its chat template has a switch for that. Default: as the
@@ -137,10 +145,16 @@ class ChatTransformers(SamplingFields, ChatModel):
             raise ValueError(f"{model!r} is a GGUF file. Use ChatGGUF(path={model!r})")
         return model
 
-    @model_validator(mode="after")
-    def _read_ahead(self) -> Self:
-        _folder_of(self.model)  # now: calls on an event loop must not wait for a disk
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _look_at_the_folder(cls, given: Any) -> Any:
+        """Read it now, as calls on an event loop must not wait for a disk; and take images if the model does."""
+        named = given.get("model") if isinstance(given, dict) else None
+        if isinstance(named, str | os.PathLike):
+            folder = _folder_of(os.fspath(named))
+            if folder.takes_images and not cls.model_fields["accepts"].default:
+                return {"accepts": frozenset({"image"}), **given}
+        return given
 
     @resource(uses=_ENGINE_FIELDS, shared=True)
     def engine(self) -> Iterator[Engine]:
@@ -162,8 +176,9 @@ class ChatTransformers(SamplingFields, ChatModel):
             ModelInvalidRequestError: If the chat template or the grammar cannot hold the request.
             ContextOverflowError: If the prompt leaves no room for an answer.
         """
+        weights.check_files()
         try:
-            prompt = weights.tokens_of(self._prompt(request, weights))
+            prompt, media = self._tokens(request, weights)
             if request.schema is not None:
                 import_package("llguidance")  # which says which extra it belongs to
             matcher = None if request.schema is None else weights.matcher(grammar_of(request.schema))
@@ -181,6 +196,7 @@ class ChatTransformers(SamplingFields, ChatModel):
             raise ModelInvalidRequestError("The chat template makes an empty prompt of this conversation.")
         return Question(
             prompt=prompt,
+            media=media,
             sampling=self._sampling(weights),
             max_tokens=room or _LONGEST,
             stop_ids=weights.stop_ids.union(self.stop_token_ids),
@@ -203,12 +219,23 @@ class ChatTransformers(SamplingFields, ChatModel):
             chosen.setdefault("temperature", 1.0)
         return Sampling(**chosen)
 
+    def _tokens(self, request: Request, weights: Weights) -> tuple[list[int], dict[str, Any]]:
+        """The prompt's tokens, and what the network is given of its images."""
+        if not self.accepts:
+            return weights.tokens_of(self._prompt(request, weights)), {}
+        images = images_of(request.openai_messages())
+        prompt = self._prompt(request, weights)
+        return weights.read_images(prompt, images) if images else (weights.tokens_of(prompt), {})
+
     def _prompt(self, request: Request, weights: Weights) -> str:
         if not (template := self._template(with_tools=bool(request.tools))):
             raise ModelInvalidRequestError(
                 f"{self.model!r} has no chat template: it is no chat model, or its template was left out. Give one as "
                 "`chat_template`, in Jinja."
             )
+        if tokens_in_text := self.__langplug_control_tokens__():  # if the model had to be downloaded, not known before
+            escaped = escape_control_tokens(request.messages, tokens_in_text)
+            request = request if escaped is None else replace(request, messages=escaped)
         # The way to give a template of langplug the tokens that transformers gives it.
         tokens = "".join(f"{{% set {name} = {text!r} %}}" for name, text in weights.special_tokens().items())
         return request.prompt(tokens + template)
@@ -218,6 +245,9 @@ class ChatTransformers(SamplingFields, ChatModel):
         if self.tool_calling == "templated" and not _KNOWS_TOOLS.search(self._template(with_tools=True)):
             return "prompted"
         return self.tool_calling
+
+    def __langplug_control_tokens__(self) -> frozenset[str]:
+        return _folder_of(self.model).control_tokens if self.escape_control_tokens else frozenset()
 
     # --- identity ---
 
@@ -254,14 +284,15 @@ class ChatTransformers(SamplingFields, ChatModel):
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many tokens the messages make as a prompt, with `tools`, by the model's own template and tokenizer.
 
-        A history that the template refuses, or with images, is counted message by message, without the template.
+        A history that the template refuses, or with what the model does not take, is counted message by message,
+        without the template.
         """
         blocks = (block for message in messages if isinstance(message.content, list) for block in message.content)
-        is_text = not any(isinstance(block, dict) and modality_of(block) in _MEDIA for block in blocks)
+        kinds = {modality_of(block) for block in blocks if isinstance(block, dict)}
         own = not self.token_counter and not self.custom_get_token_ids
-        if is_text and own and (weights := self._weights_to_count()) is not None:
+        if not kinds.intersection(_MEDIA) - self.accepts and own and (weights := self._weights_to_count()) is not None:
             with suppress(ValueError, ModelInvalidRequestError):
-                return len(weights.tokens_of(self._prompt(request_to_count(self, messages, tools), weights)))
+                return len(self._tokens(request_to_count(self, messages, tools), weights)[0])
         return super().get_num_tokens_from_messages(messages, tools)
 
     def _weights_to_count(self) -> Weights | None:

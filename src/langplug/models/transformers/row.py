@@ -1,7 +1,7 @@
 """One request in a batch: what it asks for, and its answer so far."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ class Question:
         seed: Makes the choice repeatable.
         matcher: llguidance's, of an answer that must keep to a grammar.
         top_logprobs: How many tokens' probabilities are told in each place, besides the chosen one's; None: not any.
+        media: What the network is given of the prompt's images, beside their tokens.
         counts: Whether usage is told with each token, since the reader may leave before the end.
     """
 
@@ -71,6 +72,7 @@ class Question:
     seed: int | None = None
     matcher: Any = field(default=None, repr=False)
     top_logprobs: int | None = None
+    media: Mapping[str, Any] = field(default_factory=dict, repr=False)
     counts: bool = False
 
 
@@ -83,7 +85,8 @@ class Row:
         chance: The row's own random numbers.
         said: What was said so far, if penalties ask for it.
         tokens: The answer's tokens.
-        is_suspect: Whether its prompt is to be read alone, since reading it with others has failed.
+        is_read_alone: Whether its prompt is to be read alone: it has images, or reading it with others has failed.
+        shift: How much further its places count than its tokens; negative where an image takes fewer places.
     """
 
     def __init__(self, weights: Weights, question: Question, parts: Channel[Part]) -> None:
@@ -91,7 +94,8 @@ class Row:
         self.parts = parts
         self.chance = random.Random(question.seed)  # noqa: S311 - for texts, not for keys
         self.tokens: list[int] = []
-        self.is_suspect = False
+        self.is_read_alone = bool(question.media)
+        self.shift = 0
         self.said: Said | None = None
         if question.sampling.penalizes:
             self.said = Said(weights.torch, question.sampling, question.prompt, weights.vocabulary, weights.device)
@@ -104,9 +108,9 @@ class Row:
         return self.parts.closed or self.parts.finished
 
     @property
-    def length(self) -> int:
-        """Tokens of the prompt and the answer."""
-        return len(self.question.prompt) + len(self.tokens)
+    def position(self) -> int:
+        """The place of its last token, as the network counts."""
+        return len(self.question.prompt) + len(self.tokens) - 1 + self.shift
 
     def add(self, token: int, likely: Any) -> None:
         """Add a token to the answer, and end it if it is the last.

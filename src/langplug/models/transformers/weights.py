@@ -3,18 +3,18 @@
 import inspect
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from langchain_core.exceptions import ModelInvalidRequestError
 
 from langplug._bridge.threads import usable_cores
-from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError
+from langplug.models.gguf.header import BadWeightsError, FileWatch, WeightsNotFoundError
 from langplug.models.transformers.folder import Folder, read_folder
 
 _PLAIN_LAYERS: Final = ("DynamicLayer", "DynamicSlidingWindowLayer")
@@ -59,12 +59,32 @@ def import_package(name: str) -> Any:
         ) from error
 
 
+class UnwantedError(Exception):
+    """Nobody waits any more for what the network was computing."""
+
+
+class _BreakOff:
+    """Stands before each layer of the network, and raises if nobody waits any more for what it computes."""
+
+    def __init__(self, network: Any) -> None:
+        self.is_wanted: Callable[[], bool] | None = None
+        for module in network.modules():
+            if type(module).__name__ == "ModuleList":  # how torch names a network's layers
+                for layer in module:
+                    layer.register_forward_pre_hook(self)
+
+    def __call__(self, *_: Any) -> None:
+        if self.is_wanted is not None and not self.is_wanted():
+            raise UnwantedError
+
+
 class Weights:
     """A loaded model, for one thread that runs it and any number that tokenize.
 
     Attributes:
         torch: The module.
         tokenizer: transformers' tokenizer.
+        processor: What reads images, of a model that takes any; else None.
         network: transformers' model.
         device: Where the network takes its input.
         folder: What its files say.
@@ -77,8 +97,11 @@ class Weights:
         self.torch: Any = import_package("torch")
         transformers = import_package("transformers")
         self._threads = settings.threads
+        # loaded weights are the files' own pages
+        self._files = [FileWatch(file) for file in Path(settings.model).expanduser().glob("*.safetensors")]
         with _loading, _quiet(transformers):
-            self.tokenizer, self.network = _load(transformers, self.torch, settings)
+            self.tokenizer, self.processor, self.network = _load(transformers, self.torch, settings)
+        self._break_off = _BreakOff(self.network)
         self.folder: Folder = read_folder(settings.model)
         self.device = self.network.get_input_embeddings().weight.device
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
@@ -88,11 +111,21 @@ class Weights:
         self._cache_class: Any = transformers.DynamicCache
         layers = self._cache_class(config=self.network.config).layers
         self.joins = all(type(layer).__name__ in _PLAIN_LAYERS for layer in layers)
-        taken = inspect.signature(self.network.forward).parameters
-        self._takes_positions = "position_ids" in taken
-        self._cache_name = "cache" if "cache" in taken else "past_key_values"  # its name before transformers 5.24
-        self._more = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+        self._taken = inspect.signature(self.network.forward).parameters
+        self._cache_name = "cache" if "cache" in self._taken else "past_key_values"  # its name before transformers 5.24
+        self._more = {"logits_to_keep": 1} if "logits_to_keep" in self._taken else {}
         self._tokenizing = threading.Lock()  # fast tokenizers fail with "Already borrowed" if two threads set them up
+        self._guiding = threading.Lock()
+        self._guide: Any = None
+
+    def check_files(self) -> None:
+        """Notice that a file is no longer the one that was loaded.
+
+        Raises:
+            BadWeightsError: If one was written into.
+        """
+        for file in self._files:
+            file.check()
 
     # --- text ---
 
@@ -104,6 +137,39 @@ class Weights:
         """
         with self._tokenizing:
             ids: list[int] = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        return self._known(ids)
+
+    def read_images(self, prompt: str, images: Sequence[Any]) -> tuple[list[int], dict[str, Any]]:
+        """The tokens of a prompt with images, many of which stand for each, and what the network is given of them.
+
+        Args:
+            prompt: The prompt, in which the template has written where each image stands.
+            images: The images, as Pillow has them.
+
+        Raises:
+            ModelInvalidRequestError: If the model takes no images, or not these.
+        """
+        if self.processor is None:
+            raise ModelInvalidRequestError(
+                f"{type(self.network).__name__} takes text alone: with its weights lies nothing that reads images."
+            )
+        try:
+            with self._tokenizing:
+                read = self.processor(text=[prompt], images=images, add_special_tokens=False, return_tensors="pt")
+        except Exception as error:  # foreign code, on images from anywhere
+            raise ModelInvalidRequestError(f"The model's {type(self.processor).__name__} fails: {error!r}") from error
+        media = dict(read.to(self.device, dtype=self.network.dtype))
+        ids = self._known(media.pop("input_ids")[0].tolist())
+        if "cross_attention_mask" in media:
+            raise ModelInvalidRequestError(
+                f"{type(self.network).__name__} sees images in layers of their own (cross-attention), which "
+                "ChatTransformers does not drive. Take a model that reads images as tokens, or ask this one text alone."
+            )
+        media.pop("attention_mask", None)  # a batch has its own
+        return ids, media
+
+    def _known(self, ids: list[int]) -> list[int]:
+        """The tokens, all of which the network knows."""
         unknown = [one for one in ids if not 0 <= one < self.vocabulary]
         if unknown:
             raise ModelInvalidRequestError(
@@ -124,13 +190,15 @@ class Weights:
     def matcher(self, grammar: str) -> Any:
         """What says which token may come next in a text that keeps to llguidance's `grammar`."""
         llguidance = import_package("llguidance")
-        matcher = llguidance.LLMatcher(self._guide(), grammar, log_level=0)
+        with self._guiding:  # it takes a second, once
+            if self._guide is None:
+                self._guide = self._make_guide()
+        matcher = llguidance.LLMatcher(self._guide, grammar, log_level=0)
         if matcher.is_error():
             raise ModelInvalidRequestError(f"The schema cannot be kept to: {matcher.get_error()}")
         return matcher
 
-    @lru_cache(maxsize=1)  # noqa: B019 - of one model, and for its life: it takes a second
-    def _guide(self) -> Any:
+    def _make_guide(self) -> Any:
         guidance = import_package("llguidance.hf")
         try:
             return guidance.from_tokenizer(
@@ -156,16 +224,57 @@ class Weights:
         # rows of different lengths can be put side by side.
         return self._cache_class() if self.joins else self._cache_class(config=self.network.config)
 
-    def forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
-        """The logits of the token after the last one, for each row of `ids`, which are added to the cache."""
+    def positions_among(self, media: Mapping[str, Any], ids: Any, plain: Any) -> tuple[Any, int]:
+        """The places of a prompt's tokens, and how much further than its tokens they count.
+
+        Some families (Qwen2-VL and its kin) count an image's parts by time, height and width.
+
+        Args:
+            media: The prompt's images.
+            ids: Its tokens, as a batch of one.
+            plain: Their places one after the other, which is what most families want.
+        """
+        if (find := getattr(self.network.base_model, "get_rope_index", None)) is None:
+            return plain, 0
+        given = {**media, "input_ids": ids, "attention_mask": self.torch.ones_like(ids)}
+        positions, shifts = find(**{name: given[name] for name in inspect.signature(find).parameters if name in given})
+        return positions, int(shifts.flatten()[0])
+
+    def forward(
+        self,
+        ids: Any,
+        mask: Any,
+        positions: Any,
+        cache: Any,
+        is_wanted: Callable[[], bool],
+        media: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """The logits of the token after the last one, for each row of `ids`, which are added to the cache.
+
+        Args:
+            ids: The tokens.
+            mask: 1 where a row has a token, 0 where it has padding, from the beginning of the cache on.
+            positions: The places of the tokens.
+            cache: What `new_cache` gave.
+            is_wanted: Whether anybody waits for the logits.
+            media: The images for which some of the tokens stand.
+
+        Raises:
+            UnwantedError: If, before one of its layers, `is_wanted` says no. What was added to the cache is no use then.
+        """
         given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, self._cache_name: cache, "use_cache": True}
-        if self._takes_positions:
+        if "position_ids" in self._taken:
             given["position_ids"] = positions
-        return self.network(**given, **self._more).logits[:, -1]
+        given |= {name: value for name, value in media.items() if name in self._taken}
+        self._break_off.is_wanted = is_wanted
+        try:
+            return self.network(**given, **self._more).logits[:, -1]
+        finally:
+            self._break_off.is_wanted = None  # others may call the network, too, and rows are not kept in memory
 
 
-def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
-    """The tokenizer and the network.
+def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any, Any]:
+    """The tokenizer, what reads images (None, if nothing does), and the network.
 
     Raises:
         WeightsNotFoundError: If there is no such model on this machine, nor where it can be downloaded.
@@ -175,10 +284,13 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
     options: dict[str, Any] = {**settings.load_options, "trust_remote_code": settings.trust_remote_code}
     shared = {one: options[one] for one in _FOR_BOTH if one in options}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
+        config = transformers.AutoConfig.from_pretrained(name, **shared)
+        sees = type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        reader = (transformers.AutoProcessor if sees else transformers.AutoTokenizer).from_pretrained(name, **shared)
+        kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
         # A GPU is used if there is one; with a map, accelerate spreads the layers, which is slower on a CPU alone.
         found = "auto" if torch.cuda.is_available() else None
-        network = transformers.AutoModelForCausalLM.from_pretrained(
+        network = kind.from_pretrained(
             name, dtype=settings.dtype, device_map=settings.device_map or found, **options
         )
         if settings.adapter is not None:
@@ -197,7 +309,8 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any]:
         if "adapter_config.json" in str(error):
             raise WeightsNotFoundError(f"There is no adapter at {settings.adapter!r}: {error}") from error
         raise BadWeightsError(f"transformers {transformers.__version__} cannot load {name!r}: {error}") from error
-    return tokenizer, network.eval()
+    tokenizer = getattr(reader, "tokenizer", None)  # for a model without a processor, there is a tokenizer instead
+    return (reader, None, network.eval()) if tokenizer is None else (tokenizer, reader, network.eval())
 
 
 @contextmanager
