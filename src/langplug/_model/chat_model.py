@@ -120,7 +120,7 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
         if not cls.__module__.startswith("langplug."):
             class_checks.check_leftovers(cls, ModelFields)
             hooks.open_doors(cls, ChatModel)
-            batch_door.open_door(cls)
+        batch_door.open_door(cls)
         by_decorator = "__langplug_shape__" in cls.__dict__  # such a class has its function's docstring, as it is
         if not by_decorator:
             cls.__langplug_shape__ = class_checks.read_shape(cls, ModelFields.respond)

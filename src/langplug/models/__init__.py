@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for type checkers alone; tests/models/test_discovery.py say
     from langplug.models.endpoint import ChatEndpoint as ChatEndpoint
     from langplug.models.gguf.model import ChatGGUF as ChatGGUF
     from langplug.models.http import ChatHTTP as ChatHTTP
+    from langplug.models.mlx import ChatMLX as ChatMLX
     from langplug.models.replay.model import ChatReplay as ChatReplay
     from langplug.models.scripted import ChatScripted as ChatScripted
     from langplug.models.transformers.model import ChatTransformers as ChatTransformers

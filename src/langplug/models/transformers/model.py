@@ -1,43 +1,35 @@
 """`ChatTransformers`: Hugging Face models, in this process. Install it with `pip install 'langplug[transformers]'`."""
 
 import os
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
-from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
-from langchain_core.language_models import ModelProfile
+from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.messages import BaseMessage
 from pydantic import Field, field_validator, model_validator
 
-from langplug import ChatModel, Part, Request, resource
+from langplug import Part, Request, resource
 from langplug._messages.blocks import modality_of
-from langplug._messages.control_tokens import escape_control_tokens
-from langplug._model.capabilities import StructuredOutput, ToolCalling
-from langplug._model.sampling import SamplingFields
+from langplug._model.capabilities import StructuredOutput
 from langplug._model.tokens import request_to_count
 from langplug.models.gguf.grammar import grammar_of
 from langplug.models.transformers.engine import Engine
-from langplug.models.transformers.folder import Folder, read_folder
 from langplug.models.transformers.images import images_of
+from langplug.models.transformers.folder_model import FolderModel, folder_of
 from langplug.models.transformers.row import Question
 from langplug.models.transformers.sampling import Sampling
 from langplug.models.transformers.weights import Settings, Weights, import_package
 
 __all__ = ["ChatTransformers"]
 
-_KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
-"""What a chat template that writes tools holds: a tag that reads them."""
-
 _ENGINE_FIELDS = tuple(field.name for field in fields(Settings))
 
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 
 
-class ChatTransformers(SamplingFields, ChatModel):
+class ChatTransformers(FolderModel):
     """A Hugging Face model, run by transformers within this process, on a CPU or a GPU.
 
     The weights are loaded when the model is first used, and all `ChatTransformers` with the same weights and engine
@@ -62,35 +54,9 @@ class ChatTransformers(SamplingFields, ChatModel):
     __langplug_gathers__ = True
 
     # Annotated again, or type checkers would not let a subclass set another value.
-    tool_calling: ToolCalling = "templated"
-    """How the model is told of tools. `"templated"`: its chat template writes them, and langplug reads the calls as the
-    model's family writes them. `"prompted"`: langplug writes and reads, which it also does if the template knows no
-    tools."""
-
     structured_output: StructuredOutput = "native"
 
-    model: str
-    """A folder with a model, as `save_pretrained` makes it, or a name on the Hugging Face Hub."""
-
-    chat_template: str | None = None
-    """A Jinja template in place of the model's own."""
-
-    escape_control_tokens: bool = True
-    """Whether text that names a control token of the model, such as `<|im_end|>`, stays text: a character without
-    width is put into it. Else whoever writes or is quoted in a message could end its turn and begin another, as the
-    system. False leaves messages as they are, for prompts that are written in the model's own markup."""
-
-    thinking: bool | None = None
-    """Whether the model reasons before it answers, where its chat template has a switch for that. Default: as the
-    template has it."""
-
     # --- sampling: each can be given for one call. Default: as the model's generation_config.json has it ---
-
-    top_k: int | None = Field(default=None, ge=0)
-    """Choose among this many of the likeliest tokens; 0 among all."""
-
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    """Leave out tokens less likely than this fraction of the likeliest; 0 none."""
 
     repetition_penalty: float | None = Field(default=None, gt=0)
     """What the odds of tokens that stand in the prompt or the answer are divided by; 1 changes nothing."""
@@ -133,17 +99,10 @@ class ChatTransformers(SamplingFields, ChatModel):
     load_options: dict[str, Any] = Field(default_factory=dict)
     """More arguments of transformers' `from_pretrained`, such as `revision` or `quantization_config`."""
 
-    @field_validator("model", "adapter", mode="before")
+    @field_validator("adapter", mode="before")
     @classmethod
-    def _path_as_text(cls, path: Any) -> Any:
+    def _adapter_as_text(cls, path: Any) -> Any:
         return os.fspath(path) if isinstance(path, os.PathLike) else path
-
-    @field_validator("model")
-    @classmethod
-    def _refuse_a_file(cls, model: str) -> str:
-        if model.lower().endswith(".gguf"):
-            raise ValueError(f"{model!r} is a GGUF file. Use ChatGGUF(path={model!r})")
-        return model
 
     @model_validator(mode="before")
     @classmethod
@@ -151,7 +110,7 @@ class ChatTransformers(SamplingFields, ChatModel):
         """Read it now, as calls on an event loop must not wait for a disk; and take images if the model does."""
         named = given.get("model") if isinstance(given, dict) else None
         if isinstance(named, str | os.PathLike):
-            folder = _folder_of(os.fspath(named))
+            folder = folder_of(os.fspath(named))
             if folder.takes_images and not cls.model_fields["accepts"].default:
                 return {"accepts": frozenset({"image"}), **given}
         return given
@@ -184,21 +143,11 @@ class ChatTransformers(SamplingFields, ChatModel):
             matcher = None if request.schema is None else weights.matcher(grammar_of(request.schema))
         except ValueError as error:
             raise ModelInvalidRequestError(str(error)) from error
-        room = self.max_tokens
-        if (context := self.context_window or weights.folder.context_length) is not None:
-            if len(prompt) >= context:
-                raise ContextOverflowError(
-                    f"The prompt has {len(prompt)} tokens, but {self.reported_name} holds {context}, prompt and answer "
-                    "together. Shorten the prompt."
-                )
-            room = min(room or context, context - len(prompt))
-        if not prompt:
-            raise ModelInvalidRequestError("The chat template makes an empty prompt of this conversation.")
         return Question(
             prompt=prompt,
             media=media,
             sampling=self._sampling(weights),
-            max_tokens=room or _LONGEST,
+            max_tokens=self.room_after(prompt) or _LONGEST,
             stop_ids=weights.stop_ids.union(self.stop_token_ids),
             seed=self.seed,
             matcher=matcher,
@@ -222,56 +171,10 @@ class ChatTransformers(SamplingFields, ChatModel):
     def _tokens(self, request: Request, weights: Weights) -> tuple[list[int], dict[str, Any]]:
         """The prompt's tokens, and what the network is given of its images."""
         if not self.accepts:
-            return weights.tokens_of(self._prompt(request, weights)), {}
+            return weights.tokens_of(self.prompt_of(request, weights.special_tokens())), {}
         images = images_of(request.openai_messages())
-        prompt = self._prompt(request, weights)
+        prompt = self.prompt_of(request, weights.special_tokens())
         return weights.read_images(prompt, images) if images else (weights.tokens_of(prompt), {})
-
-    def _prompt(self, request: Request, weights: Weights) -> str:
-        if not (template := self._template(with_tools=bool(request.tools))):
-            raise ModelInvalidRequestError(
-                f"{self.model!r} has no chat template: it is no chat model, or its template was left out. Give one as "
-                "`chat_template`, in Jinja."
-            )
-        if tokens_in_text := self.__langplug_control_tokens__():  # if the model had to be downloaded, not known before
-            escaped = escape_control_tokens(request.messages, tokens_in_text)
-            request = request if escaped is None else replace(request, messages=escaped)
-        # The way to give a template of langplug the tokens that transformers gives it.
-        tokens = "".join(f"{{% set {name} = {text!r} %}}" for name, text in weights.special_tokens().items())
-        return request.prompt(tokens + template)
-
-    def __langplug_tool_calling__(self, *, kept: bool = False) -> ToolCalling:
-        """As `tool_calling` says, if the template knows tools."""
-        if self.tool_calling == "templated" and not _KNOWS_TOOLS.search(self._template(with_tools=True)):
-            return "prompted"
-        return self.tool_calling
-
-    def __langplug_control_tokens__(self) -> frozenset[str]:
-        return _folder_of(self.model).control_tokens if self.escape_control_tokens else frozenset()
-
-    # --- identity ---
-
-    @property
-    def reported_name(self) -> str:
-        """The last part of the folder or the name."""
-        return Path(self.model).name or self.model
-
-    @property
-    def tool_format_hints(self) -> tuple[str, ...]:
-        """The chat template, in which calls stand as the model learned to write them; architecture; name."""
-        architecture = str(_folder_of(self.model).config.get("model_type", ""))
-        return (self._template(with_tools=True), architecture, self.reported_name)
-
-    def _template(self, *, with_tools: bool) -> str:
-        folder = _folder_of(self.model)
-        return self.chat_template or (folder.template_with_tools if with_tools else folder.template)
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = super()._resolve_model_profile()
-        length = _folder_of(self.model).context_length
-        if profile is not None and "max_input_tokens" not in profile and length is not None:
-            profile["max_input_tokens"] = length
-        return profile
 
     # --- tokens ---
 
@@ -305,14 +208,3 @@ _MEDIA = ("image", "audio", "video", "file")
 
 _LONGEST = 1 << 20
 """Tokens of an answer of a model that does not say how long a text may be."""
-
-
-_folders: dict[str, Folder] = {}
-
-
-def _folder_of(model: str) -> Folder:
-    """What is known of a model by its files. Read once, unless nothing was there, as before a download."""
-    known = _folders.get(model)
-    if known is None or not known.config:
-        known = _folders[model] = read_folder(model)
-    return known
