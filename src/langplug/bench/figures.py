@@ -12,7 +12,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "ttft": "seconds from a call's due time to its first piece of any kind: text, reasoning or a tool call",
     "ttft_text": "seconds from a call's due time to its first text",
     "tpot": "seconds a token after the first: (E2E - TTFT) / (n - 1), of calls with 2 tokens or more",
-    "gap": "seconds between pieces that follow one another; a piece may have several tokens",
+    "itl": "seconds between pieces that follow one another; a piece may have several tokens",
     "e2e": "seconds from a call's due time to the end of its answer",
     "output_tokens_per_s": "tokens that came within the window, by its length; each call's are spread over its pieces",
     "requests_per_s": "answered calls, each by the part of its time that is within the window, by the window's length",
@@ -22,7 +22,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
 """What is measured, by name. Latencies are of measured calls that were answered to their end."""
 
 PERCENTILES: Final = (50, 90, 95, 99)
-LATENCIES: Final = ("ttft", "ttft_text", "tpot", "gap", "e2e")
+LATENCIES: Final = ("ttft", "ttft_text", "tpot", "itl", "e2e")
 
 _BINS: Final = 24
 
@@ -60,7 +60,7 @@ class Window:
 
 def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, Any]:
     """The figures of calls, as JSON data: seconds, tokens, and how many calls there were of each kind."""
-    measured = [call for call in calls if call.is_measured]
+    measured = [call for call in calls if call.is_measured and call.has_ended]
     if not measured:
         return {"calls": {"measured": 0}}
     window = Window(min(call.began for call in measured), max(call.ended for call in measured))
@@ -86,7 +86,7 @@ def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, 
         for name in ("ttft", "ttft_text", "tpot", "e2e", "output_tokens")
     }
     values["input_tokens"] = [call.input_tokens for call in complete if call.source == REPORTED]  # else not known
-    values["gap"] = [gap for call in complete for gap in call.gaps]
+    values["itl"] = [gap for call in complete for gap in call.gaps]
     values["pieces"] = [len(call.pieces) for call in complete]
     found |= {name: distribution([one for one in some if one is not None]) for name, some in values.items()}
     if slo is not None:

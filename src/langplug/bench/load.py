@@ -1,13 +1,14 @@
-"""When calls begin: one after the other, so many at once, or at a rate."""
+"""When calls begin: one after the other, so many at once, more and more at once, or at a rate."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _SEED: Final = 0
+_WORTH: Final = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,28 @@ class Load:
     def starts(self) -> "Starts":
         """The moments at which calls begin."""
         return AtConcurrency(self.concurrency) if self.concurrency is not None else AtRate(self.rate or 0, self.poisson)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One call at once, two, four, and so on, until tokens a second grow by less than a tenth.
+
+    Attributes:
+        most: How many calls run at once at most.
+    """
+
+    most: int = 256
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"a sweep goes up to 1 call at once or more, not {self.most}")
+
+    def loads(self, speeds: Sequence[float]) -> Iterator[Load]:
+        """The loads. After each, `speeds` is to have its tokens a second at the end."""
+        at_once = 1
+        while at_once <= self.most and (len(speeds) < 2 or speeds[-1] > speeds[-2] * _WORTH):
+            yield Load(concurrency=at_once)
+            at_once *= 2
 
 
 class AtConcurrency:
