@@ -19,7 +19,8 @@ class CallTimes:
     """One call, by the clock of `time.perf_counter`.
 
     Attributes:
-        began: When it was due.
+        due: When it was to begin; None if nothing said when.
+        began: From when on it is measured: from when it was due, or began if nothing said when.
         is_measured: Whether it is one that figures are of, and not one that warms up or keeps up the load.
         first_text: When the first text came.
         pieces: When each piece came that said something: text, reasoning or a tool call.
@@ -33,7 +34,8 @@ class CallTimes:
         was_left: Whether nobody waited for the rest of the answer: it only kept up the load, or all was ended.
     """
 
-    began: float
+    due: float | None = None
+    began: float = 0.0
     is_measured: bool = True
     first_text: float | None = None
     pieces: list[float] = field(default_factory=list)
@@ -114,6 +116,7 @@ class CallTimes:
 async def measure(call: CallTimes, model: Any, messages: Any, keywords: dict[str, Any]) -> None:
     """Ask once, and note in `call` when what came. What the model raises is noted, too."""
     clock = time.perf_counter
+    call.began = clock() if call.due is None else call.due
     try:
         async for chunk in model.astream(messages, **keywords):
             call.note(chunk, clock())

@@ -9,15 +9,16 @@ from typing import Any, Final
 from langplug.bench.call import REPORTED, CallTimes
 
 DEFINITIONS: Final[Mapping[str, str]] = {
-    "ttft": "seconds from a call's due time to its first piece of any kind: text, reasoning or a tool call",
-    "ttft_text": "seconds from a call's due time to its first text",
+    "ttft": "seconds from a call's beginning to its first piece of any kind: text, reasoning or a tool call",
+    "ttft_text": "seconds from a call's beginning to its first text",
     "tpot": "seconds a token after the first: (E2E - TTFT) / (n - 1), of calls with 2 tokens or more",
     "itl": "seconds between pieces that follow one another; a piece may have several tokens",
-    "e2e": "seconds from a call's due time to the end of its answer",
-    "output_tokens_per_s": "tokens that came within the window, by its length; each call's are spread over its pieces",
-    "requests_per_s": "answered calls, each by the part of its time that is within the window, by the window's length",
+    "e2e": "seconds from a call's beginning to the end of its answer",
+    "output_tokens_per_s": "tokens of answered calls, each by the part of its time that is within the window, a second",
+    "requests_per_s": "answered calls, each by the part of its time that is within the window, a second",
     "goodput_per_s": "requests a second, by the share of measured calls that kept to every limit of the SLO",
-    "window": "from the first measured call's due time to the last one's end; the load is kept up until then",
+    "beginning": "of a call at a rate, when it is due, however late it is made; of others, when it is made",
+    "window": "from the first measured call's beginning to the last one's end; the load is kept up until then",
 }
 """What is measured, by name. Latencies are of measured calls that were answered to their end."""
 
@@ -53,9 +54,9 @@ class Window:
         """How long it is."""
         return max(self.end - self.start, 1e-9)
 
-    def holds(self, moment: float) -> bool:
-        """Whether a moment is in it."""
-        return self.start <= moment <= self.end
+    def seconds_of(self, begin: float, end: float) -> float:
+        """How much of a span is in it."""
+        return max(0.0, min(end, self.end) - max(begin, self.start))
 
 
 def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, Any]:
@@ -124,20 +125,22 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def _within(calls: Iterable[CallTimes], window: Window) -> tuple[float, float]:
-    """How many calls were answered within the window, and how many tokens came.
+    """How many calls were answered within the window, and how many tokens that was.
 
-    A call counts by the part of its time that is in the window, and its tokens are spread over its pieces. Of one that
-    was left, neither its time nor its tokens are known: both are as those of the others.
+    Of a call that was left, neither its time nor its tokens are known: both are as those of the others.
     """
     complete = [call for call in calls if call.is_complete]
-    pieces = sum(len(call.pieces) for call in complete)
-    usual_tokens = sum(call.output_tokens for call in complete) / pieces if pieces else 0.0
-    usual_s = sum(call.e2e for call in complete) / len(complete) if complete else 1.0
+    count = len(complete) or 1
+    usual_s = sum(call.e2e for call in complete) / count or 1.0
+    usual_tokens = sum(call.output_tokens for call in complete) / count
     answered = tokens = 0.0
     for call in calls:
-        a_piece = call.output_tokens / len(call.pieces) if call.is_complete else usual_tokens
-        tokens += a_piece * sum(map(window.holds, call.pieces))
-        if call.is_complete or call.was_left:
-            inside = min(call.ended, window.end) - max(call.began, window.start)
-            answered += max(0.0, inside) / (call.e2e if call.is_complete else usual_s)
+        if call.is_complete:
+            share, whole = window.seconds_of(call.began, call.ended) / (call.e2e or 1.0), float(call.output_tokens)
+        elif call.was_left:
+            share, whole = min(1.0, window.seconds_of(call.began, call.ended) / usual_s), usual_tokens
+        else:
+            continue
+        answered += share
+        tokens += share * whole
     return answered, tokens

@@ -69,10 +69,9 @@ class AtConcurrency:
     def __init__(self, most: int) -> None:
         self._free = asyncio.Semaphore(most)
 
-    async def wait(self) -> float:
-        """Wait for the moment at which the next call begins. Returns it."""
+    async def wait(self) -> None:
+        """Wait until a call may begin. Returns None: it is due when it begins, after others that may at once."""
         await self._free.acquire()
-        return time.perf_counter()
 
     def end(self) -> None:
         """A call has ended."""

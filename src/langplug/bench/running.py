@@ -211,10 +211,10 @@ class _Stage:
 
         try:
             for number in itertools.count():
-                began = await starts.wait()
+                due = await starts.wait()
                 if number == self.warmup:
                     self.client.watch()
-                    end_at = began + self.until.seconds if self.until.seconds is not None else None
+                    end_at = time.perf_counter() + self.until.seconds if self.until.seconds is not None else None
                 is_over = number >= self.warmup and (
                     (most is not None and begun >= most)
                     or (end_at is not None and time.perf_counter() >= end_at)
@@ -225,7 +225,7 @@ class _Stage:
                 messages = next(self.prompts, None)
                 if messages is None:
                     raise ValueError(f"the prompts ran out after {number}: give some that do not end (itertools.cycle)")
-                call = CallTimes(began=began, is_measured=number >= self.warmup and not is_over)
+                call = CallTimes(due=due, is_measured=number >= self.warmup and not is_over)
                 begun += call.is_measured
                 self.calls.append(call)
                 tasks.add(task := asyncio.create_task(make(call, messages)))
