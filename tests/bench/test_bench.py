@@ -189,17 +189,23 @@ def test_it_says_when_its_own_loop_was_late(blocks: bool) -> None:
             yield "x"
 
     report = bench.run(waiting(), [bench.Load(concurrency=2)], until=bench.Until(calls=6))
-    client = report["stages"][0]["client"]
-    assert any("ms late" in warning for warning in client["warnings"]) or not blocks
-    assert client["loop_share"] < 0.5
+    stage = report["stages"][0]
+    assert any("ms late" in warning for warning in stage["warnings"]) or not blocks
+    assert stage["client"]["loop_share"] < 0.5
+
+
+def test_it_says_when_calls_are_too_few() -> None:
+    """Of fewer calls than run at once, only the beginning is measured, which is said."""
+    report = bench.run(words(), [bench.Load(concurrency=8)], until=bench.Until(calls=2))
+    assert any("Fewer calls" in warning for warning in report["stages"][0]["warnings"])
 
 
 def test_it_says_when_its_own_cpu_was_all_used() -> None:
     """Where the loop has a whole core to do, it is the bottleneck, and that is said."""
     report = bench.run(words(count=2000), [bench.Load(concurrency=20)], until=bench.Until(calls=20))
-    client = report["stages"][0]["client"]
-    assert client["loop_share"] + client["waited_share"] > 0.9
-    assert any("no time to spare" in warning for warning in client["warnings"])
+    stage = report["stages"][0]
+    assert stage["client"]["loop_share"] + stage["client"]["waited_share"] > 0.9
+    assert any("no time to spare" in warning for warning in stage["warnings"])
 
 
 def test_nothing_is_imported_for_figures() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -59,28 +59,23 @@ class Client:
             self._ended = _Clocks.now()
 
     def figures(self, calls: Iterable[CallTimes]) -> dict[str, Any]:
-        """CPU of this process and how late its loop was, as JSON data, with what follows of it in `warnings`.
-
-        A model that runs in this process is in these figures, too.
-        """
+        """CPU of this process and how late its loop was, as JSON data; a model that runs in it is in that, too."""
         wall, process_cpu, cpu, waited = (end - begin for begin, end in zip(self._began, self._ended, strict=True))
         pieces = sum(moment >= self._began.wall for call in calls for moment in call.pieces)
-        lag = distribution(self._lags)
-        shares = {
-            "cpu_share": process_cpu / wall if wall else 0.0,
-            "loop_share": cpu / wall if wall else 0.0,
-            "waited_share": waited / wall if wall else 0.0,
-        }
         return {
             "cpu_s": process_cpu,
             "cpu_us_per_piece": process_cpu / pieces * 1e6 if pieces else None,
-            **shares,
-            "loop_lag": lag,
-            "warnings": _warnings(shares["loop_share"], shares["waited_share"], lag["p99"] if lag else 0.0),
+            "cpu_share": process_cpu / wall if wall else 0.0,
+            "loop_share": cpu / wall if wall else 0.0,
+            "waited_share": waited / wall if wall else 0.0,
+            "loop_lag": distribution(self._lags),
         }
 
 
-def _warnings(loop: float, waited: float, late_s: float) -> list[str]:
+def warnings_of(client: Mapping[str, Any]) -> list[str]:
+    """What follows of the client's figures, if it was part of what was measured."""
+    loop, waited, lag = client["loop_share"], client["waited_share"], client["loop_lag"]
+    late_s = lag["p99"] if lag else 0.0
     told: list[str] = []
     if loop + waited > _BUSY:
         told.append(

@@ -16,7 +16,7 @@ from langchain_core.messages import BaseMessage
 import langplug
 from langplug import adopt
 from langplug.bench.call import COUNTED, CallTimes, measure
-from langplug.bench.client import Client
+from langplug.bench.client import Client, warnings_of
 from langplug.bench.figures import DEFINITIONS, Slo, figures_of
 from langplug.bench.load import Load, Sweep
 from langplug.bench.prompts import built_in
@@ -153,13 +153,18 @@ class Measurement:
         stages: list[dict[str, Any]] = []
         for stage in self._stages:
             stage.count_tokens()
+            figures, client = figures_of(stage.calls, self._slo), stage.client.figures(stage.calls)
+            warnings = warnings_of(client)
+            if figures["calls"]["measured"] < (stage.load.concurrency or 1):
+                warnings.append("Fewer calls were measured than ran at once: it is the beginning that was measured.")
             stages.append(
                 {
                     "load": str(stage.load),
                     "concurrency": stage.load.concurrency,
                     "rate": stage.load.rate,
-                    "figures": figures_of(stage.calls, self._slo),
-                    "client": stage.client.figures(stage.calls),
+                    "figures": figures,
+                    "client": client,
+                    "warnings": warnings,
                 }
             )
         return {

@@ -27,7 +27,16 @@ def to_text(report: Mapping[str, Any]) -> str:
     """The figures of each load, all loads beside each other, the client's, and what the figures mean; 79 columns."""
     about = f"{report['model']} · langplug {report['langplug']} · {report['machine']} · {report['measured_at']}"
     lines = [*_wrapped(about), *(line for stage in report["stages"] for line in _stage(stage, report.get("slo")))]
-    lines += _over_loads(report["stages"]) if len(report["stages"]) > 1 else []
+    if len(report["stages"]) > 1:
+        widths = (21, 10, 12, 10, 9, 10, 7)
+        padded = [
+            "".join(
+                cell.rjust(width) if place else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in over_loads(report["stages"])
+        ]
+        lines += ["", *padded]
     lines += ["", *_wrapped("Ended before its time.")] if report["was_ended"] else [""]
     has_goodput = report.get("slo") is not None
     for name in _EXPLAINED:
@@ -50,6 +59,21 @@ def sources_of(figures: Mapping[str, Any]) -> str:
     """Where the numbers of tokens come from, in words."""
     told = {"reported": "reported as usage", "counted": "counted, or estimated, by the model's own method"}
     return "; ".join(f"{told[source]} in {count} calls" for source, count in figures["token_source"].items())
+
+
+def over_loads(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """All loads beside each other: the cells of a table's head and of its rows."""
+    yield ("", "tokens/s", "requests/s", "TTFT p50", "p99", "TPOT p50", "failed")
+    for stage in stages:
+        figures = stage["figures"]
+        latencies = (("ttft", "p50"), ("ttft", "p99"), ("tpot", "p50"))
+        yield (
+            stage["load"],
+            f"{figures.get('output_tokens_per_s', 0):,.1f}",
+            f"{figures.get('requests_per_s', 0):,.2f}",
+            *(f"{told[percent] * 1000:,.1f}" if (told := figures.get(name)) else "-" for name, percent in latencies),
+            f"{figures['calls'].get('failed', 0) + figures['calls'].get('incomplete', 0)}",
+        )
 
 
 def sparkline(histogram: Sequence[int]) -> str:
@@ -77,20 +101,8 @@ def _stage(stage: Mapping[str, Any], slo: Mapping[str, float | None] | None) -> 
         if slo is not None:
             kept = f"{figures['goodput_per_s']:,.2f} requests/s, {figures['goodput_share']:.0%} of calls"
             yield from _wrapped(f"goodput ({limits_of(slo)}): {kept}", indent=2)
-    for warning in stage["client"]["warnings"]:
+    for warning in stage["warnings"]:
         yield from _wrapped(f"! {warning}", indent=2, hang=4)
-
-
-def _over_loads(stages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from ("", f"{'':21}{'tokens/s':>10}{'requests/s':>12}{'TTFT p50':>10}{'p99':>9}{'TPOT p50':>10}{'failed':>7}")
-    for stage in stages:
-        figures = stage["figures"]
-        calls = figures["calls"]
-        cells = [f"{figures.get('output_tokens_per_s', 0):>10,.1f}", f"{figures.get('requests_per_s', 0):>12,.2f}"]
-        for name, percent, width in (("ttft", "p50", 10), ("ttft", "p99", 9), ("tpot", "p50", 10)):
-            told = figures.get(name)
-            cells.append(f"{told[percent] * 1000:{width},.1f}" if told else f"{'-':>{width}}")
-        yield f"{stage['load']:21}{''.join(cells)}{calls.get('failed', 0) + calls.get('incomplete', 0):>7}"
 
 
 def _wrapped(text: str, indent: int = 0, hang: int | None = None) -> list[str]:
