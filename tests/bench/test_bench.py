@@ -265,6 +265,12 @@ def test_rates(poisson: bool) -> None:
     assert report["stages"][0]["figures"]["calls"]["complete"] == 20
 
 
+def test_the_rate_is_found_of_few_calls() -> None:
+    """At a rate, the measured span ends when the next call would begin: few calls do not seem to come more often."""
+    report = bench.run(words(count=1), [bench.Load(rate=40)], until=bench.Until(calls=2))
+    assert report["stages"][0]["figures"]["requests_per_s"] <= 40 * (1 + 1e-6)
+
+
 def test_seconds_end_a_load() -> None:
     """A time ends a load, as a number of calls does."""
     report = bench.run(words(), until=bench.Until(calls=None, seconds=0.2))

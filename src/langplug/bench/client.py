@@ -80,7 +80,7 @@ def warnings_of(client: Mapping[str, Any]) -> list[str]:
     if loop + waited > _BUSY:
         told.append(
             f"The event loop of this process had no time to spare: it used {loop:.0%} of a core, and waited for one "
-            f"for {waited:.0%} of the time. It was the bottleneck, and not the model, unless that works in the loop."
+            f"for {waited:.0%} of the time. That was the bottleneck, and not the model, unless that works in the loop."
         )
     elif waited > _WAITED:
         told.append(

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Final
 
 from langplug.bench.call import REPORTED, CallTimes
@@ -18,7 +19,10 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "requests_per_s": "answered calls, each by the part of its time that is within the window, a second",
     "goodput_per_s": "requests a second, by the share of measured calls that kept to every limit of the SLO",
     "beginning": "of a call at a rate, when it is due, however late it is made; of others, when it is made",
-    "window": "from the first measured call's beginning to the last one's end; the load is kept up until then",
+    "window": (
+        "from the first measured call's beginning to the last one's end, or at a rate to when the next call is due, if "
+        "that is later; the load is kept up until then"
+    ),
 }
 """What is measured, by name. Latencies are of measured calls that were answered to their end."""
 
@@ -59,12 +63,18 @@ class Window:
         return max(0.0, min(end, self.end) - max(begin, self.start))
 
 
-def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, Any]:
-    """The figures of calls, as JSON data: seconds, tokens, and how many calls there were of each kind."""
+def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None, *, ended: float = 0.0) -> dict[str, Any]:
+    """The figures of calls, as JSON data: seconds, tokens, and how many calls there were of each kind.
+
+    Args:
+        calls: All of a load, those that are not measured, too.
+        slo: What a good answer keeps to.
+        ended: When the load did, if that was after the last measured answer: at a rate, when the next call was due.
+    """
     measured = [call for call in calls if call.is_measured and call.has_ended]
     if not measured:
         return {"calls": {"measured": 0}}
-    window = Window(min(call.began for call in measured), max(call.ended for call in measured))
+    window = Window(min(call.began for call in measured), max(ended, *(call.ended for call in measured)))
     complete = [call for call in measured if call.is_complete]
     answered, tokens = _within(calls, window)
     found: dict[str, Any] = {
@@ -75,7 +85,7 @@ def figures_of(calls: Sequence[CallTimes], slo: Slo | None = None) -> dict[str, 
             "incomplete": len([call for call in measured if call.error and call.pieces]),
             "beside_them": len(calls) - len(measured),
         },
-        "errors": dict(Counter(call.error[:200] for call in measured if call.error).most_common(5)),
+        "errors": dict(Counter(shorten(call.error, 300) for call in measured if call.error).most_common(5)),
         "window_s": window.seconds,
         "requests_per_s": answered / window.seconds,
         "output_tokens_per_s": tokens / window.seconds,

@@ -153,7 +153,7 @@ class Measurement:
         stages: list[dict[str, Any]] = []
         for stage in self._stages:
             stage.count_tokens()
-            figures, client = figures_of(stage.calls, self._slo), stage.client.figures(stage.calls)
+            figures, client = figures_of(stage.calls, self._slo, ended=stage.ended), stage.client.figures(stage.calls)
             warnings = warnings_of(client)
             if figures["calls"]["measured"] < (stage.load.concurrency or 1):
                 warnings.append("Fewer calls were measured than ran at once: it is the beginning that was measured.")
@@ -184,9 +184,9 @@ class Measurement:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stage:
-    """The calls of one load."""
+    """The calls of one load, and when it ended, if something said when."""
 
     model: Any
     load: Load
@@ -196,6 +196,7 @@ class _Stage:
     warmup: int
     calls: list[CallTimes] = field(default_factory=list)
     client: Client = field(default_factory=Client)
+    ended: float = 0.0
 
     async def run(self, progress: Callable[[str, int, int | None], None]) -> None:
         """Make the calls that are measured, and others before and after: the load stays until the last has ended."""
@@ -226,6 +227,7 @@ class _Stage:
                     or (self.until.errors is not None and failed >= self.until.errors)
                 )
                 if is_over and ended == begun:
+                    self.ended = due or 0.0
                     break
                 messages = next(self.prompts, None)
                 if messages is None:

@@ -20,7 +20,16 @@ ROWS: Final[Mapping[str, tuple[str, float]]] = {
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _COLUMNS: Final = ("mean", "p50", "p90", "p95", "p99")
 _WIDTH: Final = 79
-_EXPLAINED: Final = ("ttft", "tpot", "itl", "e2e", "output_tokens_per_s", "requests_per_s", "goodput_per_s")
+_EXPLAINED: Final = (
+    "ttft",
+    "tpot",
+    "itl",
+    "e2e",
+    "beginning",
+    "output_tokens_per_s",
+    "requests_per_s",
+    "goodput_per_s",
+)
 
 
 def to_text(report: Mapping[str, Any]) -> str:
