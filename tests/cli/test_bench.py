@@ -90,6 +90,9 @@ def test_failures_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[st
     [
         (["--concurrency", "two"], "--concurrency takes numbers"),
         (["--concurrency", "0"], "must be above 0"),
+        (["--rate", "0"], "must be above 0"),
+        (["--rate", "inf"], "have an end"),
+        (["--slo-ttft", "0"], "the limit of ttft is 0"),
         (["--poisson"], "--poisson is about --rate"),
         (["--calls", "0"], "calls is 0"),
         (["--concurrency", "2", "--rate", "2"], "not allowed with"),

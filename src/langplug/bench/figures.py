@@ -40,6 +40,11 @@ class Slo:
     tpot: float | None = None
     e2e: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, limit in (("ttft", self.ttft), ("tpot", self.tpot), ("e2e", self.e2e)):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"the limit of {name} is {limit:g}; expected more than 0")
+
     def is_kept(self, call: CallTimes) -> bool:
         """Whether a complete call kept to every limit."""
         measured = ((self.ttft, call.ttft), (self.tpot, call.tpot), (self.e2e, call.e2e))

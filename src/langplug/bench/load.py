@@ -1,6 +1,7 @@
 """When calls begin: one after the other, so many at once, more and more at once, or at a rate."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +29,8 @@ class Load:
     def __post_init__(self) -> None:
         if (self.concurrency is None) == (self.rate is None):
             raise ValueError("a load has either a concurrency or a rate")
-        if not (self.concurrency or self.rate or 0) > 0:
-            raise ValueError(f"a load must be above 0, not {self}")
+        if not 0 < (self.concurrency or self.rate or 0) < math.inf:
+            raise ValueError(f"a load must be above 0 and have an end, not {self}")
 
     def __str__(self) -> str:
         if self.concurrency is not None:
@@ -94,8 +95,7 @@ class AtRate:
         now = time.perf_counter()
         due = now if self._next is None else self._next + self._gap()
         self._next = due
-        if due > now:
-            await asyncio.sleep(due - now)
+        await asyncio.sleep(max(0.0, due - now))  # calls that are late, too, let others go on
         return due
 
     def end(self) -> None:

@@ -147,7 +147,7 @@ def _measurement(model: Any, parameters: dict[str, Any], args: argparse.Namespac
             parameters=for_a_call(parameters),
             until=bench.Until(calls=args.calls, seconds=args.seconds, errors=args.max_errors),
             warmup=args.warmup,
-            slo=bench.Slo(ttft=limits[0], tpot=limits[1], e2e=limits[2]) if any(limits) else None,
+            slo=None if limits == [None] * 3 else bench.Slo(ttft=limits[0], tpot=limits[1], e2e=limits[2]),
             progress=show,
         )
     except (ValueError, OSError) as error:
