@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -139,11 +140,17 @@ def _measurement(model: Any, parameters: dict[str, Any], args: argparse.Namespac
         line.redraw(f"{load}: {draw_bar(ended, most)} {ended}/{most}" if most else f"{load}: {ended}")
 
     limits = [None if limit is None else limit / 1000 for limit in (args.slo_ttft, args.slo_tpot, args.slo_e2e)]
+    prompts: Callable[[], Any] = bench.built_in
     try:
+        if args.prompts is not None:
+            prompts = partial(bench.from_file, args.prompts)
+        elif args.prompt_tokens is not None:
+            prompts = partial(bench.synthetic, model, args.prompt_tokens)
+        prompts()  # what is wrong with them is said at once
         return bench.Measurement(
             model,
             _loads(args),
-            prompts=_prompts(model, args),
+            prompts=prompts,
             parameters=for_a_call(parameters),
             until=bench.Until(calls=args.calls, seconds=args.seconds, errors=args.max_errors),
             warmup=args.warmup,
@@ -179,18 +186,6 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
         return [kind(item) for item in text.split(",")]
     except ValueError:
         raise UsageError(f"{option} takes numbers such as 1,4,16, not {text!r}") from None
-
-
-def _prompts(model: Any, args: argparse.Namespace) -> Any:
-    from langplug import bench
-
-    if args.prompts is not None:
-        bench.from_file(args.prompts)  # what is wrong with it is said at once
-        return lambda: bench.from_file(args.prompts)
-    if args.prompt_tokens is not None:
-        bench.synthetic(model, args.prompt_tokens)
-        return lambda: bench.synthetic(model, args.prompt_tokens)
-    return bench.built_in
 
 
 def _against_raw(model: Any, args: argparse.Namespace) -> int:
