@@ -375,6 +375,8 @@ def test_few_calls_are_compared_by_their_median() -> None:
         ({}, "the second is no report"),
         ([], "the second is no report"),
         ({"version": 99, "stages": []}, "the second report is of version 99"),
+        ({"version": 1, "stages": [{"load": "one by one"}]}, "not whole: KeyError: 'figures'"),
+        ({"version": 1, "stages": [{"load": "one by one", "figures": {}}]}, "not whole: KeyError: 'calls'"),
         ({"version": 1, "stages": []}, "no load in common: one by one in the first; none in the second"),
     ],
 )

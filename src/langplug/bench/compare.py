@@ -49,7 +49,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], *, allowed: flo
         allowed: By which part a figure may become worse: machines are never as quiet as the time before.
 
     Raises:
-        ValueError: If one is no report of this version, or they have no load in common.
+        ValueError: If one is no whole report of this version, or they have no load in common.
     """
     for which, report in (("first", before), ("second", after)):
         if not isinstance(report, Mapping) or not isinstance(report.get("stages"), list):
@@ -58,12 +58,18 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], *, allowed: flo
             raise ValueError(
                 f"the {which} report is of version {report.get('version')}, and this langplug reads {VERSION}"
             )
-    known = {stage["load"]: stage["figures"] for stage in before["stages"]}
-    common = [(stage["load"], stage["figures"]) for stage in after["stages"] if stage["load"] in known]
+    try:
+        known = {stage["load"]: stage["figures"] for stage in before["stages"]}
+        common = [(stage["load"], stage["figures"]) for stage in after["stages"] if stage["load"] in known]
+        changes = [change for load, figures in common for change in _changes(load, known[load], figures, allowed)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"a report of `langplug bench --json` is not whole: {type(error).__name__}: {error}"
+        ) from error
     if not common:
         loads = [", ".join(stage["load"] for stage in report["stages"]) or "none" for report in (before, after)]
         raise ValueError(f"the reports have no load in common: {loads[0]} in the first; {loads[1]} in the second")
-    return [change for load, figures in common for change in _changes(load, known[load], figures, allowed)]
+    return changes
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -84,7 +90,8 @@ def to_table(changes: Sequence[Change]) -> str:
         if place == 0 or change.load != changes[place - 1].load:
             lines += [f"{change.load:28}{'before':>12}{'after':>12}{'ratio':>9}"]
         mark = "  worse" if change.is_worse else ""
-        lines.append(f"  {change.name:26}{change.before:>12,.4g}{change.after:>12,.4g}{change.ratio:>9.2f}{mark}")
+        old, new = (f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" for value in (change.before, change.after))
+        lines.append(f"  {change.name:26}{old:>12}{new:>12}{change.ratio:>9.2f}{mark}")
     return "\n".join(lines)
 
 
