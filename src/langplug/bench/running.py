@@ -99,7 +99,7 @@ class Measurement:
         prompts: Gives what is asked, for each load anew; an iterable that does not end.
         parameters: Parameters of each call, such as `{"max_tokens": 128}`.
         until: When each load ends.
-        warmup: How many calls each load makes before those that are measured.
+        warmup: How many calls each load makes before those that are measured; None for as many as run at once.
         slo: What a good answer keeps to; None for no goodput.
         progress: Told of the load, how many measured calls have ended, and how many there are to be; None if that
             is not known.
@@ -116,11 +116,11 @@ class Measurement:
         prompts: Callable[[], Prompts] = built_in,
         parameters: Mapping[str, Any] | None = None,
         until: Until | None = None,
-        warmup: int = 1,
+        warmup: int | None = None,
         slo: Slo | None = None,
         progress: Callable[[str, int, int | None], None] = lambda *_: None,
     ) -> None:
-        if warmup < 0:
+        if warmup is not None and warmup < 0:
             raise ValueError(f"warmup is {warmup}; expected 0 or more")
         self._model = adopt(model)
         self._loads = loads
@@ -141,7 +141,8 @@ class Measurement:
         """
         speeds: list[float] = []
         for load in self._loads.loads(speeds) if isinstance(self._loads, Sweep) else self._loads:
-            stage = _Stage(self._model, load, iter(self._prompts()), self._parameters, self._until, self._warmup)
+            warmup = (load.concurrency or 1) if self._warmup is None else self._warmup
+            stage = _Stage(self._model, load, iter(self._prompts()), self._parameters, self._until, warmup)
             self._stages.append(stage)
             await stage.run(self._progress)
             await asyncio.to_thread(stage.count_tokens)

@@ -73,7 +73,9 @@ until then is told.
     )
     parser.add_argument("--seconds", metavar="S", type=float, help="for how long measured calls begin, instead")
     parser.add_argument("--max-errors", metavar="N", type=int, default=20, help="end when so many fail (default: 20)")
-    parser.add_argument("--warmup", metavar="N", type=int, default=1, help="calls before each load (default: 1)")
+    parser.add_argument(
+        "--warmup", metavar="N", type=int, help="calls before each load (default: as many as run at once)"
+    )
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--prompts", metavar="FILE", help="rows with `prompt` or `messages`: JSONL, CSV, Parquet")
     asked.add_argument("--prompt-tokens", metavar="N", type=int, help="made-up prompts of so many tokens")
