@@ -31,8 +31,9 @@ _CHUNKS_FOR_MANY: Final = 4
 """Chunks of prompts that are read in one step for many, while few wait for their next token."""
 
 _CHUNKS_WHEN_IDLE: Final = 8
-"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time. Who
-leaves need not wait for its end: the network is broken off between two of its layers. With 16, a layer takes as long."""
+"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time.
+When the last one leaves, the network is broken off between two layers; with twice as many, a layer would take longer
+than a step did."""
 
 _MOST_PADDING: Final = 2
 """Prompts are read together that padding makes at most so many times as long."""
