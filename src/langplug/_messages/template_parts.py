@@ -14,7 +14,7 @@ def fit_parts(turns: Iterable[Mapping[str, Any]], template: str) -> list[dict[st
     """OpenAI messages for a chat template; they stay as they are.
 
     A template puts a token where a part of the type `image` stands; what that is of, transformers is given beside the
-    prompt. One that writes each message part by part, and nothing otherwise, would take a text for a list of characters,
+    prompt. One that writes part by part, and nothing otherwise, would take a text for a list of characters,
     and gets a part of text. See https://huggingface.co/docs/transformers/chat_templating_multimodal.
     """
     wants_parts = _LOOPS_OVER_PARTS.search(template) and not _KNOWS_TEXTS.search(template)
