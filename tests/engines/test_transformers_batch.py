@@ -133,7 +133,7 @@ async def test_a_leave_frees_the_row(model: ChatTransformers) -> None:
 
 @pytest.mark.parametrize("where", ["prompt", "answer"])
 async def test_a_leave_breaks_the_network_off(model: ChatTransformers, where: str) -> None:
-    """When the last caller has left, the layer that runs is the last one, in a prompt of any length and in an answer."""
+    """When the last caller has left, the layer that runs is the last one, of a prompt as of an answer."""
     lone = ChatTransformers(model=model.model, temperature=0, max_tokens=900, max_batch=4)
     first, second = (await lone.engine.aload()).network.model.layers
     entered, has_left, ran = threading.Event(), threading.Event(), 0

@@ -119,7 +119,11 @@ def test_the_result_of_a_tool(model: ChatTransformers) -> None:
     call = {"name": "look", "args": {}, "id": "1", "type": "tool_call"}
     answers = set()
     for image in (picture(), picture((10, 10, 200))):
-        history = [HumanMessage("Look!"), AIMessage("", tool_calls=[call]), ToolMessage([block(image)], tool_call_id="1")]
+        history = [
+            HumanMessage("Look!"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage([block(image)], tool_call_id="1"),
+        ]
         answers.add(model.invoke([*history]).text)
     assert len(answers) == 2
 

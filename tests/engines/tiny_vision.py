@@ -94,7 +94,6 @@ FAMILIES: dict[str, tuple[Callable[[Any], tuple[Any, Any]], str]] = {
 def tiny_vision(family: str) -> Path:
     """The folder of a model of a family."""
     import torch
-
     from transformers import PreTrainedTokenizerFast
 
     make, image = FAMILIES[family]

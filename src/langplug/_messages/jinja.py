@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,20 +12,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from langchain_core.messages import BaseMessage
 
 from langplug._families import THINK, family_for
-from langplug._messages.blocks import join_texts, text_part
+from langplug._messages.blocks import join_texts
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
 from langplug._messages.openai import to_openai_messages
 from langplug._messages.template_checks import check_template
+from langplug._messages.template_parts import fit_parts
 from langplug._messages.thinking import say_no_think, switch_values
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-
-_LOOPS_OVER_PARTS = re.compile(r"""\bfor\s+\w+\s+in\s+\w+(?:\.content\b|\[['"]content['"]\])""")
-_KNOWS_TEXTS = re.compile(r"\bis\s+(?:not\s+)?(?:string|iterable|sequence)\b")
-"""What a template has that writes a message part by part, and what one has that can do without parts. The former alone
-would take a text for a list of characters."""
 
 
 def render_jinja(
@@ -40,8 +34,8 @@ def render_jinja(
     """Render a chat template the way transformers does, in a sandbox.
 
     The template gets `messages` (OpenAI messages, with the arguments of tool calls as mappings, or as JSON text if it
-    joins them to other text), `tools` (None if there are none), `add_generation_prompt=True`, `raise_exception()`,
-    `strftime_now()`, `tojson`, `{% break %}`,
+    joins them to other text, and images as `{"type": "image"}`), `tools` (None if there are none),
+    `add_generation_prompt=True`, `raise_exception()`, `strftime_now()`, `tojson`, `{% break %}`,
     `{% continue %}` and `{% generation %}`. `bos_token` and `eos_token` are empty, as tokenizers add the first; a
     template that needs the other is given as `"{% set eos_token = '</s>' %}" + template`.
     See https://huggingface.co/docs/transformers/chat_templating_writing.
@@ -68,8 +62,6 @@ def render_jinja(
     for turn in turns:
         if isinstance(turn["content"], list):  # keys of parts are for servers, and many templates take text alone
             turn["content"] = join_texts(turn["content"], turn["role"], drop_keys=True)
-        if isinstance(turn["content"], list):  # templates look for transformers' name of an image, and put a token there
-            turn["content"] = [{"type": "image"} if one["type"] == "image_url" else one for one in turn["content"]]
         for call in turn.get("tool_calls", ()):
             function: dict[str, Any] = call["function"]
             written.append((function, function["arguments"]))
@@ -78,11 +70,7 @@ def render_jinja(
                 function["arguments"] = json.loads(function["arguments"])
     if thinking is False:
         turns = say_no_think(turns, template)
-    if _LOOPS_OVER_PARTS.search(template) and not _KNOWS_TEXTS.search(template):
-        turns = [
-            {**turn, "content": [text_part(turn["content"])]} if isinstance(turn["content"], str) else turn
-            for turn in turns
-        ]
+    turns = fit_parts(turns, template)
 
     def render() -> str:
         return compiled.render(

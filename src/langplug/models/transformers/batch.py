@@ -63,8 +63,8 @@ class Reading:
             self.mask[:, :end],
             self._positions[..., chunk],
             self.cache,
-            partial(_any_stays, self.rows),
-            self._media,
+            is_wanted=partial(_any_stays, self.rows),
+            media=self._media,
         )
         self._read = end
         return bool(end == self._ids.shape[1])
@@ -125,7 +125,8 @@ class Batch:
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.rows), 1)], -1)
         ids = torch.tensor([[chosen[number]] for number in going_on], device=weights.device)
         positions = torch.tensor([[row.position] for row in self.rows], device=weights.device)
-        self._logits = weights.forward(ids, self._mask, positions, self._cache, partial(_any_stays, self.rows))
+        is_wanted = partial(_any_stays, self.rows)
+        self._logits = weights.forward(ids, self._mask, positions, self._cache, is_wanted=is_wanted)
 
     def _choose(self) -> list[int]:
         """The next token of each row; each is added to its row. A row that fails fails alone."""

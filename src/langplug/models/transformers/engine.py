@@ -5,7 +5,9 @@ import copy
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from langchain_core.exceptions import ModelAPIError
@@ -31,8 +33,9 @@ _CHUNKS_FOR_MANY: Final = 4
 """Chunks of prompts that are read in one step for many, while few wait for their next token."""
 
 _CHUNKS_WHEN_IDLE: Final = 8
-"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time. Who
-leaves need not wait for its end: the network is broken off between two of its layers. With 16, a layer takes as long."""
+"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time.
+When the last one leaves, the network is broken off between two layers; with twice as many, a layer would take longer
+than a step did."""
 
 _MOST_PADDING: Final = 2
 """Prompts are read together that padding makes at most so many times as long."""
@@ -55,6 +58,7 @@ class Engine:
         self._arriving: set[Channel[Part]] = set()  # of those whose prompts are being made
         self._waiting: list[Row] = []
         self._is_running = False
+        self._threads = 0  # that may be within torch
         self._closed = False
         _engines.add(self)
 
@@ -73,7 +77,7 @@ class Engine:
             self._open.add(parts)
             self._arriving.add(parts)  # before its thread begins: the first of many would not wait for the others
         try:
-            spawn(lambda: self._enter(ask, parts))
+            spawn(partial(self._within_torch()(self._enter), ask, parts))
             while (some := await parts.atake()) is not None:
                 for part in some:
                     yield part
@@ -90,7 +94,7 @@ class Engine:
             ModelError: If the engine was closed, or the model cannot be loaded.
             ImportError: If torch or transformers cannot be imported.
         """
-        with self._loading:
+        with self._within_torch(), self._loading:
             if self._closed:
                 raise _closed_error()
             if self._weights is None:
@@ -114,7 +118,23 @@ class Engine:
     def wait_idle(self, seconds: float) -> None:
         """Wait until nothing runs, for at most `seconds`."""
         with _stopped:
-            _stopped.wait_for(lambda: not self._is_running, seconds)
+            _stopped.wait_for(lambda: not self._threads, seconds)
+
+    @contextmanager
+    def _within_torch(self) -> Iterator[None]:
+        """Have the end of the process wait for this thread.
+
+        One that comes back from torch into a dead interpreter aborts the process, and be it only to free a tensor. So
+        what runs within this has let go of its tensors when it returns.
+        """
+        with _stopped:
+            self._threads += 1
+        try:
+            yield
+        finally:
+            with _stopped:
+                self._threads -= 1
+                _stopped.notify_all()
 
     def _enter(self, ask: Callable[[Weights], Question], parts: Channel[Part]) -> None:
         """Queue a question, and run the network if nobody does. It must not raise: nobody would see it there."""
@@ -157,11 +177,7 @@ class Engine:
         """Whether anybody waits; if not, this thread has ended."""
         with self._lock:
             self._is_running = bool(self._waiting)
-            if self._is_running:
-                return True
-        with _stopped:
-            _stopped.notify_all()
-        return False
+            return self._is_running
 
     def _next_readers(self, weights: Weights, batch: Batch) -> Reading | None:
         """Those who have waited longest, and whose prompts go together; None: nobody waits, or there is no room."""
@@ -226,7 +242,7 @@ _stopped = threading.Condition()
 
 @atexit.register
 def _at_exit() -> None:
-    """End all answers: a thread that comes back from torch into a dead interpreter would abort the process."""
+    """End all answers, and wait for their threads."""
     engines = list(_engines)
     for engine in engines:
         engine.close()

@@ -1,7 +1,6 @@
 """The images of a conversation, read from their bytes."""
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, Final
@@ -36,9 +35,11 @@ def _read(url: str) -> Any:
     pillow = import_package("PIL.Image")
     try:
         image = pillow.open(BytesIO(base64.b64decode(data, validate=True)))
-        if (pixels := image.width * image.height) > _MOST_PIXELS:
-            raise ValueError(f"it has {pixels:,} pixels, and no more than {_MOST_PIXELS:,} are taken")
-        # as a camera meant it, and as transformers reads images
-        return import_package("PIL.ImageOps").exif_transpose(image).convert("RGB")
-    except (binascii.Error, OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        if (pixels := image.width * image.height) <= _MOST_PIXELS:
+            # as a camera meant it, and as transformers reads images
+            return import_package("PIL.ImageOps").exif_transpose(image).convert("RGB")
+    except ImportError:
+        raise
+    except Exception as error:  # a file from anywhere, and decoders of many kinds
         raise ValueError(f"An image ({head[:60]}, {len(data):,} characters) cannot be read: {error}") from error
+    raise ValueError(f"An image has {pixels:,} pixels, and no more than {_MOST_PIXELS:,} are taken. Make it smaller.")

@@ -246,6 +246,7 @@ class Weights:
         mask: Any,
         positions: Any,
         cache: Any,
+        *,
         is_wanted: Callable[[], bool],
         media: Mapping[str, Any] = MappingProxyType({}),
     ) -> Any:
@@ -260,7 +261,7 @@ class Weights:
             media: The images for which some of the tokens stand.
 
         Raises:
-            UnwantedError: If, before one of its layers, `is_wanted` says no. What was added to the cache is no use then.
+            UnwantedError: If, before one of its layers, `is_wanted` says no. The cache is of no use then.
         """
         given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, self._cache_name: cache, "use_cache": True}
         if "position_ids" in self._taken:
@@ -290,9 +291,7 @@ def _load(transformers: Any, torch: Any, settings: Settings) -> tuple[Any, Any, 
         kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
         # A GPU is used if there is one; with a map, accelerate spreads the layers, which is slower on a CPU alone.
         found = "auto" if torch.cuda.is_available() else None
-        network = kind.from_pretrained(
-            name, dtype=settings.dtype, device_map=settings.device_map or found, **options
-        )
+        network = kind.from_pretrained(name, dtype=settings.dtype, device_map=settings.device_map or found, **options)
         if settings.adapter is not None:
             network = import_package("peft").PeftModel.from_pretrained(network, settings.adapter).merge_and_unload()
     except ImportError:
