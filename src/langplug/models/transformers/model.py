@@ -16,8 +16,8 @@ from langplug._model.capabilities import StructuredOutput
 from langplug._model.tokens import request_to_count
 from langplug.models.gguf.grammar import grammar_of
 from langplug.models.transformers.engine import Engine
-from langplug.models.transformers.images import images_of
 from langplug.models.transformers.folder_model import FolderModel, folder_of
+from langplug.models.transformers.images import images_of
 from langplug.models.transformers.row import Question
 from langplug.models.transformers.sampling import Sampling
 from langplug.models.transformers.weights import Settings, Weights, import_package
