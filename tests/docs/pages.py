@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 UNTRANSLATED = frozenset(
     f"docs/en/{page}.md"
     for page in (
-        *("guides/backend", "guides/batch", "guides/bench"),
+        *("guides/backend", "guides/batch"),
         *("guides/new", "guides/replay"),
         *("guides/scale", "guides/transformers"),
         *("reference/command-line", "reference/compatibility", "reference/mutants"),
