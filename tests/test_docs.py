@@ -20,13 +20,7 @@ from tests.docs.pages import ROOT, Block, all_pages, blocks_of, language, line, 
 
 RUNNER = Path(__file__).parent / "docs" / "run_blocks.py"
 
-TOGETHER = frozenset(
-    f"docs/en/guides/{page}.md"
-    for page in (
-        *("check", "command", "endpoint", "http", "migrate", "migrate-clients", "replay", "retries", "tools"),
-        "write-a-model",
-    )
-)
+TOGETHER = frozenset(f"docs/en/guides/{page}.md" for page in ("replay",))
 """Pages whose blocks run in one namespace, since some of them need what others define. The list only shrinks."""
 
 END = "\0"
