@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.docs import mirrored
 from tests.docs.pages import MARK, ROOT
 from tests.docs.reference import api, command_line, formats, pictures, servers, statements, wires
 from tests.docs.reference.writing import Language
@@ -49,6 +50,8 @@ def text_of(page: str, language: Language) -> str:
 
 def main() -> None:
     """Write all that there is in either language."""
+    for page in mirrored.pages():
+        mirrored.write(page)
     for page in [*GENERATED, *PICTURES]:
         for language in LANGUAGES:
             path = path_of(page, language)

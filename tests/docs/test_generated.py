@@ -3,7 +3,9 @@
 import sys
 
 import pytest
+from tests.docs import mirrored
 from tests.docs.generated import GENERATED, LANGUAGES, PICTURES, is_right, path_of
+from tests.docs.pages import ROOT, translation_of
 from tests.docs.reference.command_line import VERBS
 from tests.docs.reference.writing import Language, table
 
@@ -18,6 +20,13 @@ def test_a_page_says_what_the_code_says(page: str, language: Language) -> None:
         pytest.skip("argparse writes help in another way in other versions")
     if language == "en" or path_of(page, language).exists():
         assert is_right(page, language), "run: python -m tests.docs.generated"
+
+
+@pytest.mark.parametrize("page", mirrored.pages())
+def test_measured_tables_are_the_same_in_both_languages(page: str) -> None:
+    """The tables of a measured page are those of the English one, with the words of their heads in Chinese."""
+    chinese = translation_of(ROOT / page).read_text(encoding="utf-8")
+    assert mirrored.text_of(page) == chinese, "run: python -m tests.docs.generated"
 
 
 def test_each_verb_is_on_the_page() -> None:
