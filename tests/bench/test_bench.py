@@ -1,8 +1,12 @@
 """`langplug.bench`: what is measured, by its definitions. How near to the truth it is, benchmarks measure."""
 
 import asyncio
+import itertools
 import json
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +103,123 @@ def test_an_empty_answer_is_a_failure() -> None:
     assert found["e2e"] is None
 
 
+def test_what_is_no_text_is_a_piece(tmp_path: Path) -> None:
+    """Blocks that are neither text nor reasoning, such as an image, are pieces, and empty ones are none."""
+
+    @chat_model
+    def showing(request: Request) -> Iterator[Any]:
+        yield {"type": "text", "text": ""}
+        yield {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}
+
+    found = figures(showing())
+    assert found["pieces"]["mean"] == 1
+    assert found["ttft_text"] is None
+
+
+def test_a_load_has_four_calls_for_each_at_once() -> None:
+    """If nothing is said of the end, each load has as many calls that its beginning does not weigh much."""
+    until = bench.Until()
+    loads = (bench.Load(concurrency=1), bench.Load(concurrency=100), bench.Load(rate=1))
+    assert [until.calls_of(load) for load in loads] == [50, 400, 50]
+    assert bench.Until(seconds=1).calls_of(loads[0]) is None
+
+
+async def test_a_sweep_ends_where_more_at_once_bring_no_more() -> None:
+    """A sweep doubles the calls at once, and ends with the first load that is hardly faster than the one before."""
+    room = asyncio.Semaphore(2)
+
+    @chat_model
+    async def pair(request: Request) -> str:
+        async with room:
+            await asyncio.sleep(0.01)
+        return "done"
+
+    report = await bench.arun(pair(), bench.Sweep(), until=bench.Until(calls=24))
+    at_once = [stage["concurrency"] for stage in report["stages"]]
+    assert at_once[:2] == [1, 2]
+    assert len(at_once) < 6
+    assert "TTFT p50" in bench.to_text(report)
+    assert [load.concurrency for load in bench.Sweep(most=4).loads([1.0, 2.0, 4.0, 8.0])] == [1, 2, 4]
+
+
+async def test_a_measurement_that_is_cancelled_has_a_report() -> None:
+    """What was measured until a measurement is cancelled is reported, and the answer that nobody waited for is not."""
+    hanging = asyncio.Event()
+    turn = 0
+
+    @chat_model
+    async def third_hangs(request: Request) -> str:
+        nonlocal turn
+        turn += 1
+        if turn == 3:
+            hanging.set()
+            await asyncio.Event().wait()
+        return "done"
+
+    measurement = bench.Measurement(third_hangs(), warmup=0)
+    measuring = asyncio.create_task(measurement.arun())
+    await hanging.wait()
+    measuring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await measuring
+    report = measurement.report()
+    assert report["was_ended"]
+    assert report["stages"][0]["figures"]["calls"] == {
+        "measured": 2, "complete": 2, "failed": 0, "incomplete": 0, "beside_them": 1,
+    }  # fmt: skip
+    assert "Ended before its time." in bench.to_text(report)
+
+
+async def test_prompts_that_run_out_are_an_error() -> None:
+    """A measurement needs prompts without end, and says so."""
+    with pytest.raises(ValueError, match=r"prompts ran out after 8: .*itertools\.cycle"):
+        await bench.arun(words(), prompts=lambda: itertools.islice(bench.built_in(), 8))
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_it_says_when_its_own_loop_was_late(blocks: bool) -> None:
+    """A model that blocks the event loop makes the figures wrong, which is said; one that waits does not."""
+
+    @chat_model
+    async def waiting(request: Request) -> AsyncIterator[str]:
+        for _ in range(4):
+            if blocks:
+                time.sleep(0.05)  # noqa: ASYNC251 - what is said of it
+            await asyncio.sleep(0.05)
+            yield "x"
+
+    report = bench.run(waiting(), [bench.Load(concurrency=2)], until=bench.Until(calls=6))
+    stage = report["stages"][0]
+    assert any("ms late" in warning for warning in stage["warnings"]) or not blocks
+    assert stage["client"]["loop_share"] < 0.5
+
+
+def test_it_says_when_calls_are_too_few() -> None:
+    """Of fewer calls than run at once, only the beginning is measured, which is said."""
+    report = bench.run(words(), [bench.Load(concurrency=8)], until=bench.Until(calls=2))
+    assert any("Fewer calls" in warning for warning in report["stages"][0]["warnings"])
+
+
+def test_it_says_when_its_own_cpu_was_all_used() -> None:
+    """Where the loop has a whole core to do, it is the bottleneck, and that is said."""
+    report = bench.run(words(count=2000), [bench.Load(concurrency=20)], until=bench.Until(calls=20))
+    stage = report["stages"][0]
+    assert stage["client"]["loop_share"] + stage["client"]["waited_share"] > 0.9
+    assert any("no time to spare" in warning for warning in stage["warnings"])
+
+
+def test_nothing_is_imported_for_figures() -> None:
+    """Measuring needs no tokenizer, no tensors, no web server and no reader of tables."""
+    code = (
+        "import sys; from langplug import bench; from langplug.models import CustomChatModelAdvanced as Echo; "
+        "bench.to_html(bench.run(Echo(model='x', n=9), until=bench.Until(calls=2))); print(*sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "langplug.bench" in told
+    unwanted = ("torch", "transformers", "tokenizers", "tiktoken", "numpy", "pandas", "pyarrow", "aiohttp")
+    assert not {*unwanted, "langplug.batch", "langplug.serve"} & set(told)
+
+
 def test_errors_end_a_load() -> None:
     """A model that only fails is not asked to the end."""
 
@@ -144,6 +265,12 @@ def test_rates(poisson: bool) -> None:
     assert report["stages"][0]["figures"]["calls"]["complete"] == 20
 
 
+def test_the_rate_is_found_of_few_calls() -> None:
+    """At a rate, the measured span ends when the next call would begin: few calls do not seem to come more often."""
+    report = bench.run(words(count=1), [bench.Load(rate=40)], until=bench.Until(calls=2))
+    assert report["stages"][0]["figures"]["requests_per_s"] <= 40 * (1 + 1e-6)
+
+
 def test_seconds_end_a_load() -> None:
     """A time ends a load, as a number of calls does."""
     report = bench.run(words(), until=bench.Until(calls=None, seconds=0.2))
@@ -185,7 +312,7 @@ def test_definitions(first: float, gap: float, pieces: int, in_piece: int, calls
     else:
         assert found["tpot"] is None
     if pieces > 1:
-        assert found["gap"]["p99"] == pytest.approx(gap, rel=1e-3, abs=1e-7)
+        assert found["itl"]["p99"] == pytest.approx(gap, rel=1e-3, abs=1e-7)
     assert found["window_s"] == pytest.approx(e2e * calls)
     assert found["output_tokens_per_s"] == pytest.approx(tokens * calls / (e2e * calls))
     assert found["requests_per_s"] == pytest.approx(1 / e2e)
@@ -219,18 +346,45 @@ def test_prompts_of_a_file(tmp_path: Path) -> None:
 
 def test_compare() -> None:
     """A figure that became worse by more than is allowed is marked, and one that became better is not."""
-    before = bench.run(words(reported=5), until=bench.Until(calls=3))
+    before = bench.run(words(reported=5), until=bench.Until(calls=20))
     after = json.loads(json.dumps(before))
     assert not any(change.is_worse for change in bench.compare(before, after))
-    after["stages"][0]["figures"]["ttft"]["p99"] *= 1.2
-    after["stages"][0]["figures"]["e2e"]["p99"] *= 0.5
+    assert not list(bench.differences(before, after))
+    after["stages"][0]["figures"]["ttft"]["p90"] *= 1.2
+    after["stages"][0]["figures"]["e2e"]["p50"] *= 0.5
     after["stages"][0]["figures"]["output_tokens_per_s"] *= 0.5
+    after["model"] = "another"
+    after["stages"][0]["figures"]["calls"]["failed"] = 2
     worse = [change.name for change in bench.compare(before, after) if change.is_worse]
-    assert worse == ["ttft p99", "output_tokens_per_s"]
-    with pytest.raises(ValueError, match="no load in common"):
-        bench.compare(before, {**after, "stages": []})
-    with pytest.raises(ValueError, match="no report"):
-        bench.compare({}, after)
+    assert worse == ["TTFT p90, ms", "tokens/s", "calls that failed, %"]
+    assert [line for line in bench.to_table(bench.compare(before, after)).splitlines() if "worse" in line]
+    assert list(bench.differences(before, after)) == ["model: words in the first; another in the second"]
+
+
+def test_few_calls_are_compared_by_their_median() -> None:
+    """A high percentile of a few calls is hardly more than the slowest one, and is not compared."""
+    report = bench.run(words(reported=5), until=bench.Until(calls=3))
+    named = {change.name for change in bench.compare(report, report)}
+    assert "TTFT p50, ms" in named
+    assert not any("p90" in name or "p99" in name for name in named)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({}, "the second is no report"),
+        ([], "the second is no report"),
+        ({"version": 99, "stages": []}, "the second report is of version 99"),
+        ({"version": 1, "stages": [{"load": "one by one"}]}, "not whole: KeyError: 'figures'"),
+        ({"version": 1, "stages": [{"load": "one by one", "figures": {}}]}, "not whole: KeyError: 'calls'"),
+        ({"version": 1, "stages": []}, "no load in common: one by one in the first; none in the second"),
+    ],
+)
+def test_what_cannot_be_compared(other: Any, said: str) -> None:
+    """What is no report, is of another version or has other loads is said, and which of the two it is."""
+    report = bench.run(words(), until=bench.Until(calls=1))
+    with pytest.raises(ValueError, match=said):
+        bench.compare(report, other)
 
 
 async def test_against_raw() -> None:

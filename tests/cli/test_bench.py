@@ -8,6 +8,8 @@ import pytest
 import langplug.cli
 
 MODEL = """
+import asyncio
+import signal
 from langplug import chat_model
 
 @chat_model
@@ -18,6 +20,14 @@ def quick(request, *, words: int = 3):
 @chat_model
 def failing(request):
     raise ValueError("it fails here")
+
+@chat_model
+async def stopping(request):
+    stopping.calls = getattr(stopping, "calls", 0) + 1
+    if stopping.calls == 5:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+    return "done"
 """
 
 
@@ -40,11 +50,21 @@ def test_a_model_is_measured(model: str, capsys: pytest.CaptureFixture[str]) -> 
     assert report["stages"][0]["figures"]["pieces"]["mean"] == 7
     assert Path("a.html").read_text().startswith("<!doctype html>")
     assert langplug.cli.main(["bench", "compare", "a.json", "a.json"]) == 0
+    assert "0 of 12 figures became worse by more than 10 %." in capsys.readouterr().out
     report["stages"][0]["figures"]["e2e"]["p50"] *= 2
     Path("b.json").write_text(json.dumps(report))
     assert langplug.cli.main(["bench", "compare", "a.json", "b.json"]) == 1
-    assert "worse" in capsys.readouterr().out
+    assert "1 of 12 figures became worse" in capsys.readouterr().out
     assert langplug.cli.main(["bench", "compare", "a.json", "b.json", "--allow", "150"]) == 0
+
+
+def test_ctrl_c_ends_it_with_a_report(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends a measurement: what was measured until then is told and written, with exit code 130."""
+    assert langplug.cli.main(["bench", "./mine.py:stopping", "--json", "a.json"]) == 130
+    told = capsys.readouterr().out
+    assert "one by one: 3 calls" in told
+    assert "Ended before its time." in told
+    assert json.loads(Path("a.json").read_text())["was_ended"]
 
 
 def test_json_to_stdout(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,8 +90,16 @@ def test_failures_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[st
     [
         (["--concurrency", "two"], "--concurrency takes numbers"),
         (["--concurrency", "0"], "must be above 0"),
+        (["--rate", "0"], "must be above 0"),
+        (["--rate", "inf"], "have an end"),
+        (["--slo-ttft", "0"], "the limit of ttft is 0"),
         (["--poisson"], "--poisson is about --rate"),
         (["--calls", "0"], "calls is 0"),
+        (["--concurrency", "2", "--rate", "2"], "not allowed with"),
+        (["--sweep", "--rate", "2"], "not allowed with"),
+        (["--warmup", "-1"], "warmup is -1"),
+        (["--against", "raw", "--concurrency", "4"], "leave out --concurrency"),
+        (["--against", "raw", "--set", "words=4"], "leave out --set"),
         (["--prompts", "none.jsonl"], "none.jsonl"),
         (["--prompts", "mine.py"], "must end in .jsonl"),
         (["--prompt-tokens", "1"], "the shortest prompt has"),
@@ -89,7 +117,11 @@ def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.C
 
 @pytest.mark.parametrize(
     ("files", "said"),
-    [(["a.json"], "compare two reports"), (["a.json", "b.json"], "a.json"), (["mine.py", "mine.py"], "JSON")],
+    [
+        (["a.json"], "compare two reports"),
+        (["a.json", "b.json"], "a.json cannot be read as a report: "),
+        (["mine.py", "mine.py"], "mine.py cannot be read as a report: JSON"),
+    ],
 )
 def test_wrong_comparison(files: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be compared is said, with exit code 2."""

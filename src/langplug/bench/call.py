@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ class CallTimes:
     """One call, by the clock of `time.perf_counter`.
 
     Attributes:
-        began: When it was due.
+        due: When it was to begin; None if nothing said when.
+        began: From when on it is measured: from when it was due, or began if nothing said when.
         is_measured: Whether it is one that figures are of, and not one that warms up or keeps up the load.
         first_text: When the first text came.
         pieces: When each piece came that said something: text, reasoning or a tool call.
@@ -29,10 +31,11 @@ class CallTimes:
         source: Where that number comes from: `reported` or `counted`; empty as long as there are none.
         finish_reason: Why the answer ended, as far as the model says.
         error: What the call failed with; empty if it did not.
-        was_left: Whether nobody waited for the rest of the answer: it only kept up the load.
+        was_left: Whether nobody waited for the rest of the answer: it only kept up the load, or all was ended.
     """
 
-    began: float
+    due: float | None = None
+    began: float = 0.0
     is_measured: bool = True
     first_text: float | None = None
     pieces: list[float] = field(default_factory=list)
@@ -46,9 +49,14 @@ class CallTimes:
     was_left: bool = False
 
     @property
+    def has_ended(self) -> bool:
+        """Whether somebody waited for its end, whatever it was."""
+        return bool(self.ended) and not self.was_left
+
+    @property
     def is_complete(self) -> bool:
         """Whether there was an answer, to its end."""
-        return bool(self.ended) and not self.error and not self.was_left
+        return self.has_ended and not self.error
 
     @property
     def e2e(self) -> float:
@@ -75,27 +83,43 @@ class CallTimes:
         """Seconds between pieces that follow one another."""
         return [later - earlier for earlier, later in zip(self.pieces, self.pieces[1:], strict=False)]
 
+    def note(self, chunk: AIMessageChunk, now: float) -> None:
+        """Note what came. Plain text and reasoning are found without blocks, which cost ten times as much."""
+        content = chunk.content
+        if isinstance(content, str) and content:
+            if self.first_text is None:
+                self.first_text = now
+            self.text.append(content)
+            self.pieces.append(now)
+        elif thought := chunk.additional_kwargs.get("reasoning_content"):
+            self.text.append(thought)
+            self.pieces.append(now)
+        elif content or chunk.tool_call_chunks:
+            self._note_blocks(chunk.content_blocks, now)
+        if chunk.usage_metadata:
+            self.input_tokens += chunk.usage_metadata["input_tokens"]
+            self.output_tokens += chunk.usage_metadata["output_tokens"]
+            self.source = REPORTED
+        if chunk.response_metadata:
+            self.finish_reason = chunk.response_metadata.get("finish_reason") or self.finish_reason
+
+    def _note_blocks(self, blocks: Sequence[Any], now: float) -> None:
+        """Text, reasoning, or whatever else an answer has and is never empty: a call, a refusal, an image."""
+        texts = [(block["type"], block.get(block["type"], "")) for block in blocks]
+        said = [(kind, text) for kind, text in texts if text or kind not in ("text", "reasoning")]
+        self.text += [text for kind, text in said if kind in ("text", "reasoning")]
+        if self.first_text is None and any(kind == "text" for kind, _ in said):
+            self.first_text = now
+        self.pieces += [now] * bool(said)
+
 
 async def measure(call: CallTimes, model: Any, messages: Any, keywords: dict[str, Any]) -> None:
     """Ask once, and note in `call` when what came. What the model raises is noted, too."""
     clock = time.perf_counter
+    call.began = clock() if call.due is None else call.due
     try:
         async for chunk in model.astream(messages, **keywords):
-            now = clock()
-            content = chunk.content
-            if content.__class__ is str and content:
-                if call.first_text is None:
-                    call.first_text = now
-                call.text.append(content)
-                call.pieces.append(now)
-            elif _says_something(chunk, call, now):
-                call.pieces.append(now)
-            if chunk.usage_metadata:
-                call.input_tokens += chunk.usage_metadata["input_tokens"]
-                call.output_tokens += chunk.usage_metadata["output_tokens"]
-                call.source = REPORTED
-            if chunk.response_metadata:
-                call.finish_reason = chunk.response_metadata.get("finish_reason") or call.finish_reason
+            call.note(chunk, clock())
         if not call.pieces:
             call.error = "The answer was empty."
     except asyncio.CancelledError:
@@ -105,19 +129,3 @@ async def measure(call: CallTimes, model: Any, messages: Any, keywords: dict[str
         call.error = f"{type(error).__name__}: {error}"
     finally:
         call.ended = clock()
-
-
-def _says_something(chunk: AIMessageChunk, call: CallTimes, now: float) -> bool:
-    """Whether a chunk without plain text has text in blocks, reasoning or a tool call. These are no common kinds."""
-    said = False
-    for block in chunk.content_blocks:
-        if block["type"] == "text" and block["text"]:
-            call.first_text = call.first_text or now
-            call.text.append(block["text"])
-            said = True
-        elif block["type"] == "reasoning" and block.get("reasoning"):
-            call.text.append(block.get("reasoning", ""))
-            said = True
-        elif block["type"] in ("tool_call_chunk", "tool_call"):
-            said = True
-    return said

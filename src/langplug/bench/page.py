@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, Final
 
 from langplug.bench.figures import DEFINITIONS, LATENCIES
-from langplug.bench.table import ROWS
+from langplug.bench.table import ROWS, limits_of, over_loads, sources_of
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2430; --quiet: #5d6b7e; --line: #d7dde6; --fill: #3867d6; --page: #fff; }
@@ -20,9 +20,10 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin: 2.5r
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; margin-top: 1rem; }
+.wide { grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: 1rem; margin-top: 1rem; }
 figure { margin: 0; }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; max-width: 30rem; height: auto; display: block; }
 svg text { fill: var(--quiet); font-size: 11px; }
 .bar { fill: var(--fill); } .axis { stroke: var(--line); } .curve { stroke: var(--fill); fill: none; stroke-width: 2; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; } dd { margin: 0; }
@@ -35,14 +36,17 @@ _HEIGHT: Final = 110
 def to_html(report: Mapping[str, Any]) -> str:
     """The page: each load's table and histograms, curves over the loads if there are several, and the report itself."""
     stages = report["stages"]
-    done = [stage for stage in stages if stage["figures"]["calls"].get("complete")]
     curves = ""
-    if len(done) > 1:
-        labels = [stage["load"] for stage in done]
-        speeds = _curve("tokens a second", labels, [stage["figures"]["output_tokens_per_s"] for stage in done])
-        firsts = _curve("TTFT p50, ms", labels, [stage["figures"]["ttft"]["p50"] * 1000 for stage in done])
-        curves = f'<h2>Over the loads</h2><div class="plots">{speeds}{firsts}</div>'
-    loads = "".join(map(_stage, stages))
+    if len(done := [stage for stage in stages if stage["figures"]["calls"].get("complete")]) > 1:
+        plots = _curve("tokens/s", done, [stage["figures"]["output_tokens_per_s"] for stage in done])
+        plots += _curve("TTFT p50, ms", done, [stage["figures"]["ttft"]["p50"] * 1000 for stage in done])
+        plots += _curve("TPOT p50, ms", done, [(stage["figures"]["tpot"] or {}).get("p50", 0) * 1000 for stage in done])
+        head, *rows = ("".join(f"<td>{escape(cell)}</td>" for cell in cells) for cells in over_loads(stages))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        curves = f'<h2>Over the loads</h2>{table}<div class="plots wide">{plots}</div>'
+    loads = "".join(_stage(stage, report["slo"]) for stage in stages)
+    ended = '<p class="warning">Ended before its time.</p>' if report["was_ended"] else ""
     meanings = "".join(f"<dt>{name}</dt><dd>{escape(told)}</dd>" for name, told in DEFINITIONS.items())
     about = (
         f"langplug {report['langplug']}, langchain-core {report['langchain_core']}, Python {report['python']}, "
@@ -53,17 +57,21 @@ def to_html(report: Mapping[str, Any]) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(report['model'])}: langplug bench</title><style>{_STYLE}</style></head><body>"
-        f'<h1>{escape(report["model"])}</h1><p class="quiet">{escape(about)}</p>{curves}{loads}'
+        f'<h1>{escape(report["model"])}</h1><p class="quiet">{escape(about)}</p>{ended}{curves}{loads}'
         f"<h2>What the figures mean</h2><dl>{meanings}</dl>"
         f"<details><summary>The report as JSON</summary><pre class=scroll>{raw}</pre></details></body></html>\n"
     )
 
 
-def _stage(stage: Mapping[str, Any]) -> str:
+def _stage(stage: Mapping[str, Any], slo: Mapping[str, float | None] | None) -> str:
     figures = stage["figures"]
     calls = figures["calls"]
-    parts = [f"<h2>{escape(stage['load'])}</h2>", f"<p>{', '.join(f'{n} {what}' for what, n in calls.items())}</p>"]
-    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in stage["client"]["warnings"]]
+    count = f"{calls['measured']} calls measured"
+    if calls["measured"]:
+        count += f": {calls['complete']} answered, {calls['failed']} failed, {calls['incomplete']} incomplete"
+        count += f"; {calls['beside_them']} more kept up the load"
+    parts = [f"<h2>{escape(stage['load'])}</h2>", f"<p>{count}</p>"]
+    parts += [f'<p class="warning">{escape(warning)}</p>' for warning in stage["warnings"]]
     parts += [f'<p class="warning">{n} × {escape(error)}</p>' for error, n in figures.get("errors", {}).items()]
     if calls.get("complete"):
         columns = ("mean", "p50", "p90", "p95", "p99", "min", "max")
@@ -74,11 +82,11 @@ def _stage(stage: Mapping[str, Any]) -> str:
                 cells = "".join(f"<td>{told[column] * factor:,.1f}</td>" for column in columns)
                 rows += f"<tr><td>{title}</td>{cells}</tr>"
         speed = f"{figures['output_tokens_per_s']:,.1f} tokens/s, {figures['requests_per_s']:,.2f} requests/s"
-        if "goodput_per_s" in figures:
-            speed += f", goodput {figures['goodput_per_s']:,.2f} requests/s ({figures['goodput_share']:.0%})"
-        sources = ", ".join(f"{source} by {count} calls" for source, count in figures["token_source"].items())
+        if slo is not None:
+            speed += f", goodput {figures['goodput_per_s']:,.2f} requests/s ({figures['goodput_share']:.0%} of calls)"
+        about = f"tokens {sources_of(figures)}" + (f"; good: {limits_of(slo)}" if slo is not None else "")
         parts.append(
-            f'<p><strong>{speed}</strong> <span class="quiet">tokens {escape(sources)}</span></p>'
+            f'<p><strong>{speed}</strong> <span class="quiet">{escape(about)}</span></p>'
             f'<div class="scroll"><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         )
         plots = "".join(_histogram(name, figures[name]) for name in LATENCIES if figures.get(name))
@@ -105,18 +113,22 @@ def _histogram(name: str, told: Mapping[str, Any]) -> str:
     )
 
 
-def _curve(title: str, labels: Sequence[str], values: Sequence[float]) -> str:
-    step = (_WIDTH - 60) / (len(values) - 1)
+def _curve(title: str, stages: Sequence[Mapping[str, Any]], values: Sequence[float]) -> str:
+    step = (_WIDTH - 40) / (len(values) - 1)
     most = max(values) or 1.0
-    points = [(30 + place * step, _HEIGHT - 24 - value / most * (_HEIGHT - 44)) for place, value in enumerate(values)]
+    points = [(20 + place * step, _HEIGHT - 24 - value / most * (_HEIGHT - 44)) for place, value in enumerate(values)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    marks = "".join(
-        f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
-        f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{value:,.0f}</text>'
-        f'<text x="{x:.1f}" y="{_HEIGHT - 4}" text-anchor="middle">{escape(label.removesuffix(" at once"))}</text>'
-        for (x, y), value, label in zip(points, values, labels, strict=True)
-    )
+    marks = ""
+    for (x, y), value, stage in zip(points, values, stages, strict=True):
+        shown = f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.3g}"
+        marks += (
+            f'<circle class="bar" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+            f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{shown}</text>'
+            f'<text x="{x:.1f}" y="{_HEIGHT - 4}" text-anchor="middle">{stage["concurrency"] or stage["rate"]:g}</text>'
+        )
+    kinds = {"calls at once" if stage["concurrency"] else "calls a second" for stage in stages}
     return (
         f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">'
-        f'<polyline class="curve" points="{line}"/>{marks}</svg><figcaption>{title}</figcaption></figure>'
+        f'<polyline class="curve" points="{line}"/>{marks}</svg>'
+        f"<figcaption>{title}, by {' and '.join(sorted(kinds))}</figcaption></figure>"
     )
