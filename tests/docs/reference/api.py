@@ -291,7 +291,7 @@ def items(told: Iterable[Item], words: dict[str, str]) -> str:
         head = ", ".join(names) + (f" ({', '.join(facts)})" if facts else "")
         body = indent("\n\n".join(plain(description, words)), "    ").strip()
         lines.append(f"* {head}: {body}" if head else f"* {body}")
-    # Behind an item of several paragraphs the site needs an empty line, as else the next one is part of the last of them.
+    # Behind an item of several paragraphs the site needs an empty line, or the next one is part of the last of them.
     return ("\n\n" if any("\n\n" in line for line in lines) else "\n").join(lines)
 
 

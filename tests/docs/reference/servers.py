@@ -38,14 +38,14 @@ WORDS = {
         "learns": "it refuses, from then on",
     },
     "zh": {
-        "known": "## 已知的服务\n",
-        "titles": "`server`, 识别依据, 停止序列, 在停止序列处截断时的用量, 其他",
+        "known": "## 已知的服务端\n",
+        "titles": "`server`, 识别依据, 停止字符串, 在停止字符串处截断时的用量, 其他",
         "cut": "由 langplug 截断",
         "usage": "可知",
         "key": "`api_key` 放进请求头 `{}`",
         "name": "`{}` 改以 `{}` 发送",
         "drops": "不发送：{}",
-        "stops": "停止序列超过 {} 个时由 langplug 截断",
+        "stops": "停止字符串超过 {} 个时由 langplug 截断",
         "json_object": "schema 写进提示词，并启用 JSON 模式",
         "words": "schema 写进提示词",
         "json_mode": "JSON 模式以 schema 的形式发送",
@@ -58,13 +58,13 @@ WORDS = {
         "developer": "`developer` 改以 `system` 发送",
         "names": "不发送消息的 `name`",
         "calls": "历史对话中每轮只放一个调用",
-        "reasoning": "推理内容放进 {}",
+        "reasoning": "思考内容放进 {}",
         "in both": "`reasoning` 和 `reasoning_content`",
         "in think_tags": "正文里的 `<think>`",
-        "kept": '先前的推理内容会发回去（`keep_reasoning="{}"`）',
+        "kept": '先前的思考内容会发回去（`keep_reasoning="{}"`）',
         "join": "；",
         "learnt": "## 从拒绝中学到的\n",
-        "learns": "服务拒绝, 此后",
+        "learns": "服务端拒绝, 此后",
     },
 }
 
@@ -76,8 +76,8 @@ NAMES = (
 
 CHINESE = {
     **dict(zip(NAMES, NAMES, strict=True)),
-    "it is left out, and usage is read where the server reports it unasked": "不再发送；服务主动报告用量时仍会读取",
-    "it is left out: such a model has no reasoning to send back": "不再发送：这样的模型没有可以发回的推理内容",
+    "it is left out, and usage is read where the server reports it unasked": "不再发送；服务端主动报告用量时仍会读取",
+    "it is left out: such a model has no reasoning to send back": "不再发送：这样的模型没有可以发回的思考内容",
     "`max_completion_tokens` is sent": "改发 `max_completion_tokens`",
     "`max_tokens` is sent": "改发 `max_tokens`",
     "it is left out; where it was `False`, calls beyond the first are dropped": (
@@ -97,7 +97,7 @@ CHINESE = {
     ),
     "response_format json_object": "response_format 为 json_object",
     "the prompt asks for JSON; the answer is checked": "在提示词里要求输出 JSON；回答会被检查",
-    "so many stop strings": "这么多停止序列",
+    "so many stop strings": "这么多停止字符串",
     "langplug cuts the answer itself": "由 langplug 截断回答",
     "the role developer": "developer 角色",
     "`system` is sent": "改发 `system`",
@@ -105,7 +105,7 @@ CHINESE = {
     "roles that do not alternate": "没有交替出现的角色",
     "roles other than user and assistant": "user 和 assistant 以外的角色",
     "unknown keys of calls": "调用里它不认识的键",
-    "they are left out, also where the server sent them itself": "不再发送，即使是服务自己给的",
+    "they are left out, also where the server sent them itself": "不再发送，即使是服务端自己给的",
     "fields that its answers bring": "它自己的回答带来的字段",
     "they are left out, also where they hold a signature": "不再发送，即使其中含有签名",
     "several calls in one turn": "一轮中有多个调用",
@@ -116,9 +116,9 @@ CHINESE = {
     "they become nine letters and digits": "改成九位字母和数字",
     "content in parts": "分段的内容",
     "parts of text become one string": "各段文本合并成一个字符串",
-    "a field for earlier reasoning": "存放先前推理内容的字段",
+    "a field for earlier reasoning": "存放先前思考内容的字段",
     "it goes into the text, between `<think>` and `</think>`": "放进正文，置于 `<think>` 与 `</think>` 之间",
-    "earlier turns without their reasoning": "历史对话中缺少推理内容的轮次",
+    "earlier turns without their reasoning": "历史对话中缺少思考内容的轮次",
 }
 """What is said of a concession."""
 

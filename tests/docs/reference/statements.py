@@ -16,15 +16,15 @@ COUNT = {
         "## About models\n\nThere are {}.\n",
         "## About servers\n\nThere are {}, for `langplug check --server URL`.\n",
     ),
-    "zh": ("## 关于模型\n\n共 {} 条。\n", "## 关于服务\n\n共 {} 条，由 `langplug check --server URL` 检验。\n"),
+    "zh": ("## 关于模型\n\n共 {} 条。\n", "## 关于服务端\n\n共 {} 条，由 `langplug check --server URL` 检查。\n"),
 }
 
 CHINESE = {
-    "Your own function, as it is": "你自己的函数，原样检验",
+    "Your own function, as it is": "你自己的函数，原样检查",
     "Construction, configuration, secrets": "构造、配置与密钥",
     "Identity, tracing, serialisation, cache key": "身份、追踪、序列化与缓存键",
     "Invoke and generate": "invoke 与 generate",
-    "Stop sequences": "停止序列",
+    "Stop sequences": "停止字符串",
     "Streaming": "流式输出",
     "Callbacks, events, errors": "回调、事件与错误",
     "Cache": "缓存",
@@ -39,7 +39,7 @@ CHINESE = {
     "A whole answer": "完整回答",
     "A stream": "流式回答",
     "Usage": "用量",
-    "Limits, stop strings, parameters": "长度上限、停止序列与参数",
+    "Limits, stop strings, parameters": "长度上限、停止字符串与参数",
     "Tools and structured output": "工具与结构化输出",
     "Conversations": "对话",
     "Errors": "错误",
