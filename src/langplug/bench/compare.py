@@ -73,7 +73,12 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], *, allowed: flo
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What else two reports differ in, and what may be why a figure changed, in words."""
+    """What else two reports differ in, and what may be why a figure changed, in words.
+
+    Args:
+        before: A report.
+        after: A later one.
+    """
     for name in _TO_BE_EQUAL:
         if before.get(name) != after.get(name):
             yield f"{name}: {before.get(name)} in the first; {after.get(name)} in the second"
@@ -84,7 +89,11 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
 
 
 def to_table(changes: Sequence[Change]) -> str:
-    """Changes as text for a terminal."""
+    """Changes as text for a terminal.
+
+    Args:
+        changes: What `compare` has found.
+    """
     lines: list[str] = []
     for place, change in enumerate(changes):
         if place == 0 or change.load != changes[place - 1].load:

@@ -33,7 +33,11 @@ _EXPLAINED: Final = (
 
 
 def to_text(report: Mapping[str, Any]) -> str:
-    """The figures of each load, all loads beside each other, the client's, and what the figures mean; 79 columns."""
+    """The figures of each load, all loads beside each other, the client's, and what the figures mean; 79 columns.
+
+    Args:
+        report: What `run` gave.
+    """
     about = f"{report['model']} · langplug {report['langplug']} · {report['machine']} · {report['measured_at']}"
     lines = [*_wrapped(about), *(line for stage in report["stages"] for line in _stage(stage, report.get("slo")))]
     if len(report["stages"]) > 1:
