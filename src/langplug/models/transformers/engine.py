@@ -5,7 +5,7 @@ import copy
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -121,7 +121,7 @@ class Engine:
             _stopped.wait_for(lambda: not self._threads, seconds)
 
     @contextmanager
-    def _within_torch(self) -> Iterator[None]:
+    def _within_torch(self) -> Generator[None]:
         """Have the end of the process wait for this thread.
 
         One that comes back from torch into a dead interpreter aborts the process, and be it only to free a tensor. So
