@@ -35,7 +35,8 @@ class ChatPipeline(ChatModel):
     def respond_batch(self, requests: Sequence[Request]) -> list[str]:
         """Answer all at once."""
         talks = [one.openai_messages() for one in requests]
-        given = self.pipeline(talks, batch_size=len(talks), max_new_tokens=self.max_tokens, return_full_text=False)
+        settings = {"max_new_tokens": self.max_tokens, "do_sample": False, "return_full_text": False}
+        given = self.pipeline(talks, batch_size=len(talks), **settings)
         return [answers[0]["generated_text"] for answers in given]
 
 

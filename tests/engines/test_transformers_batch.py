@@ -173,7 +173,7 @@ def test_many_prompts_are_read_at_once(model: ChatTransformers, monkeypatch: pyt
 
     monkeypatch.setattr(Reading, "read", read)
     model.batch([STORY] * 8, temperature=0, max_tokens=2)
-    assert max(tokens for _, tokens in sizes) == 8 * 24
+    assert max(tokens for _, tokens in sizes) == 16 * 24
     stream = model.stream(STORY, max_tokens=900, temperature=0)
     next(stream)
     sizes.clear()

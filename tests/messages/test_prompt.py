@@ -217,3 +217,21 @@ except ImportError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("pip install jinja2\n")
+
+
+PARTS = "{% for m in messages %}{% for part in m['content'] %}<{{ part.text or part.type }}>{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize("content", ["Hi", [{"type": "text", "text": "Hi"}]])
+def test_a_template_that_writes_parts_is_given_parts(content: Any) -> None:
+    """A message of text alone is a list, too, where the template would take a text for a list of characters."""
+    assert "<Hi>" == render_prompt([HumanMessage(content)], PARTS)
+    knows_both = "{% if messages[0].content is string %}{{ messages[0].content }}{% else %}" + PARTS + "{% endif %}"
+    assert "Hi" == render_prompt([HumanMessage(content)], knows_both)
+
+
+def test_an_image_has_the_name_that_templates_look_for() -> None:
+    """Templates put their token for an image where a part is called as transformers calls it."""
+    image = {"type": "image", "base64": "AA==", "mime_type": "image/png"}
+    asked = [HumanMessage(["See:", image])]
+    assert "<See:><image>" == render_prompt(asked, PARTS)

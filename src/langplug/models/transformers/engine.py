@@ -5,7 +5,7 @@ import copy
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -32,10 +32,9 @@ _ARRIVAL_S: Final = 0.05
 _CHUNKS_FOR_MANY: Final = 4
 """Chunks of prompts that are read in one step for many, while few wait for their next token."""
 
-_CHUNKS_WHEN_IDLE: Final = 8
-"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time.
-When the last one leaves, the network is broken off between two layers; with twice as many, a layer would take longer
-than a step did."""
+_CHUNKS_WHEN_IDLE: Final = 16
+"""Chunks that are read in one step while nobody waits for a token: a CPU reads them in two thirds of the time. When the
+last one leaves, the network is broken off within a layer."""
 
 _MOST_PADDING: Final = 2
 """Prompts are read together that padding makes at most so many times as long."""
@@ -121,7 +120,7 @@ class Engine:
             _stopped.wait_for(lambda: not self._threads, seconds)
 
     @contextmanager
-    def _within_torch(self) -> Iterator[None]:
+    def _within_torch(self) -> Generator[None]:
         """Have the end of the process wait for this thread.
 
         One that comes back from torch into a dead interpreter aborts the process, and be it only to free a tensor. So

@@ -58,7 +58,7 @@ def read_folder(model: str) -> Folder:
     plain = templates.get("default") or next(iter(templates.values()), "")
     config = _read_json(_find(model, "config.json"))
     sees = "vision_config" in config and any(_find(model, name) is not None for name in _PROCESSORS)
-    return Folder(config, plain, templates.get(_WITH_TOOLS, plain), _control_tokens_of(model), sees)
+    return Folder(config, plain, templates.get(_WITH_TOOLS, plain), read_control_tokens(model), sees)
 
 
 def _templates_of(model: str) -> dict[str, str]:
@@ -80,7 +80,8 @@ def _templates_of(model: str) -> dict[str, str]:
     return templates
 
 
-def _control_tokens_of(model: str) -> frozenset[str]:
+def read_control_tokens(model: str) -> frozenset[str]:
+    """The texts of the tokens that the model's tokenizer calls special."""
     config = _read_json(_find(model, _TOKENIZER))
     decoder = config.get("added_tokens_decoder")
     added: list[Any] = list(decoder.values()) if isinstance(decoder, dict) else []

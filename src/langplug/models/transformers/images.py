@@ -22,10 +22,16 @@ def images_of(turns: Sequence[Mapping[str, Any]]) -> list[Any]:
         ImportError: If there is one, and Pillow is not installed.
     """
     parts = [part for turn in turns if isinstance(turn["content"], list) for part in turn["content"]]
-    return [_read(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
+    return [read_image(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
 
 
-def _read(url: str) -> Any:
+def read_image(url: str) -> Any:
+    """The image of a `data:` URL, in RGB.
+
+    Raises:
+        ValueError: If it is another URL, or no image.
+        ImportError: If Pillow is not installed.
+    """
     head, comma, data = url.partition(",")
     if not (comma and head.startswith("data:") and head.endswith(";base64")):
         raise ValueError(

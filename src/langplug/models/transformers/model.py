@@ -87,7 +87,7 @@ class ChatTransformers(FolderModel):
     """How many calls are answered at once; more wait their turn."""
 
     prefill_chunk: int = Field(default=64, ge=1)
-    """Tokens of prompts that are read in one step while others wait for their next token; while nobody does, eight
+    """Tokens of prompts that are read in one step while others wait for their next token; while nobody does, sixteen
     times as many. On a GPU, 512 and more read faster."""
 
     threads: int | None = Field(default=None, ge=1)

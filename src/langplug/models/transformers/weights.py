@@ -64,14 +64,16 @@ class UnwantedError(Exception):
 
 
 class _BreakOff:
-    """Stands before each layer of the network, and raises if nobody waits any more for what it computes."""
+    """Stands before each layer of the network and each half of it, and raises if nobody waits for what they compute."""
 
     def __init__(self, network: Any) -> None:
         self.is_wanted: Callable[[], bool] | None = None
         for module in network.modules():
             if type(module).__name__ == "ModuleList":  # how torch names a network's layers
                 for layer in module:
-                    layer.register_forward_pre_hook(self)
+                    halves = [part for part in layer.children() if next(part.children(), None) is not None]
+                    for part in (layer, *halves):  # in most families attention, and what follows it
+                        part.register_forward_pre_hook(self)
 
     def __call__(self, *_: Any) -> None:
         if self.is_wanted is not None and not self.is_wanted():
@@ -261,7 +263,7 @@ class Weights:
             media: The images for which some of the tokens stand.
 
         Raises:
-            UnwantedError: If, before one of its layers, `is_wanted` says no. The cache is of no use then.
+            UnwantedError: If `is_wanted` says no before the end. The cache is of no use then.
         """
         given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, self._cache_name: cache, "use_cache": True}
         if "position_ids" in self._taken:
