@@ -43,7 +43,7 @@ class ChatReplay(ChatModel):
     structured_output = "native"
     accepts = frozenset({"image", "audio", "video", "file"})
 
-    cassette: Path
+    cassette: Path | str
     """The file, which a person may read and edit; docs/replay.md describes it."""
 
     model: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
@@ -80,11 +80,11 @@ class ChatReplay(ChatModel):
             object.__setattr__(self, "model", self._recorded)
         elif self.mode in ("new", "rewrite"):
             raise ValueError(f"mode={self.mode!r} records, and there is nothing to record: give `model`")
-        elif not self.cassette.exists():
+        elif not Path(self.cassette).exists():
             raise FileNotFoundError(
                 f"there is no cassette {str(self.cassette)!r}. Record one with ChatReplay(cassette=..., model=...)."
             )
-        self._tape = Tape(self.cassette, self.mode)
+        self._tape = Tape(Path(self.cassette), self.mode)
         self._striker = Striker(secrets_of(self._recorded))
         for name in _COMPANIONS:
             value = getattr(self._recorded, name, None)
@@ -111,12 +111,12 @@ class ChatReplay(ChatModel):
 
     @property
     def reported_name(self) -> str:
-        """The name that the call gives, or else the recorded model's."""
+        """The name that the call gives, or else the recorded model's; of a cassette written by hand, the file's."""
         if isinstance(self.model, str):
             return self.model
         if self._recorded is not None:
             return self._recorded.reported_name
-        return str(self._tape.model.get("name") or super().reported_name)
+        return str(self._tape.model.get("name") or self._tape.path.stem)
 
     @property
     def reported_provider(self) -> str:
