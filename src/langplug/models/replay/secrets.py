@@ -13,6 +13,7 @@ Questions are struck before they are compared, so that one that holds a secret i
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -64,7 +65,8 @@ class Striker:
             whole = text.read()
             if (struck := self._text(whole)) != whole:
                 text.write(struck)
-        return [self._strike(piece) for piece in pieces]
+        # Most pieces are text alone, of which nothing is left to strike out.
+        return [piece if isinstance(piece, str) else self._strike(piece) for piece in pieces]
 
     def _strike(self, value: Any, name: str = "") -> Any:
         if isinstance(value, str):
@@ -123,15 +125,15 @@ class _Slots:
     @classmethod
     def of(cls, pieces: list[Any]) -> Iterator["_Slots"]:
         """One for each text."""
-        found: dict[Any, _Slots] = {}
+        found: defaultdict[Any, _Slots] = defaultdict(cls)
 
-        def note(channel: Any, holder: Any, place: Any) -> None:
-            if isinstance(holder.get(place) if isinstance(holder, dict) else holder[place], str):
-                found.setdefault(channel, cls()).places.append((holder, place))
+        def note(channel: Any, holder: dict[str, Any], place: str) -> None:
+            if isinstance(holder.get(place), str):
+                found[channel].places.append((holder, place))
 
         for at, piece in enumerate(pieces):
             if isinstance(piece, str):
-                note("text", pieces, at)
+                found["text"].places.append((pieces, at))
                 continue
             note("text", piece, "text")
             note("reasoning", piece, "reasoning")
