@@ -39,7 +39,13 @@ _NAMED: Final = re.compile(r"(\\*[\"'])([\w.-]{1,60})\1(\s*:\s*)(\\*[\"'])(?!\4)
 _HEADER: Final = re.compile(
     r"(?<![\w-])((?:[\w-]+-)?(?:api-key|authorization|cookie)):[ \t]*[^\r\n\"']+", re.IGNORECASE
 )
-_COLON: Final = re.compile(r"(?<![\w.-])([\w.-]{1,60})(\s?[:=]\s?)(?=\S*\d)([^\s\"',;{}\[\]]{8,})")
+_COLON: Final = re.compile(r"(?<![\w.-])([\w.-]{1,60})(\s?[:=]\s?|\s+is:?\s+)(?=\S*\d)([^\s\"',;{}\[\]]{8,})")
+
+_COOKIES: Final = frozenset({"cookie", "set-cookie"})
+"""Headers whose values have blanks in them, and so look like no secret."""
+
+_OF_A_SCHEMA: Final = frozenset({"default", "const", "example"})
+"""Where a JSON schema holds a value of what it describes."""
 
 
 class Striker:
@@ -76,7 +82,7 @@ class Striker:
             return {
                 self._text(str(key)): MASK
                 if key in hidden or (is_secret_name(str(key), certain=True) and isinstance(item, int) and item > 1)
-                else self._strike(item, str(key))
+                else self._strike(item, name if key in _OF_A_SCHEMA else str(key))
                 for key, item in value.items()
             }
         if isinstance(value, list):
@@ -112,6 +118,8 @@ class Striker:
 def _is_secret(name: str, value: str) -> bool:
     if not name or not value or not is_secret_name(name):
         return False
+    if name.lower() in _COOKIES:
+        return True
     looks_random = len(value) >= 8 and not re.search(r"\s", value) and re.search(r"\d", value) is not None
     return looks_random or is_secret_name(name, certain=True)
 
