@@ -8,6 +8,7 @@ take turns, with the lowest and the highest, and their ratio:
 * time of an answer, of a server on loopback that gives a token each 5 ms, which is as fast as any service is;
 * with `--weights`, the same of SmolLM2 in this process, whose tokens cost CPU: `langplug pull smollm2` downloads it;
 * to the first token, of the server;
+* how far tokens that are played with `timing=True` are from the moments at which they were recorded;
 * CPU a token, of the server as fast as it can be read: the least that a token can cost, and so the worst ratio.
 """
 
@@ -75,6 +76,23 @@ def compare(
     print(f"{row:<28} alone {shown[0]}, recorded {shown[1]}: {ratio:.3f}", flush=True)
 
 
+def moments(model: BaseChatModel) -> list[float]:
+    """When each token comes, in milliseconds."""
+    began = time.perf_counter()
+    return [(time.perf_counter() - began) * 1e3 for chunk in model.stream(PACED) if chunk.text]
+
+
+def compare_timing(model: BaseChatModel, *, rounds: int) -> None:
+    """Print how far tokens that are played with their timing are from those that were recorded."""
+    with tempfile.TemporaryDirectory() as folder:
+        cassette = Path(folder, "paced.yaml")
+        recorded = moments(ChatReplay(cassette=cassette, model=model))
+        played = [moments(ChatReplay(cassette=cassette, timing=True)) for _ in range(rounds)]
+    for row, number in (("first", 1), ("any", len(recorded))):
+        off = [abs(one - other) for times in played for one, other in zip(times[:number], recorded, strict=False)]
+        print(f"{row} token, played: {statistics.median(off):.1f} ms ({min(off):.1f} to {max(off):.1f}) off its moment")
+
+
 def main() -> None:
     """Print all rows."""
     parser = argparse.ArgumentParser()
@@ -86,6 +104,7 @@ def main() -> None:
         compare("CPU a token", model, AT_ONCE, cpu_of_all, rounds=rounds * 3, unit="µs", scale=1e6)
         compare("an answer, 5 ms a token", model, PACED, seconds_of_all, rounds=rounds)
         compare("its first token", model, PACED, seconds_to_first, rounds=rounds)
+        compare_timing(model, rounds=rounds)
     if args.weights:
         with closing(ChatGGUF(max_tokens=TOKENS, temperature=0)) as local:
             compare("an answer of SmolLM2", local, STORY, seconds_of_all, rounds=rounds)

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,7 +69,11 @@ def test_a_package_is_whole(template: str, capsys: pytest.CaptureFixture[str]) -
     assert [{"name": "Ada"}] == project["authors"]
     assert ["acme"] == list(project["entry-points"]["langplug.models"])
     assert "Copyright (c) Ada" in Path("acme/LICENSE").read_text(encoding="utf-8")
-    assert "${{ matrix.python }}" in Path("acme/.github/workflows/test.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(Path("acme/.github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]["test"]["steps"]
+    assert "${{ matrix.python }}" in [step["with"]["python-version"] for step in steps if "with" in step]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert ["pip install -e '.[lint,test]'", "pytest"] == [runs[0], runs[-1]]
+    assert ("langplug pull smollm2" in runs) == (template == "weights")
     commands = capsys.readouterr().out.splitlines()
     assert ["cd acme && pip", "langplug check acme", "langplug chat acme"] == [commands[0][:14], *commands[1:]]
 
