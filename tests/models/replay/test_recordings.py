@@ -1,6 +1,7 @@
 """What is recorded is played again: the same chunks, the same message, the same errors, in every colour."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from langplug import ChatModel, Finish, IncompleteAnswerError, Reasoning, Request, ToolCall, Usage, adopt
 from langplug.models import ChatReplay, ChatScripted
+from langplug.models.gguf.weights import SMOLLM2, pull
 from langplug.models.replay import MissingRecordingError, RecordedError
 from langplug.models.scripted import Cut, Delay
 
@@ -241,6 +243,25 @@ def test_an_agent(tmp_path: Path) -> None:
         assert told[-1].text == "It is 5."
     done = subprocess.run([sys.executable, "-c", AGENT, str(file)], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "It is 5.", done.stderr
+
+
+@pytest.mark.thorough("test_an_agent says it of a scripted model")
+def test_an_agent_on_real_weights(tmp_path: Path) -> None:
+    """`examples/agent.py` on SmolLM2, recorded: played where there are no weights, it says the same to the letter."""
+    pytest.importorskip("xllamacpp")
+    pull(SMOLLM2)
+    example = Path(__file__).parents[3] / "examples" / "agent.py"
+
+    def said(option: str, **environment: str) -> str:
+        command = [sys.executable, str(example), option, str(tmp_path / "agent.yaml")]
+        return subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        ).stdout
+
+    recorded = said("--record")
+    assert "multiply" in recorded
+    assert "60" in recorded.rpartition("Ai Message")[2]
+    assert recorded == said("--play", LANGPLUG_CACHE=str(tmp_path))
 
 
 class Person(BaseModel):
