@@ -288,6 +288,14 @@ def test_structured_output(tmp_path: Path) -> None:
         assert chain.invoke("Who?") == Person(name="Bo", age=3)
 
 
+def test_an_agent_that_answers_with_an_object(tmp_path: Path) -> None:
+    """What LangChain decides by the profile of a model, it decides the same when it is played."""
+    for model in (ChatScripted(replies=['{"name": "Bo", "age": 3}']), None):
+        agent = create_agent(ChatReplay(cassette=tmp_path / "talk.yaml", model=model), response_format=Person)
+        question: Any = {"messages": [("user", "Who?")]}
+        assert agent.invoke(question)["structured_response"] == Person(name="Bo", age=3)
+
+
 def test_events(tmp_path: Path) -> None:
     """Events of version 2 and `bind` work as for any model, when recorded and when played."""
 
