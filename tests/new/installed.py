@@ -1,6 +1,6 @@
 """From nothing to a checked package, on a clean machine's terms, for each template, with pip and with uv, and timed.
 
-Beside the seconds of each step stand those of CPU, which say more on a busy machine.
+In parentheses stand the seconds of CPU, which say more on a busy machine.
 
     python -m tests.new.installed [TEMPLATE ...] [--installer pip|uv]
 
@@ -21,6 +21,8 @@ from typing import Final
 from langplug.new import TEMPLATES
 
 ROOT: Final = Path(__file__).parents[2]
+BEFORE_NEW: Final = ("venv", "langplug")
+"""Steps that whoever calls `langplug new` has behind them."""
 
 
 def cpu_of_children() -> float:
@@ -114,8 +116,9 @@ def main() -> None:
                 place.mkdir()
                 seconds = try_template(template, installer, wheels, place)
                 steps = ", ".join(f"{step} {taken:.0f} ({cpu:.0f})" for step, (taken, cpu) in seconds.items())
-                taken, cpu = map(sum, zip(*seconds.values(), strict=True))
-                sys.stdout.write(f"{template:<9} {installer:<4} {taken:4.0f} s ({cpu:.0f} of CPU): {steps}\n")
+                since_new = [both for step, both in seconds.items() if step not in BEFORE_NEW]
+                taken, cpu = map(sum, zip(*since_new, strict=True))
+                sys.stdout.write(f"{template:<9} {installer:<4} {taken:4.0f} s ({cpu:.0f}) from `new` on: {steps}\n")
                 sys.stdout.flush()
 
 
