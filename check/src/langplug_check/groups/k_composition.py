@@ -271,8 +271,8 @@ def batches_follow_config(subject: Subject) -> None:
             raise Failed(f"{name} with a config for each input started the runs {runs}", repr(sorted(wanted)))
         if subject.lacks("pace"):
             continue
-        model = subject.says(Reply(text="slow", first=_PAUSE_S / 2))
-        _batch(model, name, [subject.prompt] * 4, {"max_concurrency": 1})
+        model = subject.says(Reply(text="slow", first=_PAUSE_S / 3))
+        _batch(model, name, [subject.prompt] * 3, {"max_concurrency": 1})
         spans = sorted((one.at, one.ended_at or one.at) for one in subject.exchanges)
         # Ten milliseconds of grace: the server notes an end a moment after the client has it.
         if any(later[0] < earlier[1] - 0.01 for earlier, later in pairwise(spans)):
