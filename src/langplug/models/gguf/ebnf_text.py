@@ -180,10 +180,9 @@ def written_as_json(ranges: Ranges) -> str:
 
 def _member(number: int) -> str:
     """A character within a class of the grammar."""
-    char = chr(number)
-    if number > 0x7F:
-        return f"\\u{number:04X}" if 0xD800 <= number <= 0xDFFF else char
-    return char if char.isalnum() else f"\\x{number:02X}"
+    if number < 0x80:  # letters and digits too: behind \x, xgrammar reads as many of them as come
+        return f"\\x{number:02X}"
+    return f"\\u{number:04X}" if 0xD800 <= number <= 0xDFFF else chr(number)
 
 
 # --- numbers ---

@@ -22,7 +22,7 @@ from langplug import Part, UnsupportedError
 from langplug._bridge.channel import Channel
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import spawn
-from langplug.models.gguf.batching import Batcher, Turn
+from langplug.models.gguf.batching import Batcher, Turn, last_line
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.ebnf import ebnf_of
 from langplug.models.gguf.engine import Asked, Settings, closed_error, locate, request_tokens, usable_threads
@@ -42,6 +42,8 @@ _UNLIMITED: Final = 2**31
 
 _BLOCK: Final = 32
 """Tokens in one block of its cache, on a CPU."""
+
+_MEETING: Final = threading.Lock()
 
 _ENDS: Final = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>", "</s>")
 """Tokens with which models of the families that it reads end their turn."""
@@ -108,7 +110,7 @@ class OpenVINOEngine:
         with self._lock:
             if self._closed:
                 raise closed_error()
-            if self._model is None:
+            if self._model is None or self._model.batcher.closed:
                 model = OpenVINOModel(self._settings)
                 if self._closed:  # meanwhile, by a garbage collection in this very thread, which holds the lock
                     model.batcher.close()
@@ -166,14 +168,14 @@ class OpenVINOModel:
         asked = request_tokens(settings.n_ctx, header)
         self.request_tokens = min(asked, header.context_length or asked)  # it has no positions beyond
         begin_use(NAME)
+        _meet_numpy()
         try:
             self._tokenizer = self._genai.Tokenizer(str(self._path))
             self.batcher = Batcher(lambda: _Pipeline(self._path, self._tokenizer, settings, self.request_tokens))
-        except RuntimeError as error:
+        except Exception as error:
             version = self._genai.__version__.partition("-")[0]
-            complaint = str(error).strip().splitlines()[-1]
             raise BadWeightsError(
-                f"OpenVINO (openvino-genai {version}) cannot load {str(self._path)!r}: {complaint}. "
+                f"OpenVINO (openvino-genai {version}) cannot load {str(self._path)!r}: {last_line(error)}. "
                 "Make the model with engine='llama.cpp'."
             ) from error
         ids = self._tokenizer.get_vocab()
@@ -277,6 +279,15 @@ class OpenVINOModel:
         config = self._genai.StructuredOutputConfig()
         config.grammar = grammar
         return config
+
+
+def _meet_numpy() -> None:
+    """Have OpenVINO look for numpy. Two threads that had it do so at once would stop the whole process for good."""
+    # One holds the lock of a C++ static and waits for the interpreter's; the other one, the other way round:
+    # https://pybind11.readthedocs.io/en/stable/advanced/deadlock.html.
+    numpy = import_compiled("numpy")
+    with _MEETING:
+        import_compiled("openvino").Tensor(numpy.zeros(1, dtype=numpy.int64)).data  # noqa: B018 - that is when it looks
 
 
 class _Pipeline:
