@@ -98,6 +98,8 @@ class LlamaEngine:
         await self._slots.acquire()
         channel: Channel[Chunk] = Channel()
         try:
+            if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+                raise closed_error()
             spawn(lambda: self._answer(body, channel))
         except BaseException:
             self._slots.release()

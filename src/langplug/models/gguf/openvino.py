@@ -76,6 +76,8 @@ class OpenVINOEngine:
         await self._slots.acquire()
         channel: Channel[Part] = Channel(_UNLIMITED)
         try:
+            if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+                raise closed_error()
             spawn(lambda: self._begin(asked, channel))
         except BaseException:
             self._slots.release()
