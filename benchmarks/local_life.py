@@ -107,8 +107,8 @@ def main() -> None:
     for engine, package in ENGINES.items():
         if not has(package):
             continue
-        command = [sys.executable, __file__, "--engine", engine, "--calls", str(given.calls), "--leaves", str(given.leaves)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        asked = ["--engine", engine, "--calls", str(given.calls), "--leaves", str(given.leaves)]
+        done = subprocess.run([sys.executable, __file__, *asked], stdout=subprocess.PIPE, check=True)
         held, took = json.loads(done.stdout)
         print(f"{engine}: MB {held}", file=sys.stderr, flush=True)
         figures = f"{held[0]:.0f} MB | {held[-1]:.0f} MB | {statistics.median(took):.0f} ms | {max(took):.0f} ms"

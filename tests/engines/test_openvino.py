@@ -15,6 +15,7 @@ from hypothesis import given
 from langchain_core.exceptions import ContextOverflowError, ModelAPIError, ModelInvalidRequestError
 from langchain_core.messages import HumanMessage
 from tests.models.test_gguf_ebnf import CASES, SCHEMAS
+from tests.waiting import until
 
 from langplug import UnsupportedError
 from langplug.models import ChatGGUF
@@ -142,8 +143,7 @@ async def test_a_cancelled_answer_ends_at_once(model: ChatGGUF, monkeypatch: pyt
         await stream.aclose()  # type: ignore[attr-defined]
         assert time.perf_counter() - started < 0.1
         before = steps
-        while pipeline.has_work():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(until, lambda: not pipeline.has_work())
         assert steps - before <= 2
 
 

@@ -1,4 +1,4 @@
-"""The contract kit on `ChatGGUF` with OpenVINO; langchain-tests' classes are run on it by `tests/models/test_gguf_*`."""
+"""The contract kit on `ChatGGUF` with OpenVINO. `tests/models/test_gguf_langchain.py` runs langchain-tests' classes."""
 
 import pytest
 

@@ -34,6 +34,7 @@ from langchain_core.messages import (
     ToolMessage,
     trim_messages,
 )
+from tests.waiting import until
 
 from langplug._bridge.slots import Slots
 from langplug.models.gguf.engine import Engine, usable_threads
@@ -356,8 +357,7 @@ async def test_a_waiting_call_can_be_cancelled(lone: ChatGGUF) -> None:
     running = asyncio.create_task(read())
     await began.wait()
     waiting = asyncio.create_task(lone.ainvoke(STORY))
-    while slots_of(lone).waiting == 0:
-        await asyncio.sleep(0)
+    await asyncio.to_thread(until, lambda: slots_of(lone).waiting == 1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

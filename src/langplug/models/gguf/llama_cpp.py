@@ -96,10 +96,11 @@ class LlamaEngine:
 
     async def _stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
         await self._slots.acquire()
+        if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+            self._slots.release()
+            raise closed_error()
         channel: Channel[Chunk] = Channel()
         try:
-            if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
-                raise closed_error()
             spawn(lambda: self._answer(body, channel))
         except BaseException:
             self._slots.release()

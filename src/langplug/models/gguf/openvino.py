@@ -74,10 +74,11 @@ class OpenVINOEngine:
             UnsupportedError: If it is asked for what OpenVINO cannot do.
         """
         await self._slots.acquire()
+        if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+            self._slots.release()
+            raise closed_error()
         channel: Channel[Part] = Channel(_UNLIMITED)
         try:
-            if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
-                raise closed_error()
             spawn(lambda: self._begin(asked, channel))
         except BaseException:
             self._slots.release()
