@@ -50,7 +50,7 @@ def openvino_alone(parallel: int, threads: int) -> Run:
     scheduler = genai.SchedulerConfig()
     scheduler.max_num_seqs = parallel
     tokenizer = genai.Tokenizer(str(locate(None)))
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f16"}
     pipeline = genai.ContinuousBatchingPipeline(str(locate(None)), tokenizer, scheduler, "CPU", **options)
     config = genai.GenerationConfig()
     config.max_new_tokens = TOKENS
