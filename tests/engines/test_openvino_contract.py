@@ -10,7 +10,7 @@ from langplug_check import ContractTests
 
 def small_model() -> ChatGGUF:
     """The model, made in the process in which it is checked."""
-    return ChatGGUF(engine="openvino", temperature=0, n_ctx=2048, max_tokens=24)
+    return ChatGGUF(engine="openvino", n_ctx=2048, max_tokens=24)
 
 
 class TestContract(ContractTests):
