@@ -44,6 +44,7 @@ _BLOCK: Final = 32
 """Tokens in one block of its cache, on a CPU."""
 
 _MEETING: Final = threading.Lock()
+"""Held while OpenVINO meets numpy."""
 
 _ENDS: Final = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>", "</s>")
 """Tokens with which models of the families that it reads end their turn."""
@@ -171,7 +172,11 @@ class OpenVINOModel:
         asked = request_tokens(settings.n_ctx, header)
         self.request_tokens = min(asked, header.context_length or asked)  # it has no positions beyond
         begin_use(NAME)
-        _meet_numpy()
+        # OpenVINO looks for numpy when it first meets an array. Two threads that have it do so at once stop the whole
+        # process: one holds the lock of a C++ static and waits for the interpreter's, the other the other way round.
+        # https://pybind11.readthedocs.io/en/stable/advanced/deadlock.html
+        with _MEETING:
+            import_compiled("openvino").Tensor(import_compiled("numpy").zeros(1)).data  # noqa: B018
         try:
             self._tokenizer = self._genai.Tokenizer(str(self._path))
             self.batcher = Batcher(lambda: _Pipeline(self._path, self._tokenizer, settings, self.request_tokens))
@@ -282,15 +287,6 @@ class OpenVINOModel:
         config = self._genai.StructuredOutputConfig()
         config.grammar = grammar
         return config
-
-
-def _meet_numpy() -> None:
-    """Have OpenVINO look for numpy. Two threads that had it do so at once would stop the whole process for good."""
-    # One holds the lock of a C++ static and waits for the interpreter's; the other one, the other way round:
-    # https://pybind11.readthedocs.io/en/stable/advanced/deadlock.html.
-    numpy = import_compiled("numpy")
-    with _MEETING:
-        import_compiled("openvino").Tensor(numpy.zeros(1, dtype=numpy.int64)).data  # noqa: B018 - that is when it looks
 
 
 class _Pipeline:
