@@ -63,8 +63,8 @@ class Asker(Protocol):
         """What came of it. Only what ends the job is raised."""
         ...
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
-        """What is written of the outcome, after so many attempts, of which the last took so many seconds."""
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
+        """What is written of the outcome, after so many attempts, of which the last took so many seconds, if known."""
         ...
 
     def unasked(self, problem: str, /) -> Outcome:
@@ -111,9 +111,10 @@ class ChatAsker:
         outcome = _outcome(said["raw"], {"parsed": said["parsed"]} if wrong is None else {"error": _told(wrong)})
         return replace(outcome, failed=wrong is not None)
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
         """The record, with how it was come by."""
-        return {**outcome.record, "attempts": attempts, "latency_s": round(seconds, 4)}
+        latency_s = round(seconds, 4) if seconds is not None else None
+        return {**outcome.record, "attempts": attempts, "latency_s": latency_s}
 
     def unasked(self, problem: str, /) -> Outcome:
         """The problem is the row's error."""
@@ -176,19 +177,16 @@ class WireAsker:
         assert reply is not None  # as it is not streamed
         answer = json.loads(reply.body)
         response = {"status_code": reply.status, "request_id": reply.headers["x-request-id"], "body": answer}
-        usage = answer.get("usage") or {}
-        given = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
-        made = usage.get("completion_tokens", usage.get("output_tokens")) or 0
         return Outcome(
             record={"id": f"batch_req_{uuid.uuid4().hex}", "response": response, "error": None},
             failed=reply.status >= 400,
-            tokens=(given, made),
+            tokens=tokens_of(answer),
             is_retryable=reply.status in _RETRYABLE and reply.headers.get("x-should-retry") != "false",
             is_refused=reply.status == 429,
             retry_after=float(reply.headers["retry-after"]) if "retry-after" in reply.headers else None,
         )
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
         """The record: OpenAI's has no more."""
         return dict(outcome.record)
 
@@ -201,6 +199,13 @@ class WireAsker:
     def placed(self, row: Row, record: Mapping[str, Any], /) -> dict[str, Any]:
         """The record with its id: OpenAI's has no place."""
         return {"id": record["id"], "custom_id": row.id, "response": record["response"], "error": record["error"]}
+
+
+def tokens_of(answer: Any) -> tuple[int, int]:
+    """The tokens of a response on any wire: input and output, as its usage says."""
+    usage = answer.get("usage") or {} if isinstance(answer, Mapping) else {}
+    given = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
+    return given, usage.get("completion_tokens", usage.get("output_tokens")) or 0
 
 
 def columns_of(kept: Sequence[str], *, is_structured: bool) -> list[str]:

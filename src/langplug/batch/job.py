@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langplug._bridge.threads import in_thread
 from langplug.batch.asking import Asker, Outcome
 from langplug.batch.files import Out
 from langplug.batch.journal import Entry, Journal, JournalError
@@ -130,7 +131,8 @@ class Job:
             known = self.journal.find([row.key for row in some]) if self.journal is not None else {}
             return [(row, known.get(row.key)) for row in some]
 
-        while chunk := await asyncio.to_thread(read):
+        # one that nobody waits for after Ctrl-C: a pipe may give no row for hours
+        while chunk := await in_thread(read):
             for row, entry in chunk:
                 while len(self._held) >= _MOST_HELD:
                     self._released.clear()
