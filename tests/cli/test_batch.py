@@ -134,3 +134,27 @@ def test_a_signal_ends_a_run_that_goes_on(sent: signal.Signals, model: str) -> N
     assert done.returncode == 0, done.stderr
     assert "by an earlier run" in done.stderr
     assert len(Path("out.jsonl").read_text().splitlines()) == 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing says there that a pipe was read")
+@pytest.mark.parametrize("given", ["\n", '{"prompt": "one"}\n'], ids=["nothing", "a row"])
+def test_ctrl_c_while_a_pipe_is_open(given: str, model: str) -> None:
+    """Ctrl-C ends at once a run whose pipe is open and gives no more; the process ends in good order."""
+    import fcntl
+    import termios
+
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from langplug.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "batch", model, "-", "-o", "out.jsonl"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None
+        assert run.stderr is not None
+        run.stdin.write(given)
+        run.stdin.flush()
+        while any(fcntl.ioctl(run.stdin, termios.FIONREAD, bytes(4))):  # bytes that nobody has read yet
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGINT)
+        assert run.wait(timeout=30) == 130  # it waited until the pipe was closed
+        told = run.stderr.read()
+        assert "no rows" in told or "nothing was asked" in told
+        assert "Fatal" not in told

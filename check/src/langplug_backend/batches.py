@@ -174,17 +174,17 @@ class Batches:
         """Do what is asked, as the documentation says."""
         parts = request.path.rstrip("/").split("/")
         if step == "upload":
-            told: Any = self._upload(request)
+            told: Any = self.upload(request)
         elif step == "content":
             _, _, data = self._find(self._files, parts[-2], "File")
             return FakeResponse(content_type="application/octet-stream", events=(Event(raw=data),))
         elif step == "create":
-            told = self._create(request, body if isinstance(body, dict) else {})
+            told = self.create(request, body if isinstance(body, dict) else {})
         elif step == "list":
-            told = self._list(parse_qs(request.target.partition("?")[2]))
+            told = self.page(parse_qs(request.target.partition("?")[2]))
         elif step == "retrieve":
             batch = self._find(self._batches, parts[-1], "Batch")
-            self._look(batch)
+            self.look(batch)
             told = batch.told()
         else:
             batch = self._find(self._batches, parts[-2], "Batch")
@@ -200,7 +200,7 @@ class Batches:
             raise _Refused(f"No such {kind} object: {name}", status=404, param="id")
         return known[name]
 
-    def _upload(self, request: HttpRequest) -> dict[str, Any]:
+    def upload(self, request: HttpRequest) -> dict[str, Any]:
         """Keep the file of a form: https://www.rfc-editor.org/rfc/rfc7578."""
         _, _, boundary = request.headers.get("content-type", "").partition("boundary=")
         fields: dict[str, tuple[str, bytes]] = {}
@@ -230,7 +230,8 @@ class Batches:
             "status": "processed",
         }
 
-    def _create(self, request: HttpRequest, body: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, request: HttpRequest, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a file a batch."""
         for name in ("input_file_id", "endpoint", "completion_window"):
             if not isinstance(body.get(name), str):
                 raise _Refused(f"Missing required parameter: '{name}'.", param=name)
@@ -250,7 +251,7 @@ class Batches:
         self._batches[batch.id] = batch
         return batch.told()
 
-    def _list(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
+    def page(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
         """The batches after one, the newest first."""
         newest = list(self._batches.values())[::-1]
         names = [batch.id for batch in newest]
@@ -267,23 +268,24 @@ class Batches:
 
     # --- what becomes of a batch ---
 
-    def _look(self, batch: _Batch) -> None:
+    def look(self, batch: _Batch) -> None:
         """Somebody looks: that is this API's clock."""
         batch.looks += 1
         if batch.looks < self._settings.looks or batch.status not in (*_NEXT, "finalizing"):
             return
         batch.looks = 0
         if batch.status == "validating":
-            self._validate(batch)
+            self.validate(batch)
             if batch.errors or batch.fate.status == "failed":
                 batch.errors, batch.status = batch.errors or batch.fate.errors, "failed"
                 return
-            self._answer_lines(batch)
+            self.answer_lines(batch)
         batch.status = _NEXT.get(batch.status, batch.fate.status)
         if batch.status in ("completed", "expired", "cancelled"):
-            self._write_files(batch)
+            self.write_files(batch)
 
-    def _validate(self, batch: _Batch) -> None:
+    def validate(self, batch: _Batch) -> None:
+        """Read the requests of a batch, and say what is wrong with them."""
         lines = self._files[batch.input_file][2].splitlines()
         wrong: list[dict[str, Any]] = []
         seen: set[str] = set()
@@ -312,7 +314,7 @@ class Batches:
             wrong.append({"code": "too_many_tasks", "message": message, "param": None, "line": None})
         batch.total, batch.errors = len(lines), tuple(wrong)
 
-    def _answer_lines(self, batch: _Batch) -> None:
+    def answer_lines(self, batch: _Batch) -> None:
         """Answer what the batch gets to, each as if it had come by itself; the log has them, too."""
         for line in batch.lines[: batch.fate.answers]:
             data = json.dumps(line["body"]).encode()
@@ -331,7 +333,7 @@ class Batches:
             batch.completed += status < 400 and said is not None
             batch.failed += status >= 400 or said is None
 
-    def _write_files(self, batch: _Batch) -> None:
+    def write_files(self, batch: _Batch) -> None:
         """The files of a batch that has ended: of what was answered, and of what failed."""
         code, message = _LEFT.get(batch.status, ("server_error", "It was left out."))
         answered: list[bytes] = []

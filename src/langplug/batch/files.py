@@ -67,8 +67,19 @@ def read_rows(file: str | Path, format: str | None = None) -> Iterator[RawRow]: 
             for group in table.iter_batches(batch_size=_AT_ONCE):
                 yield from group.to_pylist()
         return
-    with sys.stdin.buffer if str(file) == STANDARD else Path(file).open("rb") as stream:
+    with _stdin() if str(file) == STANDARD else Path(file).open("rb") as stream:
         yield from read_json_lines(stream) if found == "jsonl" else _read_table(stream, "\t" if found == "tsv" else ",")
+
+
+def _stdin() -> IO[bytes]:
+    """Stdin, for a thread that may be reading when the process ends.
+
+    Not `sys.stdin`: the interpreter wants to have that at its end, and dies if it cannot.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # it is somebody's own object
+        return sys.stdin.buffer
 
 
 def read_json_lines(lines: Iterable[bytes]) -> Iterator[RawRow]:

@@ -104,29 +104,29 @@ class Provider:
             Exception: As of `Job.run`.
         """
         try:
-            await self._find_again()
-            await self._plan()
-            await self._submit()
-            await self._wait()
-            return await self._merge()
+            await self.find_again()
+            await self.plan()
+            await self.submit()
+            await self.wait()
+            return await self.merge()
         except BaseException:
             self._job.out.leave()
             raise
         finally:
             self._spool.close()
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
         """Wait until nothing is at the server any more; what has to be asked again is sent again."""
         wait_s = _FIRST_LOOK_S
         while parts := self._ledger.parts():
             looks = [Look(part, await self._patiently(self._api.retrieve, part.batch)) for part in parts]
             self._show(looks)
             if ended := [look for look in looks if look.told.get("status") in _ENDED]:
-                refusals = [await self._collect(look) for look in ended]
+                refusals = [await self.collect(look) for look in ended]
                 self._is_full = all(refusals)
                 if self._is_full and len(ended) == len(looks):
                     raise ProviderError(f"{refusals[0]} Once there is room, the same command goes on.")
-                await self._submit()
+                await self.submit()
                 wait_s = _FIRST_LOOK_S
             else:
                 await asyncio.sleep(wait_s)
@@ -134,7 +134,7 @@ class Provider:
 
     # --- what is sent ---
 
-    async def _find_again(self) -> None:
+    async def find_again(self) -> None:
         """Look for the batches that an earlier run may have created, and did not live to hear of."""
         for part in self._ledger.parts(all_of_them=True):
             if part.batch is not None:
@@ -146,7 +146,7 @@ class Provider:
                 self._ledger.undo(part)
         self._ledger.begin()
 
-    async def _plan(self) -> None:
+    async def plan(self) -> None:
         """Write down what has to be asked, and keep the rest of each row for the output."""
         rows = iter(self._job.rows)
         while some := await in_thread(lambda: list(itertools.islice(rows, _AT_ONCE))):
@@ -168,7 +168,7 @@ class Provider:
             await self._go_on(asked)
             self._show([])
 
-    async def _submit(self) -> None:
+    async def submit(self) -> None:
         """Send what has not been sent, unless the server takes no more for now."""
         if self._is_full:
             return
@@ -178,10 +178,10 @@ class Provider:
                 continue
             file = await self._patiently(lambda part=part: self._api.upload(self._ledger.lines(part)))
             noted = self._ledger.note(part, file=file)
-            self._ledger.note(noted, batch=await self._create(noted))
+            self._ledger.note(noted, batch=await self.create(noted))
             self._summary.calls += self._ledger.size(part)
 
-    async def _create(self, part: Part) -> str:
+    async def create(self, part: Part) -> str:
         """Make a part a batch, once: after a failure that says nothing of it, it is looked for first."""
         assert part.file is not None
         tries = itertools.count()
@@ -194,7 +194,7 @@ class Provider:
 
     # --- what comes back ---
 
-    async def _collect(self, look: Look) -> str:
+    async def collect(self, look: Look) -> str:
         """Keep what a batch that has ended says of its rows, and what has to be asked after that.
 
         Returns:
@@ -202,16 +202,17 @@ class Provider:
         """
         part, told = look
         if told["status"] == "failed":
-            return self._take_back(look)
+            return self.take_back(look)
         for file in (told.get("output_file_id"), told.get("error_file_id")):
             if file:
-                await self._patiently(self._read, part, file)
+                await self._patiently(self.read, part, file)
         reason = f"The batch {part.batch} ended ({told['status']}) without an answer to this row."
         left = [(pending, self._job.asker.unasked(reason)) for pending in self._ledger.waiting(part)]
         self._settle(left, [], part)
         return ""
 
-    async def _read(self, part: Part, file: str) -> None:
+    async def read(self, part: Part, file: str) -> None:
+        """Keep what a file of a batch says."""
         lines: list[dict[str, Any]] = []
         async for line in self._api.lines(file):
             lines.append(line)
@@ -268,7 +269,7 @@ class Provider:
         self._ledger.settle(entries, again, part)
         self._count(entries)
 
-    def _take_back(self, look: Look) -> str:
+    def take_back(self, look: Look) -> str:
         """A batch was refused as a whole, so nothing of it was asked. Lines that are wrong are rows that failed.
 
         Returns:
@@ -299,7 +300,7 @@ class Provider:
 
     # --- the output ---
 
-    async def _merge(self) -> Summary:
+    async def merge(self) -> Summary:
         """Write the output, from what the journal has of each row."""
         mine = self._summary
         mine.waits_for = "writing the output"

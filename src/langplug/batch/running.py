@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from langchain_core.messages import convert_to_messages
 
 from langplug import ChatModel, adopt
+from langplug._bridge.threads import in_thread
 from langplug.batch.api import BatchAPI, endpoint_of
 from langplug.batch.asking import Asker, ChatAsker, WireAsker, columns_of
 from langplug.batch.bodies import offline
@@ -142,7 +143,8 @@ async def arun(
     format_of(out, out_format)  # before anything is made
     columns = columns_of(list(keep), is_structured=schema is not None)
     key = _key_of(adopted, parameters or {}, schema, identity)
-    raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=key))
+    asking = Form.of(prompt, system, keep, identity=key)
+    raw, form = await in_thread(lambda: _open(rows, in_format, asking))  # Ctrl-C does not wait for a pipe
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         _refuse_for_requests([name for name, value in given.items() if value], format_of(out, out_format))
