@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import langplug.cli
+from langplug_backend import Backend
 
 MODEL = """
 import asyncio
@@ -158,3 +159,32 @@ def test_ctrl_c_while_a_pipe_is_open(given: str, model: str) -> None:
         told = run.stderr.read()
         assert "no rows" in told or "nothing was asked" in told
         assert "Fatal" not in told
+
+
+def test_via_provider(model: str) -> None:
+    """A run by a server's batch API that is ended leaves its batches there, and says so; the same command waits on."""
+    with Backend() as backend:
+        backend.batches.looks = 10**6
+        code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        code += "from langplug.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "batch", f"{backend.openai_url}#backend-1", "in.csv", "-o", "out.csv"]
+        command += ["--prompt", "In {city}", "--via", "provider"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+            assert backend.wait_for(lambda: any("/batches/" in one.path for one in backend.requests), timeout=60)
+            os.kill(run.pid, signal.SIGINT)
+            _, told = run.communicate()
+        assert run.returncode == 130
+        assert "goes on at the server: the same command waits for it" in told
+        done = subprocess.run([*command, "--cancel"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout[:19]) == (0, "1 batches cancelled"), done.stderr
+        backend.batches.looks = 1
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 1
+        assert "0 rows answered, 2 failed" in done.stderr
+        done = subprocess.run([*command, "--retry-failed"], stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "In Rome" in Path("out.csv").read_text()
+        backend.batches.exists = False
+        done = subprocess.run([*command, "--journal", "other"], stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 2
+        assert "has no batch API" in done.stderr
