@@ -1,5 +1,6 @@
 """`via="provider"`: a server's batch API asks the rows, and the output is that of asking them one by one."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from functools import partial
 from operator import not_
 from pathlib import Path
 from typing import Any, get_args
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -226,6 +228,13 @@ def test_requests_that_fail(backend: Backend, tmp_path: Path, step: BatchStep, k
     batch.run(model_at(backend), ROWS, tmp_path / "out.jsonl", via="provider")
     assert answers(tmp_path / "out.jsonl") == {row["id"]: row["prompt"] for row in ROWS}
     assert Counter(chat.text for chat in backend.chats) == Counter(row["prompt"] for row in ROWS)
+    assert created(backend) == 1
+
+
+def created(backend: Backend) -> int:
+    """How many batches there are, whoever knows of them."""
+    with urlopen(f"{backend.openai_url}/batches?limit=100") as told:
+        return len(json.load(told)["data"])
 
 
 def start(backend: Backend, folder: Path) -> "subprocess.Popen[str]":
@@ -248,6 +257,7 @@ def test_killed_at_each_step(backend: Backend, tmp_path: Path, step: BatchStep) 
     _, said = last.communicate()
     assert last.returncode == 0, said
     assert Counter(chat.text for chat in backend.chats) == Counter(f"row {number}" for number in range(20))
+    assert created(backend) == 3
     assert answers(tmp_path / "out.jsonl") == {str(number): f"row {number}" for number in range(20)}
 
 

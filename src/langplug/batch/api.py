@@ -120,6 +120,7 @@ class BatchAPI:
             method=method,
             body=body,
             headers={"Content-Type": content_type} if body is not None else {},
+            may_repeat=method == "GET",  # a batch that is created twice is paid for twice
         )
         new_reader: Callable[[str], Reader] = lambda _: JsonObjectReader()  # noqa: E731
         answer = await self._model.send(request, new_reader)
