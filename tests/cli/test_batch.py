@@ -31,6 +31,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A reference to a model in a file, in a folder of rows."""
     (tmp_path / "mine.py").write_text(MODEL)
     (tmp_path / "in.csv").write_text("id,city\na,Rome\nb,Oslo\n")
+    (tmp_path / "wide.csv").write_text("id,city\n", encoding="utf-16")
+    (tmp_path / "binary.csv").write_bytes(b"\x00\rid\x01\n\xff")
+    (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     return "./mine.py:loud"
 
@@ -74,6 +77,13 @@ def test_failed_rows_are_the_exit_code(model: str, capsys: pytest.CaptureFixture
     assert "it must fail here" in Path("out.jsonl").read_text()
 
 
+def test_what_was_wrong_is_said(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was wrong with the first row that failed is said at the end."""
+    Path("in.jsonl").write_text('{"prompt": "go"}\n[1, 2]\n{"prompt": "fail"}\n')
+    assert langplug.cli.main(["batch", model, "in.jsonl", "-o", "out.jsonl"]) == 1
+    assert "the first of those that failed: row '1': Line 2 must be a JSON object" in capsys.readouterr().err
+
+
 def test_too_many_errors(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A run that ends by --max-errors says so, and how to go on."""
     Path("in.jsonl").write_text('{"prompt": "fail"}\n' * 5)
@@ -85,9 +95,10 @@ def test_too_many_errors(model: str, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run counts, asks nothing and writes nothing."""
+    there = {file.name for file in Path().iterdir()}
     assert langplug.cli.main(["batch", model, "in.csv", "--prompt", "{city}", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("2 rows, ")
-    assert {file.name for file in Path().iterdir()} <= {"__pycache__", "in.csv", "mine.py"}
+    assert {file.name for file in Path().iterdir()} - {"__pycache__"} == there
 
 
 @pytest.mark.parametrize(
@@ -97,10 +108,19 @@ def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["none.csv", "-o", "out.csv"], "none.csv"),
         (["in.csv", "-o", "in.csv"], "is the input"),
         (["in.csv", "-o", "out.txt"], "must end in .jsonl"),
+        (["in.csv", "-o", "out.csv"], "neither a column `prompt` nor `messages`, but id, city: give a template"),
+        (["folder", "-o", "out.csv", "--from", "csv"], "folder is a folder: name a file"),
+        (["wide.csv", "-o", "out.csv"], "wide.csv is UTF-16"),
+        (["binary.csv", "-o", "out.csv"], "is it a text file?"),
+        (["in.csv", "-o", "out.csv", "--from", "parquet"], "in.csv is not Parquet"),
+        (["in.csv", "-o", "folder", "--to", "csv"], "folder is no file: name one for the output"),
+        (["in.csv", "-o", "nowhere/out.csv"], "there is no folder nowhere"),
+        (["in.csv", "-o", "out.csv", "--via", "provider", "--prompt", "{city}"], "ChatEndpoint, such as https://"),
+        (["in.csv", "-o", "out.csv", "--cancel"], "nothing was sent"),
         (["in.csv", "-o", "out.csv", "--prompt", "{town}"], "no column 'town', but id, city"),
         (["in.csv", "-o", "out.csv", "--prompt", "{city"], "is no template"),
         (["in.csv", "-o", "out.csv", "--max-errors", "200%"], "--max-errors takes"),
-        (["in.csv", "-o", "out.csv", "--rpm", "0"], "rpm is 0"),
+        (["in.csv", "-o", "out.csv", "--prompt", "{city}", "--rpm", "0"], "rpm is 0"),
         (["in.csv", "-o", "out.csv", "--schema", "in.csv"], "the schema cannot be read"),
         (["in.csv", "-o", "out.csv", "--set", "volume=3"], "no parameter"),
         (["in.csv", "-o", "-", "--json"], "--json prints to stdout"),

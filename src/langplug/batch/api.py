@@ -141,7 +141,7 @@ def endpoint_of(model: Any) -> ChatEndpoint:
         return model
     raise ValueError(
         f"a provider's batch API is asked with a ChatEndpoint, such as https://api.openai.com/v1#gpt-4o-mini, not with "
-        f"a {model.reported_name}"
+        f"{model.reported_name}"
     )
 
 

@@ -10,6 +10,7 @@ from langchain_core.exceptions import ModelError, ModelRateLimitError
 from langchain_core.messages import AIMessage
 
 from langplug import ChatModel
+from langplug._tools.schema import checker_of
 from langplug.batch.rows import Row
 from langplug.http import retry_after_of
 from langplug.serve.exchange import Exchange, Request
@@ -30,6 +31,27 @@ COLUMNS: Final = (
     "latency_s",
 )
 """What is written of a row, in the order of a table. `parsed` is there with a schema alone."""
+
+_KINDS: Final = {"enum": ["object", "array", "string", "number", "integer", "boolean", "null"]}
+_SCHEMAS: Final = {"type": "array", "items": {"$ref": "#"}}
+_BY_NAME: Final = {"type": "object", "additionalProperties": {"$ref": "#"}}
+_check_schema: Final = checker_of(
+    {
+        "type": ["object", "boolean"],
+        "properties": {
+            "type": {"anyOf": [_KINDS, {"type": "array", "items": _KINDS}]},
+            "properties": _BY_NAME,
+            "$defs": _BY_NAME,
+            "required": {"type": "array", "items": {"type": "string"}},
+            "enum": {"type": "array"},
+            "items": {"$ref": "#"},
+            "anyOf": _SCHEMAS,
+            "oneOf": _SCHEMAS,
+            "allOf": _SCHEMAS,
+        },
+    }
+)
+"""What is wrong with a schema, as far as the words go that schemas of answers are made of."""
 
 _RETRYABLE: Final = frozenset({429, 502, 504})
 """The statuses of `serve` that tell of what may pass: not 500, which is the model's own code."""
@@ -83,11 +105,16 @@ class ChatAsker:
         model: The model, without retries of its own: each refusal is to be seen.
         schema: A JSON schema that answers follow; None for text.
         parameters: Parameters of each call.
+
+    Raises:
+        ValueError: If the schema is none.
     """
 
     def __init__(
         self, model: ChatModel, *, schema: Mapping[str, Any] | None = None, parameters: Mapping[str, Any] | None = None
     ) -> None:
+        if schema is not None and (problem := _check_schema(schema)) is not None:
+            raise ValueError(f"the schema is no JSON schema: {problem}")
         self._keywords = dict(parameters or {})
         asked: Any = model  # a parameter may have the name of one of LangChain's
         self._is_structured = schema is not None

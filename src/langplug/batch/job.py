@@ -197,11 +197,12 @@ class Job:
             self.summary.answered += 1
             return
         self.summary.failed += 1
+        said = str(record.get("error") or record.get("response"))
+        self.summary.problem = self.summary.problem or f"row {row.id!r}: {said:.300}"
         most = self.most_errors
         if most is None or (most < 1 and self.summary.rows < _JUDGED_FROM):
             return
         if self.summary.failed > (most * self.summary.rows if most < 1 else most):
-            said = str(record.get("error") or record.get("response"))
             raise TooManyErrors(
                 f"{self.summary.failed} of {self.summary.rows} rows failed, which is more than may. The last, row "
                 f"{row.id!r}: {said:.300}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -143,18 +144,20 @@ async def arun(
     format_of(out, out_format)  # before anything is made
     columns = columns_of(list(keep), is_structured=schema is not None)
     key = _key_of(adopted, parameters or {}, schema, identity)
+    place = _journal_of(rows, out, journal)
     asking = Form.of(prompt, system, keep, identity=key)
     raw, form = await in_thread(lambda: _open(rows, in_format, asking))  # Ctrl-C does not wait for a pipe
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         _refuse_for_requests([name for name, value in given.items() if value], format_of(out, out_format))
-    if max_attempts < 1 or rows_per_batch < 1 or (max_errors is not None and max_errors < 0):
-        raise ValueError(
-            f"expected at least 1 attempt and 1 row in a batch, and 0 or more errors, not {max_attempts}, "
-            f"{rows_per_batch} and {max_errors}"
-        )
+    for name, value, least in (
+        ("max_attempts", max_attempts, 1),
+        ("rows_per_batch", rows_per_batch, 1),
+        ("max_errors", max_errors, 0),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value:g}; expected {least} or more")
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
-    place = _journal_of(rows, out, journal)
     # each refusal is to be seen: the pace follows it, and then the row is asked again
     asked = adopt(adopted, max_retries=0) if via is None else offline(endpoint_of(adopted))
     asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
@@ -278,7 +281,14 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
     if isinstance(rows, str | Path) and format_of(rows, in_format) != "jsonl":
         missing = [name for name in form.columns if name not in columns]
         if missing:
-            raise ValueError(f"{rows} has no column {missing[0]!r}, but {', '.join(map(str, columns))}")
+            named = ", ".join(map(str, columns))
+            raise ValueError(f"{rows} has no column {missing[0]!r}, but {named}; its first line must name the columns")
+        if form.prompt is None and not {"prompt", "messages", *ENVELOPE[:1]} & {*columns}:
+            named, first = ", ".join(map(str, columns)), next(iter(columns), "")
+            raise ValueError(
+                f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, such "
+                f"as '{{{first}}}'"
+            )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
 
 
@@ -295,10 +305,11 @@ def _refuse_for_requests(given: list[str], out_format: str) -> None:
 
 
 def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path | None:
-    """Where the journal is.
+    """Where the journal is, if that and the output can be written.
 
     Raises:
-        ValueError: If files that must be different are the same.
+        ValueError: If files that must be different are the same, or one is a folder or a device.
+        OSError: If one cannot be written.
     """
     place = Path(given) if given is not None else None if str(out) == STANDARD else Path(f"{out}{SUFFIX}")
     read = [Path(rows).resolve()] if isinstance(rows, str | Path) and str(rows) != STANDARD else []
@@ -306,4 +317,10 @@ def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path |
     for path in [*written, *([place] if place is not None else [])]:
         if path.resolve() in read:
             raise ValueError(f"{path} is the input: it would be lost. Name another output.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another output")
+        if path.exists() and not path.is_file():  # to put a file in the place of a device would break the machine
+            raise ValueError(f"{path} is no file: name one for the output, or - for stdout")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(f"{path} cannot be written: name another output")
     return place

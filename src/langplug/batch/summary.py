@@ -20,6 +20,7 @@ class Summary:
         input_tokens: Tokens of what this run's calls were given, as their usage says.
         output_tokens: Tokens of what they answered.
         seconds: How long this run took.
+        problem: What was wrong with the first row that failed; empty if none has.
         waits_for: What it waits for, in words, if that is not its own calls.
     """
 
@@ -31,6 +32,7 @@ class Summary:
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    problem: str = ""
     waits_for: str = ""
 
     @property

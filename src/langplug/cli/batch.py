@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    progress.keep(str(summary))
+    progress.end(summary)
     if args.json:
         print(json.dumps(summary.as_dict()))
     return _exit.FAILED if summary.failed else _exit.OK
@@ -213,3 +213,9 @@ class _Progress:
     def keep(self, text: str) -> None:
         """Leave a line that stays."""
         self._line.keep(text)
+
+    def end(self, summary: "Summary") -> None:
+        """Leave the figures, and what was wrong with the first row that failed."""
+        self.keep(str(summary))
+        if summary.problem:
+            self.keep(f"langplug: the first of those that failed: {' '.join(summary.problem.split())}")
