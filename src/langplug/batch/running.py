@@ -286,8 +286,8 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
         if form.prompt is None and not {"prompt", "messages", *ENVELOPE[:1]} & {*columns}:
             named, first = ", ".join(map(str, columns)), next(iter(columns), "")
             raise ValueError(
-                f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, such "
-                f"as '{{{first}}}'"
+                f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, "
+                f"such as '{{{first}}}'"
             )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
 
