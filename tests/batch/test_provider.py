@@ -136,6 +136,11 @@ def test_openai_batch_format(backend: Backend, tmp_path: Path) -> None:
         {"custom_id": "chat", "url": "/v1/chat/completions", "body": {"messages": [message]}},
         {"custom_id": "responses", "url": "/v1/responses", "body": {"input": "hi"}},
         {"custom_id": "wrong", "url": "/v1/chat/completions", "body": {"messages": "hi"}},
+        {
+            "custom_id": "half",
+            "url": "/v1/chat/completions",
+            "body": {"messages": [{"role": "user", "content": "\ud800"}]},
+        },
         {"custom_id": "no url"},
     ]
     summary = batch.run(model_at(backend), rows, tmp_path / "out.jsonl", via="provider")
@@ -144,7 +149,7 @@ def test_openai_batch_format(backend: Backend, tmp_path: Path) -> None:
     assert told["responses"]["response"]["body"]["output"][0]["content"][0]["text"] == "hi"
     assert told["wrong"]["response"]["status_code"] == 400
     assert told["no url"]["error"]["message"]
-    assert (summary.answered, summary.failed) == (2, 2)
+    assert (summary.answered, summary.failed) == (3, 2)
 
 
 def test_what_may_pass_is_asked_again(backend: Backend, tmp_path: Path) -> None:

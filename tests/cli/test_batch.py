@@ -196,7 +196,7 @@ def test_via_provider(model: str) -> None:
         assert run.returncode == 130
         assert "goes on at the server: the same command waits for it" in told
         done = subprocess.run([*command, "--cancel"], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout[:19]) == (0, "1 batches cancelled"), done.stderr
+        assert (done.returncode, done.stdout[:21]) == (0, "batches cancelled: 1."), done.stderr
         backend.batches.looks = 1
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 1

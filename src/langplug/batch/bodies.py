@@ -58,7 +58,8 @@ _turn: ContextVar[_Turn] = ContextVar("langplug_batch_turn")
 
 def offline(model: ChatEndpoint) -> ChatModel:
     """The model, but what it sends is written down; it is to be asked by a `ChatWriter`."""
-    return adopt(model, max_retries=0, session=_Session(_PATHS[model.api]))
+    # without `auth`, which would be asked for a key that nobody is shown
+    return adopt(model, max_retries=0, session=_Session(_PATHS[model.api]), auth=None)
 
 
 class ChatWriter:
@@ -98,7 +99,7 @@ class EnvelopeWriter:
 
     async def go_on(self, question: Any, known: Known, /) -> Outgoing | Outcome:
         """The request that has to be sent now, or what came of the row."""
-        outgoing = Outgoing(question["url"], json.dumps({**question["body"], "model": self._name}, ensure_ascii=False))
+        outgoing = Outgoing(question["url"], json.dumps({**question["body"], "model": self._name}))
         if outgoing.hash not in known:
             return outgoing
         status, text = known[outgoing.hash]

@@ -63,7 +63,8 @@ class Pending:
 
     def values(self) -> tuple[Any, ...]:
         """As they stand in the table, before the number of its part."""
-        return (self.key, json.dumps(self.question), json.dumps(self.known), self.asked, self.url, self.body)
+        question = json.dumps(self.question, default=str)
+        return (self.key, question, json.dumps(self.known), self.asked, self.url, self.body)
 
 
 class Load(NamedTuple):

@@ -8,12 +8,13 @@ import asyncio
 import itertools
 import json
 import pickle
+import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from langchain_core.exceptions import ModelError
 
@@ -36,6 +37,9 @@ _ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 _ENQUEUED: Final = "token_limit_exceeded"
 """The code of a batch that has to wait until others have ended."""
 
+_OWN_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
+"""Finds what the ids of this job's requests look like: a row's key."""
+
 _FIRST_LOOK_S: Final = 0.1
 _LONGEST_LOOK_S: Final = 60.0
 _GROWTH: Final = 1.5
@@ -47,6 +51,8 @@ _PATIENCE_S: Final = 600.0
 _AT_ONCE: Final = 500
 """Rows that are written, or read, together."""
 
+
+T = TypeVar("T")
 
 Done = tuple[Pending, Outcome]
 """A row that is over, and what came of it."""
@@ -92,6 +98,7 @@ class Provider:
         self._summary = Summary()
         self._spool = Spool()
         self._began = time.monotonic()
+        self._first_look: tuple[float, int] | None = None
         self._is_full = False
 
     async def run(self) -> Summary:
@@ -190,7 +197,7 @@ class Provider:
             found = await self._api.find(str(part.file)) if next(tries) else None
             return found or await self._api.create(str(part.file), part.url)
 
-        return str(await self._patiently(create))
+        return await self._patiently(create)
 
     # --- what comes back ---
 
@@ -223,20 +230,20 @@ class Provider:
 
     async def _take(self, part: Part, lines: Iterable[dict[str, Any]]) -> None:
         """Keep what lines of a batch's files say."""
-        by_key = {bytes.fromhex(line["custom_id"]): line for line in lines}
+        by_key = {bytes.fromhex(line["custom_id"]): line for line in lines if _OWN_ID(str(line.get("custom_id")))}
         answered: list[Pending] = []
         failed: list[Done] = []
         for key, pending in self._ledger.find(part, by_key).items():
-            response, error = by_key[key].get("response"), by_key[key].get("error")
+            response, error = by_key[key].get("response"), by_key[key].get("error") or {}
             if response is None:
-                said = error or {}
-                failed.append((pending, self._job.asker.unasked(f"{said.get('code')}: {said.get('message')}")))
+                problem = self._job.asker.unasked(f"{error.get('code')}: {error.get('message')}")
+                failed.append((pending, problem))
                 continue
             body = response.get("body")
-            text = body if isinstance(body, str) else json.dumps(body)
-            hash_ = Outgoing(pending.url, pending.body).hash
-            known = {**pending.known, hash_: (int(response["status_code"]), text)}
-            answered.append(replace(pending, known=known))
+            # what is no JSON, as a proxy's page, is text; half a character of it could not be kept
+            text = body.encode("utf-8", "replace").decode() if isinstance(body, str) else json.dumps(body)
+            answer = (int(response.get("status_code") or 200), text)
+            answered.append(replace(pending, known={**pending.known, Outgoing(pending.url, pending.body).hash: answer}))
         self._settle(failed, [])
         await self._go_on(answered)
 
@@ -321,7 +328,7 @@ class Provider:
 
     # --- what all of these need ---
 
-    async def _patiently(self, ask: Any, *args: Any) -> Any:
+    async def _patiently(self, ask: Callable[..., Awaitable[T]], *args: Any) -> T:
         """What a question to the server gives, asked again for a while if it fails for a reason that may pass."""
         began, wait_s = time.monotonic(), _FIRST_LOOK_S
         while True:
@@ -340,20 +347,23 @@ class Provider:
 
     def _show(self, looks: list[Look]) -> None:
         """Tell how far the batches are, and when they will have ended if they go on like this."""
+        mine = self._summary
         counts = [look.told.get("request_counts") or {} for look in looks]
         done = sum(count.get("completed", 0) + count.get("failed", 0) for count in counts)
         total = sum(count.get("total", 0) for count in counts)
-        took = self._summary.seconds = time.monotonic() - self._began
-        self._summary.waits_for = ""
+        now = time.monotonic()
+        mine.seconds = now - self._began
+        mine.waits_for = ""
         if looks:
-            left = (
-                f", about {timedelta(seconds=int(took / done * (total - done)))} left" if done < total and done else ""
-            )
+            over = done + mine.answered + mine.failed
+            at, before = self._first_look = self._first_look or (now, over)
+            left = ""
+            if over > before and done < total:
+                left = f", about {timedelta(seconds=int((now - at) / (over - before) * (total - done)))} left"
             states = ", ".join(sorted({str(look.told.get("status")) for look in looks}))
-            self._summary.waits_for = (
-                f"{len(looks)} batches at the server ({states}): {done:,} of {total:,} requests{left}"
-            )
-        self._job.progress(self._summary)
+            several = "batches" if len(looks) > 1 else "batch"
+            mine.waits_for = f"{len(looks)} {several} at the server ({states}): {done:,} of {total:,} requests{left}"
+        self._job.progress(mine)
 
 
 async def cancel(ledger: Ledger, api: BatchAPI) -> int:

@@ -284,10 +284,10 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
             named = ", ".join(map(str, columns))
             raise ValueError(f"{rows} has no column {missing[0]!r}, but {named}; its first line must name the columns")
         if form.prompt is None and not {"prompt", "messages", *ENVELOPE[:1]} & {*columns}:
-            named, first = ", ".join(map(str, columns)), next(iter(columns), "")
+            named = ", ".join(map(str, columns))
             raise ValueError(
                 f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, "
-                f"such as '{{{first}}}'"
+                f"such as '{{{[*columns][0]}}}'"
             )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
 

@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.cancel:
             cancelled = batch.cancel(model, str(args.out), journal=args.journal)
-            print(f"{cancelled} batches cancelled: without --cancel, the same command writes what they had answered")
+            print(f"batches cancelled: {cancelled}. Without --cancel, the same command writes what they had answered")
             return _exit.OK
         summary = batch.run(
             model,
