@@ -159,7 +159,7 @@ class Batches:
         did = FakeResponse()
         if fault is None or FAULTS[fault.kind].at != "request":
             try:
-                did = self._do(step, request, body)
+                did = self.perform(step, request, body)
             except _Refused as refused:
                 did = DIALECT.refuse(refused.error)
         if fault is None:
@@ -170,7 +170,7 @@ class Batches:
         )
         return apply_faults(did, (fault,), context)
 
-    def _do(self, step: BatchStep, request: HttpRequest, body: Any) -> FakeResponse:
+    def perform(self, step: BatchStep, request: HttpRequest, body: Any) -> FakeResponse:
         """Do what is asked, as the documentation says."""
         parts = request.path.rstrip("/").split("/")
         if step == "upload":

@@ -76,14 +76,14 @@ def read_rows(file: str | Path, format: str | None = None) -> Iterator[RawRow]: 
             for group in table.iter_batches(batch_size=_AT_ONCE):
                 yield from group.to_pylist()
         return
-    with _stdin() if str(file) == STANDARD else Path(file).open("rb") as stream:
+    with open_stdin() if str(file) == STANDARD else Path(file).open("rb") as stream:
         begins = stream.peek(2)[:2] if isinstance(stream, io.BufferedReader) else b""
         if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise ValueError(f"{file} is UTF-16, as some spreadsheets write it: save it as UTF-8")
         yield from read_json_lines(stream) if found == "jsonl" else _read_table(stream, "\t" if found == "tsv" else ",")
 
 
-def _stdin() -> IO[bytes]:
+def open_stdin() -> IO[bytes]:
     """Stdin, for a thread that may be reading when the process ends.
 
     Not `sys.stdin`: the interpreter wants to have that at its end, and dies if it cannot.

@@ -149,7 +149,7 @@ async def arun(
     raw, form = await in_thread(lambda: _open(rows, in_format, asking))  # Ctrl-C does not wait for a pipe
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
-        _refuse_for_requests([name for name, value in given.items() if value], format_of(out, out_format))
+        refuse_beside_requests([name for name, value in given.items() if value], format_of(out, out_format))
     for name, value, least in (
         ("max_attempts", max_attempts, 1),
         ("rows_per_batch", rows_per_batch, 1),
@@ -287,12 +287,12 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
             named = ", ".join(map(str, columns))
             raise ValueError(
                 f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, "
-                f"such as '{{{[*columns][0]}}}'"
+                f"such as '{{{named.split(', ')[0]}}}'"
             )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
 
 
-def _refuse_for_requests(given: list[str], out_format: str) -> None:
+def refuse_beside_requests(given: list[str], out_format: str) -> None:
     """Do nothing if nothing is given beside rows in OpenAI's batch format, and they are answered in JSONL.
 
     Raises:
