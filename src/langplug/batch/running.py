@@ -150,13 +150,10 @@ async def arun(
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         refuse_beside_requests([name for name, value in given.items() if value], format_of(out, out_format))
-    for name, value, least in (
-        ("max_attempts", max_attempts, 1),
-        ("rows_per_batch", rows_per_batch, 1),
-        ("max_errors", max_errors, 0),
-    ):
-        if value is not None and value < least:
-            raise ValueError(f"{name} is {value:g}; expected {least} or more")
+    least = {"max_attempts": (max_attempts, 1), "rows_per_batch": (rows_per_batch, 1), "max_errors": (max_errors, 0)}
+    for name, (value, lowest) in least.items():
+        if value is not None and value < lowest:
+            raise ValueError(f"{name} is {value:g}; expected {lowest} or more")
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
     # each refusal is to be seen: the pace follows it, and then the row is asked again
     asked = adopt(adopted, max_retries=0) if via is None else offline(endpoint_of(adopted))
