@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.exceptions import ModelRateLimitError
-from peers.report import between_markers
 from pydantic import PrivateAttr
 
 from langplug import ChatModel, Request, batch, chat_model
@@ -162,8 +161,9 @@ def main() -> None:
     ]
     print("\n".join(table))
     if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(between_markers(text, BEGIN, END, "\n".join(table)), encoding="utf-8")
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        text = "\n".join([BEGIN, "", *table, "", END])
+        PAGE.write_text(f"{before}{text}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
