@@ -230,7 +230,11 @@ def test_a_server_that_is_full(backend: Backend, tmp_path: Path, places: list[in
 def test_requests_that_fail(backend: Backend, tmp_path: Path, step: BatchStep, kind: str) -> None:
     """Whatever request to the API fails, before or after it had its effect, no row is asked twice."""
     backend.batches.faults[step].extend([Fault(kind=kind)] * 2)
-    batch.run(model_at(backend), ROWS, tmp_path / "out.jsonl", via="provider")
+    told: set[str] = set()
+    batch.run(model_at(backend), ROWS, tmp_path / "out.jsonl", via="provider", progress=lambda now: told.add(str(now)))
+    assert any(one.startswith("asking the server again: ") for one in told)
+    assert "10 rows read" in told
+    assert "1 batch at the server (completed): 10 of 10 requests" in told
     assert answers(tmp_path / "out.jsonl") == {row["id"]: row["prompt"] for row in ROWS}
     assert Counter(chat.text for chat in backend.chats) == Counter(row["prompt"] for row in ROWS)
     assert created(backend) == 1

@@ -337,6 +337,8 @@ class Provider:
             except ModelError as error:
                 if not error.is_retryable or time.monotonic() - began > _PATIENCE_S:
                     raise
+                self._summary.waits_for = f"asking the server again: {error!s:.200}"
+                self._job.progress(self._summary)
             await asyncio.sleep(wait_s)
             wait_s = min(_LONGEST_LOOK_S, wait_s * _GROWTH)
 
@@ -353,7 +355,7 @@ class Provider:
         total = sum(count.get("total", 0) for count in counts)
         now = time.monotonic()
         mine.seconds = now - self._began
-        mine.waits_for = ""
+        mine.waits_for = f"{mine.rows:,} rows read"
         if looks:
             over = done + mine.answered + mine.failed
             at, before = self._first_look = self._first_look or (now, over)
