@@ -69,6 +69,23 @@ def test_stdin_and_stdout(model: str) -> None:
     assert {json.loads(line)["answer"] for line in done.stdout.splitlines()} == {"ONE", "TWO"}
 
 
+def test_a_slow_pipe(model: str) -> None:
+    """A row from a pipe is answered before hundreds of others have come."""
+    command = [sys.executable, "-m", "langplug", "batch", model, "-", "-o", "out.jsonl"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None
+        for _ in range(200):
+            if (part := Path("out.jsonl.part")).exists() and part.read_text():
+                break
+            run.stdin.write('{"prompt": "one"}\n')
+            run.stdin.flush()
+            time.sleep(0.1)
+        else:
+            pytest.fail("none of 200 rows was answered")
+        run.communicate("")
+    assert run.returncode == 0
+
+
 def test_failed_rows_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A row that failed is in the output, and the exit code says that there is one."""
     Path("in.jsonl").write_text('{"prompt": "fail"}\n{"prompt": "go"}\n')

@@ -127,7 +127,12 @@ class Job:
         rows = iter(self.rows)
 
         def read() -> list[tuple[Row, Entry | None]]:
-            some = list(itertools.islice(rows, _READ_AT_ONCE))
+            some: list[Row] = []
+            began = time.monotonic()
+            for row in itertools.islice(rows, _READ_AT_ONCE):
+                some.append(row)
+                if time.monotonic() - began > _SAFE_AFTER_S:  # from a pipe that gives a row now and then
+                    break
             known = self.journal.find([row.key for row in some]) if self.journal is not None else {}
             return [(row, known.get(row.key)) for row in some]
 
