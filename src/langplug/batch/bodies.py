@@ -58,8 +58,9 @@ _turn: ContextVar[_Turn] = ContextVar("langplug_batch_turn")
 
 def offline(model: ChatEndpoint) -> ChatModel:
     """The model, but what it sends is written down; it is to be asked by a `ChatWriter`."""
-    # without `auth`, which would be asked for a key that nobody is shown
-    return adopt(model, max_retries=0, session=_Session(_PATHS[model.api]), auth=None)
+    # without `auth`, which would be asked for a key that nobody is shown, and without timers: nothing is waited for
+    unneeded = dict.fromkeys(("auth", "timeout", "first_token_timeout", "token_timeout"))
+    return adopt(model, max_retries=0, session=_Session(_PATHS[model.api]), **unneeded)
 
 
 class ChatWriter:

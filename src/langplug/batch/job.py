@@ -25,6 +25,9 @@ _SAFE_AFTER_S: Final = 0.25
 
 _READ_AT_ONCE: Final = 256
 
+_MOST_UNWRITTEN: Final = 2_000
+"""Records that wait for the next save, before no more rows are looked at."""
+
 _MOST_HELD: Final = 10_000
 """Rows that wait for an earlier one, where they are written in order, before no more are asked."""
 
@@ -138,6 +141,8 @@ class Job:
 
         # one that nobody waits for after Ctrl-C: a pipe may give no row for hours
         while chunk := await in_thread(read):
+            if len(self._unwritten) >= _MOST_UNWRITTEN:  # an earlier run's answers come faster than they are saved
+                await self._save()
             for row, entry in chunk:
                 while len(self._held) >= _MOST_HELD:
                     self._released.clear()
@@ -215,7 +220,7 @@ class Job:
 
     async def _save(self) -> None:
         """Make safe, and then write, what has been answered. A save that somebody no longer waits for goes on."""
-        if self._saving is not None:
+        while self._saving is not None and not self._saving.done():  # by then, another may save for somebody else
             await asyncio.wait({self._saving})
         entries, self._unsafe = self._unsafe, []
         records, self._unwritten = self._unwritten, []
