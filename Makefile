@@ -101,7 +101,7 @@ test-playground: $(PLAYGROUND)/.playground ## Test the playground of `langplug s
 	@$(PLAYGROUND)/bin/$(pytest) --all tests/playground
 
 .PHONY: test-new
-test-new: $(VENV)/.dev ## Make, install, check and test a package of each template, with pip and with uv (half an hour)
+test-new: $(VENV)/.dev ## Make, install, check and test a package of each template, with pip and with uv (20 minutes)
 	$(call say,packages from templates)
 	@$(BIN)/python -m tests.new.installed
 

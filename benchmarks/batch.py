@@ -1,15 +1,19 @@
 """What `langplug batch` costs a row beside the model's own cost, its memory over the rows, and how often it is refused.
 
-    python benchmarks/batch.py [--rows 10000,100000] [--rounds 3] [--storm-s 20]
+    python benchmarks/batch.py [--rows 10000,100000] [--rounds 3] [--storm-s 20] [--write]
 
 Each size runs in a process of its own, which reports its peak of memory. The peer is `ainvoke` alone, 64 at once, of
 the same model with the same messages, in the same process, in turns with the run: what is beyond it is the job's. In a
 storm, a server takes so many calls a second and refuses the others; refusals after its first five seconds are counted.
+`--write` puts the figures into docs/batch.md.
 """
 
 import argparse
 import asyncio
+import datetime as dt
 import json
+import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -17,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,11 @@ from langplug import ChatModel, Request, batch, chat_model
 
 AT_ONCE = 64
 MOST_ALONE = 20_000
+MANY = 1_000_000
+"""Rows of which one round takes minutes."""
+
+PAGE = Path(__file__).parents[1] / "docs" / "batch.md"
+BEGIN, END = "<!-- measured by benchmarks/batch.py -->", "<!-- end of what was measured -->"
 
 
 @chat_model
@@ -112,25 +122,48 @@ def storm(seconds: float) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print a table, and write it where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="10000,100000", help="sizes (default: 10000,100000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each size (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each size, of a million one (default: 3)")
     parser.add_argument("--storm-s", type=float, default=20, help="seconds of the storm (default: 20)")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name} in docs/")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(measure(given.one, given.rounds)))
         return
-    print(f"{'rows':>10} {'µs a row':>10} {'(spread)':>16} {'alone':>8} {'beyond':>8} {'peak MB':>8}")
+    table = [
+        "| rows | µs of CPU a row | of which the model | beyond it | peak of memory, MB |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    loads: list[float] = []
     for count in map(int, given.rows.split(",")):
-        command = [sys.executable, __file__, "--one", str(count), "--rounds", str(given.rounds)]
+        rounds = given.rounds if count < MANY else 1
+        command = [sys.executable, __file__, "--one", str(count), "--rounds", str(rounds)]
         told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        spread = f"({told['low']:.0f} to {told['high']:.0f})"
-        beyond = told["run"] - told["alone"]
-        print(f"{count:>10,} {told['run']:10.0f} {spread:>16} {told['alone']:8.0f} {beyond:8.0f} {told['mb']:8.1f}")
+        loads.append(os.getloadavg()[0])
+        spread = f" ({told['low']:.0f} to {told['high']:.0f})" if rounds > 1 else ""
+        figures = (
+            f"{told['run']:.0f}{spread} | {told['alone']:.0f} | {told['run'] - told['alone']:.0f} | {told['mb']:.1f}"
+        )
+        table.append(f"| {count:,} | {figures} |")
+        print(table[-1], flush=True)
     taken, refused = storm(given.storm_s)
-    print(f"storm: {refused} of {taken + refused} calls refused after five seconds ({refused / (taken + refused):.1%})")
+    versions = ", ".join(f"{name} {version(name)}" for name in ("langplug", "langchain-core"))
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    share = f"{refused} of {taken + refused} calls were refused after the first five seconds"
+    table += [
+        "",
+        f"In a storm of 429, {share} ({refused / (taken + refused):.1%}).",
+        "",
+        f"{dt.datetime.now(dt.UTC).date()}; {versions}; {machine}; load {min(loads):.1f} to {max(loads):.1f}.",
+    ]
+    print("\n".join(table))
+    if given.write:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        text = "\n".join([BEGIN, "", *table, "", END])
+        PAGE.write_text(f"{before}{text}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def openvino_alone(parallel: int, threads: int) -> Run:
     scheduler = genai.SchedulerConfig()
     scheduler.max_num_seqs = parallel
     tokenizer = genai.Tokenizer(str(locate(None)))
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f16"}
     pipeline = genai.ContinuousBatchingPipeline(str(locate(None)), tokenizer, scheduler, "CPU", **options)
     config = genai.GenerationConfig()
     config.max_new_tokens = TOKENS
@@ -177,6 +177,12 @@ def table(rates: dict[tuple[str, bool], list[tuple[float, float]]], names: list[
     return rows
 
 
+def write_table(text: str, begin: str, end: str) -> None:
+    """Put a table between two marks of the page."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
 def main() -> None:
     """Measure, print the table, and write it where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -206,9 +212,7 @@ def main() -> None:
     text = "\n".join([*table(rates, names), "", " ".join(notes)])
     print(text)
     if given.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        write_table(text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ def injecting(cls: type, values: dict[str, Any]) -> Generator[None]:
 @functools.cache
 def resources_of(cls: type) -> Mapping[str, Resource[Any]]:
     """The resources that the authors of `cls` have declared, by name; those of langplug's own models are internal."""
-    known = {name: inspect.getattr_static(cls, name) for name in dir(cls)}
+    known = {name: member for base in reversed(cls.__mro__) for name, member in vars(base).items()}
     return {
         name: declared
         for name, declared in known.items()

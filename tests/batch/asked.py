@@ -30,7 +30,9 @@ def noted(notes: Path) -> list[str]:
     return notes.read_text().splitlines() if notes.exists() else []
 
 
-if __name__ == "__main__":  # `python -m tests.batch.asked ROWS FOLDER WAIT_S [LIMIT]`: a run that the tests kill
+if (
+    __name__ == "__main__"
+):  # `python -m tests.batch.asked ROWS FOLDER WAIT_S [fail|kill LIMIT]`: a run that the tests kill
     import signal
     import sys
 
@@ -42,7 +44,9 @@ if __name__ == "__main__":  # `python -m tests.batch.asked ROWS FOLDER WAIT_S [L
     if len(sys.argv) > 4:
         import resource  # a file that must not grow is a disk that is full
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
+        if sys.argv[4] == "kill":  # in the middle of the write that would make a file larger
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[5]), int(sys.argv[5])))
     sys.stdout.write("begun\n")
     sys.stdout.flush()
     model = noting(notes=str(folder / "notes"), wait_s=wait_s)

@@ -26,14 +26,15 @@ from langplug.batch.journal import Entry
 ROWS = 200
 
 
-def start(folder: Path, *, wait_s: float, limit: int | None = None) -> "subprocess.Popen[str]":
-    given = [str(ROWS), str(folder), str(wait_s), *([str(limit)] if limit is not None else [])]
+def start(folder: Path, *, wait_s: float, rows: int = ROWS, limit: tuple[str, int] | None = None) -> Any:
+    """A run in a process; with a limit, no file of it may have more bytes: that is an error, or kills it at once."""
+    given = [str(rows), str(folder), str(wait_s), *map(str, limit or ())]
     command = [sys.executable, "-m", "tests.batch.asked", *given]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def expected() -> dict[str, str]:
-    return {str(n): f"1: row {n}" for n in range(ROWS)}
+def expected(rows: int = ROWS) -> dict[str, str]:
+    return {str(n): f"1: row {n}" for n in range(rows)}
 
 
 def is_safe(folder: Path) -> set[str]:
@@ -44,34 +45,37 @@ def is_safe(folder: Path) -> set[str]:
 
 
 def test_killed_anywhere(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Killed at random moments, a job ends with the output of a run that nobody killed; nothing safe is asked again."""
+    """Killed at random moments, and once in a write, a job ends as if nobody had; nothing safe is asked again."""
     kills = 50 if request.config.getoption("--all") else 3
+    rows = 180 * kills  # more than are asked before the last kill
     rng = random.Random(kills)
-    for _ in range(kills):
-        process = start(tmp_path, wait_s=0.05)
-        assert process.stdout is not None
-        process.stdout.readline()
-        begun = len(noted(tmp_path / "notes"))
-        while len(noted(tmp_path / "notes")) <= begun + rng.randrange(20) and process.poll() is None:
-            time.sleep(rng.random() / 20)
-        process.kill()
-        process.communicate()
-        safe = is_safe(tmp_path) if (tmp_path / "out.jsonl.journal").exists() else set()
+    safe: set[str] = set()
+    for kill in range(kills):
         before = len(noted(tmp_path / "notes"))
-        if process.returncode == 0:
-            break
-    last = start(tmp_path, wait_s=0.0)
+        in_a_write = ("kill", 700 + max(file.stat().st_size for file in tmp_path.iterdir())) if kill == 1 else None
+        process = start(tmp_path, wait_s=0.05, rows=rows, limit=in_a_write)
+        process.stdout.readline()
+        while in_a_write is None and len(noted(tmp_path / "notes")) <= before + rng.randrange(150):
+            time.sleep(rng.random() / 20)
+        if in_a_write is None:
+            process.kill()
+        _, said = process.communicate()
+        assert process.returncode == -(signal.SIGKILL if in_a_write is None else signal.SIGXFSZ), said
+        assert not safe & {text.removeprefix("row ") for text in noted(tmp_path / "notes")[before:]}
+        safe |= is_safe(tmp_path) if (tmp_path / "out.jsonl.journal").exists() else set()
+    before = len(noted(tmp_path / "notes"))
+    last = start(tmp_path, wait_s=0.05, rows=rows)
     _, said = last.communicate()
     assert last.returncode == 0, said
-    assert answers(tmp_path / "out.jsonl") == expected()
-    assert len(records(tmp_path / "out.jsonl")) == ROWS
-    again = {text.removeprefix("row ") for text in noted(tmp_path / "notes")[before:]}
-    assert not again & safe
+    assert answers(tmp_path / "out.jsonl") == expected(rows)
+    assert len(records(tmp_path / "out.jsonl")) == rows
+    assert not safe & {text.removeprefix("row ") for text in noted(tmp_path / "notes")[before:]}
+    assert 0 < len(safe) < rows
 
 
 def test_full_disk(tmp_path: Path) -> None:
     """On a disk that is full the run ends and says so; with room, the same call goes on."""
-    process = start(tmp_path, wait_s=0.0, limit=30_000)
+    process = start(tmp_path, wait_s=0.0, limit=("fail", 30_000))
     _, said = process.communicate()
     assert process.returncode == 1
     assert "OSError" in said

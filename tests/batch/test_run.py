@@ -290,7 +290,11 @@ def test_openai_batch_format(tmp_path: Path) -> None:
     [
         ({"prompt": "{x.y}"}, "names of columns"),
         ({"prompt": "{"}, "no template"),
-        ({"max_attempts": 0}, "at least 1 attempt"),
+        ({"max_attempts": 0}, "max_attempts is 0; expected 1 or more"),
+        ({"rows_per_batch": 0}, "rows_per_batch is 0"),
+        ({"max_errors": -1}, "max_errors is -1"),
+        ({"schema": {"type": "strin"}}, "no JSON schema: .*type"),
+        ({"schema": {"properties": {"a": {"type": "object", "required": "b"}}}}, r"no JSON schema: .*required"),
         ({"rpm": 0}, "rpm is 0"),
         ({"max_concurrency": 0}, "max_concurrency is 0"),
         ({"keep": ["error"]}, "a column 'error' of its own"),

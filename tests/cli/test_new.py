@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,7 +69,11 @@ def test_a_package_is_whole(template: str, capsys: pytest.CaptureFixture[str]) -
     assert [{"name": "Ada"}] == project["authors"]
     assert ["acme"] == list(project["entry-points"]["langplug.models"])
     assert "Copyright (c) Ada" in Path("acme/LICENSE").read_text(encoding="utf-8")
-    assert "${{ matrix.python }}" in Path("acme/.github/workflows/test.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(Path("acme/.github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]["test"]["steps"]
+    assert "${{ matrix.python }}" in [step["with"]["python-version"] for step in steps if "with" in step]
+    runs = [step["run"] for step in steps if "run" in step]
+    assert ["pip install -e '.[lint,test]'", "pytest"] == [runs[0], runs[-1]]
+    assert ("langplug pull smollm2" in runs) == (template == "weights")
     commands = capsys.readouterr().out.splitlines()
     assert ["cd acme && pip", "langplug check acme", "langplug chat acme"] == [commands[0][:14], *commands[1:]]
 
@@ -132,16 +137,32 @@ def test_whatever_it_is_told(name: str, text: str, template: str) -> None:
 # --- what is asked and refused ---
 
 
-def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path) -> None:
-    """An empty answer takes the default, which the question shows."""
+def typed(answers: bytes, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `langplug new` does on a terminal on which this is typed."""
     master, slave = pty.openpty()
-    os.write(master, b"Acme_Chat\ncommand\n\nA model of mine.\n")
+    os.write(master, answers)
     command = [sys.executable, "-m", "langplug", "new"]
-    done = subprocess.run(command, stdin=slave, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    done = subprocess.run(command, stdin=slave, capture_output=True, text=True, cwd=folder, timeout=60, check=False)
     os.close(slave)
     os.close(master)
+    return done
+
+
+def test_whoever_leaves_has_no_package(tmp_path: Path) -> None:
+    """At Ctrl-D nothing is written, and that is said."""
+    done = typed(b"acme\n\x04", tmp_path)
+    assert 2 == done.returncode
+    assert "the input has ended, and no package was made" in done.stderr
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_on_a_terminal_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+    """An empty answer takes the default, which the question shows; one that cannot be is asked for again."""
+    done = typed(b"class\nAcme_Chat\ncomand\ncommand\n\nA model of mine.\n", tmp_path)
     assert 0 == done.returncode, done.stderr
     assert "Author [acme-chat contributors]: " in done.stderr
+    assert "'class' is a keyword of Python" in done.stderr
+    assert "unknown template 'comand', did you mean 'command'?" in done.stderr
     told = Answers(
         name="acme-chat", template="command", author="acme-chat contributors", description="A model of mine."
     )
@@ -197,6 +218,15 @@ def test_nothing_is_overwritten(there: str, capsys: pytest.CaptureFixture[str]) 
     assert ("mine", [mine]) == (mine.read_text(), [path for path in Path("acme").rglob("*") if path.is_file()])
     mine.rename(mine.with_name("other.txt"))
     make("acme")
+
+
+def test_a_file_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file in the place of the folder, or of one around it, is named, and left alone."""
+    Path("acme").write_text("mine")
+    for more in ([], ["--dir", "acme/inside"]):
+        make("acme", *more, code=2)
+        assert "'acme' is a file, and not a folder" in capsys.readouterr().err
+    assert "mine" == Path("acme").read_text()
 
 
 # --- a newer template ---

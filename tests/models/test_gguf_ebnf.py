@@ -5,6 +5,7 @@ OpenVINO reads the same grammars with xgrammar; that it does is shown in `tests/
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ BYTES = LLTokenizer("byte")
 
 
 def matcher_of(schema: Any) -> LLMatcher:
-    matcher = LLMatcher(BYTES, any_to_lark(ebnf_of(json.dumps(schema))))
+    # As rules of the parser, which tries every way through them; as tokens, each would be as long as can be.
+    lark = re.sub(r"\bRULE(\d+)", r"rule\1", any_to_lark(ebnf_of(json.dumps(schema))))
+    matcher = LLMatcher(BYTES, lark)
     assert not matcher.is_error(), matcher.get_error()
     return matcher
 
@@ -74,6 +77,26 @@ CASES: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "number", "minimum": -1.5, "maximum": -0.25}, ["-1.50", "-0.25", "-1"], ["-0.24", "1.00", "-1.51"]),
     ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"日本語"', '"\\n\\u00e9"'], ['"a"', '"abcd"']),
     ({"type": "string", "maxLength": 0}, ['""'], ['"a"']),
+    *(
+        (
+            {"type": "string", "minLength": least, "maxLength": most},
+            [f'"{"é" * length}"' for length in (least, least + 1, (least + most) // 2, most)],
+            [f'"{"é" * length}"' for length in (least - 1, most + 1)],
+        )
+        for least, most in ((1, 33), (7, 43), (10, 77), (34, 1000))
+    ),
+    ({"type": "string", "minLength": 45}, [f'"{"a" * 45}"', f'"{"a" * 70}"'], [f'"{"a" * 44}"']),
+    ({"pattern": "^[a-c]{50}(x{1,40}){,2}$"}, ['"x"'], ["1"]),  # not a count: the answer is checked
+    (
+        {"pattern": "^[a-c]{50}(x{1,40}){0,2}$"},
+        [f'"{"b" * 50}"', f'"{"b" * 50}{"x" * 79}"'],
+        [f'"{"b" * 49}"', f'"{"b" * 50}{"x" * 81}"'],
+    ),
+    (
+        {"type": "array", "items": {"const": 1}, "minItems": 40, "maxItems": 60},
+        [f"[{','.join('1' * count)}]" for count in (40, 41, 60)],
+        [f"[{','.join('1' * count)}]" for count in (39, 61)],
+    ),
     ({"type": "string"}, ['""', '"a b"', '"\\"\\\\"'], ['"a', '"\n"']),
     ({"pattern": "^[A-Z]{2}-[0-9]{3}$"}, ['"AB-123"'], ['"AB-12"', '"ab-123"', '"AB-1234"']),
     ({"pattern": "b+"}, ['"abba"', '"b"'], ['"aa"', '""']),

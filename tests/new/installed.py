@@ -1,5 +1,7 @@
 """From nothing to a checked package, on a clean machine's terms, for each template, with pip and with uv, and timed.
 
+In parentheses stand the seconds of CPU, which say more on a busy machine.
+
     python -m tests.new.installed [TEMPLATE ...] [--installer pip|uv]
 
 Wheels of langplug and langplug-check are built and installed in a fresh environment; `langplug new` makes a package;
@@ -19,10 +21,18 @@ from typing import Final
 from langplug.new import TEMPLATES
 
 ROOT: Final = Path(__file__).parents[2]
+BEFORE_NEW: Final = ("venv", "langplug")
+"""Steps that whoever calls `langplug new` has behind them."""
+
+
+def cpu_of_children() -> float:
+    """Seconds of CPU that the programs which have ended took."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 class Machine:
-    """A fresh environment, and how long each step in it took, in seconds.
+    """A fresh environment, and how long each step in it took, in seconds, and of CPU.
 
     Args:
         folder: Where the environment is made.
@@ -33,7 +43,7 @@ class Machine:
     def __init__(self, folder: Path, installer: str, wheels: Path) -> None:
         self.bin = folder / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
         self.folder = folder
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, tuple[float, float]] = {}
         uv = [sys.executable, "-m", "uv"]
         if installer == "uv":
             self.installs = [*uv, "pip", "install", "--python", str(self.bin / "python")]
@@ -55,11 +65,11 @@ class Machine:
         """What a command prints, once it has ended well."""
         # PYTHONPATH may name this checkout, which would then be imported instead of what was installed.
         outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        begun = time.monotonic()
+        begun, cpu_before = time.monotonic(), cpu_of_children()
         done = subprocess.run(
             command, cwd=self.folder, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
-        self.seconds[step] = time.monotonic() - begun
+        self.seconds[step] = time.monotonic() - begun, cpu_of_children() - cpu_before
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -72,8 +82,8 @@ def build(folder: Path) -> None:
         subprocess.run(command, cwd=project, check=True, capture_output=True)
 
 
-def try_template(template: str, installer: str, wheels: Path, folder: Path) -> dict[str, float]:
-    """Go the whole way with a template, and return the seconds of each step."""
+def try_template(template: str, installer: str, wheels: Path, folder: Path) -> dict[str, tuple[float, float]]:
+    """Go the whole way with a template, and return the seconds of each step, and those of CPU."""
     machine = Machine(folder, installer, wheels)
     machine.install("langplug", "langplug")
     machine.langplug("new", "acme", "--template", template)
@@ -85,7 +95,10 @@ def try_template(template: str, installer: str, wheels: Path, folder: Path) -> d
     if not report["ready"]:
         sys.exit(f"the model of the template {template} is not ready")
     machine.run("pytest", str(machine.bin / "python"), "-m", "pytest", "-q")
-    return machine.seconds
+    seconds = dict(machine.seconds)
+    if template != "http" and not machine.langplug("chat", "acme", "--prompt", "Hello").strip():  # that has no server
+        sys.exit(f"the model of the template {template} has nothing to say")
+    return seconds
 
 
 def main() -> None:
@@ -102,8 +115,10 @@ def main() -> None:
                 place = Path(folder) / f"{template}-{installer}"
                 place.mkdir()
                 seconds = try_template(template, installer, wheels, place)
-                steps = ", ".join(f"{step} {taken:.0f}" for step, taken in seconds.items())
-                sys.stdout.write(f"{template:<9} {installer:<4} {sum(seconds.values()):4.0f} s: {steps}\n")
+                steps = ", ".join(f"{step} {taken:.0f} ({cpu:.0f})" for step, (taken, cpu) in seconds.items())
+                since_new = [both for step, both in seconds.items() if step not in BEFORE_NEW]
+                taken, cpu = map(sum, zip(*since_new, strict=True))
+                sys.stdout.write(f"{template:<9} {installer:<4} {taken:4.0f} s ({cpu:.0f}) from `new` on: {steps}\n")
                 sys.stdout.flush()
 
 

@@ -15,6 +15,7 @@ request's dialect is answered with status 501.
 imports nothing but itself and the standard library, so that it can test any client.
 """
 
+from langplug_backend.batches import BatchFate, BatchSettings
 from langplug_backend.faults.fault import Fault
 from langplug_backend.faults.kind import Kind
 from langplug_backend.faults.table import FAULTS
@@ -30,6 +31,8 @@ __all__ = [
     "MARKERS",
     "Backend",
     "BackendProcess",
+    "BatchFate",
+    "BatchSettings",
     "Call",
     "ChatRequest",
     "Exchange",

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
+from langplug_backend.batches import BatchSettings
 from langplug_backend.connection import Connection
 from langplug_backend.faults.fault import Fault
 from langplug_backend.log import Exchange, Log
@@ -119,6 +120,11 @@ class Backend(Urls):
     @key.setter
     def key(self, key: str | None) -> None:
         self._settings.key = key
+
+    @property
+    def batches(self) -> BatchSettings:
+        """How the Batch API behaves: what is set here holds from then on."""
+        return self._settings.batches
 
     def queue(self, *steps: Step) -> None:
         """Set what the next requests get: each one of `steps`, in order.

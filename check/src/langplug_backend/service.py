@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from langplug_backend import control
+from langplug_backend.batches import Batches, BatchSettings, body_of
 from langplug_backend.completion import complete, input_tokens
 from langplug_backend.dialects.dialect import Dialect, RefusedRequest
 from langplug_backend.dialects.routes import find_route
@@ -19,7 +20,15 @@ from langplug_backend.log import Exchange, Log
 from langplug_backend.markers import apply_markers
 from langplug_backend.reply import Reply
 from langplug_backend.request import ChatRequest
-from langplug_backend.response import Ending, Event, FakeResponse, Transmission, render, response_id
+from langplug_backend.response import (
+    ID_PLACEHOLDER,
+    Ending,
+    Event,
+    FakeResponse,
+    Transmission,
+    render,
+    response_id,
+)
 
 Answerer: TypeAlias = Callable[[ChatRequest], Reply | Fault | str]
 """A reply that depends on the request. It runs on the backend's own thread, and must not block."""
@@ -48,6 +57,7 @@ class Settings:
         models: The names of its models.
         context: Their context length, in tokens.
         markers: Whether markers in the prompt have an effect.
+        batches: How the Batch API behaves.
     """
 
     reply: Reply | Answerer = echo
@@ -57,6 +67,7 @@ class Settings:
     models: tuple[str, ...] = ("backend-1",)
     context: int = 8192
     markers: bool = True
+    batches: BatchSettings = field(default_factory=BatchSettings)
 
 
 class Service:
@@ -71,6 +82,7 @@ class Service:
         self.settings = settings
         self._log = log
         self._memory: dict[str, Any] = {}
+        self._batches = Batches(settings.batches, self._answer_line)
         self._prepared: OrderedDict[Any, tuple[Reply, Transmission]] = OrderedDict()
 
     def forget(self) -> None:
@@ -80,6 +92,12 @@ class Service:
         self.settings.queue.clear()
         self.set_faults(())
         self.settings.reply = echo
+
+    def start_over(self, text: Any) -> None:
+        """Forget all, and answer as a text says, if it is one."""
+        self.forget()
+        if isinstance(text, str):
+            self.script(text)
 
     def script(self, text: str) -> None:
         """Set reply and faults from a text that may hold markers."""
@@ -114,31 +132,40 @@ class Service:
         except ValueError:
             exchange.body = None
         try:
-            transmission = self._respond(exchange)
+            transmission = self._respond(exchange, request)
         except Exception as error:  # noqa: BLE001 - raised by the test's own reply: raised again where the test ends
             self._log.failures.append(error)
             event = Event(data={"error": f"The backend's reply failed: {error!r}"})
             transmission = render(FakeResponse(status=500, events=(event,)))
         exchange.status = transmission.status
+        exchange.number = len(self._log.exchanges)  # it may have had the requests of a batch answered before it
         self._log.exchanges.append(exchange)
         self._log.changed()
         return exchange, transmission
 
-    def _respond(self, exchange: Exchange) -> Transmission:
+    def _answer_line(self, request: HttpRequest) -> tuple[int, bytes | None]:
+        """Status and body of what a request of a batch gets: what it would get by itself."""
+        exchange, transmission = self.handle(request, connection=-1)
+        body = body_of(transmission)
+        self._log.end(exchange, "fault" if body is None else "complete")
+        own_id = response_id(exchange.number).encode()
+        return transmission.status, body and body.replace(ID_PLACEHOLDER.encode(), own_id)
+
+    def _respond(self, exchange: Exchange, request: HttpRequest) -> Transmission:
         settings, body = self.settings, exchange.body
         if exchange.path == control.PATH:
             if exchange.method == "POST":
-                self.forget()
-                text = body.get("reply") if isinstance(body, dict) else None
-                if isinstance(text, str):
-                    self.script(text)
+                self.start_over(body.get("reply") if isinstance(body, dict) else None)
             return render(FakeResponse(events=(Event(data=control.report(self._log)),)))
         route = find_route(exchange.method, exchange.path, exchange.headers)
-        dialect, error = route.dialect, route.error
+        step = self._batches.step_of(exchange.method, exchange.path)
+        dialect, error = route.dialect, route.error if step is None else None
         exchange.dialect = dialect.name
         # In the order in which real servers look: the path, the key, the body.
         if error is None and settings.key is not None and dialect.api_key(exchange.headers) != settings.key:
             error = dialect.errors["auth"]
+        if error is None and step is not None:
+            return render(self._batches.respond(step, request, body))
         if error is None and route.page:
             return render(FakeResponse(events=(route.page(settings.models, settings.context, body),)))
         if error is None and not isinstance(body, dict):

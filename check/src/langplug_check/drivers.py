@@ -8,6 +8,7 @@
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,9 @@ SAID = "Hello world, how are you today?"
 
 ASKED = "Say something."
 """The prompt, where it does not matter."""
+
+_REST = 32
+"""Classes of models that are made before one is used again: what a check left running may still ask its model."""
 
 _PROBES = ("The quick brown fox jumps over the lazy dog, twice.", "Eins, zwei, drei!\nUnd vier: 5 <6>.")
 """What only a model that echoes answers with itself."""
@@ -173,8 +177,10 @@ class ScriptedDriver:
 
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
-        self.classes: list[type] = []
-        """The scripted classes. No module has them, so whoever pickles their models must know them."""
+        self.classes: list[Any] = []
+        """The scripted classes of this check. No module has them, so whoever pickles their models must know them."""
+        self._resting: deque[Any] = deque()
+        """Those of the checks before it, which get another script: most of a check's time would go into new ones."""
         self._script = Script()
 
     def make(self, overrides: Mapping[str, Any]) -> BaseChatModel:
@@ -184,9 +190,16 @@ class ScriptedDriver:
     def make_saying(self, replies: Sequence[AnyReply], overrides: Mapping[str, Any]) -> BaseChatModel:
         """A model whose `respond` gives these replies."""
         self._script = Script(list(replies))
-        cls = make_scripted_class(cast("type[ChatModel]", self.factory.cls), self._script)
-        self.classes.append(cls)
-        return self.factory(_with_tool_format(self.factory, overrides), cls)
+        is_rested = len(self._resting) > _REST
+        made = self._resting.popleft() if is_rested else make_scripted_class(cast("type[ChatModel]", self.factory.cls))
+        made.__check_script__ = self._script
+        self.classes.append(made)
+        return self.factory(_with_tool_format(self.factory, overrides), made)
+
+    def rest(self) -> None:
+        """A check is over: the classes of its models may be used again."""
+        self._resting += self.classes
+        self.classes = []
 
     def exchanges(self) -> list[Exchange]:
         """Those of the last script."""

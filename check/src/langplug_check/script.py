@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from langchain_core.messages import ChatMessage
 
@@ -268,17 +268,15 @@ def write_call(model: ChatModel, call: Call, finish: str, *, keeps_schema: bool)
 # --- a class that says it ---
 
 
-def make_scripted_class(cls: type[ChatModel], script: Script) -> type[ChatModel]:
-    """The class, with a `respond` of the same shape that plays the script."""
+def make_scripted_class(cls: type[ChatModel]) -> Any:
+    """The class, with a `respond` of the same shape that plays the script in `__check_script__`."""
     body: dict[str, Any] = {"respond": _RESPONDS[cls.__langplug_shape__.name], "__module__": cls.__module__}
     metaclass: Any = type(cls)
-    made: Any = metaclass(cls.__name__, (cls,), {**body, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__})
-    # Not in a closure, which is part of a cache key: two models that differ in their scripts alone are equal.
-    made.__check_script__ = script
-    return cast("type[ChatModel]", made)
+    return metaclass(cls.__name__, (cls,), {**body, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__})
 
 
 def _answer(model: Any, request: Request) -> "ScriptedAnswer":
+    # Not in a closure, which is part of a cache key: two models that differ in their scripts alone are equal.
     script: Script = type(model).__check_script__
     return script.answer(model, request)
 

@@ -309,6 +309,8 @@ class Subject:
             if isinstance(model, ChatModel):
                 with suppress(Exception):
                     model.close()
+        if isinstance(self.driver, ScriptedDriver):
+            self.driver.rest()
 
     def _keep(self, model: T) -> T:
         # By identity: models compare by their fields, and a check may make two that are equal.

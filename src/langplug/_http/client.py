@@ -68,6 +68,8 @@ class HTTPRequest:
         headers: Without those that hold the key.
         method: Its method.
         key_parameters: The parameters of its query that are to hold the key, if it is not in a header.
+        may_repeat: Whether it is sent again by itself if its connection ends just as it arrives there. Then the server
+            has hardly ever taken it up; but if it has, it does twice what is asked.
     """
 
     url: str
@@ -76,6 +78,7 @@ class HTTPRequest:
     headers: Mapping[str, str | SecretStr]
     method: str = "POST"
     key_parameters: tuple[str, ...] = ()
+    may_repeat: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -429,7 +432,7 @@ class Client:
                             free_slot=self._slots.release,
                         )
                     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-                        if not sending.came_too_late(error):
+                        if not request.may_repeat or not sending.came_too_late(error):
                             raise
                     finally:
                         current_sending.reset(token)

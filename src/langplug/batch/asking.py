@@ -10,6 +10,7 @@ from langchain_core.exceptions import ModelError, ModelRateLimitError
 from langchain_core.messages import AIMessage
 
 from langplug import ChatModel
+from langplug._tools.schema import checker_of
 from langplug.batch.rows import Row
 from langplug.http import retry_after_of
 from langplug.serve.exchange import Exchange, Request
@@ -30,6 +31,27 @@ COLUMNS: Final = (
     "latency_s",
 )
 """What is written of a row, in the order of a table. `parsed` is there with a schema alone."""
+
+_KINDS: Final = {"enum": ["object", "array", "string", "number", "integer", "boolean", "null"]}
+_SCHEMAS: Final = {"type": "array", "items": {"$ref": "#"}}
+_BY_NAME: Final = {"type": "object", "additionalProperties": {"$ref": "#"}}
+_check_schema: Final = checker_of(
+    {
+        "type": ["object", "boolean"],
+        "properties": {
+            "type": {"anyOf": [_KINDS, {"type": "array", "items": _KINDS}]},
+            "properties": _BY_NAME,
+            "$defs": _BY_NAME,
+            "required": {"type": "array", "items": {"type": "string"}},
+            "enum": {"type": "array"},
+            "items": {"$ref": "#"},
+            "anyOf": _SCHEMAS,
+            "oneOf": _SCHEMAS,
+            "allOf": _SCHEMAS,
+        },
+    }
+)
+"""What is wrong with a schema, as far as the words go that schemas of answers are made of."""
 
 _RETRYABLE: Final = frozenset({429, 502, 504})
 """The statuses of `serve` that tell of what may pass: not 500, which is the model's own code."""
@@ -63,8 +85,8 @@ class Asker(Protocol):
         """What came of it. Only what ends the job is raised."""
         ...
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
-        """What is written of the outcome, after so many attempts, of which the last took so many seconds."""
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
+        """What is written of the outcome, after so many attempts, of which the last took so many seconds, if known."""
         ...
 
     def unasked(self, problem: str, /) -> Outcome:
@@ -83,11 +105,16 @@ class ChatAsker:
         model: The model, without retries of its own: each refusal is to be seen.
         schema: A JSON schema that answers follow; None for text.
         parameters: Parameters of each call.
+
+    Raises:
+        ValueError: If the schema is none.
     """
 
     def __init__(
         self, model: ChatModel, *, schema: Mapping[str, Any] | None = None, parameters: Mapping[str, Any] | None = None
     ) -> None:
+        if schema is not None and (problem := _check_schema(schema)) is not None:
+            raise ValueError(f"the schema is no JSON schema: {problem}")
         self._keywords = dict(parameters or {})
         asked: Any = model  # a parameter may have the name of one of LangChain's
         self._is_structured = schema is not None
@@ -111,9 +138,10 @@ class ChatAsker:
         outcome = _outcome(said["raw"], {"parsed": said["parsed"]} if wrong is None else {"error": _told(wrong)})
         return replace(outcome, failed=wrong is not None)
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
         """The record, with how it was come by."""
-        return {**outcome.record, "attempts": attempts, "latency_s": round(seconds, 4)}
+        latency_s = round(seconds, 4) if seconds is not None else None
+        return {**outcome.record, "attempts": attempts, "latency_s": latency_s}
 
     def unasked(self, problem: str, /) -> Outcome:
         """The problem is the row's error."""
@@ -176,19 +204,16 @@ class WireAsker:
         assert reply is not None  # as it is not streamed
         answer = json.loads(reply.body)
         response = {"status_code": reply.status, "request_id": reply.headers["x-request-id"], "body": answer}
-        usage = answer.get("usage") or {}
-        given = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
-        made = usage.get("completion_tokens", usage.get("output_tokens")) or 0
         return Outcome(
             record={"id": f"batch_req_{uuid.uuid4().hex}", "response": response, "error": None},
             failed=reply.status >= 400,
-            tokens=(given, made),
+            tokens=tokens_of(answer),
             is_retryable=reply.status in _RETRYABLE and reply.headers.get("x-should-retry") != "false",
             is_refused=reply.status == 429,
             retry_after=float(reply.headers["retry-after"]) if "retry-after" in reply.headers else None,
         )
 
-    def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
+    def told(self, outcome: Outcome, *, attempts: int, seconds: float | None) -> dict[str, Any]:
         """The record: OpenAI's has no more."""
         return dict(outcome.record)
 
@@ -201,6 +226,13 @@ class WireAsker:
     def placed(self, row: Row, record: Mapping[str, Any], /) -> dict[str, Any]:
         """The record with its id: OpenAI's has no place."""
         return {"id": record["id"], "custom_id": row.id, "response": record["response"], "error": record["error"]}
+
+
+def tokens_of(answer: Any) -> tuple[int, int]:
+    """The tokens of a response on any wire: input and output, as its usage says."""
+    usage = answer.get("usage") or {} if isinstance(answer, Mapping) else {}
+    given = usage.get("prompt_tokens", usage.get("input_tokens")) or 0
+    return given, usage.get("completion_tokens", usage.get("output_tokens")) or 0
 
 
 def columns_of(kept: Sequence[str], *, is_structured: bool) -> list[str]:

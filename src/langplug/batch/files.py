@@ -1,6 +1,8 @@
 """Rows from files, read as they are needed, and records to files that are whole or not there."""
 
+import codecs
 import csv
+import io
 import json
 import os
 import sys
@@ -62,13 +64,34 @@ def read_rows(file: str | Path, format: str | None = None) -> Iterator[RawRow]: 
         ImportError: If its format needs a package that is not installed.
     """
     found = format_of(file, format)
+    if str(file) != STANDARD and Path(file).is_dir():
+        raise IsADirectoryError(f"{file} is a folder: name a file")
     if found == "parquet":
-        with _pyarrow_parquet().ParquetFile(Path(file)) as table:
+        parquet = _pyarrow_parquet()
+        try:
+            opened = parquet.ParquetFile(Path(file))
+        except ValueError as error:
+            raise ValueError(f"{file} is not Parquet: {error}") from error
+        with opened as table:
             for group in table.iter_batches(batch_size=_AT_ONCE):
                 yield from group.to_pylist()
         return
-    with sys.stdin.buffer if str(file) == STANDARD else Path(file).open("rb") as stream:
+    with open_stdin() if str(file) == STANDARD else Path(file).open("rb") as stream:
+        begins = stream.peek(2)[:2] if isinstance(stream, io.BufferedReader) else b""
+        if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError(f"{file} is UTF-16, as some spreadsheets write it: save it as UTF-8")
         yield from read_json_lines(stream) if found == "jsonl" else _read_table(stream, "\t" if found == "tsv" else ",")
+
+
+def open_stdin() -> IO[bytes]:
+    """Stdin, for a thread that may be reading when the process ends.
+
+    Not `sys.stdin`: the interpreter wants to have that at its end, and dies if it cannot.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # it is somebody's own object
+        return sys.stdin.buffer
 
 
 def read_json_lines(lines: Iterable[bytes]) -> Iterator[RawRow]:
@@ -100,7 +123,7 @@ def _read_table(stream: IO[bytes], delimiter: str) -> Iterator[RawRow]:
             else:
                 yield row
     except csv.Error as error:
-        raise ValueError(f"line {table.line_num} is not CSV: {error}") from error
+        raise ValueError(f"line {max(1, table.line_num)} is not CSV ({error}): is it a text file?") from error
 
 
 def _pyarrow_parquet() -> Any:

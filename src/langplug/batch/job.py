@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from langplug._bridge.threads import in_thread
 from langplug.batch.asking import Asker, Outcome
 from langplug.batch.files import Out
 from langplug.batch.journal import Entry, Journal, JournalError
@@ -23,6 +24,9 @@ _SAFE_AFTER_S: Final = 0.25
 """Seconds after which an answer is in the journal."""
 
 _READ_AT_ONCE: Final = 256
+
+_MOST_UNWRITTEN: Final = 2_000
+"""Records that wait for the next save, before no more rows are looked at."""
 
 _MOST_HELD: Final = 10_000
 """Rows that wait for an earlier one, where they are written in order, before no more are asked."""
@@ -126,11 +130,19 @@ class Job:
         rows = iter(self.rows)
 
         def read() -> list[tuple[Row, Entry | None]]:
-            some = list(itertools.islice(rows, _READ_AT_ONCE))
+            some: list[Row] = []
+            began = time.monotonic()
+            for row in itertools.islice(rows, _READ_AT_ONCE):
+                some.append(row)
+                if time.monotonic() - began > _SAFE_AFTER_S:  # from a pipe that gives a row now and then
+                    break
             known = self.journal.find([row.key for row in some]) if self.journal is not None else {}
             return [(row, known.get(row.key)) for row in some]
 
-        while chunk := await asyncio.to_thread(read):
+        # one that nobody waits for after Ctrl-C: a pipe may give no row for hours
+        while chunk := await in_thread(read):
+            if len(self._unwritten) >= _MOST_UNWRITTEN:  # an earlier run's answers come faster than they are saved
+                await self._save()
             for row, entry in chunk:
                 while len(self._held) >= _MOST_HELD:
                     self._released.clear()
@@ -195,11 +207,12 @@ class Job:
             self.summary.answered += 1
             return
         self.summary.failed += 1
+        said = str(record.get("error") or record.get("response"))
+        self.summary.problem = self.summary.problem or f"row {row.id!r}: {said:.300}"
         most = self.most_errors
         if most is None or (most < 1 and self.summary.rows < _JUDGED_FROM):
             return
         if self.summary.failed > (most * self.summary.rows if most < 1 else most):
-            said = str(record.get("error") or record.get("response"))
             raise TooManyErrors(
                 f"{self.summary.failed} of {self.summary.rows} rows failed, which is more than may. The last, row "
                 f"{row.id!r}: {said:.300}"
@@ -207,7 +220,7 @@ class Job:
 
     async def _save(self) -> None:
         """Make safe, and then write, what has been answered. A save that somebody no longer waits for goes on."""
-        if self._saving is not None:
+        while self._saving is not None and not self._saving.done():  # by then, another may save for somebody else
             await asyncio.wait({self._saving})
         entries, self._unsafe = self._unsafe, []
         records, self._unwritten = self._unwritten, []

@@ -2,14 +2,17 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 _VERSION: Final = 1
 _MOST_AT_ONCE: Final = 500
 """Keys in one query; older SQLites take 999."""
+
+KEEP: Final = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
+"""Keeps an `Entry`, in a transaction of a journal."""
 
 
 class JournalError(Exception):
@@ -99,15 +102,28 @@ class Journal:
             OSError: If the disk is full.
             JournalError: If it cannot be written otherwise.
         """
+        with self.transaction() as base:
+            base.executemany(KEEP, entries)
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection, None, None]:
+        """The database, for changes that are safe, all of them, when this ends; if it raises, none is made.
+
+        Raises:
+            OSError: If the disk is full.
+            JournalError: If it cannot be used otherwise.
+        """
         with self._lock:
             try:
                 self._open.execute("BEGIN IMMEDIATE")
-                self._open.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", entries)
+                yield self._open
                 self._open.execute("COMMIT")
-            except sqlite3.Error as error:
+            except BaseException as error:
                 with suppress(sqlite3.Error):
                     self._open.execute("ROLLBACK")
-                raise self._explained(error) from error
+                if isinstance(error, sqlite3.Error):
+                    raise self._explained(error) from error
+                raise
 
     def close(self) -> None:
         """Let others have it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -9,16 +10,22 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from langchain_core.messages import convert_to_messages
 
 from langplug import ChatModel, adopt
+from langplug._bridge.threads import in_thread
+from langplug.batch.api import BatchAPI, endpoint_of
 from langplug.batch.asking import Asker, ChatAsker, WireAsker, columns_of
+from langplug.batch.bodies import offline
 from langplug.batch.files import STANDARD, Out, format_of, read_rows
 from langplug.batch.job import Job
 from langplug.batch.journal import Journal
+from langplug.batch.ledger import Ledger
 from langplug.batch.pace import Pace
+from langplug.batch.provider import Provider
+from langplug.batch.provider import cancel as cancel_batches
 from langplug.batch.rows import ENVELOPE, Form, RawRow
 from langplug.batch.summary import Summary
 
@@ -85,6 +92,8 @@ async def arun(
     identity: str | None = None,
     in_format: str | None = None,
     out_format: str | None = None,
+    via: Literal["provider"] | None = None,
+    rows_per_batch: int = 50_000,
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Ask a model every row, and write what comes of it.
@@ -113,6 +122,9 @@ async def arun(
             again, and a warning says so.
         in_format: `jsonl`, `csv`, `tsv` or `parquet`, where the name of the input does not say.
         out_format: The same for the output.
+        via: `"provider"` sends the rows to the batch API of the server of a `ChatEndpoint`, and waits for it: half the
+            price, within a day. Limits, and how many calls there are at once, are then the server's.
+        rows_per_batch: The most rows in one batch of the server's.
         progress: Told of the figures, four times a second.
 
     Returns:
@@ -122,6 +134,8 @@ async def arun(
         ValueError: If something given is wrong, or the input is not of its format.
         TypeError: If `model` is none.
         TooManyErrors: If more rows failed than `max_errors`.
+        ProviderError: If the server refuses a batch.
+        ModelError: If the server's batch API fails; what was sent goes on there, and the same call waits for it.
         JournalError: If another run has the journal, or it is none.
         OSError: If a file cannot be read or written, as when the disk is full.
         ImportError: If a format needs a package that is not installed.
@@ -130,20 +144,20 @@ async def arun(
     format_of(out, out_format)  # before anything is made
     columns = columns_of(list(keep), is_structured=schema is not None)
     key = _key_of(adopted, parameters or {}, schema, identity)
-    raw, form = _open(rows, in_format, Form.of(prompt, system, keep, identity=key))
+    place = _journal_of(rows, out, journal)
+    asking = Form.of(prompt, system, keep, identity=key)
+    raw, form = await in_thread(lambda: _open(rows, in_format, asking))  # Ctrl-C does not wait for a pipe
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
-        if named := [name for name, value in given.items() if value]:
-            raise ValueError(f"rows in OpenAI's batch format say all that is asked: leave out {' and '.join(named)}")
-        if format_of(out, out_format) != "jsonl":
-            raise ValueError("rows in OpenAI's batch format are answered in it: name an output that ends in .jsonl")
-    if max_attempts < 1 or (max_errors is not None and max_errors < 0):
-        raise ValueError(f"expected at least 1 attempt, and 0 or more errors, not {max_attempts} and {max_errors}")
+        refuse_beside_requests([name for name, value in given.items() if value], format_of(out, out_format))
+    least = {"max_attempts": (max_attempts, 1), "rows_per_batch": (rows_per_batch, 1), "max_errors": (max_errors, 0)}
+    for name, (value, lowest) in least.items():
+        if value is not None and value < lowest:
+            raise ValueError(f"{name} is {value:g}; expected {lowest} or more")
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
     # each refusal is to be seen: the pace follows it, and then the row is asked again
-    asked = adopt(adopted, max_retries=0)
+    asked = adopt(adopted, max_retries=0) if via is None else offline(endpoint_of(adopted))
     asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
-    place = _journal_of(rows, out, journal)
     with Journal(place) if place is not None else nullcontext() as kept:
         job = Job(
             rows=form.rows(raw),
@@ -157,7 +171,32 @@ async def arun(
             most_errors=max_errors,
             progress=progress,
         )
-        return await job.run()
+        if via is None:
+            return await job.run()
+        return await Provider(job, endpoint_of(adopted), rows_per_batch=rows_per_batch).run()
+
+
+def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
+    """Have a server answer no more of what `run(..., via="provider")` has sent there.
+
+    Args:
+        model: As it was given there.
+        out: As it was given there.
+        journal: As it was given there.
+
+    Returns:
+        How many batches that was. What they had answered, the same run still writes.
+
+    Raises:
+        ValueError: If the model has no such server, or there is no journal.
+        ModelError: If the server does not do it.
+        JournalError: If a run goes on; end that first.
+    """
+    place = Path(journal) if journal is not None else Path(f"{out}{SUFFIX}")
+    if not place.exists():
+        raise ValueError(f"nothing was sent: there is no journal {place}")
+    with Journal(place) as kept:
+        return asyncio.run(cancel_batches(Ledger(kept), BatchAPI(endpoint_of(adopt(model)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +278,35 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
     if isinstance(rows, str | Path) and format_of(rows, in_format) != "jsonl":
         missing = [name for name in form.columns if name not in columns]
         if missing:
-            raise ValueError(f"{rows} has no column {missing[0]!r}, but {', '.join(map(str, columns))}")
+            named = ", ".join(map(str, columns))
+            raise ValueError(f"{rows} has no column {missing[0]!r}, but {named}; its first line must name the columns")
+        if form.prompt is None and not {"prompt", "messages", *ENVELOPE[:1]} & {*columns}:
+            named = ", ".join(map(str, columns))
+            raise ValueError(
+                f"{rows} has neither a column `prompt` nor `messages`, but {named}: give a template of the prompt, "
+                f"such as '{{{named.split(', ')[0]}}}'"
+            )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
 
 
-def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path | None:
-    """Where the journal is.
+def refuse_beside_requests(given: list[str], out_format: str) -> None:
+    """Do nothing if nothing is given beside rows in OpenAI's batch format, and they are answered in JSONL.
 
     Raises:
-        ValueError: If files that must be different are the same.
+        ValueError: If something is, or they are not.
+    """
+    if given:
+        raise ValueError(f"rows in OpenAI's batch format say all that is asked: leave out {' and '.join(given)}")
+    if out_format != "jsonl":
+        raise ValueError("rows in OpenAI's batch format are answered in it: name an output that ends in .jsonl")
+
+
+def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path | None:
+    """Where the journal is, if that and the output can be written.
+
+    Raises:
+        ValueError: If files that must be different are the same, or one is a folder or a device.
+        OSError: If one cannot be written.
     """
     place = Path(given) if given is not None else None if str(out) == STANDARD else Path(f"{out}{SUFFIX}")
     read = [Path(rows).resolve()] if isinstance(rows, str | Path) and str(rows) != STANDARD else []
@@ -255,4 +314,10 @@ def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path |
     for path in [*written, *([place] if place is not None else [])]:
         if path.resolve() in read:
             raise ValueError(f"{path} is the input: it would be lost. Name another output.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent}: make it, or name another output")
+        if path.exists() and not path.is_file():  # to put a file in the place of a device would break the machine
+            raise ValueError(f"{path} is no file: name one for the output, or - for stdout")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(f"{path} cannot be written: name another output")
     return place

@@ -20,6 +20,8 @@ class Summary:
         input_tokens: Tokens of what this run's calls were given, as their usage says.
         output_tokens: Tokens of what they answered.
         seconds: How long this run took.
+        problem: What was wrong with the first row that failed; empty if none has.
+        waits_for: What it waits for, in words, if that is not its own calls.
     """
 
     rows: int = 0
@@ -30,6 +32,8 @@ class Summary:
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
+    problem: str = ""
+    waits_for: str = ""
 
     @property
     def rate(self) -> float:
@@ -38,9 +42,12 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON data, with their version."""
-        return {"version": VERSION, **asdict(self)}
+        figures = {name: value for name, value in asdict(self).items() if name != "waits_for"}
+        return {"version": VERSION, **figures}
 
     def __str__(self) -> str:
+        if self.waits_for:
+            return self.waits_for
         tokens = f"{self.input_tokens:,} + {self.output_tokens:,} tokens"
         before = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
         took = f"{self.seconds:.1f} s" if self.seconds < 100 else str(timedelta(seconds=int(self.seconds)))

@@ -4,6 +4,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ _NUMBERS: Final[dict[str, tuple[str, Callable[[str], Any], Any, str]]] = {
     "--rpm": ("N", float, None, "the most calls that begin in a minute"),
     "--tpm": ("N", float, None, "the most tokens in a minute"),
     "--max-attempts": ("N", int, 5, "how often a row is asked, at most, that fails for a reason that may pass"),
+    "--rows-per-batch": ("N", int, 50_000, "with --via provider, the most rows in one batch of the server's"),
 }
 """Options that are numbers: what they are called, what reads them, the default, and the help."""
 
@@ -40,13 +42,15 @@ _PASSED_ON: Final = (
     "identity",
     "in_format",
     "out_format",
+    "via",
+    "rows_per_batch",
 )
 """Options that `batch.run` takes under the same names."""
 
 _WRONG_USE: Final = (FileNotFoundError, IsADirectoryError, PermissionError, ValueError, ImportError)
 
-_PLAIN_EVERY: Final = 40
-"""Calls of the progress after which a line is written where there is no terminal: ten seconds."""
+_PLAIN_EVERY_S: Final = 10.0
+"""Seconds after which a line is written where there is no terminal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +102,12 @@ that of a run that nothing has ended. Until every row is in it, it is OUT.part. 
     parser.add_argument("--journal", metavar="FILE", type=Path, help="where the journal is (default: OUT.journal)")
     parser.add_argument("--from", dest="in_format", choices=_FORMATS, help="the format of IN, if its name does not say")
     parser.add_argument("--to", dest="out_format", choices=_FORMATS, help="the format of OUT")
+    parser.add_argument(
+        "--via",
+        choices=("provider",),
+        help="send the rows to the batch API of the server that REF names, and wait: cheaper, and within a day",
+    )
+    parser.add_argument("--cancel", action="store_true", help="cancel what --via provider has at the server")
     parser.add_argument("--dry-run", action="store_true", help="count rows and tokens, and ask nothing")
     parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
 
@@ -117,12 +127,18 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _count(model, args)
 
+    from langchain_core.exceptions import ModelError
+
     from langplug import batch
     from langplug.cli._parameters import for_a_call
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was answered is safe
     progress = _Progress()
     try:
+        if args.cancel:
+            cancelled = batch.cancel(model, str(args.out), journal=args.journal)
+            print(f"batches cancelled: {cancelled}. Without --cancel, the same command writes what they had answered")
+            return _exit.OK
         summary = batch.run(
             model,
             args.input,
@@ -141,12 +157,12 @@ def run(args: argparse.Namespace) -> int:
         raise
     except (*_WRONG_USE, batch.JournalError) as error:
         raise UsageError(error_text(error)) from error
-    except (batch.TooManyErrors, OSError):
+    except (batch.TooManyErrors, batch.ProviderError, ModelError, OSError):
         _say_how_to_continue(progress, args)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-    progress.keep(str(summary))
+    progress.end(summary)
     if args.json:
         print(json.dumps(summary.as_dict()))
     return _exit.FAILED if summary.failed else _exit.OK
@@ -170,10 +186,12 @@ def _count(model: Any, args: argparse.Namespace) -> int:
 
 
 def _say_how_to_continue(progress: "_Progress", args: argparse.Namespace) -> None:
-    if args.out == "-" and args.journal is None:
-        progress.keep(f"ended: {progress.last}")
-    else:
-        progress.keep(f"ended: {progress.last}. The same command goes on from here.")
+    told = f"ended: {progress.last}"
+    if args.via is not None:
+        told += ". What was sent goes on at the server: the same command waits for it, and --cancel cancels it."
+    elif args.out != "-" or args.journal is not None:
+        told += ". The same command goes on from here."
+    progress.keep(told)
 
 
 class _Progress:
@@ -181,17 +199,23 @@ class _Progress:
 
     def __init__(self) -> None:
         self._line = ProgressLine(sys.stderr)
-        self._calls = 0
+        self._shown_at = time.monotonic()
         self.last: Summary | str = "nothing was asked"
 
     def __call__(self, summary: "Summary") -> None:
         self.last = summary
-        self._calls += 1
         if self._line.redraws:
             self._line.redraw(str(summary))
-        elif self._calls % _PLAIN_EVERY == 0:
+        elif time.monotonic() - self._shown_at >= _PLAIN_EVERY_S:
+            self._shown_at = time.monotonic()
             self._line.keep(str(summary))
 
     def keep(self, text: str) -> None:
         """Leave a line that stays."""
         self._line.keep(text)
+
+    def end(self, summary: "Summary") -> None:
+        """Leave the figures, and what was wrong with the first row that failed."""
+        self.keep(str(summary))
+        if summary.problem:
+            self.keep(f"langplug: the first of those that failed: {' '.join(summary.problem.split())}")

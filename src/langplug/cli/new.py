@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -67,16 +68,22 @@ def _ask(args: argparse.Namespace, terminal: Terminal) -> Answers:
     """What the package is told: by options, by whoever sits at the terminal, or by default."""
     if args.name is None and not terminal.interactive:
         raise UsageError("the NAME of the package is missing, as in: langplug new langchain-acme --template function")
-    name = new.check_name(args.name if args.name is not None else terminal.read_line("Name of the package: ").strip())
 
-    def ask(question: str, given: str | None, default: str) -> str:
+    def ask(question: str, given: str | None, default: str = "", check: Callable[[str], str] = str) -> str:
         if given is not None or not terminal.interactive:
-            return default if given is None else given
-        return terminal.read_line(f"{question} [{default}]: ").strip() or default
+            return check(default if given is None else given)
+        while True:
+            try:
+                return check(terminal.read_line(f"{question}{default and f' [{default}]'}: ").strip() or default)
+            except ValueError as error:  # whoever types can type again
+                terminal.error(error_text(error))
+            except EOFError:
+                raise UsageError("the input has ended, and no package was made") from None
 
+    name = ask("Name of the package", args.name, check=new.check_name)
     return Answers(
         name=name,
-        template=ask(f"Template ({', '.join(TEMPLATES)})", args.template, next(iter(TEMPLATES))),
+        template=ask(f"Template ({', '.join(TEMPLATES)})", args.template, next(iter(TEMPLATES)), new.check_template),
         author=ask("Author", args.author, new.default_author(name)),
         description=ask("Description", args.description, new.default_description(name)),
     )

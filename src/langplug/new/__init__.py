@@ -6,13 +6,14 @@ end in `.tmpl`, `package` stands for the package's name, and `string.Template` f
 
 from langplug.new.answers import Answers, check_name, default_author, default_description
 from langplug.new.package import difference, read_answers, write
-from langplug.new.rendering import TEMPLATES, Template, render
+from langplug.new.rendering import TEMPLATES, Template, check_template, render
 
 __all__ = [
     "TEMPLATES",
     "Answers",
     "Template",
     "check_name",
+    "check_template",
     "default_author",
     "default_description",
     "difference",

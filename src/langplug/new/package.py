@@ -3,26 +3,32 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from langplug.new.answers import Answers
 from langplug.new.rendering import render
+
+_NAMED: Final = 3
+"""Files that are named, of those that are in the way."""
 
 
 def write(answers: Answers, folder: Path) -> list[Path]:
     """Write a new package into `folder`, which may be there, and return its files.
 
     Raises:
-        FileExistsError: If one of the files is there. Nothing is written.
+        FileExistsError: If one of the files is there, or the folder's name is that of a file. Nothing is written.
         ValueError: If there is no such template.
         OSError: If a file cannot be written.
     """
+    if in_the_way := next((one for one in (folder, *folder.parents) if one.is_file()), None):
+        raise FileExistsError(f"{str(in_the_way)!r} is a file, and not a folder: choose another folder with --dir")
     files = {folder / path: text for path, text in render(answers).items()}
     there = [path.relative_to(folder).as_posix() for path in files if path.exists() or path.is_symlink()]
     if there:
+        more = f" and {len(there) - _NAMED} other files" if len(there) > _NAMED else ""
         raise FileExistsError(
-            f"{str(folder)!r} holds {', '.join(there)} already, and nothing is overwritten: choose another folder with "
-            "--dir, or see with --diff what the template would change"
+            f"{str(folder)!r} holds {', '.join(there[:_NAMED])}{more} already, and nothing is overwritten: choose "
+            "another folder with --dir, or see with --diff what the template would change"
         )
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,18 +73,28 @@ TEMPLATES: Final = {
 """By name, the simplest first."""
 
 
+def check_template(name: str) -> str:
+    """The name of a template, as it is.
+
+    Raises:
+        ValueError: If there is no such template.
+    """
+    if name not in TEMPLATES:
+        hint = did_you_mean(name, TEMPLATES, inline=True) or f", expected {' or '.join(TEMPLATES)}"
+        raise ValueError(f"unknown template {name!r}{hint}")
+    return name
+
+
 def render(answers: Answers) -> dict[str, str]:
     """The texts of a package's files, by their paths in its folder, in alphabetical order.
 
     Raises:
         ValueError: If there is no such template.
     """
-    if answers.template not in TEMPLATES:
-        hint = did_you_mean(answers.template, TEMPLATES, inline=True) or f", expected {' or '.join(TEMPLATES)}"
-        raise ValueError(f"unknown template {answers.template!r}{hint}")
-    values = TEMPLATES[answers.template].values(answers)
+    template = check_template(answers.template)
+    values = TEMPLATES[template].values(answers)
     files: dict[str, str] = {}
-    for folder in (_FOLDER / "common", _FOLDER / answers.template):
+    for folder in (_FOLDER / "common", _FOLDER / template):
         for file in sorted(folder.rglob(f"*{_SUFFIX}")):
             parts = file.relative_to(folder).with_suffix("").parts
             path = PurePosixPath(*(answers.module if part == "package" else part for part in parts))

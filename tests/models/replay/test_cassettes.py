@@ -163,6 +163,8 @@ SECRETS = [
             "env",
             "cookie",
             "basic",
+            "schema",
+            "spoken",
         ]
     )
 ] + ["sk-proj-4f9Qx81Zr4Tt9Lm2", "ghp_A1b2C3d4E5f6G7h8I9j0", "AKIAIOSFODNN7EXAMPLE"]
@@ -186,27 +188,42 @@ class Leaky(ChatModel):
                 f"{{'x-api-key': '{self.headers['X-Api-Key']}'}}, Cookie: id={s[15]}\nAuthorization: Basic {s[16]}"
             )
         yield Reasoning(f'I know {{"password": "{s[8]}"}} and ')
-        yield from ("My key is ", key[:5], key[5:], f". password={s[7]} ", *s[17:], " ", s[14])
+        yield from (
+            "My key is ",
+            key[:5],
+            key[5:],
+            f". password={s[7]} ",
+            *s[19:],
+            " ",
+            s[14],
+            f". My password is {s[18]}",
+        )
         yield f'{{"client_secret": "{s[13]}"}}'
         yield ToolCall(name="login", args={"user": "bo", "password": s[5]}, id="a")
         yield ToolCall(name="login", args='{"password": "' + s[6][:4], id="b", index=1)
         yield ToolCall(args=s[6][4:] + '"}', index=1)
-        yield Finish(reason="tool_calls", metadata={"headers": {"x-api-key": s[1], "set-cookie": s[15]}, "token": s[9]})
+        yield Finish(
+            reason="tool_calls",
+            metadata={"headers": {"x-api-key": s[1], "set-cookie": f"id={s[15]}; Path=/"}, "token": s[9]},
+        )
 
 
 def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of twenty secrets in fields, headers, errors, addresses, arguments and texts, none stands in a cassette."""
+    """Of 22 secrets in fields, headers, schemas, errors, addresses, arguments and texts, none stands in a cassette."""
     s, file = SECRETS, tmp_path / "talk.yaml"
-    assert len(s) == 20
+    assert len(s) == 22
     monkeypatch.setenv("ACME_API_KEY", s[14])
     question = [
         ("human", f"My password: {s[11]}"),
         AIMessage("", tool_calls=[{"name": "login", "args": {"api_key": s[5]}, "id": "x"}]),
         {"role": "tool", "tool_call_id": "x", "content": f'{{"access_token": "{s[12]}"}}'},
     ]
+    held = {"api_key": {"type": "string", "default": s[17]}}
+    login = {"type": "function", "function": {"name": "login", "parameters": {"type": "object", "properties": held}}}
+    asked: dict[str, Any] = {"extra": {"auth_token": s[10]}, "tools": [login]}
     model = ChatReplay(cassette=file, model=Leaky(api_key=s[0], headers={"X-Api-Key": s[1]}))
-    for way in (model.invoke, lambda asked, **given: list(model.stream(asked, **given))):
-        way(question, extra={"auth_token": s[10]})
+    for way in (model.invoke, lambda question, **given: list(model.stream(question, **given))):
+        way(question, **asked)
         with pytest.raises(ModelAuthenticationError):
             way("fail")
     written = file.read_text(encoding="utf-8")
@@ -215,7 +232,7 @@ def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "user: bo" in written
     assert "My key is " in written
     played = ChatReplay(cassette=file)
-    assert played.invoke(question, extra={"auth_token": s[10]}).tool_calls[0]["args"]["user"] == "bo"
+    assert played.invoke(question, **asked).tool_calls[0]["args"]["user"] == "bo"
     with pytest.raises(ModelAuthenticationError, match="401 for"):
         played.invoke("fail")
 

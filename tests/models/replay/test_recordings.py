@@ -1,6 +1,7 @@
 """What is recorded is played again: the same chunks, the same message, the same errors, in every colour."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -19,8 +20,19 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
-from langplug import ChatModel, Finish, IncompleteAnswerError, Reasoning, Request, ToolCall, Usage, adopt
+from langplug import (
+    ChatModel,
+    Finish,
+    IncompleteAnswerError,
+    Reasoning,
+    Request,
+    ToolCall,
+    UnsupportedError,
+    Usage,
+    adopt,
+)
 from langplug.models import ChatReplay, ChatScripted
+from langplug.models.gguf.weights import SMOLLM2, pull
 from langplug.models.replay import MissingRecordingError, RecordedError
 from langplug.models.scripted import Cut, Delay
 
@@ -75,16 +87,16 @@ def bare(messages: Sequence[Any]) -> list[Any]:
     return [message.model_copy(update={"id": None}) for message in messages]
 
 
-def ask(model: ChatModel, way: str, question: Any = "Hi") -> list[Any]:
+def ask(model: ChatModel, way: str, question: Any = "Hi", /, **given: Any) -> list[Any]:
     """The answer, in one of four ways."""
 
     async def astream() -> list[Any]:
-        return [chunk async for chunk in model.astream(question)]
+        return [chunk async for chunk in model.astream(question, **given)]
 
     ways: dict[str, Callable[[], list[Any]]] = {
-        "invoke": lambda: [model.invoke(question)],
-        "stream": lambda: list(model.stream(question)),
-        "ainvoke": lambda: [asyncio.run(model.ainvoke(question))],
+        "invoke": lambda: [model.invoke(question, **given)],
+        "stream": lambda: list(model.stream(question, **given)),
+        "ainvoke": lambda: [asyncio.run(model.ainvoke(question, **given))],
         "astream": lambda: asyncio.run(astream()),
     }
     return bare(ways[way]())
@@ -243,6 +255,25 @@ def test_an_agent(tmp_path: Path) -> None:
     assert done.stdout.strip() == "It is 5.", done.stderr
 
 
+@pytest.mark.thorough("test_an_agent says it of a scripted model")
+def test_an_agent_on_real_weights(tmp_path: Path) -> None:
+    """`examples/agent.py` on SmolLM2, recorded: played where there are no weights, it says the same to the letter."""
+    pytest.importorskip("xllamacpp")
+    pull(SMOLLM2)
+    example = Path(__file__).parents[3] / "examples" / "agent.py"
+
+    def said(option: str, **environment: str) -> str:
+        command = [sys.executable, str(example), option, str(tmp_path / "agent.yaml")]
+        return subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        ).stdout
+
+    recorded = said("--record")
+    assert "multiply" in recorded
+    assert "60" in recorded.rpartition("Ai Message")[2]
+    assert recorded == said("--play", LANGPLUG_CACHE=str(tmp_path))
+
+
 class Person(BaseModel):
     """A person."""
 
@@ -255,6 +286,14 @@ def test_structured_output(tmp_path: Path) -> None:
     for model in (ChatScripted(replies=["No idea.", '{"name": "Bo", "age": 3}']), None):
         chain = ChatReplay(cassette=tmp_path / "talk.yaml", model=model).with_structured_output(Person)
         assert chain.invoke("Who?") == Person(name="Bo", age=3)
+
+
+def test_an_agent_that_answers_with_an_object(tmp_path: Path) -> None:
+    """What LangChain decides by the profile of a model, it decides the same when it is played."""
+    for model in (ChatScripted(replies=['{"name": "Bo", "age": 3}']), None):
+        agent = create_agent(ChatReplay(cassette=tmp_path / "talk.yaml", model=model), response_format=Person)
+        question: Any = {"messages": [("user", "Who?")]}
+        assert agent.invoke(question)["structured_response"] == Person(name="Bo", age=3)
 
 
 def test_events(tmp_path: Path) -> None:
@@ -349,3 +388,44 @@ def test_who_answers_is_part_of_it(tmp_path: Path) -> None:
     other = ChatReplay(cassette=file, model=FakeListChatModel(responses=["theirs"]), mode="new")
     assert other.invoke("Hi").content == "theirs"
     assert ChatReplay(cassette=file).invoke("Hi").content == "mine"
+
+
+class Named(ChatModel):
+    """Says its name."""
+
+    model: str = "one"
+
+    def respond(self, request: Request, /) -> str:
+        """Introduce it."""
+        return f"I am {self.model}."
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_may_name_another_model(way: str, tmp_path: Path) -> None:
+    """`model=` of a call goes to the recorded model, into the metadata, and is part of the question."""
+    file = tmp_path / "talk.yaml"
+    for recorded in (Named(), None):
+        model = ChatReplay(cassette=file, model=recorded)
+        for name in ("two", "one"):
+            said = "".join(message.text for message in ask(model, way, model=name))
+            assert said == f"I am {name}."
+        assert model.invoke("Hi", model="two").response_metadata["model_name"] == "two"
+    with pytest.raises(MissingRecordingError, match=r"\+   model: three"):
+        ask(ChatReplay(cassette=file), way, model="three")
+
+
+def test_what_a_call_cannot_ask(tmp_path: Path) -> None:
+    """A call cannot bring a model of its own, nor ask for several answers, and is told what to do instead."""
+    model = ChatReplay(cassette=tmp_path / "talk.yaml", model=Named())
+    with pytest.raises(TypeError, match="Make a ChatReplay for each"):
+        model.invoke("Hi", model=Named())
+    with pytest.raises(UnsupportedError, match=r"n=2 asks for several\. Ask again"):
+        model.generate([[HumanMessage("Hi")]], n=2)
+
+
+def test_what_is_played_says_who_was_recorded(tmp_path: Path) -> None:
+    """Its name and profile are those of the recorded model."""
+    ChatReplay(cassette=tmp_path / "talk.yaml", model=Named()).invoke("Hi")
+    played = ChatReplay(cassette=tmp_path / "talk.yaml")
+    assert played.reported_name == "one"
+    assert (played.profile or {}).get("name") == "one"

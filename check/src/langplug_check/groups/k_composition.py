@@ -57,7 +57,7 @@ def configurable(subject: Subject) -> str:
         started = recorder.of("start")
         return [started[-1].more.get("invocation_params"), started[-1].more.get("metadata")] if started else []
 
-    name, value = _configurable_field(subject)
+    name, value = _configurable_field(subject, effect(subject.ask(subject.model()).recorder))
     model = subject.model()
     kept = getattr(model, name)
     bound = model.configurable_fields(**{name: ConfigurableField(id="langplug_check")})
@@ -74,8 +74,12 @@ def configurable(subject: Subject) -> str:
     return name
 
 
-def _configurable_field(subject: Subject) -> tuple[str, Any]:
+def _configurable_field(subject: Subject, told: Any) -> tuple[str, Any]:
     """A field that changes answers, and another value that the class takes for it.
+
+    Args:
+        subject: The model.
+        told: What is told of a call without that value, where it would be found in the place of another field.
 
     Raises:
         NotApplicable: If there is none.
@@ -87,7 +91,7 @@ def _configurable_field(subject: Subject) -> tuple[str, Any]:
     for name in [*(name for name in _PREFERRED if name in fields), *fields]:
         for value in variants(fields[name], getattr(model, name)):
             # Values that can be recognised in a request; True is in every one of them.
-            if isinstance(value, bool) or not isinstance(value, int | float | str):
+            if isinstance(value, bool) or not isinstance(value, int | float | str) or holds(told, value):
                 continue
             with suppress(Exception):
                 subject.model(**{name: value})
@@ -271,8 +275,8 @@ def batches_follow_config(subject: Subject) -> None:
             raise Failed(f"{name} with a config for each input started the runs {runs}", repr(sorted(wanted)))
         if subject.lacks("pace"):
             continue
-        model = subject.says(Reply(text="slow", first=_PAUSE_S / 2))
-        _batch(model, name, [subject.prompt] * 4, {"max_concurrency": 1})
+        model = subject.says(Reply(text="slow", first=_PAUSE_S / 3))
+        _batch(model, name, [subject.prompt] * 3, {"max_concurrency": 1})
         spans = sorted((one.at, one.ended_at or one.at) for one in subject.exchanges)
         # Ten milliseconds of grace: the server notes an end a moment after the client has it.
         if any(later[0] < earlier[1] - 0.01 for earlier, later in pairwise(spans)):

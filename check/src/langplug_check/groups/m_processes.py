@@ -9,6 +9,7 @@ from contextlib import suppress
 from langplug_backend import Fault, Reply
 from langplug_check.drivers import SAID
 from langplug_check.paths import error_text
+from langplug_check.process import own_forks
 from langplug_check.statement import statement
 from langplug_check.subject import Subject
 from langplug_check.verdicts import Failed, NotApplicable, NotObserved
@@ -90,5 +91,6 @@ def works_after_fork(subject: Subject) -> None:
             os.kill(child, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(child, 0)
+        own_forks.ended.append(child)
     if said != expected:
         raise Failed(f"in a copy of the process, invoke gave {said!r}", repr(expected))

@@ -18,6 +18,7 @@ from typing import Any
 
 from langplug_check.job import Job, identify
 from langplug_check.paths import error_text
+from langplug_check.process import own_forks
 from langplug_check.process.channel import write_answer
 from langplug_check.process.offline import block_network
 from langplug_check.runner import failed_result, run_check_uncaptured
@@ -68,7 +69,8 @@ class Owner:
         if os.getpid() != self._pid:
             os.write(self._came_back, b"!")
             os._exit(0)
-        forked, self._forks = self._forks > 0, 0
+        forked, self._forks = self._forks > len(own_forks.ended), 0
+        own_forks.ended.clear()
         try:
             came = False
             # A copy forks as well, and each comes back by itself: those that are late are not the next check's.

@@ -171,6 +171,7 @@ class Batcher:
         self._lock = threading.RLock()  # whoever closes it may be a garbage collection at any point
         self._waiting: deque[Turn] = deque()
         self._running: list[Turn] = []
+        self._leaving = False  # whether a turn that may break the pipeline was cancelled, and is not yet cleared away
         self._steps = False
         self._closed = False
 
@@ -178,6 +179,11 @@ class Batcher:
     def pipeline(self) -> Pipeline | None:
         """What runs the turns; None once all is over."""
         return self._pipeline
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more turns: it was closed, or broke and could not be loaded anew."""
+        return self._closed
 
     def submit(self, turn: Turn) -> None:
         """Run `turn` as soon as may be."""
@@ -245,9 +251,11 @@ class Batcher:
             return False
 
     def _read_turns(self) -> None:
+        self._leaving = False
         for turn in list(self._running):
             try:
                 if self._closed or turn.channel.closed:
+                    self._leaving |= turn.may_break
                     turn.cancel()
                     self._end(turn, closed_error() if self._closed else None)
                 elif turn.read():
@@ -267,15 +275,16 @@ class Batcher:
         """
         broken, self._running = self._running, []
         suspects = broken if len(broken) == 1 else [turn for turn in broken if turn.may_break]
-        guilty = suspects[0] if len(suspects) == 1 else None
-        log.warning("OpenVINO broke with %d requests running, and is loaded anew: %s", len(broken), _last_line(error))
+        guilty = suspects[0] if len(suspects) == 1 and not self._leaving else None
+        log.warning("OpenVINO broke with %d requests running, and is loaded anew: %s", len(broken), last_line(error))
         for turn in broken:
             turn.let_go()
         self._pipeline = None
         try:
-            self._pipeline = self._make()
+            self._pipeline = None if self._closed else self._make()
         except Exception as failure:  # noqa: BLE001 - all readers raise it
             with self._lock:
+                self._closed = True  # the next request has the whole model loaded again, or is told why it cannot be
                 lost = [*broken, *self._waiting]
                 self._waiting.clear()
             for turn in lost:
@@ -290,9 +299,9 @@ class Batcher:
 
 
 def _refusal(error: Exception) -> ModelInvalidRequestError:
-    return ModelInvalidRequestError(f"OpenVINO refuses the request: {_last_line(error)}")
+    return ModelInvalidRequestError(f"OpenVINO refuses the request: {last_line(error)}")
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """What compiled code complains of; before that it tells of its source files."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -42,7 +42,7 @@ def choose(path: Path) -> Choice:
     if (problem := unreadable_by_openvino(read_contents(path))) is not None:
         return Choice("llama.cpp", f"OpenVINO is installed, but does not read this file: {problem}.")
     return Choice(
-        "openvino", "It is installed, reads this file, and is faster than llama.cpp on a CPU.", has_fallback=True
+        "openvino", "OpenVINO is installed, reads this file, and is faster than llama.cpp on a CPU.", has_fallback=True
     )
 
 

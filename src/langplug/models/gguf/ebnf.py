@@ -7,6 +7,7 @@ are not looked at (`uniqueItems`, `multipleOf`, `not`, `if` and others) are left
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -14,9 +15,11 @@ from typing import Any, Final
 from langplug._tools.references import resolve
 from langplug.models.gguf.ebnf_text import (
     CHARACTER,
+    MOST,
     UnknownPatternError,
     literal,
     number_between,
+    repeated,
     string_of_length,
     string_of_pattern,
 )
@@ -49,9 +52,6 @@ _OF_TYPE: Final = {
 }
 """Keywords that tell a type which is not named."""
 
-_MOST: Final = 1000
-"""Repetitions above which a count is not kept: a grammar grows with it."""
-
 
 @lru_cache(maxsize=128)
 def ebnf_of(schema: str) -> str:
@@ -69,12 +69,15 @@ class _Grammar:
 
     def __init__(self, root: Any) -> None:
         self.root = root
-        self._rules: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        """Of each rule, by what it says."""
         self._references: dict[str, str] = {}
+        self._referred: dict[str, str] = {}
 
     def rules(self) -> str:
         """The rules that expressions refer to."""
-        return "".join(f"{name} ::= {body}\n" for name, body in self._rules.items())
+        named = self._referred | {name: body for body, name in self._names.items()}
+        return "".join(f"{name} ::= {body}\n" for name, body in named.items())
 
     def expression(self, schema: Any) -> str:
         """What fits `schema`, as one item of a sequence."""
@@ -85,7 +88,7 @@ class _Grammar:
         if isinstance(pointer := schema.get("$ref"), str):
             if pointer not in self._references:  # what it leads to may hold the reference itself
                 name = self._references[pointer] = f"reference{len(self._references)}"
-                self._rules[name] = self.expression(resolve(schema, self.root))
+                self._referred[name] = self.expression(resolve(schema, self.root))
             return self._references[pointer]
         if "const" in schema:
             return literal(_compact(schema["const"]))
@@ -111,7 +114,7 @@ class _Grammar:
             case "array":
                 return self.array(schema)
             case "string":
-                return _string(schema)
+                return self.string(schema)
             case "integer" | "number":
                 return _number(schema, whole=kind == "integer")
             case "boolean":
@@ -132,7 +135,7 @@ class _Grammar:
         if not properties and not required:
             if not other:
                 return literal("{}")
-            return f'"{{" {_list_of(other, schema.get("minProperties"), schema.get("maxProperties"))} "}}"'
+            return f'"{{" {self.list_of(other, schema.get("minProperties"), schema.get("maxProperties"))} "}}"'
         names = [*properties, *(name for name in required if name not in properties)]
         pairs = [
             self.rule(f"{literal(_compact(name) + ':')} {self.expression(properties.get(name, more))}")
@@ -158,28 +161,34 @@ class _Grammar:
         if not first:
             if items is False or most == 0:
                 return literal("[]")
-            return f'"[" {_list_of(self.expression(items), schema.get("minItems"), most)} "]"'
+            return f'"[" {self.list_of(self.expression(items), schema.get("minItems"), most)} "]"'
         rest = "" if items is False or most == len(first) else f'("," {self.expression(items)})*'
         return " ".join(['"["', ' "," '.join(first), rest, '"]"'])
 
+    def list_of(self, item: str, least: Any, most: Any) -> str:
+        """Items with commas between them, so many of them."""
+        least = min(int(least or 0), MOST)
+        most = None if most is None or most > MOST else int(most)
+        rest = "" if most == 1 else repeated(f'("," {item})', max(0, least - 1), most and most - 1, self.rule)
+        listed = f"{item} {rest}".strip()
+        return listed if least else f"({listed})?"
+
     def rule(self, body: str) -> str:
-        """The name of a new rule. What is written twice is a rule, or nested objects would double with each level."""
-        name = f"rule{len(self._rules)}"
-        self._rules[name] = body
-        return name
+        """The name of a rule. What is written twice is a rule, or nested objects would double with each level."""
+        return self._names.setdefault(body, f"rule{len(self._names)}")
 
+    # --- strings ---
 
-def _string(schema: Mapping[str, Any]) -> str:
-    pattern = schema.get("pattern") or _FORMATS.get(str(schema.get("format")))
-    if isinstance(pattern, str):
-        try:
-            return string_of_pattern(pattern)
-        except UnknownPatternError:
-            pass  # the answer is checked afterwards
-    least, most = int(schema.get("minLength") or 0), schema.get("maxLength")
-    if least > _MOST or (least == 0 and (most is None or most > _MOST)):
-        return "string"
-    return string_of_length(least, None if most is None or most > _MOST else most)
+    def string(self, schema: Mapping[str, Any]) -> str:
+        """A string of a pattern, a format or a length."""
+        pattern = schema.get("pattern") or _FORMATS.get(str(schema.get("format")))
+        if isinstance(pattern, str):
+            with suppress(UnknownPatternError):  # the answer is checked afterwards
+                return string_of_pattern(pattern, self.rule)
+        least, most = int(schema.get("minLength") or 0), schema.get("maxLength")
+        if least > MOST or (least == 0 and (most is None or most > MOST)):
+            return "string"
+        return string_of_length(least, None if most is None or most > MOST else most, self.rule)
 
 
 def _number(schema: Mapping[str, Any], *, whole: bool) -> str:
@@ -196,17 +205,6 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _list_of(item: str, least: Any, most: Any) -> str:
-    """Items with commas between them, so many of them."""
-    least = min(int(least or 0), _MOST)
-    fewest = max(0, least - 1)
-    if most is None or most > _MOST:
-        listed = f'{item} ("," {item}){{{fewest},}}'
-    else:
-        listed = f'{item} ("," {item}){{{fewest},{most - 1}}}' if most > 1 else item
-    return listed if least else f"({listed})?"
 
 
 def _any_of(options: Iterable[str]) -> str:

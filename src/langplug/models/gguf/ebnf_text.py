@@ -7,9 +7,13 @@ https://json-schema.org/understanding-json-schema/reference/regular_expressions,
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
+
+Rule = Callable[[str], str]
+"""Makes a rule of the grammar; returns its name."""
 
 Ranges = list[tuple[int, int]]
 """Characters, by their numbers, from and to."""
@@ -27,6 +31,12 @@ _SPACE: Ranges = [(0x09, 0x0D), (0x20, 0x20)]
 _CLASSES: Final = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 
+_FEW: Final = 32
+"""Repetitions up to which a count is written as one."""
+
+MOST: Final = 1000
+"""Repetitions above which a count is not kept: a grammar grows with it."""
+
 _DIGITS: Final = 15
 """Digits that a number without a bound has at most. A double holds as many exactly."""
 
@@ -43,14 +53,28 @@ def literal(text: str) -> str:
 # --- strings ---
 
 
-def string_of_length(least: int, most: int | None) -> str:
+def repeated(item: str, least: int, most: int | None, rule: Rule) -> str:
+    """An item that often; None for as often as it likes."""
+    if max(least, most or 0) <= _FEW:
+        return f"{item}{{{least},{'' if most is None else most}}}"
+    # xgrammar reads the whole vocabulary for each place in a count, 30 ms of it, but within a rule for once.
+    one = rule(item)
+    ten = rule(" ".join([one] * 10))
+    parts = [f"{ten}{{{least // 10}}}" * (least >= 10), f"{one}{{{least % 10}}}" * (least % 10 > 0)]
+    if most is None:
+        parts.append(f"{one}*")
+    elif room := most - least:
+        tens = max(0, (room - 9) // 10)  # nine single ones at least, to make up any number
+        parts += [f"{ten}{{0,{tens}}}" * (tens > 0), f"{one}{{0,{room - 10 * tens}}}"]
+    return f"({' '.join(filter(None, parts))})"
+
+
+def string_of_length(least: int, most: int | None, rule: Rule) -> str:
     """A JSON string of that many characters."""
-    if most == 0:
-        return literal('""')
-    return f'"\\"" {CHARACTER}{{{least},{"" if most is None else most}}} "\\""'
+    return literal('""') if most == 0 else f'"\\"" {repeated(CHARACTER, least, most, rule)} "\\""'
 
 
-def string_of_pattern(pattern: str) -> str:
+def string_of_pattern(pattern: str, rule: Rule) -> str:
     """A JSON string in which `pattern` is found.
 
     Raises:
@@ -58,15 +82,16 @@ def string_of_pattern(pattern: str) -> str:
     """
     begins, ends = pattern.startswith("^"), bool(re.search(r"(?<!\\)(?:\\\\)*\$\Z", pattern))
     inner = pattern[begins : len(pattern) - ends]
-    parts = ["" if begins else f"{CHARACTER}*", _Pattern(inner).read(), "" if ends else f"{CHARACTER}*"]
+    parts = ["" if begins else f"{CHARACTER}*", _Pattern(inner, rule).read(), "" if ends else f"{CHARACTER}*"]
     return " ".join(filter(None, ['"\\""', *parts, '"\\""']))
 
 
 class _Pattern:
     """Reads a regular expression from its first character on."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, rule: Rule) -> None:
         self._pattern = pattern
+        self._rule = rule
         self._at = 0
 
     def read(self) -> str:
@@ -85,18 +110,22 @@ class _Pattern:
     def sequence(self) -> str:
         items: list[str] = []
         while self._at < len(self._pattern) and self._pattern[self._at] not in "|)":
-            items.append(self.atom() + self.count())
+            items.append(self.counted(self.atom()))
         return " ".join(items) or '""'
 
-    def count(self) -> str:
-        """How often an atom stands: `*`, `+`, `?`, `{2}`, `{2,}`, `{2,3}`, or once. Greed means nothing here."""
-        found = re.compile(r"([*+?]|\{\d+(?:,\d*)?\})\??").match(self._pattern, self._at)
+    def counted(self, atom: str) -> str:
+        """An atom as often as is said behind it: `*`, `+`, `?`, `{2}`, `{2,}`, `{2,3}`, or once. Greed is no matter."""
+        found = re.compile(r"([*+?]|\{(\d+)(,(\d*))?\})\??").match(self._pattern, self._at)
         if found is None:
-            return ""
-        if found[1].startswith("{0}") or found[1].startswith("{0,0}"):
-            raise UnknownPatternError(f"{self._pattern!r} has what never stands there")
+            return atom
         self._at = found.end()
-        return found[1]
+        if found[2] is None:
+            return atom + found[1]
+        least, last = int(found[2]), found[4] if found[3] else found[2]
+        most = int(last) if last else None
+        if most == 0 or max(least, most or 0) > MOST:
+            raise UnknownPatternError(f"{self._pattern!r} has what never stands there, or too often")
+        return repeated(atom, least, most, self._rule)
 
     def atom(self) -> str:
         if self.take("("):
@@ -180,10 +209,9 @@ def written_as_json(ranges: Ranges) -> str:
 
 def _member(number: int) -> str:
     """A character within a class of the grammar."""
-    char = chr(number)
-    if number > 0x7F:
-        return f"\\u{number:04X}" if 0xD800 <= number <= 0xDFFF else char
-    return char if char.isalnum() else f"\\x{number:02X}"
+    if number < 0x80:  # letters and digits too: behind \x, xgrammar reads as many of them as come
+        return f"\\x{number:02X}"
+    return f"\\u{number:04X}" if 0xD800 <= number <= 0xDFFF else chr(number)
 
 
 # --- numbers ---

@@ -4,12 +4,11 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from langchain_core.exceptions import ModelError
-
 from langplug import Part
 from langplug._bridge.threads import in_thread
 from langplug._log import log
 from langplug.models.gguf.engine import Asked, Engine, LoadableEngine, closed_error
+from langplug.models.gguf.header import BadWeightsError
 
 
 class WithFallback:
@@ -64,7 +63,7 @@ class WithFallback:
                 try:
                     self.first.load()
                     self._engine = self.first
-                except (ModelError, ImportError) as error:
+                except (BadWeightsError, ImportError) as error:
                     if self._closed:
                         raise closed_error() from None
                     other = self._make_other()

@@ -96,6 +96,9 @@ class LlamaEngine:
 
     async def _stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
         await self._slots.acquire()
+        if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+            self._slots.release()
+            raise closed_error()
         channel: Channel[Chunk] = Channel()
         try:
             spawn(lambda: self._answer(body, channel))

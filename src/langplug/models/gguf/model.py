@@ -79,6 +79,8 @@ class ChatGGUF(SamplingFields, ChatModel):
         ImportError: The engine is not installed, or lacks a library of the system. The message says what to do.
     """
 
+    __langplug_gathers__ = True
+
     # Annotated again, or type checkers would not let a subclass set another value.
     tool_calling: ToolCalling = "native"
     """How the model is told of tools. `"native"`: llama.cpp writes them into the model's chat template and reads the

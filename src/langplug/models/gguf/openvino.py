@@ -22,7 +22,7 @@ from langplug import Part, UnsupportedError
 from langplug._bridge.channel import Channel
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import spawn
-from langplug.models.gguf.batching import Batcher, Turn
+from langplug.models.gguf.batching import Batcher, Turn, last_line
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.ebnf import ebnf_of
 from langplug.models.gguf.engine import Asked, Settings, closed_error, locate, request_tokens, usable_threads
@@ -42,6 +42,9 @@ _UNLIMITED: Final = 2**31
 
 _BLOCK: Final = 32
 """Tokens in one block of its cache, on a CPU."""
+
+_MEETING: Final = threading.Lock()
+"""Held while OpenVINO meets numpy."""
 
 _ENDS: Final = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<|end|>", "</s>")
 """Tokens with which models of the families that it reads end their turn."""
@@ -72,6 +75,9 @@ class OpenVINOEngine:
             UnsupportedError: If it is asked for what OpenVINO cannot do.
         """
         await self._slots.acquire()
+        if self._closed:  # while it waited: at the end of the process nobody has long to tell the reader so
+            self._slots.release()
+            raise closed_error()
         channel: Channel[Part] = Channel(_UNLIMITED)
         try:
             spawn(lambda: self._begin(asked, channel))
@@ -108,7 +114,7 @@ class OpenVINOEngine:
         with self._lock:
             if self._closed:
                 raise closed_error()
-            if self._model is None:
+            if self._model is None or self._model.batcher.closed:
                 model = OpenVINOModel(self._settings)
                 if self._closed:  # meanwhile, by a garbage collection in this very thread, which holds the lock
                     model.batcher.close()
@@ -166,14 +172,18 @@ class OpenVINOModel:
         asked = request_tokens(settings.n_ctx, header)
         self.request_tokens = min(asked, header.context_length or asked)  # it has no positions beyond
         begin_use(NAME)
+        # OpenVINO looks for numpy when it first meets an array. Two threads that have it do so at once stop the whole
+        # process: one holds the lock of a C++ static and waits for the interpreter's, the other the other way round.
+        # https://pybind11.readthedocs.io/en/stable/advanced/deadlock.html
+        with _MEETING:
+            import_compiled("openvino").Tensor(import_compiled("numpy").zeros(1)).data  # noqa: B018
         try:
             self._tokenizer = self._genai.Tokenizer(str(self._path))
             self.batcher = Batcher(lambda: _Pipeline(self._path, self._tokenizer, settings, self.request_tokens))
-        except RuntimeError as error:
+        except Exception as error:
             version = self._genai.__version__.partition("-")[0]
-            complaint = str(error).strip().splitlines()[-1]
             raise BadWeightsError(
-                f"OpenVINO (openvino-genai {version}) cannot load {str(self._path)!r}: {complaint}. "
+                f"OpenVINO (openvino-genai {version}) cannot load {str(self._path)!r}: {last_line(error)}. "
                 "Make the model with engine='llama.cpp'."
             ) from error
         ids = self._tokenizer.get_vocab()
@@ -291,9 +301,13 @@ class _Pipeline:
         scheduler.num_kv_blocks = (tokens // _BLOCK + 2) * (1 if settings.kv_unified else settings.parallel)
         # A prompt that was read before would be read otherwise than one that was not, and answered otherwise.
         scheduler.enable_prefix_caching = False
-        # By its own default it computes in bfloat16 where the CPU can: no faster for many at once, and what a request
-        # is answered then depends more often on which others run beside it.
-        options = {"INFERENCE_NUM_THREADS": settings.threads or usable_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        # By its own default it computes in bfloat16 where the CPU can, and keeps what it has read in eight bits: no
+        # faster for many at once, and what a request is answered then depends on which others run beside it.
+        options = {
+            "INFERENCE_NUM_THREADS": settings.threads or usable_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",
+            "KV_CACHE_PRECISION": "f16",
+        }
         self._pipeline = genai.ContinuousBatchingPipeline(str(path), tokenizer, scheduler, "CPU", **options)
         self._number = 0
 

@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, SkipValidation, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SkipValidation
 
-from langplug import ChatModel, Request, adopt, load
+from langplug import ChatModel, Request, UnsupportedError, adopt, load
 from langplug._bridge.shapes import Shape
 from langplug._model.fields import ReasoningTags
 from langplug._parts import Part
@@ -43,7 +43,7 @@ class ChatReplay(ChatModel):
     structured_output = "native"
     accepts = frozenset({"image", "audio", "video", "file"})
 
-    cassette: Path
+    cassette: Path | str
     """The file, which a person may read and edit; docs/en/guides/replay.md describes it."""
 
     model: SkipValidation[Any] = Field(default=None, exclude=True, repr=False)
@@ -56,34 +56,40 @@ class ChatReplay(ChatModel):
     timing: bool = False
     """Whether pieces come at the moments at which they came when they were recorded. Else they come at once."""
 
+    n: Literal[1] = 1
+    """How many answers a call asks for. Equal questions are recorded one by one, and played in their order."""
+
     reasoning_tags: ReasoningTags = None
     """None: what the recorded model made of its tags is played."""
 
+    _recorded: ChatModel | None = PrivateAttr(default=None)
     _tape: Tape = PrivateAttr()
     _striker: Striker = PrivateAttr()
 
-    @field_validator("model")
-    @classmethod
-    def __adopt(cls, model: Any) -> Any:
-        return None if model is None else adopt(load(model) if isinstance(model, str) else model)
+    def model_post_init(self, context: Any) -> None:
+        """Open the cassette. A copy for a call is not made here, and may hold a name in the place of the model.
 
-    @model_validator(mode="after")
-    def __open(self) -> Self:
-        if (self.__pydantic_private__ or {}).get("_tape") is not None:  # an assignment is validated, too
-            return self
-        if self.model is None and self.mode in ("new", "rewrite"):
+        Raises:
+            ValueError: If there is nothing to record. (pydantic makes a `ValidationError` of it.)
+            FileNotFoundError: If there is nothing to play.
+            CassetteError: If the cassette cannot be read.
+        """
+        super().model_post_init(context)
+        if self.model is not None:
+            self._recorded = adopt(load(self.model) if isinstance(self.model, str) else self.model)
+            object.__setattr__(self, "model", self._recorded)
+        elif self.mode in ("new", "rewrite"):
             raise ValueError(f"mode={self.mode!r} records, and there is nothing to record: give `model`")
-        if self.model is None and not self.cassette.exists():
+        elif not Path(self.cassette).exists():
             raise FileNotFoundError(
                 f"there is no cassette {str(self.cassette)!r}. Record one with ChatReplay(cassette=..., model=...)."
             )
-        self._tape = Tape(self.cassette, self.mode)
-        self._striker = Striker(secrets_of(self.model))
+        self._tape = Tape(Path(self.cassette), self.mode)
+        self._striker = Striker(secrets_of(self._recorded))
         for name in _COMPANIONS:
-            value = getattr(self.model, name, None)
+            value = getattr(self._recorded, name, None)
             if value is not None and name not in self.__pydantic_fields_set__:
-                object.__setattr__(self, name, value)  # not by validation, which would come here again
-        return self
+                object.__setattr__(self, name, value)  # a name that was not given is not to be one that was set
 
     # --- what it is ---
 
@@ -91,22 +97,32 @@ class ChatReplay(ChatModel):
         return True  # what the recorded model is given; a name that is wrong is one more difference
 
     def __langplug_for_call__(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if "model" in given:
-            raise TypeError("No call can name another model to ChatReplay. Make one for each: ChatReplay(model=...).")
+        if not isinstance(given.get("model", ""), str):
+            raise TypeError(
+                "A call can name another model for the recorded one to ask, such as model='gpt-4o', and cannot bring "
+                "one. Make a ChatReplay for each: ChatReplay(cassette=..., model=...)."
+            )
+        if (several := given.get("n", 1)) != 1:
+            raise UnsupportedError(
+                f"ChatReplay records one answer to a call, and n={several} asks for several. Ask again, or use "
+                "batch(): equal questions are recorded one by one, and played in their order."
+            )
         return super().__langplug_for_call__(given)
 
     @property
     def reported_name(self) -> str:
-        """The recorded model's name."""
-        if self.model is not None:
-            return str(self.model.reported_name)
-        return str(self._tape.model.get("name") or super().reported_name)
+        """The name that the call gives, or else the recorded model's; of a cassette written by hand, the file's."""
+        if isinstance(self.model, str):
+            return self.model
+        if self._recorded is not None:
+            return self._recorded.reported_name
+        return str(self._tape.model.get("name") or self._tape.path.stem)
 
     @property
     def reported_provider(self) -> str:
         """The recorded model's provider."""
-        if self.model is not None:
-            return str(self.model.reported_provider)
+        if self._recorded is not None:
+            return self._recorded.reported_provider
         return str(self._tape.model.get("provider") or super().reported_provider)
 
     @property
@@ -117,16 +133,16 @@ class ChatReplay(ChatModel):
     def close(self) -> None:
         """Close the recorded model."""
         super().close()
-        if self.model is not None:
-            self.model.close()
+        if self._recorded is not None:
+            self._recorded.close()
 
     def __who(self) -> dict[str, Any] | None:
         """Who is asked, as recordings say it: by what LangChain tells tracers of a model, and its class."""
-        if self.model is None:
+        if self._recorded is None:
             return None
-        told: Mapping[str, Any] = self.model._get_ls_params()  # noqa: SLF001 - the documented place for these
+        told: Mapping[str, Any] = self._recorded._get_ls_params()  # noqa: SLF001 - the documented place for these
         known = {name.removeprefix("ls_"): value for name, value in told.items() if name != "ls_model_type"}
-        asked = getattr(self.model, "adopted", self.model)
+        asked = getattr(self._recorded, "adopted", self._recorded)
         named = {"class": type(asked).__qualname__, "provider": known.pop("provider", None)}
         named["name"] = known.pop("model_name", None)
         return self._striker.question({name: one for name, one in {**named, **known}.items() if one is not None})
@@ -137,7 +153,7 @@ class ChatReplay(ChatModel):
         """Play the recording of this question, or ask the recorded model and record it."""
         found = self.__find(request)
         if isinstance(found, Take):
-            yield from record(self.model, request, found, self._tape)
+            yield from record(request, found, self._tape)
             return
         start = time.monotonic()
         for moment, step in steps_of(found):
@@ -151,7 +167,7 @@ class ChatReplay(ChatModel):
         """As `respond`, for an event loop."""
         found = self.__find(request)
         if isinstance(found, Take):
-            async for message in arecord(self.model, request, found, self._tape):
+            async for message in arecord(request, found, self._tape):
                 yield message
             return
         start = time.monotonic()
@@ -176,6 +192,6 @@ class ChatReplay(ChatModel):
         question, who = self._striker.question(question_of(request)), self.__who()
         if (recording := self._tape.find(question, who)) is not None:
             return recording
-        if who is None or not self._tape.records:
+        if self._recorded is None or who is None or not self._tape.records:
             raise self._tape.miss(question, who)
-        return Take(question, who, self._striker, is_streamed=request.streaming)
+        return Take(self._recorded, question, who, self._striker, is_streamed=request.streaming)

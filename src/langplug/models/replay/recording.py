@@ -21,15 +21,19 @@ class Take:
     """One answer on its way into a cassette.
 
     Args:
-        question: What is asked, without secrets.
         model: Who is asked.
-        is_streamed: Whether the answer comes in pieces.
+        question: What is asked, without secrets.
+        who: What the recording says of the model.
         striker: Strikes secrets out of the answer.
+        is_streamed: Whether the answer comes in pieces.
     """
 
-    def __init__(self, question: dict[str, Any], model: dict[str, Any], striker: Striker, *, is_streamed: bool) -> None:
+    def __init__(
+        self, model: ChatModel, question: dict[str, Any], who: dict[str, Any], striker: Striker, *, is_streamed: bool
+    ) -> None:
+        self.model = model
         self._question = question
-        self._model = model
+        self._who = who
         self._striker = striker
         self._is_streamed = is_streamed
         self._kept: list[AIMessage] = []
@@ -63,15 +67,16 @@ class Take:
         answer = pieces if self._is_streamed or not pieces else pieces[0]
         return {
             **self._question,
-            "model": self._model,
+            "model": self._who,
             **({"answer": self._striker.answer(answer)} if answer != [] or not self._end.get("error") else {}),
             **self._striker.question(self._end),
             "seconds": [round(moment, 4) for moment in self._moments],
         }
 
 
-def record(model: ChatModel, request: Request, take: Take, tape: Tape) -> Generator[AIMessage, None, None]:
-    """Ask `model`, pass its answer on as it comes, and write it down in the end."""
+def record(request: Request, take: Take, tape: Tape) -> Generator[AIMessage, None, None]:
+    """Ask the model, pass its answer on as it comes, and write it down in the end."""
+    model = take.model
     try:
         with take.until_end():
             if model.rate_limiter is not None:
@@ -88,8 +93,9 @@ def record(model: ChatModel, request: Request, take: Take, tape: Tape) -> Genera
         tape.add(take.recording())
 
 
-async def arecord(model: ChatModel, request: Request, take: Take, tape: Tape) -> AsyncGenerator[AIMessage, None]:
+async def arecord(request: Request, take: Take, tape: Tape) -> AsyncGenerator[AIMessage, None]:
     """As `record`, for an event loop."""
+    model = take.model
     try:
         with take.until_end():
             if model.rate_limiter is not None:

@@ -13,6 +13,7 @@ Questions are struck before they are compared, so that one that holds a secret i
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -38,7 +39,13 @@ _NAMED: Final = re.compile(r"(\\*[\"'])([\w.-]{1,60})\1(\s*:\s*)(\\*[\"'])(?!\4)
 _HEADER: Final = re.compile(
     r"(?<![\w-])((?:[\w-]+-)?(?:api-key|authorization|cookie)):[ \t]*[^\r\n\"']+", re.IGNORECASE
 )
-_COLON: Final = re.compile(r"(?<![\w.-])([\w.-]{1,60})(\s?[:=]\s?)(?=\S*\d)([^\s\"',;{}\[\]]{8,})")
+_COLON: Final = re.compile(r"(?<![\w.-])([\w.-]{1,60})(\s?[:=]\s?|\s+is:?\s+)(?=\S*\d)([^\s\"',;{}\[\]]{8,})")
+
+_COOKIES: Final = frozenset({"cookie", "set-cookie"})
+"""Headers whose values have blanks in them, and so look like no secret."""
+
+_OF_A_SCHEMA: Final = frozenset({"default", "const", "example"})
+"""Where a JSON schema holds a value of what it describes."""
 
 
 class Striker:
@@ -64,7 +71,8 @@ class Striker:
             whole = text.read()
             if (struck := self._text(whole)) != whole:
                 text.write(struck)
-        return [self._strike(piece) for piece in pieces]
+        # Most pieces are text alone, of which nothing is left to strike out.
+        return [piece if isinstance(piece, str) else self._strike(piece) for piece in pieces]
 
     def _strike(self, value: Any, name: str = "") -> Any:
         if isinstance(value, str):
@@ -74,7 +82,7 @@ class Striker:
             return {
                 self._text(str(key)): MASK
                 if key in hidden or (is_secret_name(str(key), certain=True) and isinstance(item, int) and item > 1)
-                else self._strike(item, str(key))
+                else self._strike(item, name if key in _OF_A_SCHEMA else str(key))
                 for key, item in value.items()
             }
         if isinstance(value, list):
@@ -110,6 +118,8 @@ class Striker:
 def _is_secret(name: str, value: str) -> bool:
     if not name or not value or not is_secret_name(name):
         return False
+    if name.lower() in _COOKIES:
+        return True
     looks_random = len(value) >= 8 and not re.search(r"\s", value) and re.search(r"\d", value) is not None
     return looks_random or is_secret_name(name, certain=True)
 
@@ -123,15 +133,15 @@ class _Slots:
     @classmethod
     def of(cls, pieces: list[Any]) -> Iterator["_Slots"]:
         """One for each text."""
-        found: dict[Any, _Slots] = {}
+        found: defaultdict[Any, _Slots] = defaultdict(cls)
 
-        def note(channel: Any, holder: Any, place: Any) -> None:
-            if isinstance(holder.get(place) if isinstance(holder, dict) else holder[place], str):
-                found.setdefault(channel, cls()).places.append((holder, place))
+        def note(channel: Any, holder: dict[str, Any], place: str) -> None:
+            if isinstance(holder.get(place), str):
+                found[channel].places.append((holder, place))
 
         for at, piece in enumerate(pieces):
             if isinstance(piece, str):
-                note("text", pieces, at)
+                found["text"].places.append((pieces, at))
                 continue
             note("text", piece, "text")
             note("reasoning", piece, "reasoning")
