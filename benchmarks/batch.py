@@ -5,7 +5,7 @@
 Each size runs in a process of its own, which reports its peak of memory. The peer is `ainvoke` alone, 64 at once, of
 the same model with the same messages, in the same process, in turns with the run: what is beyond it is the job's. In a
 storm, a server takes so many calls a second and refuses the others; refusals after its first five seconds are counted.
-`--write` puts the figures into docs/batch.md.
+`--write` puts the figures into docs/en/guides/batch.md.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MOST_ALONE = 20_000
 MANY = 1_000_000
 """Rows of which one round takes minutes."""
 
-PAGE = Path(__file__).parents[1] / "docs" / "batch.md"
+PAGE = Path(__file__).parents[1] / "docs" / "en" / "guides" / "batch.md"
 BEGIN, END = "<!-- measured by benchmarks/batch.py -->", "<!-- end of what was measured -->"
 
 

@@ -6,7 +6,7 @@ Each engine that is installed answers in a process of its own. Its calls take tu
 that ends at a stop string, a stream that is left, and a prompt that is too long; four run at once. Memory is what the
 process holds (RSS) once all calls of a hundred have ended. Leaving is timed from `aclose` of a stream, which has begun
 to speak, to the moment at which the only slot can be had by somebody else. `--write` puts the table into
-docs/overhead.md.
+docs/en/reference/overhead.md.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=500, help="calls whose memory is looked at (default: 500)")
     parser.add_argument("--leaves", type=int, default=50, help="calls that are left (default: 50)")
     parser.add_argument("--engine", choices=ENGINES, help="measure this one, and print its figures as JSON")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/overhead.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/en/reference/overhead.md")
     given = parser.parse_args()
     if given.engine:
         measured = asyncio.run(memory(given.engine, given.calls)), asyncio.run(leaving(given.engine, given.leaves))
