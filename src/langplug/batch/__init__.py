@@ -3,7 +3,21 @@
 from langplug.batch.files import Out, read_rows
 from langplug.batch.job import TooManyErrors
 from langplug.batch.journal import Journal, JournalError
+from langplug.batch.ray import Ray, WorkerError
 from langplug.batch.running import Count, arun, count, run
 from langplug.batch.summary import Summary
 
-__all__ = ["Count", "Journal", "JournalError", "Out", "Summary", "TooManyErrors", "arun", "count", "read_rows", "run"]
+__all__ = [
+    "Count",
+    "Journal",
+    "JournalError",
+    "Out",
+    "Ray",
+    "Summary",
+    "TooManyErrors",
+    "WorkerError",
+    "arun",
+    "count",
+    "read_rows",
+    "run",
+]

@@ -4,8 +4,9 @@ import asyncio
 import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,9 @@ from langplug.batch.files import STANDARD, Out, format_of, read_rows
 from langplug.batch.job import Job
 from langplug.batch.journal import Journal
 from langplug.batch.pace import Pace
+from langplug.batch.ray.asking import RayAsker
+from langplug.batch.ray.engine import Ray
+from langplug.batch.ray.packing import MakeAsker, pack
 from langplug.batch.rows import ENVELOPE, Form, RawRow
 from langplug.batch.summary import Summary
 
@@ -85,6 +89,7 @@ async def arun(
     identity: str | None = None,
     in_format: str | None = None,
     out_format: str | None = None,
+    engine: str | Ray = "local",
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Ask a model every row, and write what comes of it.
@@ -113,6 +118,8 @@ async def arun(
             again, and a warning says so.
         in_format: `jsonl`, `csv`, `tsv` or `parquet`, where the name of the input does not say.
         out_format: The same for the output.
+        engine: `local`, this process, or `ray`, a cluster, whose actors ask the rows that this process reads and keeps;
+            `Ray(...)` says how many, and where.
         progress: Told of the figures, four times a second.
 
     Returns:
@@ -124,7 +131,8 @@ async def arun(
         TooManyErrors: If more rows failed than `max_errors`.
         JournalError: If another run has the journal, or it is none.
         OSError: If a file cannot be read or written, as when the disk is full.
-        ImportError: If a format needs a package that is not installed.
+        ImportError: If a format or an engine needs a package that is not installed.
+        WorkerError: If no actor on the cluster can ask.
     """
     adopted = adopt(model)
     format_of(out, out_format)  # before anything is made
@@ -142,22 +150,39 @@ async def arun(
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
     # each refusal is to be seen: the pace follows it, and then the row is asked again
     asked = adopt(adopted, max_retries=0)
-    asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
+    make: MakeAsker = WireAsker if form.is_envelope else partial(ChatAsker, schema=schema, parameters=parameters)
     place = _journal_of(rows, out, journal)
+    asking = _asking(engine, asked, make)
     with Journal(place) if place is not None else nullcontext() as kept:
-        job = Job(
-            rows=form.rows(raw),
-            asker=asker,
-            pace=pace,
-            journal=kept,
-            out=Out(out, columns, out_format),
-            attempts=max_attempts,
-            retry_failed=retry_failed,
-            is_ordered=ordered,
-            most_errors=max_errors,
-            progress=progress,
-        )
-        return await job.run()
+        async with asking as asker:
+            job = Job(
+                rows=form.rows(raw),
+                asker=asker,
+                pace=pace,
+                journal=kept,
+                out=Out(out, columns, out_format),
+                attempts=max_attempts,
+                retry_failed=retry_failed,
+                is_ordered=ordered,
+                most_errors=max_errors,
+                progress=progress,
+            )
+            return await job.run()
+
+
+def _asking(engine: str | Ray, model: ChatModel, make: MakeAsker) -> AbstractAsyncContextManager[Asker]:
+    """What asks rows, until it is left.
+
+    Raises:
+        ValueError: If the engine is unknown, or the model cannot be sent where it is.
+        ImportError: If it needs a package that is not installed.
+    """
+    if engine == "local":
+        return nullcontext(make(model))
+    if engine != "ray" and not isinstance(engine, Ray):
+        raise ValueError(f"unknown engine {engine!r}, expected 'local', 'ray' or a Ray(...)")
+    of_ray = engine if isinstance(engine, Ray) else Ray()
+    return aclosing(RayAsker(of_ray, make(model), pack(model, make, of_ray.load)))
 
 
 @dataclass(frozen=True, slots=True)
