@@ -243,7 +243,7 @@ def test_a_model_that_cannot_be_made_there(engine: Callable[..., batch.Ray], tmp
         batch.run(make_upper(), ["x"], tmp_path / "out.jsonl", identity="u", engine=engine(load=make_nothing))
 
 
-@pytest.mark.parametrize(("needed", "said"), [(50, "no node has as many"), (1, "waits until other work")])
+@pytest.mark.parametrize(("needed", "said"), [(50, "no node has as many"), (1, "What others have, it waits for")])
 async def test_no_room(needed: float, said: str, engine: Callable[..., batch.Ray], tmp_path: Path) -> None:
     """An actor that Ray has no room for waits, and a warning says for what."""
     notes = tmp_path / "notes"
@@ -258,7 +258,7 @@ async def test_no_room(needed: float, said: str, engine: Callable[..., batch.Ray
         while not any("actors run" in str(one.message) for one in told):
             assert not running.done()
             await asyncio.sleep(0.05)
-    assert re.search(f"0 actors run.*CPUs are free.*{said}", str(told[-1].message))
+    assert re.search(f"0 actors run after .* CPUs, of which .* are free.*{said}", str(told[-1].message))
     running.cancel()
     other.cancel()
     ended = await asyncio.gather(running, other, return_exceptions=True)

@@ -16,8 +16,8 @@ from langplug.batch.ray.actor import Actor
 from langplug.batch.ray.engine import Ray, WorkerError, connect, count_nodes, import_ray, room_for
 from langplug.batch.rows import Row
 
-_ROOM_AFTER_S: Final = 10.0
-"""Seconds after which an actor is said to wait for room: a process starts in one, and on a busy machine in five."""
+_ROOM_AFTER_S: Final = 30.0
+"""Seconds after which an actor is said to wait for room: a process starts in one, and on a busy machine in ten."""
 
 _MOST_STARTS: Final = 3
 """How often an actor may die as it starts, before the job ends."""
@@ -136,12 +136,15 @@ class RayAsker:
     async def _find_room(self, actor: Any) -> None:
         """Wait until an actor runs; if that takes long, say once what it waits for."""
         ready = asyncio.ensure_future(actor.__ray_ready__.remote())
-        done, _ = await asyncio.wait({ready}, timeout=_ROOM_AFTER_S)
-        if not done and not self._has_warned:
-            self._has_warned = True
-            room = await in_thread(partial(room_for, self._engine.needed))
-            warnings.warn(f"{len(self._workers)} actors run. {room}.", stacklevel=1)
-        await ready
+        try:
+            done, _ = await asyncio.wait({ready}, timeout=_ROOM_AFTER_S)
+            if not done and not self._has_warned:
+                self._has_warned = True
+                room = await in_thread(partial(room_for, self._engine.needed))
+                warnings.warn(f"{len(self._workers)} actors run after {_ROOM_AFTER_S:g} s: {room}.", stacklevel=1)
+            await ready
+        finally:
+            ready.cancel()
 
 
 class _WorkerDied(Exception):

@@ -95,10 +95,10 @@ def room_for(needed: Mapping[str, float]) -> str:
     ray = import_ray()
     free, all_ = ray.available_resources(), ray.cluster_resources()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    there = " and ".join(f"{free.get(name, 0):g} of {all_.get(name, 0):g} {name}s" for name in needed)
-    said = (
-        f"an actor takes {' and '.join(f'{amount:g} {name}s' for name, amount in needed.items())}, and {there} are free"
+    asked = " and ".join(
+        f"{amount:g} {name}s, of which {free.get(name, 0):g} of {all_.get(name, 0):g} are free"
+        for name, amount in needed.items()
     )
     if any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
-        return f"{said}: it waits until other work on the cluster ends"
-    return f"{said}; no node has as many: ask for less, or add a node"
+        return f"each takes {asked}. What others have, it waits for"
+    return f"each takes {asked}, and no node has as many: ask for less, or add a node"
