@@ -145,6 +145,8 @@ async def arun(
             raise ValueError(f"rows in OpenAI's batch format say all that is asked: leave out {' and '.join(named)}")
         if format_of(out, out_format) != "jsonl":
             raise ValueError("rows in OpenAI's batch format are answered in it: name an output that ends in .jsonl")
+    if engine != "local" and str(out) == STANDARD:
+        raise ValueError("Ray writes to stdout when a worker dies, so answers cannot go there: name a file")
     if max_attempts < 1 or (max_errors is not None and max_errors < 0):
         raise ValueError(f"expected at least 1 attempt, and 0 or more errors, not {max_attempts} and {max_errors}")
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)

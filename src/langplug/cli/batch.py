@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -145,20 +146,22 @@ def run(args: argparse.Namespace) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what was answered is safe
     progress = _Progress()
     try:
-        summary = batch.run(
-            model,
-            args.input,
-            str(args.out),
-            prompt=args.prompt,
-            system=args.system,
-            schema=schema,
-            parameters=for_a_call(parameters),
-            keep=[name.strip() for name in args.keep.split(",") if name.strip()],
-            max_errors=max_errors,
-            engine=engine,
-            progress=progress,
-            **{name: getattr(args, name) for name in _PASSED_ON},
-        )
+        # Ray says on stdout that a worker died, where the figures of --json go
+        with redirect_stdout(sys.stderr) if args.engine == "ray" else nullcontext():
+            summary = batch.run(
+                model,
+                args.input,
+                str(args.out),
+                prompt=args.prompt,
+                system=args.system,
+                schema=schema,
+                parameters=for_a_call(parameters),
+                keep=[name.strip() for name in args.keep.split(",") if name.strip()],
+                max_errors=max_errors,
+                engine=engine,
+                progress=progress,
+                **{name: getattr(args, name) for name in _PASSED_ON},
+            )
     except KeyboardInterrupt:
         _say_how_to_continue(progress, args)
         raise

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from langplug.batch.asking import Asker, Outcome
@@ -57,8 +59,9 @@ class Actor:
     async def _ask(self, number: int, row: Row) -> None:
         assert self._asker is not None
         outcome: Outcome | str
+        began = time.monotonic()
         try:
-            outcome = await self._asker.ask(row)
+            outcome = replace(await self._asker.ask(row), seconds=time.monotonic() - began)
         except BaseException as error:  # noqa: BLE001 - as where the model's code calls `exit`
             outcome = f"{type(error).__name__}: {error}"
         self._ended.append((number, outcome))  # not in one expression with `await`: the list may be another by then

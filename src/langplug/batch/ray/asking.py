@@ -3,8 +3,9 @@
 import asyncio
 import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -43,6 +44,8 @@ class RayAsker:
         self._failure: Exception | None = None
         self._changed = asyncio.Event()
         self._has_warned = False
+        self._deaths = Counter[int]()
+        self._alone = asyncio.Lock()
 
     async def ask(self, row: Row, /) -> Outcome:
         """What came of it. That its actor died is an outcome that may be another the next time.
@@ -50,10 +53,12 @@ class RayAsker:
         Raises:
             WorkerError: If no actor can ask.
         """
-        worker = await self._least_busy()
         try:
-            return await worker.ask(row)
+            # twice in an actor that died: it may be why, and would take along whoever is in the same state
+            async with self._alone if self._deaths[row.index] > 1 else nullcontext():
+                return await (await self._least_busy()).ask(row)
         except _WorkerDied as died:
+            self._deaths[row.index] += 1
             return replace(self._own.unasked(str(died)), is_retryable=True)
 
     def told(self, outcome: Outcome, *, attempts: int, seconds: float) -> dict[str, Any]:
