@@ -28,7 +28,7 @@ from ray.cluster_utils import Cluster
 from tests.ray.asked import ROWS, begun, noted, noting, rows
 
 import langplug.cli
-from langplug import Request, batch, chat_model
+from langplug import ChatModel, Request, batch, chat_model, resource
 
 pytestmark = [
     pytest.mark.timeout(300),  # a node that is dead is found to be so after half a minute
@@ -207,6 +207,32 @@ def test_a_row_that_ends_its_process(engine: Callable[..., batch.Ray], tmp_path:
     assert crashed["attempts"] == 3
     assert [record["answer"] for record in others] == [f"ROW {n}" for n in range(60)]
     assert all(record["latency_s"] < 2 for record in others)  # neither the start nor the deaths of actors are in it
+
+
+class Weights(ChatModel):
+    """Notes each time that its weights are loaded, and by which process."""
+
+    notes: str
+
+    @resource
+    def weights(self) -> Iterator[object]:
+        """What takes long to load."""
+        with Path(self.notes).open("ab", buffering=0) as file:
+            file.write(f"{os.getpid()}\n".encode())
+        yield object()
+
+    def respond(self, request: Request) -> str:
+        """Answers with the weights in hand."""
+        return f"{request.text} {type(self.weights).__name__}"
+
+
+def test_weights_are_loaded_once_by_each_actor(engine: Callable[..., batch.Ray], tmp_path: Path) -> None:
+    """The model of an actor stays loaded: as often as there are actors, its weights are."""
+    model = Weights(notes=str(tmp_path / "notes"))
+    batch.run(model, [f"row {n}" for n in range(100)], tmp_path / "out.jsonl", engine=engine(actors=2))
+    pids = (tmp_path / "notes").read_text().split()
+    assert str(os.getpid()) not in pids
+    assert 1 <= len(pids) == len(set(pids)) <= 2
 
 
 class Held(threading.local):

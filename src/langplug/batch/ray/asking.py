@@ -128,8 +128,9 @@ class RayAsker:
                     raise WorkerError(f"{starts} workers of Ray have died as they started: {_said(error)}") from error
                 worker.reason = _said(error)
             except errors.RayTaskError as error:
+                failed = "hand back an answer" if worker in self._workers else "make the model"
                 raise WorkerError(
-                    f"a worker of Ray cannot make the model: {type(error.cause).__name__}: {error.cause}. What it "
+                    f"a worker of Ray cannot {failed}: {type(error.cause).__name__}: {error.cause}. What it "
                     "imports has to be installed on every node, and what it reads has to be there."
                 ) from error
             finally:
