@@ -309,3 +309,25 @@ def test_an_address_where_nothing_answers(engine: Callable[..., batch.Ray], tmp_
     """An address where no cluster is, is said to be one at once."""
     with pytest.raises(ConnectionError, match=r"nothing answers at Ray's address 127\.0\.0\.1:1 "):
         batch.run(answer(), ["x"], tmp_path / "out.jsonl", engine=engine(address="127.0.0.1:1"))
+
+
+def own_processes() -> set[str]:
+    """The names of the processes that this one has started, and that run."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if not is_gone(int(path.parent.name))]
+    fields = [(stat[stat.index("(") + 1 : stat.rindex(")")], stat[stat.rindex(")") + 2 :].split()) for stat in stats]
+    return {name for name, (_, parent, *_) in fields if int(parent) == os.getpid()}
+
+
+async def test_a_cluster_of_its_own(cluster: Cluster, tmp_path: Path) -> None:
+    """A cluster that is started for the job runs as long as the job, and no longer."""
+    model = noting(notes=str(tmp_path / "notes"), wait_s=1)
+    cluster.shutdown()  # that of the other tests, of which this is the last
+    engine = batch.Ray(address="local")
+    rows = [f"row {n}" for n in range(15)]
+    running = asyncio.create_task(batch.arun(model, rows, tmp_path / "out.jsonl", max_concurrency=1, engine=engine))
+    while len(begun(tmp_path / "notes")) < 14:
+        await asyncio.sleep(0.1)
+        assert not running.done()
+    assert {"gcs_server", "raylet"} <= own_processes()
+    assert (await running).answered == 15
+    assert not {"gcs_server", "raylet"} & own_processes()

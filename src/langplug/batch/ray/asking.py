@@ -14,7 +14,7 @@ from typing import Any, Final
 from langplug._bridge.threads import in_thread
 from langplug.batch.asking import Asker, Outcome
 from langplug.batch.ray.actor import Actor
-from langplug.batch.ray.engine import Ray, WorkerError, connect, count_nodes, import_ray, room_for
+from langplug.batch.ray.engine import Connection, Ray, WorkerError, count_nodes, import_ray, room_for
 from langplug.batch.rows import Row
 
 _ROOM_AFTER_S: Final = 30.0
@@ -40,7 +40,7 @@ class RayAsker:
         self._packed = packed
         self._workers: list[_Worker] = []
         self._running: asyncio.Task[None] | None = None
-        self._has_connected = False
+        self._connection: Connection | None = None
         self._failure: Exception | None = None
         self._changed = asyncio.Event()
         self._has_warned = False
@@ -78,8 +78,10 @@ class RayAsker:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
-        if self._has_connected:
-            await in_thread(self._ray.shutdown)
+        if self._connection is not None:
+            self._connection.leave()
+            if self._connection.opened.done():
+                await asyncio.wrap_future(self._connection.closed)
 
     async def _least_busy(self) -> "_Worker":
         if self._running is None:  # as late as that: a job of which all is answered needs no cluster
@@ -94,7 +96,8 @@ class RayAsker:
     async def _run(self) -> None:
         """Have as many actors as are wanted, until it is cancelled or that cannot be."""
         try:
-            self._has_connected = await in_thread(partial(connect, self._engine.address))
+            self._connection = Connection(self._engine.address)
+            await asyncio.shield(asyncio.wrap_future(self._connection.opened))
             most = await in_thread(count_nodes) if self._engine.actors is None else self._engine.actors
             async with asyncio.TaskGroup() as group:
                 for _ in range(most):

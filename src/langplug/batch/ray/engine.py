@@ -4,7 +4,9 @@ import logging
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -83,6 +85,43 @@ def connect(address: str | None) -> bool:
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return True
+
+
+class Connection:
+    """A cluster that this process is connected with until it leaves.
+
+    A thread stays that long, as what Ray starts is killed by the system when the thread that started it ends.
+
+    Args:
+        address: As of `connect`.
+
+    Attributes:
+        opened: Done when it is connected, or cannot be.
+        closed: Done when it has left.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self.opened = Future[None]()
+        self.closed = Future[None]()
+        self._leaving = threading.Event()
+        threading.Thread(target=self._stay, args=(address,), name="langplug-ray", daemon=True).start()
+
+    def leave(self) -> None:
+        """Leave it, and end it if it was started here; at once, or as soon as it has started."""
+        self._leaving.set()
+
+    def _stay(self, address: str | None) -> None:
+        is_ours = False
+        try:
+            is_ours = connect(address)
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self.opened.set_exception(error)
+        else:
+            self.opened.set_result(None)
+        self._leaving.wait()
+        if is_ours:
+            import_ray().shutdown()
+        self.closed.set_result(None)
 
 
 def count_nodes() -> int:
