@@ -13,6 +13,7 @@ ENGINES := .venv-engines
 TRACING := .venv-tracing
 PLAYGROUND := .venv-playground
 DOCS := .venv-docs
+RAY := .venv-ray
 AGENTS := .node-agents
 SERVERS := dasllama langgraph litellm litserve
 BIN := $(VENV)/bin
@@ -92,6 +93,11 @@ test-fuzz: $(FUZZ)/.fuzz ## Ask a served model whatever its /openapi.json allows
 test-tracing: $(TRACING)/.tracing ## Compare what tracing tools say of our models and of ChatOpenAI
 	$(call say,tests with tracing tools)
 	@$(TRACING)/bin/$(pytest) --all tests/tracing
+
+.PHONY: test-ray
+test-ray: $(RAY)/.ray ## Test batches on a Ray cluster of processes, whose nodes are killed (ten minutes)
+	$(call say,tests on a Ray cluster)
+	@$(RAY)/bin/python -m pytest --all tests/ray
 
 .PHONY: test-playground
 test-playground: $(PLAYGROUND)/.playground ## Test the playground of `langplug serve` in a real browser (needs chromium)
@@ -183,6 +189,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 	@$(compile) pyproject.toml --extra all --extra openvino --extra transformers --group engines --constraint $(LOCK)/peers.txt \
 		--override $(LOCK)/without-torch.in --output-file $(LOCK)/engines.txt
 	@$(compile) pyproject.toml --extra all --group tracing --constraint $(LOCK)/peers.txt --output-file $(LOCK)/tracing.txt
+	@$(compile) pyproject.toml --extra all --extra ray --group ray --constraint $(LOCK)/peers.txt --output-file $(LOCK)/ray.txt
 	@$(compile) pyproject.toml --extra all --group playground --constraint $(LOCK)/peers.txt --output-file $(LOCK)/playground.txt
 	@$(compile) pyproject.toml --extra all --group servers --output-file $(LOCK)/servers.txt
 	@$(compile) --group build --constraint $(LOCK)/dev.txt --output-file $(LOCK)/build.txt
@@ -195,7 +202,7 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 
 .PHONY: clean
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
-	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(DOCS) $(AGENTS) .venv-servers-* dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(DOCS) $(RAY) $(AGENTS) .venv-servers-* dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(AGENTS)/.agents:
 	$(call say,installing Codex CLI and opencode)
@@ -226,7 +233,7 @@ $(SERVERS:%=.venv-servers-%/.server) $(DOCS)/.docs:
 	@$(BIN)/uv pip install --quiet --no-build --python $(@D)/bin/python --require-hashes --requirement $<
 	@touch $@
 
-# The other packages' models, the large engines, the tracing tools and a browser's driver install much that few need, the
+# The other packages' models, the large engines, the tracing tools, Ray and a browser's driver install much that few need, the
 # oldest LangChain is not the newest one, and some clients need older versions than `dev` has: each lives in an environment
 # of its own.
 $(PEERS)/.peers: $(LOCK)/peers.txt
@@ -237,8 +244,9 @@ $(ENGINES)/.engines: first = $(@D)/bin/python -m pip install --quiet torch==2.13
 $(FUZZ)/.fuzz: $(LOCK)/fuzz.txt
 $(TRACING)/.tracing: $(LOCK)/tracing.txt
 $(PLAYGROUND)/.playground: $(LOCK)/playground.txt
+$(RAY)/.ray: $(LOCK)/ray.txt
 $(OTHERS)/.servers: $(LOCK)/servers.txt
-$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(FUZZ)/.fuzz $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground: pyproject.toml check/pyproject.toml $(VENV)/.build
+$(PEERS)/.peers $(OLDEST)/.oldest $(CLIENTS)/.clients $(ENGINES)/.engines $(FUZZ)/.fuzz $(TRACING)/.tracing $(OTHERS)/.servers $(PLAYGROUND)/.playground $(RAY)/.ray: pyproject.toml check/pyproject.toml $(VENV)/.build
 	$(call say,installing $(filter %.txt,$^))
 	@$(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes --requirement $(LOCK)/build.txt

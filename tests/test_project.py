@@ -407,12 +407,12 @@ def test_locks_hold_hashes_and_no_places(lock: Path) -> None:
 def test_locks_agree() -> None:
     """What two locks both hold, they hold in the same version; but for two, whose tools alone are the same."""
     everything: set[str] = set()
-    for name in ("peers.txt", "tracing.txt", "playground.txt", "engines.txt", "docs.txt"):
+    for name in ("peers.txt", "tracing.txt", "playground.txt", "ray.txt", "engines.txt", "docs.txt"):
         known = {pin.split("==")[0] for pin in everything}
         everything |= {pin for pin in pins(ROOT / "requirements" / name) if pin.split("==")[0] not in known}
     apart = {ROOT / "requirements" / name for name in ("clients.txt", "fuzz.txt", "oldest.txt", "servers.txt")}
     names = {"build.txt", "chat.txt", "clients.txt", "dev.txt", "engines.txt", "fuzz.txt", "oldest.txt", "peers.txt"}
-    names |= {"docs.txt", "playground.txt", "servers.txt", "tracing.txt"}
+    names |= {"docs.txt", "playground.txt", "ray.txt", "servers.txt", "tracing.txt"}
     assert names == {lock.name for lock in LOCKS}
     assert [] == [f"{lock.name}: {pin}" for lock in {*LOCKS} - apart for pin in sorted(pins(lock) - everything)]
     assert set() == {pin for lock in apart for pin in pins(ROOT / "requirements" / "build.txt") - pins(lock)}
@@ -435,7 +435,7 @@ def test_locks_hold_what_the_project_asks_for() -> None:
 
     Not so torch, of which each machine needs another build.
     """
-    locks = ("fuzz.txt", "engines.txt", "playground.txt", "tracing.txt", "peers.txt")
+    locks = ("fuzz.txt", "engines.txt", "playground.txt", "ray.txt", "tracing.txt", "peers.txt")
     locked = dict(pin.split("==", maxsplit=1) for lock in locks for pin in pins(ROOT / "requirements" / lock))
     asked = [wish for wish in wishes() if wish.name != "torch"]
     assert [] == [str(wish) for wish in asked if not wish.specifier.contains(locked.get(wish.name, "none"))]

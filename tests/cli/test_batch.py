@@ -142,6 +142,9 @@ def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["in.csv", "-o", "out.csv", "--set", "volume=3"], "no parameter"),
         (["in.csv", "-o", "-", "--json"], "--json prints to stdout"),
         (["in.csv", "-o", "out.csv", "--max-concurency", "3"], "did you mean"),
+        (["in.csv", "-o", "out.csv", "--actors", "2"], "--actors is for --engine ray"),
+        (["in.csv", "-o", "out.csv", "--engine", "ray", "--actors", "0"], "actors is 0; expected at least 1"),
+        (["in.csv", "-o", "-", "--prompt", "{city}", "--engine", "ray"], "name a file"),
     ],
 )
 def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,6 +155,18 @@ def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.C
     assert "Traceback" not in told
     assert not Path("out.csv").exists()
     assert not Path("out.csv.part").exists()
+
+
+def test_an_engine_that_is_not_installed(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Ray, the extra that brings it is named, and nothing is written."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    given = ["batch", model, "in.csv", "-o", "out.csv", "--prompt", "{city}", "--engine", "ray"]
+    before = {*Path().iterdir()}
+    assert langplug.cli.main(given) == 2
+    assert "pip install 'langplug[ray]'" in capsys.readouterr().err
+    assert {file.name for file in {*Path().iterdir()} - before} <= {"__pycache__"}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -4,6 +4,7 @@ from langplug.batch.files import Out, read_rows
 from langplug.batch.job import TooManyErrors
 from langplug.batch.journal import Journal, JournalError
 from langplug.batch.provider import ProviderError
+from langplug.batch.ray import Ray, WorkerError
 from langplug.batch.running import Count, arun, cancel, count, run
 from langplug.batch.summary import Summary
 
@@ -13,8 +14,10 @@ __all__ = [
     "JournalError",
     "Out",
     "ProviderError",
+    "Ray",
     "Summary",
     "TooManyErrors",
+    "WorkerError",
     "arun",
     "cancel",
     "count",

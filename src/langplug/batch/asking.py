@@ -68,6 +68,7 @@ class Outcome:
         is_retryable: Whether asking again may help.
         is_refused: Whether it was refused because there were too many calls.
         retry_after: Seconds after which it may be asked again, if that was said.
+        seconds: How long the call took, where that is less than the row was on its way to another process and back.
     """
 
     record: Mapping[str, Any]
@@ -76,6 +77,7 @@ class Outcome:
     is_retryable: bool = False
     is_refused: bool = False
     retry_after: float | None = None
+    seconds: float | None = None
 
 
 class Asker(Protocol):

@@ -184,7 +184,8 @@ class Job:
             await asyncio.sleep(max(wait_s, outcome.retry_after or 0.0))
             await self.pace.turn()
         self._begun.release()
-        self._settle(row, outcome, attempts=attempts, seconds=now - asked)
+        seconds = now - asked if outcome.seconds is None else outcome.seconds
+        self._settle(row, outcome, attempts=attempts, seconds=seconds)
 
     def _settle(self, row: Row, outcome: Outcome, *, attempts: int, seconds: float) -> None:
         """A row is done: its record is kept, and written."""

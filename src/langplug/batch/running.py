@@ -5,8 +5,9 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
@@ -26,6 +27,9 @@ from langplug.batch.ledger import Ledger
 from langplug.batch.pace import Pace
 from langplug.batch.provider import Provider
 from langplug.batch.provider import cancel as cancel_batches
+from langplug.batch.ray.asking import RayAsker
+from langplug.batch.ray.engine import Ray
+from langplug.batch.ray.packing import MakeAsker, pack
 from langplug.batch.rows import ENVELOPE, Form, RawRow
 from langplug.batch.summary import Summary
 
@@ -94,6 +98,7 @@ async def arun(
     out_format: str | None = None,
     via: Literal["provider"] | None = None,
     rows_per_batch: int = 50_000,
+    engine: str | Ray = "local",
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Ask a model every row, and write what comes of it.
@@ -125,6 +130,8 @@ async def arun(
         via: `"provider"` sends the rows to the batch API of the server of a `ChatEndpoint`, and waits for it: half the
             price, within a day. Limits, and how many calls there are at once, are then the server's.
         rows_per_batch: The most rows in one batch of the server's.
+        engine: `local`, this process, or `ray`, a cluster, whose actors ask the rows that this process reads and keeps;
+            `Ray(...)` says how many, and where.
         progress: Told of the figures, four times a second.
 
     Returns:
@@ -138,15 +145,16 @@ async def arun(
         ModelError: If the server's batch API fails; what was sent goes on there, and the same call waits for it.
         JournalError: If another run has the journal, or it is none.
         OSError: If a file cannot be read or written, as when the disk is full.
-        ImportError: If a format needs a package that is not installed.
+        ImportError: If a format or an engine needs a package that is not installed.
+        WorkerError: If no actor on the cluster can ask.
     """
     adopted = adopt(model)
     format_of(out, out_format)  # before anything is made
     columns = columns_of(list(keep), is_structured=schema is not None)
     key = _key_of(adopted, parameters or {}, schema, identity)
     place = _journal_of(rows, out, journal)
-    asking = Form.of(prompt, system, keep, identity=key)
-    raw, form = await in_thread(lambda: _open(rows, in_format, asking))  # Ctrl-C does not wait for a pipe
+    # in a thread, so that Ctrl-C does not wait for a pipe
+    raw, form = await in_thread(partial(_open, rows, in_format, Form.of(prompt, system, keep, identity=key)))
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         refuse_beside_requests([name for name, value in given.items() if value], format_of(out, out_format))
@@ -155,25 +163,24 @@ async def arun(
         if value is not None and value < lowest:
             raise ValueError(f"{name} is {value:g}; expected {lowest} or more")
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
-    # each refusal is to be seen: the pace follows it, and then the row is asked again
-    asked = adopt(adopted, max_retries=0) if via is None else offline(endpoint_of(adopted))
-    asker: Asker = WireAsker(asked) if form.is_envelope else ChatAsker(asked, schema=schema, parameters=parameters)
+    make: MakeAsker = WireAsker if form.is_envelope else partial(ChatAsker, schema=schema, parameters=parameters)
+    asking = _asking(engine, adopted, make, via, out)
     with Journal(place) if place is not None else nullcontext() as kept:
-        job = Job(
-            rows=form.rows(raw),
-            asker=asker,
-            pace=pace,
-            journal=kept,
-            out=Out(out, columns, out_format),
-            attempts=max_attempts,
-            retry_failed=retry_failed,
-            is_ordered=ordered,
-            most_errors=max_errors,
-            progress=progress,
-        )
-        if via is None:
-            return await job.run()
-        return await Provider(job, endpoint_of(adopted), rows_per_batch=rows_per_batch).run()
+        async with asking as asker:
+            job = Job(
+                rows=form.rows(raw),
+                asker=asker,
+                pace=pace,
+                journal=kept,
+                out=Out(out, columns, out_format),
+                attempts=max_attempts,
+                retry_failed=retry_failed,
+                is_ordered=ordered,
+                most_errors=max_errors,
+                progress=progress,
+            )
+            provider = Provider(job, endpoint_of(adopted), rows_per_batch=rows_per_batch) if via is not None else None
+            return await (provider or job).run()
 
 
 def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
@@ -197,6 +204,28 @@ def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) ->
         raise ValueError(f"nothing was sent: there is no journal {place}")
     with Journal(place) as kept:
         return asyncio.run(cancel_batches(Ledger(kept), BatchAPI(endpoint_of(adopt(model)))))
+
+
+def _asking(
+    engine: str | Ray, model: ChatModel, make: MakeAsker, via: str | None, out: str | Path
+) -> AbstractAsyncContextManager[Asker]:
+    """What asks rows, until it is left.
+
+    Raises:
+        ValueError: If the engine is unknown, does not go with what else is given, or the model cannot be sent there.
+        ImportError: If it needs a package that is not installed.
+    """
+    if engine == "local":
+        # each refusal is to be seen: the pace follows it, and then the row is asked again
+        return nullcontext(make(adopt(model, max_retries=0) if via is None else offline(endpoint_of(model))))
+    if engine != "ray" and not isinstance(engine, Ray):
+        raise ValueError(f"unknown engine {engine!r}, expected 'local', 'ray' or a Ray(...)")
+    if via is not None:
+        raise ValueError("the server's batch API asks the rows, and no cluster: leave out `engine` or `via`")
+    if str(out) == STANDARD:
+        raise ValueError("Ray writes to stdout when a worker dies, so answers cannot go there: name a file")
+    of_ray, asked = engine if isinstance(engine, Ray) else Ray(), adopt(model, max_retries=0)
+    return aclosing(RayAsker(of_ray, make(asked), pack(asked, make, of_ray.load)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +18,9 @@ from langplug.cli._parameters import check_name, check_parameter, parse_settings
 from langplug.cli._progress import ProgressLine
 
 if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone takes a second
-    from langplug.batch import Summary
+    from langchain_core.language_models import BaseChatModel
+
+    from langplug.batch import Ray, Summary
 
 HELP: Final = "ask a model every row of a file, resumably"
 
@@ -28,6 +32,14 @@ _NUMBERS: Final[dict[str, tuple[str, Callable[[str], Any], Any, str]]] = {
     "--rows-per-batch": ("N", int, 50_000, "with --via provider, the most rows in one batch of the server's"),
 }
 """Options that are numbers: what they are called, what reads them, the default, and the help."""
+
+_OF_RAY: Final[dict[str, tuple[str, Callable[[str], Any], str, str]]] = {
+    "--ray-address": ("ADDRESS", str, "address", "the cluster (default: RAY_ADDRESS, else one on this machine)"),
+    "--actors": ("N", int, "actors", "how many processes ask, each with its model (default: one a node)"),
+    "--actor-cpus": ("N", float, "cpus", "CPUs that Ray reserves for each (default: 1)"),
+    "--actor-gpus": ("N", float, "gpus", "GPUs that each has (default: 0)"),
+}
+"""Options of `--engine ray`: what they are called, what reads them, the attribute of `batch.Ray`, and the help."""
 
 _FORMATS: Final = ("jsonl", "csv", "tsv", "parquet")
 
@@ -102,14 +114,27 @@ that of a run that nothing has ended. Until every row is in it, it is OUT.part. 
     parser.add_argument("--journal", metavar="FILE", type=Path, help="where the journal is (default: OUT.journal)")
     parser.add_argument("--from", dest="in_format", choices=_FORMATS, help="the format of IN, if its name does not say")
     parser.add_argument("--to", dest="out_format", choices=_FORMATS, help="the format of OUT")
-    parser.add_argument(
+    parser.add_argument("--dry-run", action="store_true", help="count rows and tokens, and ask nothing")
+    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
+    add_elsewhere(parser.add_argument_group("elsewhere than in this process"))
+
+
+def add_elsewhere(group: "argparse._ArgumentGroup") -> None:
+    """Declare what says that a server's batch API, or a cluster, asks the rows."""
+    group.add_argument(
         "--via",
         choices=("provider",),
         help="send the rows to the batch API of the server that REF names, and wait: cheaper, and within a day",
     )
-    parser.add_argument("--cancel", action="store_true", help="cancel what --via provider has at the server")
-    parser.add_argument("--dry-run", action="store_true", help="count rows and tokens, and ask nothing")
-    parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
+    group.add_argument("--cancel", action="store_true", help="cancel what --via provider has at the server")
+    group.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="what asks: this process, or actors on a Ray cluster",
+    )
+    for name, (metavar, kind, attribute, told) in _OF_RAY.items():
+        group.add_argument(name, metavar=metavar, type=kind, dest=f"ray_{attribute}", help=f"with --engine ray: {told}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,7 +146,8 @@ def run(args: argparse.Namespace) -> int:
     schema = read_schema(args.schema)
     max_errors = parse_share(args.max_errors, "--max-errors")
     parameters = {check_name(name): value for name, value in parse_settings(args.parameters).items()}
-    model = load_model(args.ref, parse_settings(args.settings))
+    engine = _engine(args)
+    model = _load(args.ref, args.settings)
     for name, value in parameters.items():  # or each row would fail
         check_parameter(model, name, value)
     if args.dry_run:
@@ -139,19 +165,22 @@ def run(args: argparse.Namespace) -> int:
             cancelled = batch.cancel(model, str(args.out), journal=args.journal)
             print(f"batches cancelled: {cancelled}. Without --cancel, the same command writes what they had answered")
             return _exit.OK
-        summary = batch.run(
-            model,
-            args.input,
-            str(args.out),
-            prompt=args.prompt,
-            system=args.system,
-            schema=schema,
-            parameters=for_a_call(parameters),
-            keep=[name.strip() for name in args.keep.split(",") if name.strip()],
-            max_errors=max_errors,
-            progress=progress,
-            **{name: getattr(args, name) for name in _PASSED_ON},
-        )
+        # Ray says on stdout that a worker died, where the figures of --json go
+        with redirect_stdout(sys.stderr) if args.engine == "ray" else nullcontext():
+            summary = batch.run(
+                model,
+                args.input,
+                str(args.out),
+                prompt=args.prompt,
+                system=args.system,
+                schema=schema,
+                parameters=for_a_call(parameters),
+                keep=[name.strip() for name in args.keep.split(",") if name.strip()],
+                max_errors=max_errors,
+                engine=engine,
+                progress=progress,
+                **{name: getattr(args, name) for name in _PASSED_ON},
+            )
     except KeyboardInterrupt:
         _say_how_to_continue(progress, args)
         raise
@@ -166,6 +195,33 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary.as_dict()))
     return _exit.FAILED if summary.failed else _exit.OK
+
+
+def _load(reference: str, settings: list[str]) -> "BaseChatModel":
+    return load_model(reference, parse_settings(settings))
+
+
+def _engine(args: argparse.Namespace) -> "str | Ray":
+    """What asks the rows.
+
+    Raises:
+        UsageError: If options of Ray are given for another engine, or are wrong.
+    """
+    given = {
+        name: (attribute, value)
+        for name, (_, _, attribute, _) in _OF_RAY.items()
+        if (value := getattr(args, f"ray_{attribute}")) is not None
+    }
+    if args.engine == "local":
+        if given:
+            raise UsageError(f"{next(iter(given))} is for --engine ray")
+        return "local"
+    from langplug.batch import Ray
+
+    try:  # settings as they were written: each process takes secrets from its own environment
+        return Ray(**dict(given.values()), load=partial(_load, args.ref, args.settings))
+    except ValueError as error:
+        raise UsageError(error_text(error)) from error
 
 
 def _count(model: Any, args: argparse.Namespace) -> int:
