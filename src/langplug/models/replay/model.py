@@ -69,6 +69,9 @@ class ChatReplay(ChatModel):
     def model_post_init(self, context: Any) -> None:
         """Open the cassette. A copy for a call is not made here, and may hold a name in the place of the model.
 
+        Args:
+            context: pydantic's.
+
         Raises:
             ValueError: If there is nothing to record. (pydantic makes a `ValidationError` of it.)
             FileNotFoundError: If there is nothing to play.
