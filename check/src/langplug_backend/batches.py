@@ -304,7 +304,7 @@ class Batches:
                 )  # fmt: skip
                 seen.add(known)
             except (ValueError, KeyError, TypeError, AttributeError):
-                code = "invalid_json_line"
+                asked, code = None, "invalid_json_line"
             if code:
                 wrong.append({"code": code, "message": f"Line {number}: {code}.", "param": None, "line": number})
             else:

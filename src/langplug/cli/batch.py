@@ -116,11 +116,12 @@ that of a run that nothing has ended. Until every row is in it, it is OUT.part. 
     parser.add_argument("--to", dest="out_format", choices=_FORMATS, help="the format of OUT")
     parser.add_argument("--dry-run", action="store_true", help="count rows and tokens, and ask nothing")
     parser.add_argument("--json", action="store_true", help="print the figures as one line of JSON at the end")
-    add_elsewhere(parser.add_argument_group("elsewhere than in this process"))
+    add_elsewhere(parser)
 
 
-def add_elsewhere(group: "argparse._ArgumentGroup") -> None:
+def add_elsewhere(parser: argparse.ArgumentParser) -> None:
     """Declare what says that a server's batch API, or a cluster, asks the rows."""
+    group = parser.add_argument_group("elsewhere than in this process")
     group.add_argument(
         "--via",
         choices=("provider",),
