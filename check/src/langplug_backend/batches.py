@@ -291,6 +291,7 @@ class Batches:
         seen: set[str] = set()
         models: set[str] = set()
         for number, line in enumerate(lines, 1):
+            asked: dict[str, Any] = {}
             try:
                 asked = json.loads(line)
                 known, model = str(asked["custom_id"]), str(asked["body"].get("model"))
@@ -304,7 +305,7 @@ class Batches:
                 )  # fmt: skip
                 seen.add(known)
             except (ValueError, KeyError, TypeError, AttributeError):
-                asked, code = None, "invalid_json_line"
+                code = "invalid_json_line"
             if code:
                 wrong.append({"code": code, "message": f"Line {number}: {code}.", "param": None, "line": number})
             else:
