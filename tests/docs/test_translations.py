@@ -148,3 +148,16 @@ def test_a_translation_is_renewed(opened: str, closed: str, tmp_path: Path, monk
     chinese.write_text("# 页面\n", encoding="utf-8")
     with pytest.raises(AssertionError, match=r"begin with:\n---\nsource: docs/en/page\.md"):
         is_stale(chinese)
+
+
+@pytest.mark.parametrize("page", chinese_pages(), ids=name_of)
+def test_a_chinese_page_has_the_figures_of_the_english_one(page: Path) -> None:
+    """What is measured, counted or limited is so in both: every number in the text of one is in that of the other."""
+    assert numbers_of(source_of(page)) == numbers_of(page)
+
+
+def numbers_of(page: Path) -> set[str]:
+    """The numbers in the words of a page; what is in code or in an address is compared elsewhere."""
+    texts = [token.content for token in tokens_of(page.read_text(encoding="utf-8")) if token.type == "inline"]
+    words = re.sub(r"`[^`]*`|\]\([^)]*\)", "", "\n".join(texts))
+    return {number.replace(",", "").rstrip(".") for number in re.findall(r"\d[\d,.]*", words)}

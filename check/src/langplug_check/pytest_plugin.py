@@ -7,7 +7,6 @@ Its entry point makes every pytest here import it, so it imports nothing of Lang
 
 import re
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,13 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--langplug-only", metavar="IDS", default="", help="only these checks or groups, such as A01,D")
     group.addoption("--langplug-offline", action="store_true", help="do not call the model as it is (group O)")
-    if find_spec("pytest_recording") is None:  # which has an option of this name and meaning
-        group.addoption(
-            "--record-mode",
-            choices=("none", "once", "new", "rewrite"),
-            default="once",
-            help="what the fixture `cassette` records: nothing, all if there is no cassette yet, what it lacks, or all",
-        )
+    group.addoption(
+        "--cassette-mode",
+        choices=("none", "once", "new", "rewrite"),
+        default="once",
+        help="what the fixture `cassette` records: nothing, all if there is no cassette yet, what it lacks, or all",
+    )
     group.addoption("--langplug-skip", metavar="IDS", default="", help="all but these checks or groups")
 
 
@@ -57,8 +55,8 @@ def cassette(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
     test = re.sub(r"[^\w.=,-]", "_", request.node.nodeid.partition("::")[2].replace("::", "."))
     file = request.path.parent / "cassettes" / request.path.stem / f"{test}.yaml"
-    mode = request.config.getoption("--record-mode", default=None) or "once"
-    if mode in ("rewrite", "all"):
+    mode = request.config.getoption("--cassette-mode")
+    if mode == "rewrite":
         file.unlink(missing_ok=True)
     # Decided once for the test: when its second model is made, the first may have begun the cassette.
     records = mode != "none" and (mode != "once" or not file.exists())

@@ -303,7 +303,7 @@ class Provider:
         refusal = f"the server refused a batch of {size:,} rows, and asked none of them: {said}"
         if all(error.get("code") == _ENQUEUED for error in errors):
             return refusal
-        raise ProviderError(f"{refusal} Once that is mended, the same command goes on.")
+        raise ProviderError(f"{refusal} Fix that, and give the same command again.")
 
     # --- the output ---
 

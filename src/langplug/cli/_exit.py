@@ -32,14 +32,18 @@ class ReaderGone(Exception):
 
 
 def error_text(error: BaseException) -> str:
-    """What went wrong, on one line: the message, with the error's class unless the message explains itself."""
+    """What went wrong: the message, with the error's class unless the message explains itself.
+
+    It is on one line, but for what langplug itself lists, such as choices, or how two questions differ.
+    """
     problems: Callable[[], list[dict[str, Any]]] | None = getattr(error, "errors", None)
     if type(error).__module__.partition(".")[0] == "pydantic_core" and problems is not None:
         # Not `str(error)`, which adds links to pydantic's pages and the rejected values. Those may be secrets.
         text = "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in problems())
     else:
         text = str(error)
-    message = " ".join(text.split())
+    lists = stands_alone(error) and "\n  " in text
+    message = text.strip() if lists else " ".join(text.split())
     if len(message) > _LONGEST_MESSAGE:
         message = message[:_LONGEST_MESSAGE] + " ..."
     # One word is not an explanation, whoever raised it: `str(KeyError("x"))` is "'x'".

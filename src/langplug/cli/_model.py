@@ -18,6 +18,7 @@ REF is one of these:
   http://localhost:8000/v1    a server with an OpenAI-compatible API; #NAME at
                               the end says which model, if it has several
   ./weights.gguf              a file of weights
+  ./SmolLM2-135M-Instruct     a folder with a Hugging Face model
   openai:gpt-4o               a provider and a model, through LangChain's
                               init_chat_model
   replay:./talk.yaml          a cassette: answers that were recorded before

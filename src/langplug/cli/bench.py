@@ -1,7 +1,6 @@
 """`langplug bench`: how fast a model answers, and whether that became worse."""
 
 import argparse
-import asyncio
 import json
 import signal
 import sys
@@ -110,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     if args.against:
         return _against_raw(model, args)
 
+    import asyncio
+
     from langplug import bench
 
     progress = ProgressLine(sys.stderr)
@@ -191,6 +192,8 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
 
 
 def _against_raw(model: Any, args: argparse.Namespace) -> int:
+    import asyncio
+
     from langplug.bench import arun_against_raw
 
     for name in _NOT_AGAINST:

@@ -272,7 +272,7 @@ class TestMore:
 
 
 def test_the_fixture(tmp_path: Path) -> None:
-    """Each test has a cassette beside its module; `--record-mode` says whether a model is made and asked."""
+    """Each test has a cassette beside its module; `--cassette-mode` says whether a model is made and asked."""
     (tmp_path / "test_it.py").write_text(TEST, encoding="utf-8")
 
     def run(*options: str) -> int:
@@ -280,12 +280,12 @@ def test_the_fixture(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", *options]
         return subprocess.run([*command, "test_it.py"], cwd=tmp_path, check=False, stdout=subprocess.DEVNULL).returncode
 
-    assert run("--record-mode=none") == 1
+    assert run("--cassette-mode=none") == 1
     assert run() == 0
     assert (tmp_path / "asked").exists()
     found = sorted(one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*.yaml"))
     assert found == ["cassettes/test_it/TestMore.test_two.yaml", "cassettes/test_it/test_one.yaml"]
-    assert run("--record-mode=none") == 0
+    assert run("--cassette-mode=none") == 0
     assert not (tmp_path / "asked").exists()
-    assert run("--record-mode=rewrite") == 0
+    assert run("--cassette-mode=rewrite") == 0
     assert (tmp_path / "asked").exists()

@@ -61,7 +61,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         )
     for line, recording in found:
         if problem := _problem_of(recording):
-            raise CassetteError(f"{path}, in the recording that begins on line {line}: {problem}.")
+            end = "" if problem.endswith("?") else "."
+            raise CassetteError(f"{path}, in the recording that begins on line {line}: {problem}{end}")
     return [dict(recording) for _, recording in found if recording]
 
 
@@ -70,7 +71,7 @@ def _problem_of(recording: Any) -> str:
     if not isinstance(recording, dict):
         return f"expected `messages:` and `answer:`, and not {recording!r:.60}"
     if unknown := [name for name in recording if name not in (*FIELDS, *_ANSWER)]:
-        return f"{unknown[0]!r} is unknown.{did_you_mean(str(unknown[0]), (*FIELDS, *_ANSWER))}".rstrip("?. ")
+        return f"{unknown[0]!r} is unknown.{did_you_mean(str(unknown[0]), (*FIELDS, *_ANSWER))}".rstrip(". ")
     messages = recording.get("messages")
     if not isinstance(messages, list) or not messages:
         return "`messages` must be a list of messages, such as `- human: Hello`"
@@ -97,7 +98,7 @@ def _problem_of_piece(data: Any) -> str:
     if not isinstance(data, dict):
         return f"{data!r:.60} in `answer` must be a text (in quotes if it is a number) or a mapping with `text`"
     if unknown := sorted(map(str, data.keys() - _PIECE)):
-        return f"{unknown[0]!r} in `answer` is unknown.{did_you_mean(unknown[0], _PIECE)}".rstrip("?. ")
+        return f"{unknown[0]!r} in `answer` is unknown.{did_you_mean(unknown[0], _PIECE)}".rstrip(". ")
     for name in ("text", "reasoning"):
         if not isinstance(data.get(name, ""), str):
             return f"`{name}: {data[name]!r:.60}` in `answer` must be a text (in quotes if it is a number)"

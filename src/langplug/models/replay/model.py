@@ -85,7 +85,8 @@ class ChatReplay(ChatModel):
             raise ValueError(f"mode={self.mode!r} records, and there is nothing to record: give `model`")
         elif not Path(self.cassette).exists():
             raise FileNotFoundError(
-                f"there is no cassette {str(self.cassette)!r}. Record one with ChatReplay(cassette=..., model=...)."
+                f"there is no cassette {str(self.cassette)!r}. Record one with ChatReplay(cassette=..., model=...), "
+                "or pytest --cassette-mode=once."
             )
         self._tape = Tape(Path(self.cassette), self.mode)
         self._striker = Striker(secrets_of(self._recorded))

@@ -79,7 +79,7 @@ class Tape:
         """The error for a question that was not recorded."""
         asked = dict(question) | ({} if model is None else {"model": dict(model)})
         found = nearest(asked, self._recordings)
-        cure = "Record it with ChatReplay(cassette=..., model=..., mode='new'), or pytest --record-mode=new."
+        cure = "Record it with ChatReplay(cassette=..., model=..., mode='new'), or pytest --cassette-mode=new."
         if found is None:
             return MissingRecordingError(f"{self.path} holds no recording. {cure}")
         compared = {name: value for name, value in found.items() if name in asked or name != "model"}
