@@ -3,7 +3,8 @@
     pip install 'langplug[http]' && python examples/gateway_oauth2.py
 
 All of it is on this machine: a token server whose tokens live for two seconds, and a gateway that knows which are good.
-For a gateway that speaks OpenAI's API, give `auth` to `ChatEndpoint`; a client of your own asks `auth.atoken()`.
+For a gateway that speaks OpenAI's API, give `auth` to `ChatEndpoint`; a client of your own asks `auth.atoken()`,
+and `auth.atoken(refused=token)` if the gateway has refused that.
 """
 
 import asyncio

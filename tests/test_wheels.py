@@ -126,7 +126,7 @@ def test_what_langplug_asks_for(built: dict[str, Built]) -> None:
     """Always langchain-core alone; each extra brings what some models or verbs need; `all` has those that are small."""
     asked = built["langplug"].requirements
     assert ["langchain-core"] == [Requirement(wish).name for wish in asked()]
-    extras = {"all", "batch", "check", "gguf", "http", "hub", "mlx", "openvino", "transformers"}
+    extras = {"all", "batch", "check", "gguf", "http", "hub", "mlx", "openvino", "ray", "transformers"}
     assert extras == set(built["langplug"].metadata.get_all("Provides-Extra", []))
     assert asked("all") == asked("batch") | asked("gguf") | asked("http")
     assert {"llguidance", "xllamacpp"} == {Requirement(wish).name for wish in asked("gguf")}

@@ -10,8 +10,9 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
 
-from langplug import Request
+from langplug import ChatModel, Request
 
 
 class Foreign(BaseChatModel):
@@ -129,3 +130,19 @@ def rule(request: Request) -> str:
 def make_echo() -> Echo:
     """A factory."""
     return Echo()
+
+
+class Toolless(ChatModel):
+    """A model of langplug's that calls no tools, and is limited by what a case of langchain-tests gives too."""
+
+    tool_calling = "off"
+    max_tokens: int | None = Field(None, alias="max_completion_tokens")
+
+    def respond(self, request: Request, /) -> Iterator[str]:
+        """Repeats what it is told, as far as it may."""
+        yield from request.text.split()[: self.max_tokens]
+
+
+def make_limited() -> Toolless:
+    """Such a model, made with arguments that langchain-tests would give, too."""
+    return Toolless(max_completion_tokens=16, stop=["###"])

@@ -40,6 +40,13 @@ def test_a_check_passes_the_reference(name: str) -> None:
     assert "pass" in [result.verdict for result in results.values()], results
 
 
+@pytest.mark.parametrize("tool_calling", ["native", "prompted"])
+def test_a_key_that_is_missing_may_be_refused_by_the_constructor(tool_calling: str) -> None:
+    """However the model calls tools, which the kit may have to help with as it makes the model."""
+    cls = type("Keyed", (Reference,), {"tool_calling": tool_calling, "__module__": __name__})
+    assert "pass" == verdict_on(CHECKS["A12"], cls).verdict
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_check_kills_its_mutants(mutant: Mutant) -> None:
     """A model that breaks one statement is seen by the check of that statement, which says what it saw."""

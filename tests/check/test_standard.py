@@ -19,6 +19,19 @@ def test_its_cases_are_a_group_of_the_report() -> None:
     assert isinstance(report, Report)
 
 
+@pytest.mark.timeout(300)  # as above
+def test_the_cases_fit_what_the_model_is_and_was_made_with() -> None:
+    """No case fails for a way to get objects that the model refuses, or for an argument that it was made with."""
+    report = check("tests.check.subjects:make_limited", only=["T"])
+    found = {one.check.id: one.result for one in report.found}
+    assert [] == report.with_verdict("fail")
+    assert "pass" == found["T:test_standard_params"].verdict
+    assert "pass" == found["T:test_structured_output[pydantic]"].verdict
+    refused = found["T:test_with_structured_output[PersonA]"]
+    assert "not applicable" == refused.verdict
+    assert "the model calls no tools" in refused.observed
+
+
 def test_they_are_no_checks_of_ours() -> None:
     """They are chosen and left out by their letter."""
     assert [] == select_checks(["T"])

@@ -110,6 +110,8 @@ def test_a_server_that_loads_can_be_stopped(tmp_path: Path) -> None:
         (["--host", "0.0.0.0", "langplug.models:ChatScripted"], "--without-key"),
         (["--alias", "m", "langplug.models:ChatScripted"], "NAME=REF"),
         (["langplug.models:ChatScripted", "langplug.models:ChatScripted"], "two models are called"),
+        (["--alias", "m=nobody:has", "--alias", "m=heard:of"], "two models are called 'm'"),
+        (["nobody:has", "nobody:has"], "two models are called 'nobody:has'"),
         (["no_such_module:model"], "no_such_module"),
         (["--max-concurrency", "0", "langplug.models:ChatScripted"], "at least 1 call at once"),
         (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),

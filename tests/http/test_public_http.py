@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -281,6 +282,22 @@ def test_one_that_is_refused_is_renewed(tokens: TokenServer, backend: Backend) -
     assert {"x"} == {one.text for one in model.batch(["x"] * 8)}
     assert 2 == len(tokens.forms)
     model.close()
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_an_author_renews_one_that_is_refused(tokens: TokenServer, colour: str) -> None:
+    """`refused` asks for another token once, however many were refused that one; then the known one is good again."""
+    auth = of(tokens)
+
+    def ask(refused: SecretStr | None = None) -> str:
+        token = auth.token(refused=refused) if colour == "sync" else asyncio.run(auth.atoken(refused=refused))
+        return str(token.get_secret_value())
+
+    first = SecretStr(ask())
+    with ThreadPoolExecutor(4) as threads:
+        assert {"tok-MARKER-2"} == set(threads.map(ask, [first] * 8))
+    assert "tok-MARKER-2" == ask()
+    assert 2 == len(tokens.forms)
 
 
 def test_one_request_for_all(tokens: TokenServer, backend: Backend) -> None:

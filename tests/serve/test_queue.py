@@ -2,7 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -107,7 +110,90 @@ def test_an_error_before_the_first_ping_has_its_status() -> None:
         assert send(base, ask(stream=True))[0] == 400
 
 
-@pytest.mark.parametrize("wrong", [{"max_concurrency": 0}, {"max_queue": -1}, {"timeout": 0}, {"ping_interval": 0}])
+@pytest.fixture
+def unread() -> Iterator[socket.socket]:
+    """A client that never reads, and has room for little."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        yield client
+
+
+def ask_without_reading(client: socket.socket, base: str) -> None:
+    """Send a call whose answer is streamed."""
+    host, _, port = base.removeprefix("http://").partition(":")
+    client.connect((host, int(port)))
+    body = json.dumps(ask(stream=True)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+class Flood(ChatModel):
+    """Says more than any buffer holds, and says when it is stopped."""
+
+    stopped: Any = None
+
+    async def respond(self, request: Request, /) -> AsyncIterator[str]:
+        """Long pieces, without an end."""
+        try:
+            while True:
+                yield "x" * 100_000
+                await asyncio.sleep(0)
+        finally:
+            self.stopped.set()
+
+
+def test_a_client_that_takes_nothing_is_given_up(unread: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    """It is there, and reads nothing: its model is stopped, another has its turn, and the log says so."""
+    model = Flood(stopped=threading.Event())
+    application = app({"m": model, "other": held()}, max_concurrency=1, max_queue=0, write_timeout=0.2)
+    with serving_exchange(application.exchange) as base:
+        ask_without_reading(unread, base)
+        assert model.stopped.wait(30)
+        until(lambda: application.exchange.queue.running == 0)
+        until(lambda: 'status="499"' in send(base, None, "/metrics", "GET")[2])
+        came = b"".join(iter(lambda: unread.recv(1 << 20), b""))  # what was under way, and then the end
+        assert not came.endswith(b"0\r\n\r\n")
+    assert "has taken nothing for 0.2 s" in caplog.text
+
+
+def test_any_server_gives_up_a_client_that_takes_nothing() -> None:
+    """A message that an ASGI server cannot get rid of stops the model as well, and the call is over."""
+    model = Flood(stopped=threading.Event())
+    application = app({"m": model}, hosts=None, write_timeout=0.2)
+    asked = iter([{"type": "http.request", "body": json.dumps(ask(stream=True)).encode()}])
+
+    async def receive() -> Any:
+        return next(asked, None) or await asyncio.Event().wait()
+
+    async def take_the_head(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    headers = [(b"host", b"any"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+    asyncio.run(asyncio.wait_for(application(scope, receive, take_the_head), 30))
+    assert model.stopped.is_set()
+    assert application.exchange.queue.running == 0
+
+
+def test_a_client_that_reads_slowly_is_not_given_up(unread: socket.socket) -> None:
+    """However long all of it takes, it is sent as long as some of it is taken."""
+    model = Flood(stopped=threading.Event())
+    with serving_exchange(app({"m": model}, write_timeout=0.5).exchange) as base:
+        ask_without_reading(unread, base)
+        until_s = time.monotonic() + 1.5
+        while time.monotonic() < until_s:
+            assert unread.recv(1 << 14)
+            time.sleep(0.01)
+        assert not model.stopped.is_set()
+        unread.close()
+        assert model.stopped.wait(30)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_concurrency": 0}, {"max_queue": -1}, {"timeout": 0}, {"ping_interval": 0}, {"write_timeout": 0}]
+)
 def test_limits_are_checked(wrong: dict[str, Any]) -> None:
     """A limit that lets nothing through is refused when the application is made."""
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -29,6 +29,7 @@ class Client:
         self.written: list[bytes] = []
         self.most = most
         self.unread = 0
+        self.is_given_up = False
         self.reads = asyncio.Event()
 
     async def open(self, first: bytes) -> "Client":
@@ -40,6 +41,15 @@ class Client:
     def has_room(self) -> bool:
         """Whether it has read enough."""
         return self.unread < self.most
+
+    @property
+    def unsent(self) -> int:
+        """What it has not read."""
+        return self.unread
+
+    def abort(self) -> None:
+        """Be given up."""
+        self.is_given_up = True
 
     def write(self, data: bytes) -> None:
         """Take bytes."""

@@ -15,7 +15,7 @@ from tests.serve.client import chunks_of, send
 from tests.serve.messages_client import events_in
 from tests.serve.served_models import Endless, held, serving, until
 
-from langplug import ChatModel, Reasoning, Request, ToolCall, Usage
+from langplug import ChatModel, Finish, Reasoning, Request, ToolCall, Usage
 from langplug._model.tokens import estimate_ids
 from langplug.models import ChatScripted
 from langplug.serve.terms import TokenLimit
@@ -143,6 +143,39 @@ def test_a_model_that_has_a_limit_keeps_it_itself() -> None:
 
     with serving({"m": Limited()}) as base:
         assert told("chat", asked(base, "chat", limit=2)) == ("as many as 2, if I like", "stop")
+
+
+@pytest.mark.parametrize("wire", PATHS)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ([], "stop"),
+        ([Usage(input_tokens=1, output_tokens=5)], "stop"),
+        ([Usage(input_tokens=1, output_tokens=6)], "length"),
+        ([Usage(input_tokens=1, output_tokens=6), Finish(reason="stop")], "stop"),
+        ([Finish(reason="length")], "length"),
+    ],
+    ids=["says nothing", "used less", "used all", "used all and says that it ended", "says that it was cut"],
+)
+def test_why_an_answer_of_a_model_with_a_limit_ended(wire: str, end: list[Any], reason: str, *, stream: bool) -> None:
+    """As the model says; else `length` where by its own count it used all that it might, and `stop` where not."""
+
+    class Limited(ChatModel):
+        max_tokens: int = 100
+
+        def respond(self, request: Request, /) -> Iterator[Any]:
+            yield from ("one two three", *end)
+
+    with serving({"m": Limited()}) as base:
+        if not stream:
+            assert told(wire, asked(base, wire, limit=6)) == ("one two three", reason)
+            return
+        _, _, text = send(base, ask(wire, limit=6, stream=True), PATHS[wire])
+    words = {"chat": "finish_reason", "responses": "incomplete_details", "messages": "stop_reason"}
+    cut = {"chat": "length", "responses": "max_output_tokens", "messages": "max_tokens"}
+    assert words[wire] in text
+    assert (f'"{cut[wire]}"' in text.replace('"max_output_tokens":', "")) is (reason == "length")
 
 
 # --- JSON ---

@@ -79,7 +79,7 @@ class Factory:
                 return self.example  # an instance, made in a way of its own, has to serve again and again
         made = cls or self.cls
         # An override replaces its field under both of its names: most classes refuse to be given both.
-        names = {name: {name, *self._names_of(name)} for name in overrides}
+        names = {name: {name, *self.names_of(name)} for name in overrides}
         replaced = {name for same in names.values() for name in same}
         kept = {name: value for name, value in self.arguments.items() if name not in replaced}
         given = {name: value for name, value in overrides.items() if value is not OMIT}
@@ -87,6 +87,8 @@ class Factory:
             return made(**kept, **given)
         except Exception:
             if given:
+                if len(given) < len(overrides):
+                    made(**kept)  # what the class says to what was left out, such as a key, is said to the check
                 self._from_arguments(made)  # if this fails too, it is not the overrides that the class refuses
                 self._raise_if_clash(made, kept, given)
             raise
@@ -105,9 +107,9 @@ class Factory:
 
     def takes(self, name: str) -> bool:
         """Whether the class has a parameter of this name."""
-        return bool(self._names_of(name))
+        return bool(self.names_of(name))
 
-    def _names_of(self, name: str) -> set[str]:
+    def names_of(self, name: str) -> set[str]:
         """The names of the field that has this name or alias; empty if there is none."""
         for field_name, field in self.cls.model_fields.items():
             if name in (field_name, field.alias):

@@ -289,6 +289,10 @@ class Subject:
         """Whether the class has a constructor parameter of this name."""
         return self._factory.takes(name)
 
+    def names_of(self, argument: str) -> set[str]:
+        """The names by which the class may take `argument`: its own, and those of the field that has it."""
+        return {argument, *self._factory.names_of(argument)}
+
     @property
     def arguments(self) -> Mapping[str, Any]:
         """What the model is made of, as far as that is known."""

@@ -78,13 +78,17 @@ class ClientCredentials:
         self._verify = verify
         self._forget()
 
-    def token(self) -> SecretStr:
+    def token(self, refused: SecretStr | None = None) -> SecretStr:
         """The token, for sync code; it waits for a new one if need be.
+
+        Args:
+            refused: The token that your server has refused (401). If that is the known one, a new one is asked for; if
+                others were refused it too and it is renewed by now, you get what they got.
 
         Raises:
             ModelError: If there is none: `ModelAuthenticationError` if the token server refuses.
         """
-        found = self._known_or_flight(None)
+        found = self._known_or_flight(refused)
         if isinstance(found, SecretStr):
             return found
         try:
@@ -92,14 +96,8 @@ class ClientCredentials:
         except Exception as error:  # noqa: BLE001 - a copy, since all who wait get this one, and each adds what it knows
             raise copy.copy(error) from error.__cause__
 
-    async def atoken(self) -> SecretStr:
+    async def atoken(self, refused: SecretStr | None = None) -> SecretStr:
         """As `token`, for an event loop."""
-        return await self.key()
-
-    __call__ = atoken
-
-    async def key(self, refused: SecretStr | None = None) -> SecretStr:
-        """The token; another one if the known one is `refused`."""
         found = self._known_or_flight(refused)
         if isinstance(found, SecretStr):
             return found
@@ -116,6 +114,8 @@ class ClientCredentials:
             return await done
         except Exception as error:  # noqa: BLE001 - see `token`
             raise copy.copy(error) from error.__cause__
+
+    __call__ = atoken
 
     # --- one flight for all ---
 

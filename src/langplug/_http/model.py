@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -214,7 +214,7 @@ class HTTPModel(ChatModel):
         key = self._key_to_send()
         renew_key = None
         if self.auth is not None:
-            renew_key = (await self.credentials).key
+            renew_key = await self.key_renewal
             key = await renew_key()
         sent = replace(
             request,
@@ -299,11 +299,11 @@ class HTTPModel(ChatModel):
             await session.close()
 
     @resource(uses=("auth",))
-    async def credentials(self) -> Credentials | ClientCredentials:
-        """The key that `auth` returned last."""
+    async def key_renewal(self) -> Callable[..., Awaitable[SecretStr]]:
+        """Gives the key that `auth` returned last, or another one if that is the refused one."""
         assert callable(self.auth)
         # These keep it themselves: they know when it expires, and share it between event loops.
-        return self.auth if isinstance(self.auth, ClientCredentials) else Credentials(self.auth)
+        return self.auth.atoken if isinstance(self.auth, ClientCredentials) else Credentials(self.auth).key
 
     async def _open_session(self) -> tuple[Any, dict[str, Any]]:
         """A session of aiohttp's, and what goes to it with each request: it takes TLS there."""

@@ -40,11 +40,19 @@ class Serving:
         """Refuse what can be seen to be wrong before anything is loaded.
 
         Raises:
-            UsageError: If there is no model, or a setting is of a wrong form, or of an alias that there is not.
+            UsageError: If there is no model, two are bound to have one name, or a setting is of a wrong form, or of an
+                alias that there is not.
         """
         if not self.models:
             raise UsageError("name a model to serve: a REF, or --alias NAME=REF")
         aliases = {alias for alias, _ in self.models if alias}
+        known: set[tuple[str, str]] = set()
+        for alias, reference in self.models:
+            # What a model without an alias reports is known when it is loaded, but of one reference it is one name.
+            name = (alias, "" if alias else reference)
+            if name in known:
+                raise _of_one_name(alias or reference, reference)
+            known.add(name)
         for alias, _ in map(_split_setting, self.settings):
             if alias and alias not in aliases:
                 raise UsageError(f"--with {alias}:... is for a model that --alias calls so, and there is none")
@@ -84,7 +92,7 @@ class Serving:
             is_unnamed = model.reported_name in (model.asdict().get("_type"), "LangGraph")
             name = alias or (attribute if is_unnamed and attribute.isidentifier() else model.reported_name)
             if name in found:
-                raise UsageError(f"two models are called {name!r}: rename one with --alias NAME={reference}")
+                raise _of_one_name(name, reference)
             found[name] = model
         return found
 
@@ -93,6 +101,10 @@ class Serving:
         split = [_split_setting(setting) for setting in self.settings]
         everybodys, own = ([text for name, text in split if name == wanted] for wanted in ("", alias))
         return {**parse_settings(everybodys), **(parse_settings(own) if alias else {})}
+
+
+def _of_one_name(name: str, reference: str) -> UsageError:
+    return UsageError(f"two models are called {name!r}: rename one with --alias NAME={reference}")
 
 
 def _split_setting(setting: str) -> tuple[str, str]:

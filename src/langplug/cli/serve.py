@@ -24,6 +24,7 @@ _OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = 
     "--max-queue": ("N", int, "1024", "how many calls may wait; more are answered 429"),
     "--timeout": ("SECONDS", float, None, "how long a call may take, waiting included (default: any time)"),
     "--ping-interval": ("SECONDS", float, "15", "a stream in which nothing comes for so long says that it lives"),
+    "--write-timeout": ("SECONDS", float, "120", "a client that takes nothing of its stream for so long is given up"),
     "--api-key-file": ("FILE", Path, None, "a file with the key that clients send"),
 }
 """Options with one value: what it is called, what reads it, the default, and the help."""
@@ -130,7 +131,7 @@ def _serving_of(args: argparse.Namespace) -> Serving:
         if not (name and equals and reference):
             raise UsageError(f"--alias takes NAME=REF, not {alias!r}")
         models.append((name, reference))
-    names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval")
+    names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval", "write_timeout")
     options = {name: getattr(args, name) for name in names}
     options |= {"hosts": [*_LOOPBACK, args.host, *args.hosts], "api_key": key}
     graphs = {"show_steps": args.show_steps, "user_threads": args.user_threads}

@@ -25,6 +25,7 @@ def app(
     max_queue: int = 1024,
     timeout: float | None = None,
     ping_interval: float | None = 15,
+    write_timeout: float | None = 120,
 ) -> Application:
     """An ASGI application that answers on OpenAI's wire, under `/v1`.
 
@@ -46,6 +47,8 @@ def app(
             with an error event; None for any.
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never. With the
             first of them the status is sent, so that what fails later has none of its own.
+        write_timeout: Seconds after which a client that is there, and takes nothing of what waits for it, is given up,
+            so that others have its turn; None for never.
 
     Raises:
         TypeError: If one of the models is none.
@@ -58,11 +61,19 @@ def app(
     if api_key is not None and not api_key:
         raise ValueError("api_key is empty, so that anybody would know it. Leave it out, or give one.")
     gate = Gate(hosts=hosts, key=api_key, max_body=max_body)
-    if ping_interval is not None and not ping_interval > 0:
-        raise ValueError(f"ping_interval is {ping_interval:g}; expected seconds above 0, or None")
+    for name, seconds in {"ping_interval": ping_interval, "write_timeout": write_timeout}.items():
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"{name} is {seconds:g}; expected seconds above 0, or None")
     queue = Queue(max_concurrency=max_concurrency, max_queue=max_queue, timeout=timeout)
     catalog = (
         models if isinstance(models, Catalog) else Catalog(models, show_steps=show_steps, user_threads=user_threads)
     )
-    exchange = Exchange(catalog=catalog, gate=gate, strict=strict, queue=queue, ping_interval=ping_interval)
+    exchange = Exchange(
+        catalog=catalog,
+        gate=gate,
+        strict=strict,
+        queue=queue,
+        ping_interval=ping_interval,
+        write_timeout=write_timeout,
+    )
     return Application(exchange)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -201,6 +202,23 @@ class _Outlet:
         transport = self._transport
         return transport is None or transport.is_closing() or transport.get_write_buffer_size() <= _MOST_UNSENT
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken: here and, where it can be asked, in the operating system's buffer."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return 0
+        queued = 0
+        # That may hold megabytes, and takes none from here before a third of them is gone.
+        with suppress(ImportError, OSError):
+            import fcntl
+            import termios
+
+            connection: socket.socket = transport.get_extra_info("socket")
+            told = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            queued = int.from_bytes(told, sys.byteorder)
+        return transport.get_write_buffer_size() + queued
+
     def write(self, data: bytes) -> None:
         """Send one chunk."""
         transport = self._transport
@@ -211,3 +229,8 @@ class _Outlet:
         """Wait until there is room."""
         with suppress(ClientConnectionResetError):
             await self._request.writer.drain()
+
+    def abort(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -54,7 +54,7 @@ async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | End
                 else:
                     for delta in reader.read(chunk):
                         yield delta
-            yield reader.ending()
+            yield reader.ending(call.parameters.get("max_tokens"))
         finally:
             await chunks.aclose()
 
@@ -128,11 +128,13 @@ class ChunkReader:
         if extras := chunk.additional_kwargs.get("reasoning_extras"):  # a signature, say, beside plain content
             yield Thought("", extras)
 
-    def ending(self) -> Ending:
-        """How the answer ended, as far as the model has said."""
+    def ending(self, limit: int | None) -> Ending:
+        """How the answer ended, as far as the model has said. One that used all of `limit` tokens was cut there."""
         known: Mapping[str, Any] = self._metadata
+        # Its own count alone: what langplug counts for a model that tells none may be an estimate.
+        is_cut = limit is not None and self._usage is not None and self._usage["output_tokens"] >= limit
         return Ending(
-            finish_reason=known.get("finish_reason"),
+            finish_reason=known.get("finish_reason") or ("length" if is_cut else None),
             usage=self._usage,
             stop_sequence=known.get("stop_sequence"),
             logprobs=known.get("logprobs"),

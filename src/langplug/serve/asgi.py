@@ -73,19 +73,25 @@ class _Outlet:
         self._size = 0
         self._is_over = False
         self._has_left = False
+        self._sending: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
 
     async def open(self, headers: dict[str, str], first: bytes) -> Self:
         """Send the head and the first bytes."""
         self.write(first)
-        self._group.create_task(self._send_all(_start(200, headers)))
+        self._sending = self._group.create_task(self._send_all(_start(200, headers)))
         return self
 
     @property
     def has_room(self) -> bool:
         """Whether little of what was written is still to be sent."""
-        return self._size <= _MOST_UNSENT
+        return self.unsent <= _MOST_UNSENT
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the next message will have: the server does not tell what it has sent of the last."""
+        return self._size
 
     def write(self, data: bytes) -> None:
         """Send `data` with the next message."""
@@ -103,6 +109,12 @@ class _Outlet:
         """Send what there is, and the end."""
         self._is_over = True
         self._arrived.set()
+
+    def abort(self) -> None:
+        """Send nothing more: the server then sees an answer without an end, and closes the connection."""
+        assert self._sending is not None
+        self._has_left = True
+        self._sending.cancel()
 
     async def _send_all(self, start: Message) -> None:
         try:

@@ -82,6 +82,7 @@ class Exchange:
         strict: Whether fields and parameters that would be ignored are refused.
         queue: What calls wait in for their turn.
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never.
+        write_timeout: Seconds after which a client that takes nothing of its stream is given up; None for never.
         wires: What is spoken.
         pages: Static pages by their paths.
         metrics: What is counted.
@@ -92,6 +93,7 @@ class Exchange:
     strict: bool = False
     queue: Queue = field(default_factory=Queue)
     ping_interval: float | None = None
+    write_timeout: float | None = None
     wires: tuple[Wire, ...] = WIRES
     pages: Mapping[str, Page] = field(default_factory=playground)
     metrics: Metrics = field(default_factory=Metrics)
@@ -212,7 +214,8 @@ class Exchange:
             watch.end(200)
             return _json(200, writer.whole(said, ending), headers)  # type: ignore[arg-type]
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        stream = Stream(writer, watch, partial(open_stream, headers), ping_interval=self.ping_interval)
+        limits = {"ping_interval": self.ping_interval, "write_timeout": self.write_timeout}
+        stream = Stream(writer, watch, partial(open_stream, headers), **limits)
         await stream.send(deltas, turn, headers["x-request-id"])
         return None
 

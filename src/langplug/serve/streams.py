@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 from langplug.serve.deltas import Delta, Ending
 from langplug.serve.errors import api_error_of
-from langplug.serve.metrics import Watch
+from langplug.serve.metrics import LEFT, Watch
 from langplug.serve.wires.wire import Writer
 
 log = logging.getLogger("langplug.serve")
@@ -29,6 +29,11 @@ class Outlet(Protocol):
         """Whether what is written now is sent soon."""
         ...
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has still to take, as far as the driver sees them go."""
+        ...
+
     def write(self, data: bytes, /) -> None:
         """Send `data`, without waiting. What is written for a client that has left is dropped."""
         ...
@@ -36,6 +41,14 @@ class Outlet(Protocol):
     async def drain(self) -> None:
         """Wait until there is room."""
         ...
+
+    def abort(self) -> None:
+        """Drop what is unsent, and the connection if the driver can: the client takes nothing."""
+        ...
+
+
+class ClientStalledError(Exception):
+    """The client is there, and has taken nothing for too long."""
 
 
 OpenStream = Callable[[bytes], Awaitable[Outlet]]
@@ -53,15 +66,23 @@ class Stream:
         watch: Told of the first piece and of how it ended.
         open_stream: Called when there is something to send.
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never.
+        write_timeout: Seconds after which a client that takes nothing of what waits for it is given up; None for never.
     """
 
     def __init__(
-        self, writer: Writer, watch: Watch, open_stream: OpenStream, *, ping_interval: float | None = None
+        self,
+        writer: Writer,
+        watch: Watch,
+        open_stream: OpenStream,
+        *,
+        ping_interval: float | None = None,
+        write_timeout: float | None = None,
     ) -> None:
         self._writer = writer
         self._watch = watch
         self._open_stream = open_stream
         self._ping_interval = ping_interval
+        self._write_timeout = write_timeout
         self._pieces = [writer.begin()]  # before the first delta: a writer numbers its events, say
         self._outlet: Outlet | None = None
         self._opening = asyncio.Lock()
@@ -69,7 +90,7 @@ class Stream:
     async def send(
         self, deltas: AsyncGenerator[Delta | Ending], within: AbstractAsyncContextManager[None], request_id: str
     ) -> None:
-        """Send the answer. It ends with an ending or an error, never without either.
+        """Send the answer. It ends with an ending or an error, never without either, if its client takes it.
 
         Args:
             deltas: What is sent, and closed. Whoever cancels this stops it.
@@ -80,9 +101,23 @@ class Stream:
             Exception: What the model raises before anything has been sent.
         """
         try:
+            await self._send_answer(deltas, within, request_id)
+            await self._make_room()
+        except ClientStalledError as error:
+            assert self._outlet is not None
+            log.warning("%s: %s", request_id, error)
+            self._watch.end(LEFT)
+            self._outlet.abort()
+
+    async def _send_answer(
+        self, deltas: AsyncGenerator[Delta | Ending], within: AbstractAsyncContextManager[None], request_id: str
+    ) -> None:
+        try:
             async with _Pulse(self._ping, self._ping_interval) as pulse:
                 await flushing(self._write(deltas, within, pulse), self._flush)
             self._watch.end(200)
+        except ClientStalledError:
+            raise
         except Exception as error:
             if self._outlet is None:
                 raise
@@ -90,7 +125,6 @@ class Stream:
             told = api_error_of(error)
             self._watch.end(told.status)
             self._pieces.append(self._writer.fail(told))
-        await self._make_room()
 
     async def _write(
         self, deltas: AsyncGenerator[Delta | Ending], within: AbstractAsyncContextManager[None], pulse: "_Pulse"
@@ -133,8 +167,22 @@ class Stream:
         await asyncio.sleep(0)
         self._flush()
         while self._pieces:
-            await self._outlet.drain()
+            await self._wait_for_client(self._outlet)
             self._flush()
+
+    async def _wait_for_client(self, outlet: Outlet) -> None:
+        """Wait until there is room; a client that takes a little each time may take as long as it likes."""
+        waiting = asyncio.ensure_future(outlet.drain())  # once: aiohttp's cannot be waited for again after a timeout
+        try:
+            unsent = outlet.unsent
+            while not (await asyncio.wait({waiting}, timeout=self._write_timeout))[0]:
+                if outlet.unsent >= unsent:
+                    waited = f"the client has taken nothing for {self._write_timeout:g} s"
+                    raise ClientStalledError(f"{waited}, and is given up; its model is stopped")
+                unsent = outlet.unsent
+            waiting.result()
+        finally:
+            waiting.cancel()
 
     async def _ping(self) -> None:
         """Say that the stream lives. The first ping sends its head: what fails later has no status of its own."""

@@ -117,6 +117,11 @@ class Unhelpful(Reference):
             raise
 
 
+@mutant("A12", "reads of its tools in the prompt, and does not say which variable is missing")
+class UnhelpfulAndPrompted(Unhelpful):
+    tool_calling = "prompted"
+
+
 @mutant("A13", "knows its model by one name only")
 class OneName(Reference):
     def __init__(self, **kwargs: Any) -> None:

@@ -57,6 +57,7 @@ class Skip:
 
 SKIPS: Sequence[Skip] = (
     Skip(r"PDF|audio|image|Anthropic inputs", "media", "C13"),
+    Skip(r"by a call of a tool", "tools", "J02"),
     Skip(r"tool", "tools", "I01 to I10"),
     Skip(r"structured output|json mode", "structured", "J01 to J06"),
     Skip(r"override", "override", "C16"),
