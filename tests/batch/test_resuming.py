@@ -47,7 +47,7 @@ def is_safe(folder: Path) -> set[str]:
 def test_killed_anywhere(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Killed at random moments, and once in a write, a job ends as if nobody had; nothing safe is asked again."""
     kills = 50 if request.config.getoption("--all") else 3
-    rows = 180 * kills  # more than are asked before the last kill
+    rows = 400 + 180 * kills  # more than are asked before the last kill
     rng = random.Random(kills)
     safe: set[str] = set()
     for kill in range(kills):
@@ -55,7 +55,8 @@ def test_killed_anywhere(tmp_path: Path, request: pytest.FixtureRequest) -> None
         in_a_write = ("kill", 700 + max(file.stat().st_size for file in tmp_path.iterdir())) if kill == 1 else None
         process = start(tmp_path, wait_s=0.05, rows=rows, limit=in_a_write)
         process.stdout.readline()
-        while in_a_write is None and len(noted(tmp_path / "notes")) <= before + rng.randrange(150):
+        first = 0 if kill else 400  # by then some rows are safe
+        while in_a_write is None and len(noted(tmp_path / "notes")) <= before + first + rng.randrange(150):
             time.sleep(rng.random() / 20)
         if in_a_write is None:
             process.kill()
