@@ -98,7 +98,8 @@ def test_system(tmp_path: Path) -> None:
     [
         ({"city": "Rome"}, "neither `prompt` nor `messages`, but city"),
         ({"messages": []}, "at least one message"),
-        ({"messages": "not JSON"}, "Expecting value"),
+        ({"messages": "not JSON"}, "`messages` is not JSON"),
+        ({"prompt": " "}, "nothing to ask"),
         ({"messages": [{"content": "no role"}]}, "'role'"),
         ({"prompt": "please fail"}, "ValueError: please fail it must"),
         (ValueError("Line 3 is not JSON."), "Line 3 is not JSON."),
@@ -327,3 +328,40 @@ def test_count(tmp_path: Path) -> None:
     assert (counted.rows, counted.wrong) == (2, 1)
     assert "'q'" in counted.problem
     assert counted.tokens
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("id,prompt\na,Z\u00fcrich\n".encode("latin-1"), "line 2 is not UTF-8"),
+        (b"prompt,id,prompt\none,a,two\n", "two columns are called 'prompt'"),
+    ],
+)
+def test_tables_that_would_be_misread(table: bytes, said: str, tmp_path: Path) -> None:
+    """What a table does not say for certain is asked of nobody."""
+    (tmp_path / "in.csv").write_bytes(table)
+    model = ChatScripted(replies=["never"])
+    with pytest.raises(ValueError, match=said):
+        batch.run(model, tmp_path / "in.csv", tmp_path / "out.csv")
+    assert [] == model.requests
+
+
+def test_blank_cells_say_nothing(tmp_path: Path) -> None:
+    """A table has a cell in each column: the one with something in it is asked, and a row without any has failed."""
+    (tmp_path / "in.csv").write_text("id,prompt,messages\na,Hello,\nb,,\nc,,not JSON\n")
+    summary = batch.run(ChatScripted(replies=["Hi."]), tmp_path / "in.csv", tmp_path / "out.jsonl")
+    assert (summary.answered, summary.failed) == (1, 2)
+    errors = {record["id"]: record.get("error") for record in records(tmp_path / "out.jsonl")}
+    assert errors["a"] is None
+    assert "nothing to ask" in errors["b"]
+    assert "`messages` is not JSON" in errors["c"]
+
+
+async def test_a_running_loop_is_told_what_to_await(tmp_path: Path) -> None:
+    """In a notebook, `run` and `cancel` name the functions that can be awaited."""
+    with pytest.raises(RuntimeError, match="await arun"):
+        batch.run(ChatScripted(replies=["Hi."]), ["Hello"], tmp_path / "out.jsonl")
+    with pytest.raises(RuntimeError, match="await acancel"):
+        batch.cancel(ChatScripted(), tmp_path / "out.jsonl")
+    with pytest.raises(ValueError, match="nothing was sent"):
+        await batch.acancel(ChatScripted(), tmp_path / "out.jsonl")

@@ -90,7 +90,7 @@ def test_failed_rows_are_the_exit_code(model: str, capsys: pytest.CaptureFixture
     """A row that failed is in the output, and the exit code says that there is one."""
     Path("in.jsonl").write_text('{"prompt": "fail"}\n{"prompt": "go"}\n')
     assert langplug.cli.main(["batch", model, "in.jsonl", "-o", "out.jsonl"]) == 1
-    assert "1 rows answered, 1 failed" in capsys.readouterr().err
+    assert "1 row answered, 1 failed" in capsys.readouterr().err
     assert "it must fail here" in Path("out.jsonl").read_text()
 
 
@@ -142,6 +142,8 @@ def test_dry_run(model: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["in.csv", "-o", "out.csv", "--set", "volume=3"], "no parameter"),
         (["in.csv", "-o", "-", "--json"], "--json prints to stdout"),
         (["in.csv", "-o", "out.csv", "--max-concurency", "3"], "did you mean"),
+        (["in.csv", "-o", "out.csv", "--prompt", "{city}", "--keep", "town", "--dry-run"], "no column 'town'"),
+        (["in.csv", "-o", "out.csv", "--journal", "out.csv"], "out.csv is the output"),
         (["in.csv", "-o", "out.csv", "--actors", "2"], "--actors is for --engine ray"),
         (["in.csv", "-o", "out.csv", "--engine", "ray", "--actors", "0"], "actors is 0; expected at least 1"),
         (["in.csv", "-o", "-", "--prompt", "{city}", "--engine", "ray"], "name a file"),

@@ -5,7 +5,7 @@ from langplug.batch.job import TooManyErrors
 from langplug.batch.journal import Journal, JournalError
 from langplug.batch.provider import ProviderError
 from langplug.batch.ray import Ray, WorkerError
-from langplug.batch.running import Count, arun, cancel, count, run
+from langplug.batch.running import Count, acancel, arun, cancel, count, run
 from langplug.batch.summary import Summary
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Summary",
     "TooManyErrors",
     "WorkerError",
+    "acancel",
     "arun",
     "cancel",
     "count",

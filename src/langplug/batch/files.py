@@ -113,9 +113,22 @@ def read_json_lines(lines: Iterable[bytes]) -> Iterator[RawRow]:
 
 def _read_table(stream: IO[bytes], delimiter: str) -> Iterator[RawRow]:
     csv.field_size_limit(2**31 - 1)  # the default, 128 KiB, is less than a long prompt
-    text = (line.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, line in enumerate(stream))
-    table = csv.DictReader(text, delimiter=delimiter)
+
+    def text() -> Iterator[str]:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:  # to ask what is not there would cost money, and nobody would see it
+                raise ValueError(
+                    f"line {number} is not UTF-8 ({line[error.start : error.start + 1]!r} at byte {error.start}): save "
+                    "the file as UTF-8, which spreadsheets call CSV UTF-8, and give the same command again"
+                ) from error
+
+    table = csv.DictReader(text(), delimiter=delimiter)
     try:
+        names = table.fieldnames or ()
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+            raise ValueError(f"two columns are called {twice[0]!r}: rename one, as a row has one of that name")  # noqa: TRY301
         for row in table:
             if None in row:
                 said = f"Line {table.line_num} has more cells than the {len(table.fieldnames or ())} of the first line."

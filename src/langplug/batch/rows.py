@@ -97,10 +97,12 @@ class Form:
     def _messages(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         if self.prompt is not None:
             asked: list[dict[str, Any]] = [{"role": "user", "content": self.prompt.fill(columns)}]
-        elif columns.get("messages") is not None:
+        elif not _is_blank(columns.get("messages")):
             asked = as_dicts(columns["messages"])
-        elif columns.get("prompt") is not None:
+        elif not _is_blank(columns.get("prompt")):
             asked = [{"role": "user", "content": str(columns["prompt"])}]
+        elif {"prompt", "messages"} & {*columns}:
+            raise ValueError("Its `prompt` is empty, and it has no `messages`: there is nothing to ask.")
         else:
             named = ", ".join(map(str, columns)) or "none"
             raise ValueError(
@@ -109,6 +111,11 @@ class Form:
         if self.system is None:
             return asked
         return [{"role": "system", "content": self.system.fill(columns)}, *asked]
+
+
+def _is_blank(cell: Any) -> bool:
+    """Whether a row has nothing there: tables have a cell in each column."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def as_request(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +139,10 @@ def as_dicts(messages: Any) -> list[dict[str, Any]]:
         ValueError: If they are not a list of messages.
     """
     if isinstance(messages, str):  # a cell of a table holds them as JSON
-        messages = json.loads(messages)
+        try:
+            messages = json.loads(messages)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"`messages` is not JSON: {error}.") from error
     if not isinstance(messages, Sequence) or not messages:
         raise ValueError("`messages` must be a list of at least one message.")
     for message in messages:

@@ -72,7 +72,23 @@ def run(model: Any, rows: Rows, out: str | Path, **options: Any) -> Summary:
         >>> (summary.answered, summary.failed)
         (2, 0)
     """
+    refuse_running_loop("run", "arun")
     return asyncio.run(arun(model, rows, out, **options))
+
+
+def refuse_running_loop(name: str, awaited: str) -> None:
+    """Do nothing where no event loop runs.
+
+    Raises:
+        RuntimeError: If one does, as in a notebook. It says what to await.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"an event loop runs here, as in a notebook: `await {awaited}(...)` in the place of `{name}(...)`"
+    )
 
 
 async def arun(
@@ -184,7 +200,25 @@ async def arun(
 
 
 def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
-    """Have a server answer no more of what `run(..., via="provider")` has sent there.
+    """Have a server answer no more of what `run(..., via="provider")` has sent there; for `await`, there is `acancel`.
+
+    Args:
+        model: As it was given there.
+        out: As it was given there.
+        journal: As it was given there.
+
+    Returns:
+        How many batches that was. What they had answered, the same run still writes.
+
+    Raises:
+        Exception: As of `acancel`.
+    """
+    refuse_running_loop("cancel", "acancel")
+    return asyncio.run(acancel(model, out, journal=journal))
+
+
+async def acancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
+    """Have a server answer no more of what `arun(..., via="provider")` has sent there.
 
     Args:
         model: As it was given there.
@@ -203,7 +237,7 @@ def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) ->
     if not place.exists():
         raise ValueError(f"nothing was sent: there is no journal {place}")
     with Journal(place) as kept:
-        return asyncio.run(cancel_batches(Ledger(kept), BatchAPI(endpoint_of(adopt(model)))))
+        return await cancel_batches(Ledger(kept), BatchAPI(endpoint_of(adopt(model))))
 
 
 def _asking(
@@ -251,6 +285,7 @@ def count(
     *,
     prompt: str | None = None,
     system: str | None = None,
+    keep: Collection[str] = (),
     in_format: str | None = None,
 ) -> Count:
     """Look at each row without asking it. The arguments are those of `run`.
@@ -261,7 +296,7 @@ def count(
         OSError: If the input cannot be read.
     """
     adopted = adopt(model)
-    raw, form = _open(rows, in_format, Form.of(prompt, system))
+    raw, form = _open(rows, in_format, Form.of(prompt, system, keep))
     known = wrong = tokens = 0
     problem = ""
     for row in form.rows(raw):
@@ -340,6 +375,8 @@ def _journal_of(rows: Rows, out: str | Path, given: str | Path | None) -> Path |
     place = Path(given) if given is not None else None if str(out) == STANDARD else Path(f"{out}{SUFFIX}")
     read = [Path(rows).resolve()] if isinstance(rows, str | Path) and str(rows) != STANDARD else []
     written = [] if str(out) == STANDARD else [Path(out), Out.part_of(Path(out))]
+    if place in written:
+        raise ValueError(f"{place} is the output: name another file for the journal")
     for path in [*written, *([place] if place is not None else [])]:
         if path.resolve() in read:
             raise ValueError(f"{path} is the input: it would be lost. Name another output.")

@@ -49,12 +49,13 @@ class Summary:
         if self.waits_for:
             return self.waits_for
         tokens = f"{self.input_tokens:,} + {self.output_tokens:,} tokens"
+        speed = f"{self.rate:.1f} rows"
+        if self.output_tokens and self.seconds:
+            speed += f" and {self.output_tokens / self.seconds:,.0f} tokens"
         before = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
         took = f"{self.seconds:.1f} s" if self.seconds < 100 else str(timedelta(seconds=int(self.seconds)))
         done = self.answered + self.failed
-        return (
-            f"{self.answered:,} rows answered, {self.failed:,} failed{before}; {tokens} in {took}, "
-            f"{self.rate:.1f} rows a second"
-            if done
-            else "no rows"
-        )
+        if not done:
+            return f"none of {self.rows:,} rows answered yet" if self.rows else "no rows"
+        answered = f"{self.answered:,} row{'s' if self.answered != 1 else ''} answered"
+        return f"{answered}, {self.failed:,} failed{before}; {tokens} in {took}, {speed} a second"

@@ -176,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
                 system=args.system,
                 schema=schema,
                 parameters=for_a_call(parameters),
-                keep=[name.strip() for name in args.keep.split(",") if name.strip()],
+                keep=_kept(args),
                 max_errors=max_errors,
                 engine=engine,
                 progress=progress,
@@ -225,11 +225,22 @@ def _engine(args: argparse.Namespace) -> "str | Ray":
         raise UsageError(error_text(error)) from error
 
 
+def _kept(args: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in args.keep.split(",") if name.strip()]
+
+
 def _count(model: Any, args: argparse.Namespace) -> int:
     from langplug import batch
 
     try:
-        counted = batch.count(model, args.input, prompt=args.prompt, system=args.system, in_format=args.in_format)
+        counted = batch.count(
+            model,
+            args.input,
+            prompt=args.prompt,
+            system=args.system,
+            keep=_kept(args),
+            in_format=args.in_format,
+        )
     except (ValueError, ImportError, OSError) as error:
         raise UsageError(error_text(error)) from error
     if args.json:
@@ -275,4 +286,5 @@ class _Progress:
         """Leave the figures, and what was wrong with the first row that failed."""
         self.keep(str(summary))
         if summary.problem:
-            self.keep(f"langplug: the first of those that failed: {' '.join(summary.problem.split())}")
+            told = " ".join(summary.problem.split())
+            self.keep(f"langplug: the first of those that failed: {told} (--retry-failed asks them again)")
