@@ -128,7 +128,7 @@ def _read_table(stream: IO[bytes], delimiter: str) -> Iterator[RawRow]:
     try:
         names = table.fieldnames or ()
         if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-            raise ValueError(f"two columns are called {twice[0]!r}: rename one, as a row has one of that name")  # noqa: TRY301
+            raise ValueError(f"two columns are called {twice[0]!r}: rename one, as a row has one of that name")
         for row in table:
             if None in row:
                 said = f"Line {table.line_num} has more cells than the {len(table.fieldnames or ())} of the first line."
