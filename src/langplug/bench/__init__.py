@@ -1,6 +1,6 @@
 """How fast a model answers, under load, by definitions that stand beside the figures."""
 
-from langplug.bench.compare import Change, compare, differences, to_table
+from langplug.bench.compare import Change, compare, differences, missing, to_table
 from langplug.bench.figures import DEFINITIONS, Slo
 from langplug.bench.load import Load, Sweep
 from langplug.bench.overhead import arun_against_raw
@@ -23,6 +23,7 @@ __all__ = [
     "compare",
     "differences",
     "from_file",
+    "missing",
     "run",
     "synthetic",
     "to_html",
