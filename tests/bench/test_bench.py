@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
 
-from langplug import Part, Reasoning, Request, ToolCall, Usage, bench, chat_model
+from langplug import Part, Reasoning, Request, ToolCall, Usage, adopt, bench, chat_model
 from langplug.bench.call import CallTimes
 from langplug.bench.figures import distribution, figures_of
+from langplug.models import ChatEndpoint
+from langplug_backend import Backend, Fault, Reply
 
 
 @chat_model
@@ -399,11 +402,132 @@ async def test_against_raw() -> None:
         return "a"
 
     for model in (sync(), whole(), words(), FakeListChatModel(responses=["ab"])):
-        told = await bench.arun_against_raw(model, calls=2, rounds=2)
+        told = await bench.arun_against_raw(model, calls=2)
         assert told["raw"]["pieces"] >= 1
         assert told["model"]["pieces"] >= told["raw"]["pieces"]
     with pytest.raises(TypeError, match="nothing to compare it with"):
         await bench.arun_against_raw(sync() | (lambda message: message))
+
+
+async def test_an_adopted_model_is_beside_itself() -> None:
+    """A model that is adopted already is compared with what it adopted, and not with itself."""
+    plain = FakeListChatModel(responses=["ab"])
+    told = [await bench.arun_against_raw(model, calls=2) for model in (plain, adopt(plain))]
+    raw, ours = ([one[side]["pieces"] for one in told] for side in ("raw", "model"))
+    assert raw == [len([chunk async for chunk in plain.astream("Hello")])] * 2
+    assert ours == [len([chunk async for chunk in adopt(plain).astream("Hello")])] * 2
+    assert raw != ours  # or this test could not tell one from the other
+
+
+async def test_a_server_is_not_asked_against_raw() -> None:
+    """A model behind a server has no function of its own, and is refused before it is asked."""
+    with Backend() as backend:
+        model = ChatEndpoint(base_url=backend.openai_url, model="backend-1")
+        with pytest.raises(TypeError, match="backend-1 has nothing to compare it with: it is behind a server"):
+            await bench.arun_against_raw(model)
+        assert not backend.requests
+
+
+async def test_against_raw_ends_by_time() -> None:
+    """A slow model is not asked as often as a quick one: time ends it, too, and both sides have been asked."""
+
+    @chat_model
+    async def slow(request: Request) -> str:
+        await asyncio.sleep(0.02)
+        return "a"
+
+    told = await bench.arun_against_raw(slow(), calls=10_000, seconds=0.5)
+    assert 5 <= told["raw"]["calls"] < 100
+    assert 5 <= told["model"]["calls"] < 100
+    assert not told["was_ended"]
+    told = await bench.arun_against_raw(slow(), calls=10_000, seconds=1e-9)
+    assert told["raw"]["calls"] == told["model"]["calls"] == 1
+    with pytest.raises(ValueError, match="calls is 0; expected more than 0"):
+        bench.AgainstRaw(slow(), calls=0)
+
+
+async def test_against_raw_that_is_cancelled_has_a_report() -> None:
+    """What was measured beside the function until it is cancelled is reported; before that, there is nothing."""
+    hanging = asyncio.Event()
+
+    @chat_model
+    async def words_then_none(request: Request) -> str:
+        if measurement.report() is not None:
+            hanging.set()
+            await asyncio.Event().wait()
+        return "a"
+
+    measurement = bench.AgainstRaw(words_then_none(), calls=10)
+    assert measurement.report() is None
+    measuring = asyncio.create_task(measurement.arun())
+    await hanging.wait()
+    measuring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await measuring
+    report = measurement.report()
+    assert report is not None
+    assert report["was_ended"]
+    assert report["raw"]["calls"] == report["model"]["calls"] == 2
+
+
+@pytest.mark.parametrize(("given", "failed"), [({}, 2), ({"max_retries": 0}, 2), ({"max_retries": 2}, 0)])
+def test_no_call_is_tried_again_unless_it_is_said(given: dict[str, Any], failed: int) -> None:
+    """A model's default of tries would hide failures; a number that its user gave is kept."""
+    with Backend() as backend:
+        backend.reply = Reply(text="Hello")
+        for _ in range(2):
+            backend.queue(Fault.status(503, retry_after=0))
+        model = ChatEndpoint(base_url=backend.openai_url, model="backend-1", **given)
+        report = bench.run(model, until=bench.Until(calls=4), warmup=0)
+        assert report["stages"][0]["figures"]["calls"]["failed"] == failed
+        assert len(backend.requests) == 4 + (2 - failed)
+
+
+def test_what_is_no_measurement() -> None:
+    """No load is an error, and so is `run` where an event loop runs already, which names `arun`."""
+    with pytest.raises(ValueError, match="no load to measure"):
+        bench.run(words(), [])
+
+    async def within() -> None:
+        with pytest.raises(RuntimeError, match=r"an event loop runs here already.*await bench\.arun"):
+            bench.run(words())
+
+    asyncio.run(within())
+
+
+def test_what_is_missing() -> None:
+    """A load that was measured, and has no measured calls any more, is missing; an end before the time is said."""
+    before = bench.run(words(), [bench.Load(concurrency=1), bench.Load(concurrency=2)], until=bench.Until(calls=2))
+    after = json.loads(json.dumps(before))
+    assert bench.missing(before, after) == []
+    after["stages"][0]["figures"] = {"calls": {"measured": 0}}
+    after["was_ended"] = True
+    assert bench.missing(before, after) == ["one by one"]
+    assert list(bench.differences(before, after)) == ["the second was ended before its time"]
+    del after["stages"][1]
+    assert bench.missing(before, after) == ["one by one", "2 at once"]
+    assert bench.missing(after, before) == []
+
+
+def test_small_figures_are_shown() -> None:
+    """A latency of some microseconds is no 0.0 ms, and the client's CPU and loop are told, in text and on the page."""
+    report = bench.run(words(reported=1000), until=bench.Until(calls=4))
+    found = report["stages"][0]["figures"]["tpot"] = {**distribution([0.00000123] * 4)}  # type: ignore[dict-item]
+    assert found["p50"] == pytest.approx(1.23e-6)
+    for told in (bench.to_text(report), bench.to_html(report)):
+        assert "0.00123" in told
+        assert "of a core, " in told
+
+
+def test_labels_of_many_loads_do_not_overlap() -> None:
+    """Of a curve over many loads, so many labels are drawn as there is room for; the last is always one of them."""
+    report = bench.run(words(count=1), [bench.Load(concurrency=n) for n in range(1, 17)], until=bench.Until(calls=1))
+    curves = re.findall(r'<svg [^>]*aria-label="tokens/s">.*?</svg>', bench.to_html(report))
+    assert len(curves) == 1
+    places = sorted({float(x) for x in re.findall(r'<text x="([\d.]+)"', curves[0])})
+    assert all(right - left >= 40 for left, right in itertools.pairwise(places))
+    assert ">16</text>" in curves[0]
+    assert curves[0].count("<circle") == 16
 
 
 def test_reports() -> None:

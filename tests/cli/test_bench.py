@@ -28,6 +28,11 @@ async def stopping(request):
         signal.raise_signal(signal.SIGINT)
         await asyncio.Event().wait()
     return "done"
+
+@chat_model
+async def stopping_at_once(request):
+    signal.raise_signal(signal.SIGINT)
+    await asyncio.Event().wait()
 """
 
 
@@ -74,9 +79,49 @@ def test_json_to_stdout(model: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_against_raw(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the model costs beyond its own function is told in microseconds."""
-    assert langplug.cli.main(["bench", model, "--against", "raw"]) == 0
-    assert "µs a piece" in capsys.readouterr().out
+    """What the model costs beyond its own function is told in microseconds, of so many calls as were asked for."""
+    assert langplug.cli.main(["bench", model, "--against", "raw", "--calls", "7", "--json", "a.json"]) == 0
+    told = capsys.readouterr().out
+    assert "µs a piece" in told
+    assert told.count(" pieces, 7 calls") == 2
+    assert json.loads(Path("a.json").read_text())["model"]["calls"] == 7
+
+
+def test_ctrl_c_ends_against_raw(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends a comparison with the function, too, and says what it has."""
+    assert langplug.cli.main(["bench", "./mine.py:stopping", "--against", "raw", "--calls", "5"]) == 130
+    assert "Ended before its time.\nraw " in capsys.readouterr().out
+    assert langplug.cli.main(["bench", "./mine.py:stopping_at_once", "--against", "raw"]) == 130
+    assert "before anything was measured" in capsys.readouterr().err
+
+
+def test_a_gate_that_measured_nothing_is_shut(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report without measured calls, or without a load that was measured before, has exit code 1, and it is said."""
+    assert langplug.cli.main(["bench", model, "--concurrency", "1,2", "--calls", "2", "--json", "a.json"]) == 0
+    report = json.loads(Path("a.json").read_text())
+    Path("b.json").write_text(json.dumps(report | {"stages": report["stages"][:1], "was_ended": True}))
+    capsys.readouterr()
+    assert langplug.cli.main(["bench", "compare", "a.json", "b.json"]) == 1
+    told = capsys.readouterr()
+    assert "Measured in the first report, and not in the second: 2 at once." in told.out
+    assert "the second was ended before its time" in told.err
+    assert langplug.cli.main(["bench", "compare", "b.json", "a.json"]) == 0
+    for stage in report["stages"]:
+        stage["figures"] = {"calls": {"measured": 0}}
+    Path("b.json").write_text(json.dumps(report))
+    for before in ("a.json", "b.json"):
+        assert langplug.cli.main(["bench", "compare", before, "b.json"]) == 1
+    assert capsys.readouterr().out.count("There is nothing to compare") == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
+def test_what_can_be_written_is(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One output that fails takes no other with it, and the exit code says so."""
+    assert langplug.cli.main(["bench", model, "--calls", "2", "--json", "/dev/full", "--html", "a.html"]) == 1
+    told = capsys.readouterr()
+    assert "one by one: 2 calls" in told.out
+    assert "the report cannot be written" in told.err
+    assert Path("a.html").read_text().startswith("<!doctype html>")
 
 
 def test_failures_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,11 +145,20 @@ def test_failures_are_the_exit_code(model: str, capsys: pytest.CaptureFixture[st
         (["--warmup", "-1"], "warmup is -1"),
         (["--against", "raw", "--concurrency", "4"], "leave out --concurrency"),
         (["--against", "raw", "--set", "words=4"], "leave out --set"),
+        (["--against", "raw", "--poisson"], "leave out --poisson"),
+        (["--against", "raw", "--warmup", "0"], "leave out --warmup"),
+        (["--against", "raw", "--slo-ttft", "5"], "leave out --slo-ttft"),
+        (["--against", "raw", "--calls", "0"], "calls is 0"),
+        (["--allow", "5"], "leave out --allow"),
         (["--prompts", "none.jsonl"], "none.jsonl"),
         (["--prompts", "mine.py"], "must end in .jsonl"),
         (["--prompt-tokens", "1"], "the shortest prompt has"),
         (["more.json"], "unexpected argument"),
         (["--json", "no/such/folder.json", "--calls", "1"], "cannot be written"),
+        (["--json", "."], "is a folder, and --json takes a file"),
+        (["--html", "-"], "--html takes a file"),
+        (["--json", "a.json", "--html", "./a.json"], "--json and --html are the same file"),
+        (["--prompts", "a.jsonl", "--json", "a.jsonl"], "--prompts and --json are the same file"),
     ],
 )
 def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +173,9 @@ def test_wrong_use(arguments: list[str], said: str, model: str, capsys: pytest.C
     ("files", "said"),
     [
         (["a.json"], "compare two reports"),
+        (["a.json", "b.json", "--html", "a.html"], "leave out --html"),
+        (["a.json", "b.json", "--concurrency", "2"], "leave out --concurrency"),
+        (["a.json", "b.json", "--with", "words=2"], "leave out --with"),
         (["a.json", "b.json"], "a.json cannot be read as a report: "),
         (["mine.py", "mine.py"], "mine.py cannot be read as a report: JSON"),
     ],

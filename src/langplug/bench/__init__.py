@@ -1,9 +1,9 @@
 """How fast a model answers, under load, by definitions that stand beside the figures."""
 
-from langplug.bench.compare import Change, compare, differences, to_table
+from langplug.bench.compare import Change, compare, differences, missing, to_table
 from langplug.bench.figures import DEFINITIONS, Slo
 from langplug.bench.load import Load, Sweep
-from langplug.bench.overhead import arun_against_raw
+from langplug.bench.overhead import AgainstRaw, arun_against_raw
 from langplug.bench.page import to_html
 from langplug.bench.prompts import built_in, from_file, synthetic
 from langplug.bench.running import Measurement, Until, arun, run
@@ -11,6 +11,7 @@ from langplug.bench.table import to_text
 
 __all__ = [
     "DEFINITIONS",
+    "AgainstRaw",
     "Change",
     "Load",
     "Measurement",
@@ -23,6 +24,7 @@ __all__ = [
     "compare",
     "differences",
     "from_file",
+    "missing",
     "run",
     "synthetic",
     "to_html",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from langplug.bench.running import VERSION
-from langplug.bench.table import title_of
+from langplug.bench.table import digits, title_of
 
 _LOWER_IS_BETTER: Final = ("ttft", "ttft_text", "tpot", "e2e")
 _HIGHER_IS_BETTER: Final = ("output_tokens_per_s", "requests_per_s", "goodput_per_s")
@@ -72,6 +72,20 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], *, allowed: flo
     return changes
 
 
+def missing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The loads of which the first report has measured calls, and the second has none.
+
+    Args:
+        before: A report.
+        after: A later one.
+    """
+    measured, still = (
+        [stage["load"] for stage in report["stages"] if stage.get("figures", {}).get("calls", {}).get("measured")]
+        for report in (before, after)
+    )
+    return [load for load in measured if load not in still]
+
+
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """What else two reports differ in, and what may be why a figure changed, in words.
 
@@ -82,10 +96,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
     for name in _TO_BE_EQUAL:
         if before.get(name) != after.get(name):
             yield f"{name}: {before.get(name)} in the first; {after.get(name)} in the second"
+    for which, report in (("first", before), ("second", after)):
+        if report.get("was_ended"):
+            yield f"the {which} was ended before its time"
     loads = [[stage["load"] for stage in report["stages"]] for report in (before, after)]
-    for which, own, other in (("first", *loads), ("second", *reversed(loads))):
+    for place, own, other in (("first", *loads), ("second", *reversed(loads))):
         if alone := [load for load in own if load not in other]:
-            yield f"only in the {which}: {', '.join(alone)}"
+            yield f"only in the {place}: {', '.join(alone)}"
 
 
 def to_table(changes: Sequence[Change]) -> str:
@@ -99,8 +116,9 @@ def to_table(changes: Sequence[Change]) -> str:
         if place == 0 or change.load != changes[place - 1].load:
             lines += [f"{change.load:28}{'before':>12}{'after':>12}{'ratio':>9}"]
         mark = "  worse" if change.is_worse else ""
-        old, new = (f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" for value in (change.before, change.after))
-        lines.append(f"  {change.name:26}{old:>12}{new:>12}{change.ratio:>9.2f}{mark}")
+        lines.append(
+            f"  {change.name:26}{digits(change.before):>12}{digits(change.after):>12}{change.ratio:>9.2f}{mark}"
+        )
     return "\n".join(lines)
 
 

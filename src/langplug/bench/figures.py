@@ -37,7 +37,7 @@ class Slo:
     """Limits that a good answer keeps to, in seconds; None for any.
 
     Attributes:
-        ttft: Until the first token.
+        ttft: Until the first piece.
         tpot: For each token after the first, on average.
         e2e: Until the end.
     """

@@ -73,6 +73,8 @@ def run(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options: Any) 
 
     Raises:
         TypeError: If `model` is none.
+        ValueError: If there is no load, or an option is wrong.
+        RuntimeError: If an event loop runs here already.
 
     Example:
         >>> from langplug.models.echo import CustomChatModelAdvanced
@@ -80,7 +82,14 @@ def run(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options: Any) 
         >>> report["stages"][0]["figures"]["calls"]["complete"]
         5
     """
-    return asyncio.run(arun(model, loads, **options))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(arun(model, loads, **options))
+    raise RuntimeError(
+        "an event loop runs here already, as in a notebook, and `bench.run` starts its own: "
+        "write `await bench.arun(...)`, with the same arguments"
+    )
 
 
 async def arun(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options: Any) -> dict[str, Any]:
@@ -92,6 +101,10 @@ async def arun(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options
 
 class Measurement:
     """What is measured of a model under loads. It can be ended at any moment, and reports what it has until then.
+
+    A call is made once: that a model tries again what failed would hide failures, and make answers seem slow. So
+    `max_retries` is 0, unless it was given to the model when it was made. What an adopted model's own client tries
+    again is the client's business.
 
     Args:
         model: As of `run`.
@@ -106,6 +119,7 @@ class Measurement:
 
     Raises:
         TypeError: If `model` is none.
+        ValueError: If there is no load, or an option is wrong.
     """
 
     def __init__(
@@ -122,8 +136,12 @@ class Measurement:
     ) -> None:
         if warmup is not None and warmup < 0:
             raise ValueError(f"warmup is {warmup}; expected 0 or more")
-        self._model = adopt(model)
-        self._loads = loads
+        self._loads = loads if isinstance(loads, Sweep) else tuple(loads)
+        if not self._loads:
+            raise ValueError("there is no load to measure; expected one or more, such as Load(concurrency=1)")
+        adopted = adopt(model)
+        keeps_retries = "max_retries" in adopted.model_fields_set or not adopted.max_retries
+        self._model = adopted if keeps_retries else adopt(adopted, max_retries=0)
         self._prompts = prompts
         self._parameters = dict(parameters or {})
         self._until = until or Until()

@@ -58,6 +58,19 @@ def to_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def digits(value: float) -> str:
+    """A figure with four digits that say something, however small it is."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def client_of(client: Mapping[str, Any]) -> str:
+    """What the process that measured took of the machine, and how late its event loop was, in words."""
+    told = f"this process: {client['cpu_share']:.0%} of a core, "
+    if (lag := client["loop_lag"]) is None:
+        return told + "too short a time to watch its event loop"
+    return told + f"event loop {lag['p50'] * 1000:.3g} ms late (p50), {lag['p99'] * 1000:.3g} ms (p99)"
+
+
 def title_of(name: str) -> str:
     """What a figure is called in sentences."""
     return ROWS[name][0].removesuffix(", ms") if name in ROWS else name.replace("output_", "").replace("_per_s", "/s")
@@ -84,7 +97,7 @@ def over_loads(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
             stage["load"],
             f"{figures.get('output_tokens_per_s', 0):,.1f}",
             f"{figures.get('requests_per_s', 0):,.2f}",
-            *(f"{told[percent] * 1000:,.1f}" if (told := figures.get(name)) else "-" for name, percent in latencies),
+            *(digits(told[percent] * 1000) if (told := figures.get(name)) else "-" for name, percent in latencies),
             f"{figures['calls'].get('failed', 0) + figures['calls'].get('incomplete', 0)}",
         )
 
@@ -107,13 +120,15 @@ def _stage(stage: Mapping[str, Any], slo: Mapping[str, float | None] | None) -> 
         yield f"  {'':17}{''.join(f'{column:>9}' for column in _COLUMNS)}  least to most"
         for name, (title, factor) in ROWS.items():
             if (told := figures.get(name)) is not None:
-                cells = "".join(f"{told[column] * factor:>9,.1f}" for column in _COLUMNS)
+                cells = "".join(f" {digits(told[column] * factor):>8}" for column in _COLUMNS)
                 yield f"  {title:17}{cells}  {sparkline(told['histogram'])}".rstrip()
         speed = f"{figures['output_tokens_per_s']:,.1f} tokens/s, {figures['requests_per_s']:,.2f} requests/s"
         yield from _wrapped(f"{speed}; tokens {sources_of(figures)}", indent=2)
         if slo is not None:
             kept = f"{figures['goodput_per_s']:,.2f} requests/s, {figures['goodput_share']:.0%} of calls"
             yield from _wrapped(f"goodput ({limits_of(slo)}): {kept}", indent=2)
+    if calls["measured"]:
+        yield from _wrapped(client_of(stage["client"]), indent=2)
     for warning in stage["warnings"]:
         yield from _wrapped(f"! {warning}", indent=2, hang=4)
 

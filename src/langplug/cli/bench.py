@@ -2,15 +2,16 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langplug.cli import _exit
-from langplug.cli._exit import UsageError, error_text
+from langplug.cli._exit import OutputError, UsageError, error_text
 from langplug.cli._model import ON_REFERENCES, add_model_arguments, load_model
 from langplug.cli._parameters import check_name, check_parameter, parse_settings
 from langplug.cli._progress import ProgressLine, draw_bar
@@ -22,18 +23,8 @@ if TYPE_CHECKING:  # imported by `run` when it is needed: langchain-core alone t
 HELP: Final = "measure how fast a model answers"
 
 _COMPARE: Final = "compare"
-_NOT_AGAINST: Final = (
-    "concurrency",
-    "rate",
-    "sweep",
-    "calls",
-    "seconds",
-    "prompts",
-    "prompt_tokens",
-    "html",
-    "parameters",
-)
-"""What says nothing where a model is compared with its own function."""
+_OF_COMPARING: Final = ("ref", "reports", "allow")
+_OF_AGAINST: Final = ("ref", "settings", "against", "calls", "seconds", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +36,12 @@ By default, calls run one by one. --concurrency 1,4,16 measures several loads, o
 warm up; after it, others keep up the load until the last measured one has ended. Ctrl-C ends it, and what was measured
 until then is told.
 
-`langplug bench {_COMPARE} BEFORE.json AFTER.json` says what became slower; its exit code is 1 if something did."""
+`langplug bench {_COMPARE} BEFORE.json AFTER.json` says what became slower; its exit code is 1 if something did,
+or is no longer measured."""
     parser.epilog = f"""\
 {ON_REFERENCES}
 
-{_exit.exit_codes("measured", "calls failed, or a figure became worse")}"""
+{_exit.exit_codes("measured", "calls failed, or a figure became worse or is missing")}"""
     add_model_arguments(parser, required=True)
     parser.add_argument("reports", metavar="REPORT", nargs="*", help=f"after `{_COMPARE}`: two reports of --json")
     parser.add_argument(
@@ -96,12 +88,15 @@ until then is told.
 def run(args: argparse.Namespace) -> int:
     """Measure, or compare. Returns the exit code; an exception means another one."""
     if args.ref == _COMPARE:
+        _refuse_others(args, _OF_COMPARING, f"`{_COMPARE}` measures nothing")
         return _compare(args)
     if args.reports:
         raise UsageError(f"unexpected argument {args.reports[0]!r}")
-    for file in (args.json, args.html):
-        if file is not None and not file.parent.is_dir():  # and not after minutes of measuring
-            raise UsageError(f"the report cannot be written: there is no folder {str(file.parent)!r}")
+    if args.against:
+        _refuse_others(args, _OF_AGAINST, "--against raw asks one by one, always alike")
+    else:
+        _refuse_others(args, vars(args).keys() - {"allow"}, f"only `{_COMPARE}` allows anything")
+    _check_outputs(args)
     parameters = {check_name(name): value for name, value in parse_settings(args.parameters).items()}
     model = load_model(args.ref, parse_settings(args.settings))
     for name, value in parameters.items():
@@ -109,30 +104,81 @@ def run(args: argparse.Namespace) -> int:
     if args.against:
         return _against_raw(model, args)
 
-    import asyncio
-
     from langplug import bench
 
     progress = ProgressLine(sys.stderr)
     measurement = _measurement(model, parameters, args, progress)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        asyncio.run(measurement.arun())
-    except KeyboardInterrupt:
-        was_ended = True
-    else:
-        was_ended = False
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        progress.clear()
+    was_ended = _was_ended(measurement.arun(), progress)
     report = measurement.report()
-    Terminal().answer((json.dumps(report) if str(args.json) == "-" else bench.to_text(report)) + "\n")
-    _write(args.json if str(args.json) != "-" else None, json.dumps(report, indent=1) + "\n")
-    _write(args.html, bench.to_html(report))
+    _tell(report, bench.to_text(report), args, bench.to_html(report) if args.html is not None else "")
     if was_ended:
         return _exit.INTERRUPTED
     counted = [stage["figures"]["calls"] for stage in report["stages"]]
     return _exit.OK if all(one.get("complete") == one["measured"] > 0 for one in counted) else _exit.FAILED
+
+
+def _refuse_others(args: argparse.Namespace, taken: Collection[str], why: str) -> None:
+    """Refuse what was given and would say nothing."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name, default in vars(parser.parse_args([_COMPARE])).items():
+        if name not in taken and getattr(args, name) != default:
+            option = {"parameters": "set", "settings": "with"}.get(name, name).replace("_", "-")
+            raise UsageError(f"{why}: leave out --{option}")
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse what cannot be written, or would be written over, and not after minutes of measuring."""
+    if str(args.html) == "-":
+        raise UsageError("--html takes a file: only --json can be -, for stdout")
+    taken = {Path(args.prompts).resolve(): "--prompts"} if args.prompts is not None else {}
+    for option, file in (("--json", args.json), ("--html", args.html)):
+        if file is None or str(file) == "-":
+            continue
+        if not file.parent.is_dir():
+            raise UsageError(f"the report cannot be written: there is no folder {str(file.parent)!r}")
+        if file.is_dir():
+            raise UsageError(f"the report cannot be written: {str(file)!r} is a folder, and {option} takes a file")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise UsageError(f"the report cannot be written: {str(file)!r} may not be written by you")
+        if (other := taken.setdefault(file.resolve(), option)) != option:
+            raise UsageError(f"{other} and {option} are the same file, {str(file)!r}: give each one of its own")
+
+
+def _was_ended(measuring: Coroutine[Any, Any, None], progress: ProgressLine) -> bool:
+    """Measure to the end, or until Ctrl-C or SIGTERM. Returns whether that came first."""
+    import asyncio
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(measuring)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        progress.clear()
+    return False
+
+
+def _tell(report: Mapping[str, Any], text: str, args: argparse.Namespace, page: str = "") -> None:
+    """Write the report to stdout, and into the files.
+
+    Raises:
+        OutputError: If one could not be written. The others are.
+    """
+    to_stdout = str(args.json) == "-"
+    wrong: list[str] = []
+    for file, content in ((None if to_stdout else args.json, json.dumps(report, indent=1) + "\n"), (args.html, page)):
+        try:
+            if file is not None:
+                file.write_text(content, encoding="utf-8")
+        except OSError as error:
+            wrong.append(error_text(error))
+    try:
+        Terminal().answer((json.dumps(report) if to_stdout else text) + "\n")
+    finally:
+        if wrong:
+            raise OutputError(f"the report cannot be written: {'; '.join(wrong)}")
 
 
 def _measurement(model: Any, parameters: dict[str, Any], args: argparse.Namespace, line: ProgressLine) -> "Measurement":
@@ -164,14 +210,6 @@ def _measurement(model: Any, parameters: dict[str, Any], args: argparse.Namespac
         raise UsageError(error_text(error)) from error
 
 
-def _write(file: Path | None, text: str) -> None:
-    if file is not None:
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"the report cannot be written: {error_text(error)}") from error
-
-
 def _loads(args: argparse.Namespace) -> "Sequence[Load] | Sweep":
     from langplug.bench import Load, Sweep
 
@@ -192,27 +230,32 @@ def _numbers(option: str, text: str, kind: Callable[[str], float]) -> list[float
 
 
 def _against_raw(model: Any, args: argparse.Namespace) -> int:
-    import asyncio
+    from langplug.bench import AgainstRaw
 
-    from langplug.bench import arun_against_raw
+    line = ProgressLine(sys.stderr)
 
-    for name in _NOT_AGAINST:
-        if getattr(args, name):
-            option = {"parameters": "set"}.get(name, name).replace("_", "-")
-            raise UsageError(f"--against raw asks one by one, always alike: leave out --{option}")
+    def show(ended: int, most: int) -> None:
+        line.redraw(f"against raw: {draw_bar(ended, most)} {ended} of at most {most}")
+
+    given = {name: value for name in ("calls", "seconds") if (value := getattr(args, name)) is not None}
     try:
-        told = asyncio.run(arun_against_raw(model))
-    except TypeError as error:
+        measurement = AgainstRaw(model, progress=show, **given)
+    except (TypeError, ValueError) as error:
         raise UsageError(error_text(error)) from error
-    lines: list[str] = []
+    was_ended = _was_ended(measurement.arun(), line)
+    told = measurement.report()
+    if told is None:
+        Terminal().note("langplug: ended before anything was measured")
+        return _exit.INTERRUPTED
+    lines = ["Ended before its time."] if was_ended else []
     for name in ("raw", "model"):
         one = told[name]
-        spread = f"{one['min']:.0f} to {one['max']:.0f}"
-        lines.append(f"{name:6} {one['us_per_call']:9.1f} µs of CPU a call ({spread}), {one['pieces']} pieces")
+        spread = f"{one['min']:.1f} to {one['max']:.1f}"
+        cost = f"{one['us_per_call']:9.1f} µs of CPU a call ({spread})"
+        lines.append(f"{name:6} {cost}, {one['pieces']} pieces, {one['calls']} calls")
     lines.append(f"added  {told['added_us_per_call']:9.1f} µs a call, {told['added_us_per_piece']:.1f} µs a piece")
-    Terminal().answer((json.dumps(told) if str(args.json) == "-" else "\n".join(lines)) + "\n")
-    _write(args.json if str(args.json) != "-" else None, json.dumps(told, indent=1) + "\n")
-    return _exit.OK
+    _tell(told, "\n".join(lines), args)
+    return _exit.INTERRUPTED if was_ended else _exit.OK
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -234,5 +277,9 @@ def _compare(args: argparse.Namespace) -> int:
         Terminal().note(f"langplug: {difference}")
     worse = sum(change.is_worse for change in changes)
     told = f"{worse} of {len(changes)} figures became worse by more than {args.allow:g} %."
-    Terminal().answer(f"{bench.to_table(changes)}\n\n{told}\n")
-    return _exit.FAILED if worse else _exit.OK
+    if not changes:
+        told = "There is nothing to compare: no load has measured calls in both reports."
+    if missing := bench.missing(*reports):
+        told += f"\nMeasured in the first report, and not in the second: {', '.join(missing)}."
+    Terminal().answer(f"{bench.to_table(changes)}\n\n{told}\n".lstrip())
+    return _exit.OK if changes and not worse and not missing else _exit.FAILED
