@@ -351,8 +351,8 @@ def test_blank_cells_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("id,prompt,messages\na,Hello,\nb,,\nc,,not JSON\n")
     summary = batch.run(ChatScripted(replies=["Hi."]), tmp_path / "in.csv", tmp_path / "out.jsonl")
     assert (summary.answered, summary.failed) == (1, 2)
-    errors = {record["id"]: record.get("error") for record in records(tmp_path / "out.jsonl")}
-    assert errors["a"] is None
+    errors = {record["id"]: record.get("error") or "" for record in records(tmp_path / "out.jsonl")}
+    assert errors["a"] == ""
     assert "nothing to ask" in errors["b"]
     assert "`messages` is not JSON" in errors["c"]
 

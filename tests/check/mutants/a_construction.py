@@ -119,7 +119,7 @@ class Unhelpful(Reference):
 
 @mutant("A12", "reads of its tools in the prompt, and does not say which variable is missing")
 class UnhelpfulAndPrompted(Unhelpful):
-    tool_calling = "prompted"
+    tool_calling = "prompted"  # type: ignore[assignment] # the reference narrows it
 
 
 @mutant("A13", "knows its model by one name only")
