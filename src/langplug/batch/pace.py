@@ -164,14 +164,16 @@ class _Level:
         self._before: tuple[int, float] | None = None  # the number that this one is compared with, and its rate
         self._factor = _FAST
         self._hold = 0
-        self._measure(now)
+        self._since: float | None = now  # None until calls have ended that began at another number
+        self._rounds, self._left = 0, self.at
+        self.is_full = self.is_held = False
 
     def end(self, now: float, running: int) -> None:
         """A call has ended, of so many."""
         self._left -= 1
         if self._left > 0:
             return
-        if self._since is None:  # those that began before the number changed have ended
+        if self._since is None:
             self._measure(now)
             return
         self._rounds += 1
@@ -217,8 +219,9 @@ class _Level:
     def _try(self, rate: float) -> None:
         """Go on to the next number, if there is one."""
         self._before = (self.at, rate)
-        # by one at least, or a small number would never change
-        step = max(self.at + 1, int(self.at * self._factor)) if self._factor > 1 else int(self.at * self._factor)
+        step = int(self.at * self._factor)
+        if self._factor > 1:
+            step = max(self.at + 1, step)  # 1 and 2 would never become more
         self.at = min(self._most, max(1, step))
         if self.at == self._before[0]:
             self._before = None
@@ -230,12 +233,11 @@ class _Level:
 
     def _settle(self, running: int) -> None:
         self._left = max(running, self.at)
-        self._since: float | None = None
+        self._since = None
 
     def _measure(self, now: float) -> None:
-        self._left = self.at
         self._since = now
-        self._rounds = 0
+        self._rounds, self._left = 0, self.at
         self.is_full = self.is_held = False
 
 
@@ -283,8 +285,10 @@ class _Server:
                 self._recovery_s = min(2 * self._recovery_s, _LONGEST_RECOVERY_S)
             if self._begun >= _MEASURED_CALLS and now - self._since >= _MEASURED_S:
                 self._measured = self._begun / (now - self._since)
-            rate = min(self._measured, self.rate(now))
-            if rate != float("inf"):
+            tried = self.rate(now)
+            if (rate := min(self._measured, tried)) != float("inf"):
+                # measured over seconds in which it grew, that is too low, and what was tried last is too high
+                rate = (rate * min(tried, 2 * rate)) ** 0.5 if tried != float("inf") else rate
                 self._measured, self._begun, self._since = float("inf"), 0, now
             self._most, self._rate = limit, rate
             self._noticed_at = self.refused_at = now
