@@ -8,7 +8,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
+
+from langchain_core.exceptions import ModelRateLimitError
 
 from langplug._bridge.threads import in_thread
 from langplug.batch.asking import Asker, Outcome
@@ -32,7 +35,11 @@ _MOST_HELD: Final = 10_000
 """Rows that wait for an earlier one, where they are written in order, before no more are asked."""
 
 _PATIENCE_S: Final = 600.0
-"""Seconds for which a row is asked again that is refused because there are too many: that is no fault of its own."""
+"""Seconds for which a row is asked again that is refused because there are too many: that is no fault of its own.
+A server that asks to wait longer ends the job."""
+
+_TOLD_FROM_S: Final = 5.0
+"""Seconds that a server asks to wait, from which on the progress says so: less would only flicker."""
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
@@ -91,6 +98,7 @@ class Job:
 
         Raises:
             TooManyErrors: If more rows failed than may.
+            ModelRateLimitError: If the server asks to wait for longer than a job waits.
             OSError: If the disk is full, or a file cannot be read or written.
             JournalError: If the journal cannot be used.
             Exception: What reading the rows raises.
@@ -100,7 +108,7 @@ class Job:
             while True:
                 await asyncio.sleep(_SAFE_AFTER_S)
                 await self._save()
-                self._show()
+                self._show(self.pace.paused_s)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -180,8 +188,14 @@ class Job:
             is_over = now - began > _PATIENCE_S if outcome.is_refused else failures >= self.attempts
             if not outcome.is_retryable or is_over:
                 break
+            if (asked_s := outcome.retry_after or 0.0) > _PATIENCE_S:
+                raise ModelRateLimitError(
+                    f"the server asks to wait until {_clock_after(asked_s)}, longer than the {_PATIENCE_S / 60:.0f} "
+                    "minutes that a job waits: run the same again then. It goes on from here, with the rows not yet "
+                    "answered"
+                )
             wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1)  # noqa: S311
-            await asyncio.sleep(max(wait_s, outcome.retry_after or 0.0))
+            await asyncio.sleep(max(wait_s, asked_s))
             await self.pace.turn()
         self._begun.release()
         seconds = now - asked if outcome.seconds is None else outcome.seconds
@@ -235,6 +249,15 @@ class Job:
         self._saving = asyncio.ensure_future(asyncio.to_thread(save))
         await asyncio.shield(self._saving)
 
-    def _show(self) -> None:
+    def _show(self, paused_s: float = 0.0) -> None:
         self.summary.seconds = time.monotonic() - self._began
+        is_told = paused_s >= _TOLD_FROM_S
+        self.summary.waits_for = f"the server asks to wait until {_clock_after(paused_s)}" if is_told else ""
         self.progress(self.summary)
+
+
+def _clock_after(seconds: float) -> str:
+    """What a clock on the wall shows then, with the day if that is not today."""
+    now = datetime.now().astimezone()
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M:%S}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S}"

@@ -21,7 +21,7 @@ class Summary:
         output_tokens: Tokens of what they answered.
         seconds: How long this run took.
         problem: What was wrong with the first row that failed; empty if none has.
-        waits_for: What it waits for, in words, if that is not its own calls.
+        waits_for: What it waits for, in words, if that is not its own calls: time that a server asks for, its batch.
     """
 
     rows: int = 0
