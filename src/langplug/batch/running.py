@@ -158,6 +158,7 @@ async def arun(
         TypeError: If `model` is none.
         TooManyErrors: If more rows failed than `max_errors`.
         ProviderError: If the server refuses a batch.
+        ModelRateLimitError: If a server asks to wait longer than ten minutes; the same call goes on later.
         ModelError: If the server's batch API fails; what was sent goes on there, and the same call waits for it.
         JournalError: If another run has the journal, or it is none.
         OSError: If a file cannot be read or written, as when the disk is full.
