@@ -63,7 +63,7 @@ def test_talking_to_a_cassette(talk: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["chat", f"replay:{talk}", "-p", "Hi"]) == 0
     assert capsys.readouterr().out == "Hello there.\n"
     assert main(["chat", f"replay:{talk}", "-p", "Ho"]) == 1
-    assert "- - human: Hi + - human: Ho" in capsys.readouterr().err
+    assert "  - - human: Hi\n  + - human: Ho\n" in capsys.readouterr().err
 
 
 def test_serving_a_cassette(talk: Path) -> None:
