@@ -299,7 +299,7 @@ def test_at_the_command_line(cluster: Cluster, tmp_path: Path, capsys: pytest.Ca
     given = ["batch", reference, str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
     given += ["--with", f"notes={tmp_path / 'notes'}", "--engine", "ray", "--actors", "1", "--actor-cpus", "0.5"]
     assert langplug.cli.main([*given, "--ray-address", cluster.address]) == 0
-    assert "1 rows answered" in capsys.readouterr().err
+    assert "1 row answered" in capsys.readouterr().err
     assert records(tmp_path / "out.jsonl")[0]["answer"] == "ROME"
     assert langplug.cli.main([*given, "--ray-address", "127.0.0.1:1"]) == 0
     assert "1 of them by an earlier run" in capsys.readouterr().err
