@@ -49,7 +49,7 @@ def make_model(*options: str) -> BaseChatModel:
             return ChatReplay(cassette=file, model=make_model(), mode="rewrite")
         case _:
             tool_format = replace(TOOL_FORMATS["hermes"], result=in_words)
-            return ChatGGUF(temperature=0, max_tokens=100, tool_format=tool_format)
+            return ChatGGUF(engine="llama.cpp", temperature=0, max_tokens=100, tool_format=tool_format)
 
 
 def main(*options: str) -> None:
