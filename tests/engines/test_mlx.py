@@ -72,6 +72,26 @@ def test_a_stop_string_ends_one_answer_alone(model: ChatMLX) -> None:
     assert other.text
 
 
+def test_penalties_are_of_the_answer() -> None:
+    """What was said becomes less likely, the more often the less; the prompt does not count, as at OpenAI."""
+    import mlx.core as mx
+
+    model = ChatMLX(model=str(tiny_llama()), temperature=0, max_tokens=20)
+    weights = model.weights
+    asked = [{"role": "user", "content": QUESTION}]
+    prompt = weights.tokenizer.apply_chat_template(asked, add_generation_prompt=True)
+    said: list[int] = []
+    for _ in range(20):
+        logits = weights.network(mx.array([[*prompt, *said]]))[0, -1]
+        for token in set(said):
+            logits[token] -= 2.0 * said.count(token) + 1.5
+        said.append(int(logits.argmax()))
+    answer = model.invoke(QUESTION, frequency_penalty=2, presence_penalty=1.5).text
+    assert weights.tokenizer.decode(said) == answer
+    assert answer != model.invoke(QUESTION).text
+    model.close()
+
+
 def test_a_prompt_without_room_fails_alone(model: ChatMLX) -> None:
     """It is its caller's error, with both numbers, and its neighbours are answered."""
     answers = model.batch([QUESTION, "word " * CONTEXT, QUESTION], return_exceptions=True)

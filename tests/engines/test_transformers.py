@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +195,8 @@ def test_tools_go_to_the_template(model: ChatTransformers) -> None:
     sent: list[str] = []
 
     class Watched(ChatTransformers):
-        def prompt_of(self, request: Request, special_tokens: Mapping[str, str]) -> str:
-            sent.append(super().prompt_of(request, special_tokens))
+        def prompt_of(self, request: Request, tokenizer: Any) -> str:
+            sent.append(super().prompt_of(request, tokenizer))
             return sent[-1]
 
     watched = Watched(model=model.model, max_tokens=2)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
@@ -13,9 +13,6 @@ from langplug.models.gguf.header import BadWeightsError, WeightsNotFoundError
 from langplug.models.transformers.folder_model import FolderModel
 
 __all__ = ["ChatMLX"]
-
-_LONGEST: Final = 1 << 20
-"""Tokens of an answer of a model that does not say how long a text may be."""
 
 
 class ChatMLX(FolderModel):
@@ -70,12 +67,15 @@ class ChatMLX(FolderModel):
         rows: dict[int, _Row] = {}
         for index, request in enumerate(requests):
             try:
-                prompt = weights.tokens_of(self.prompt_of(request, weights.special_tokens()))
-                room = self.room_after(prompt) or _LONGEST
+                prompt = weights.tokens_of(self.prompt_of(request, weights.tokenizer))
+                room = self.room_after(prompt)
             except Exception as error:  # noqa: BLE001 - it is this caller's, and no other's
                 yield index, error
                 continue
-            (number,) = batch.insert([prompt], max_tokens=[room], samplers=[self._sampler()])
+            penalties = [[self._penalty(len(prompt))]] if self.frequency_penalty or self.presence_penalty else None
+            (number,) = batch.insert(
+                [prompt], max_tokens=[room], samplers=[self._sampler()], logits_processors=penalties
+            )
             rows[number] = _Row(index, request, len(prompt), weights.tokenizer.detokenizer)
         try:
             while rows:
@@ -83,9 +83,8 @@ class ChatMLX(FolderModel):
                     yield from ((rows[one.uid].index, part) for part in rows[one.uid].parts_of(one))
                     if one.finish_reason is not None:
                         del rows[one.uid]
-                left = [number for number, row in rows.items() if row.request.cancelled]
-                batch.remove(left)
-                for number in left:
+                for number in [number for number, row in rows.items() if row.request.cancelled]:
+                    batch.remove([number])
                     yield rows.pop(number).index, Finish()
         finally:
             batch.close()
@@ -112,6 +111,17 @@ class ChatMLX(FolderModel):
             return random.categorical(logprobs / temperature, key=now)
 
         return sample
+
+    def _penalty(self, prompt_tokens: int) -> Callable[[Any, Any], Any]:
+        """What makes tokens of the answer less likely, as OpenAI does; mlx-lm's own counts the prompt's, too."""
+        mx = _import("mlx.core")
+        frequency, presence = self.frequency_penalty or 0.0, self.presence_penalty or 0.0
+
+        def penalize(tokens: Any, logits: Any) -> Any:
+            counts = mx.zeros(logits.shape[-1]).at[tokens[prompt_tokens:]].add(1)
+            return logits - frequency * counts - presence * (counts > 0)
+
+        return penalize
 
     def get_token_ids(self, text: str) -> list[int]:
         """The tokens of `text`, by the model's own tokenizer."""
@@ -152,10 +162,6 @@ class _Weights:
         """A prompt's tokens; it holds the special ones that the model wants, as the template has written them."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
         return ids
-
-    def special_tokens(self) -> dict[str, str]:
-        """The special tokens by the names under which chat templates read them."""
-        return {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
 
 
 def _import(name: str) -> Any:

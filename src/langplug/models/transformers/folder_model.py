@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
 from langchain_core.language_models import ModelProfile
@@ -19,6 +18,9 @@ from langplug.models.transformers.folder import Folder, read_folder
 
 _KNOWS_TOOLS = re.compile(r"\{[%{][^}]*\btools\b")
 """What a chat template that writes tools holds: a tag that reads them."""
+
+_LONGEST: Final = 1 << 20
+"""Tokens of an answer of a model that does not say how long a text may be."""
 
 _folders: dict[str, Folder] = {}
 
@@ -72,12 +74,12 @@ class FolderModel(SamplingFields, ChatModel):
             raise ValueError(f"{model!r} is a GGUF file. Use ChatGGUF(path={model!r})")
         return model
 
-    def prompt_of(self, request: Request, special_tokens: Mapping[str, str]) -> str:
+    def prompt_of(self, request: Request, tokenizer: Any) -> str:
         """The conversation as the chat template writes it.
 
         Args:
             request: The conversation, and what belongs to it.
-            special_tokens: Special tokens by the names under which templates read them.
+            tokenizer: transformers' tokenizer, which names the special tokens that templates may write.
 
         Raises:
             ModelInvalidRequestError: If there is no template, or it does not take the conversation.
@@ -91,11 +93,12 @@ class FolderModel(SamplingFields, ChatModel):
             escaped = escape_control_tokens(request.messages, tokens_in_text)
             request = request if escaped is None else replace(request, messages=escaped)
         # The way to give a template of langplug the tokens that transformers gives it.
-        tokens = "".join(f"{{% set {name} = {text!r} %}}" for name, text in special_tokens.items())
+        named = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+        tokens = "".join(f"{{% set {name} = {text!r} %}}" for name, text in named.items())
         return request.prompt(tokens + template)
 
-    def room_after(self, prompt: list[int]) -> int | None:
-        """How many tokens an answer may have; None for any number.
+    def room_after(self, prompt: list[int]) -> int:
+        """How many tokens an answer may have.
 
         Raises:
             ModelInvalidRequestError: If the prompt is empty.
@@ -104,7 +107,7 @@ class FolderModel(SamplingFields, ChatModel):
         if not prompt:
             raise ModelInvalidRequestError("The chat template makes an empty prompt of this conversation.")
         if (context := self.context_window or folder_of(self.model).context_length) is None:
-            return self.max_tokens
+            return self.max_tokens or _LONGEST
         if len(prompt) >= context:
             raise ContextOverflowError(
                 f"The prompt has {len(prompt)} tokens, but {self.reported_name} holds {context}, prompt and answer "

@@ -147,7 +147,7 @@ class ChatTransformers(FolderModel):
             prompt=prompt,
             media=media,
             sampling=self._sampling(weights),
-            max_tokens=self.room_after(prompt) or _LONGEST,
+            max_tokens=self.room_after(prompt),
             stop_ids=weights.stop_ids.union(self.stop_token_ids),
             seed=self.seed,
             matcher=matcher,
@@ -171,9 +171,9 @@ class ChatTransformers(FolderModel):
     def _tokens(self, request: Request, weights: Weights) -> tuple[list[int], dict[str, Any]]:
         """The prompt's tokens, and what the network is given of its images."""
         if not self.accepts:
-            return weights.tokens_of(self.prompt_of(request, weights.special_tokens())), {}
+            return weights.tokens_of(self.prompt_of(request, weights.tokenizer)), {}
         images = images_of(request.openai_messages())
-        prompt = self.prompt_of(request, weights.special_tokens())
+        prompt = self.prompt_of(request, weights.tokenizer)
         return weights.read_images(prompt, images) if images else (weights.tokens_of(prompt), {})
 
     # --- tokens ---
@@ -205,6 +205,3 @@ class ChatTransformers(FolderModel):
 
 
 _MEDIA = ("image", "audio", "video", "file")
-
-_LONGEST = 1 << 20
-"""Tokens of an answer of a model that does not say how long a text may be."""

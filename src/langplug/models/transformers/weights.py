@@ -185,10 +185,6 @@ class Weights:
         options = dict.fromkeys(("skip_special_tokens", "clean_up_tokenization_spaces"), False)
         return str(self.tokenizer.decode(list(ids), **options, spaces_between_special_tokens=False))
 
-    def special_tokens(self) -> dict[str, str]:
-        """The special tokens by the names under which chat templates read them."""
-        return {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if isinstance(token, str)}
-
     def matcher(self, grammar: str) -> Any:
         """What says which token may come next in a text that keeps to llguidance's `grammar`."""
         llguidance = import_package("llguidance")
