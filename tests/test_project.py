@@ -187,6 +187,7 @@ SERVE_SHARES = {
     "langplug._suggest": "the house says in one way what was probably meant",
     "langplug._tools.schema": "and has one checker of JSON schemas",
     "langplug._bridge.slots": "and one fair queue",
+    "langplug._bridge.threads": "and one pool of threads, for which nobody waits who leaves before",
 }
 """What `serve` imports of private rooms, and why: tables, and code of which the house has one. It knows no model from
 inside, so that anybody could have written it."""

@@ -220,6 +220,26 @@ def run_elsewhere(coroutine: Coroutine[Any, Any, object]) -> None:
     thread.join(_EXIT_S)
 
 
+def refuse_running_loop(name: str, awaited: str) -> None:
+    """Do nothing where no event loop runs, so that a function for sync callers may start one.
+
+    Args:
+        name: The function.
+        awaited: What callers in a loop await in its place.
+
+    Raises:
+        RuntimeError: If a loop runs, as in a notebook. It says what to await.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"an event loop runs here already, as in a notebook, and `{name}` starts its own: write "
+        f"`await {awaited}(...)`, with the same arguments"
+    )
+
+
 @atexit.register
 def _stop_loops() -> None:
     for loop_thread in _loops:

@@ -15,6 +15,7 @@ from langchain_core.messages import BaseMessage
 
 import langplug
 from langplug import adopt
+from langplug._bridge.loop import refuse_running_loop
 from langplug.bench.call import COUNTED, CallTimes, measure
 from langplug.bench.client import Client, warnings_of
 from langplug.bench.figures import DEFINITIONS, Slo, figures_of
@@ -82,14 +83,8 @@ def run(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options: Any) 
         >>> report["stages"][0]["figures"]["calls"]["complete"]
         5
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(arun(model, loads, **options))
-    raise RuntimeError(
-        "an event loop runs here already, as in a notebook, and `bench.run` starts its own: "
-        "write `await bench.arun(...)`, with the same arguments"
-    )
+    refuse_running_loop("bench.run", "bench.arun")
+    return asyncio.run(arun(model, loads, **options))
 
 
 async def arun(model: Any, loads: Sequence[Load] | Sweep = ONE_BY_ONE, **options: Any) -> dict[str, Any]:

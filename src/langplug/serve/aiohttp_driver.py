@@ -4,13 +4,13 @@ import asyncio
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Self
 
 from aiohttp import ClientConnectionResetError, HttpVersion11, web
 
+from langplug._bridge.threads import in_thread
 from langplug.serve.exchange import Exchange, Request
 
 _BACKLOG: Final = 2048
@@ -122,7 +122,7 @@ async def serve_until_stopped(
         if not is_worker:
             runner = await start(exchange, listening)
             tell()
-        loading = _in_daemon(load)
+        loading = asyncio.ensure_future(in_thread(load))
         await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
             exchange.catalog.fill(loading.result())
@@ -150,30 +150,6 @@ def first_signal() -> asyncio.Future[signal.Signals]:
         with suppress(NotImplementedError):  # on Windows, Ctrl-C is an exception that comes by itself
             loop.add_signal_handler(number, stop, number)
     return stopped
-
-
-def _in_daemon(function: Callable[[], Any]) -> asyncio.Future[Any]:
-    """The result of `function`, in a thread for which nobody waits who leaves before."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def work() -> None:
-        result, error = None, None
-        try:
-            result = function()
-        except BaseException as raised:  # noqa: BLE001 - whoever waits for the models is told of it
-            error = raised
-        with suppress(RuntimeError):  # the server has gone, and its loop with it
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=work, name="langplug-load", daemon=True).start()
-    return future
 
 
 class _Outlet:
