@@ -283,6 +283,8 @@ def test_another_prompt_leaves_what_was_sent(backend: Backend, tmp_path: Path) -
     summary = batch.run(model_at(backend), ["other"], tmp_path / "out.jsonl", via="provider")
     assert (summary.answered, len(backend.chats)) == (1, 1)
     assert batch.cancel(model_at(backend), tmp_path / "out.jsonl") == 0
+    with pytest.warns(UserWarning, match="3 batches that `via='provider'` has sent were not read"):
+        batch.run(model_at(backend), ["asked at once"], tmp_path / "out.jsonl")
 
 
 def test_cancelled(backend: Backend, tmp_path: Path) -> None:

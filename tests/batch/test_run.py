@@ -359,9 +359,26 @@ def test_blank_cells_say_nothing(tmp_path: Path) -> None:
 
 async def test_a_running_loop_is_told_what_to_await(tmp_path: Path) -> None:
     """In a notebook, `run` and `cancel` name the functions that can be awaited."""
-    with pytest.raises(RuntimeError, match="await arun"):
+    with pytest.raises(RuntimeError, match=r"await batch\.arun"):
         batch.run(ChatScripted(replies=["Hi."]), ["Hello"], tmp_path / "out.jsonl")
-    with pytest.raises(RuntimeError, match="await acancel"):
+    with pytest.raises(RuntimeError, match=r"await batch\.acancel"):
         batch.cancel(ChatScripted(), tmp_path / "out.jsonl")
     with pytest.raises(ValueError, match="nothing was sent"):
         await batch.acancel(ChatScripted(), tmp_path / "out.jsonl")
+
+
+def test_time_left(tmp_path: Path) -> None:
+    """While a file is asked, the progress says for how long about; at the end, when the rows are known, no more."""
+    told: list[str] = []
+
+    @chat_model
+    async def slow(request: Request) -> str:
+        await asyncio.sleep(0.01)
+        return "x"
+
+    (tmp_path / "in.csv").write_text("prompt\n" + "one\n" * 600)
+    summary = batch.run(
+        slow(), tmp_path / "in.csv", tmp_path / "out.csv", max_concurrency=8, progress=lambda now: told.append(str(now))
+    )
+    assert any(said.endswith(" left") for said in told)
+    assert not str(summary).endswith(" left")

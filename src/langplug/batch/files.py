@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -32,6 +33,9 @@ _NUMBERS: Final = (*_COUNTS, "latency_s")
 
 _AT_ONCE: Final = 1_000
 """Rows of a Parquet file that are read, or written, together."""
+
+_BLOCK: Final = 1 << 20
+"""Bytes of a file in which lines are counted together."""
 
 
 def format_of(file: str | Path, given: str | None = None) -> str:
@@ -81,6 +85,25 @@ def read_rows(file: str | Path, format: str | None = None) -> Iterator[RawRow]: 
         if begins in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise ValueError(f"{file} is UTF-16, as some spreadsheets write it: save it as UTF-8")
         yield from read_json_lines(stream) if found == "jsonl" else _read_table(stream, "\t" if found == "tsv" else ",")
+
+
+def rows_in(file: str | Path, format: str | None = None) -> int | None:  # noqa: A002 - as everywhere
+    """About how many rows a file has; None where only reading them tells, as from a pipe.
+
+    Lines are counted, which takes less than a thousandth of asking: a cell that has several counts for as many rows.
+
+    Args:
+        file: As of `read_rows`.
+        format: As of `read_rows`.
+    """
+    if str(file) == STANDARD or not Path(file).is_file():
+        return None
+    if (found := format_of(file, format)) == "parquet":
+        with _pyarrow_parquet().ParquetFile(Path(file)) as table:
+            return int(table.metadata.num_rows)
+    with Path(file).open("rb") as stream:
+        lines = sum(block.count(b"\n") for block in iter(partial(stream.read, _BLOCK), b""))
+    return lines if found == "jsonl" else max(0, lines - 1)  # the first line of a table names the columns
 
 
 def open_stdin() -> IO[bytes]:

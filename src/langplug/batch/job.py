@@ -163,6 +163,7 @@ class Job:
                     self._write(row, json.loads(entry.record), failed=entry.failed)
                 else:
                     yield row
+        self.summary.expected = self.summary.rows  # lines were counted until now, and rows may have several
 
     async def _answer(self, row: Row) -> None:
         """Ask a row, which has its turn, until it is answered or asking again is of no use."""

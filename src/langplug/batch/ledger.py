@@ -1,6 +1,7 @@
 """What a provider's batch API has been asked, and what is known of it: in the journal, beside the answers."""
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -191,6 +192,20 @@ class Ledger:
         with self._journal.transaction() as base:
             (count,) = base.execute("SELECT count(*) FROM requests WHERE part = ?", (part.number,)).fetchone()
         return int(count)
+
+
+def warn_of_unread_batches(journal: Journal) -> None:
+    """Warn if a server has batches, of jobs with this journal, whose answers no run has read: they were paid for."""
+    with journal.transaction() as base:
+        if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'parts'").fetchone() is None:
+            return  # no job has sent any
+        (count,) = base.execute("SELECT count(*) FROM parts WHERE NOT is_over AND file IS NOT NULL").fetchone()
+    if count:
+        warnings.warn(
+            f"{count} batches that `via='provider'` has sent were not read, and this run asks its rows all the same: "
+            "to wait for the batches, end it, and give `via` again.",
+            stacklevel=3,
+        )
 
 
 def _pending(row: Any) -> Pending:

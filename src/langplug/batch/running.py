@@ -16,14 +16,15 @@ from typing import Any, Final, Literal
 from langchain_core.messages import convert_to_messages
 
 from langplug import ChatModel, adopt
+from langplug._bridge.loop import refuse_running_loop
 from langplug._bridge.threads import in_thread
 from langplug.batch.api import BatchAPI, endpoint_of
 from langplug.batch.asking import Asker, ChatAsker, WireAsker, columns_of
 from langplug.batch.bodies import offline
-from langplug.batch.files import STANDARD, Out, format_of, read_rows
+from langplug.batch.files import STANDARD, Out, format_of, read_rows, rows_in
 from langplug.batch.job import Job
 from langplug.batch.journal import Journal
-from langplug.batch.ledger import Ledger
+from langplug.batch.ledger import Ledger, warn_of_unread_batches
 from langplug.batch.pace import Pace
 from langplug.batch.provider import Provider
 from langplug.batch.provider import cancel as cancel_batches
@@ -72,23 +73,8 @@ def run(model: Any, rows: Rows, out: str | Path, **options: Any) -> Summary:
         >>> (summary.answered, summary.failed)
         (2, 0)
     """
-    refuse_running_loop("run", "arun")
+    refuse_running_loop("batch.run", "batch.arun")
     return asyncio.run(arun(model, rows, out, **options))
-
-
-def refuse_running_loop(name: str, awaited: str) -> None:
-    """Do nothing where no event loop runs.
-
-    Raises:
-        RuntimeError: If one does, as in a notebook. It says what to await.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        f"an event loop runs here, as in a notebook: `await {awaited}(...)` in the place of `{name}(...)`"
-    )
 
 
 async def arun(
@@ -172,17 +158,17 @@ async def arun(
     place = _journal_of(rows, out, journal)
     # in a thread, so that Ctrl-C does not wait for a pipe
     raw, form = await in_thread(partial(_open, rows, in_format, Form.of(prompt, system, keep, identity=key)))
+    expected = await in_thread(partial(rows_in, rows, in_format)) if isinstance(rows, str | Path) else None
     if form.is_envelope:
         given = {"prompt": prompt, "system": system, "schema": schema, "keep": keep, "parameters": parameters}
         refuse_beside_requests([name for name, value in given.items() if value], format_of(out, out_format))
-    least = {"max_attempts": (max_attempts, 1), "rows_per_batch": (rows_per_batch, 1), "max_errors": (max_errors, 0)}
-    for name, (value, lowest) in least.items():
-        if value is not None and value < lowest:
-            raise ValueError(f"{name} is {value:g}; expected {lowest} or more")
+    check_least(max_attempts=(max_attempts, 1), rows_per_batch=(rows_per_batch, 1), max_errors=(max_errors, 0))
     pace = Pace(max_concurrency, rpm=rpm, tpm=tpm)
     make: MakeAsker = WireAsker if form.is_envelope else partial(ChatAsker, schema=schema, parameters=parameters)
     asking = _asking(engine, adopted, make, via, out)
     with Journal(place) if place is not None else nullcontext() as kept:
+        if via is None and kept is not None:
+            warn_of_unread_batches(kept)
         async with asking as asker:
             job = Job(
                 rows=form.rows(raw),
@@ -195,9 +181,10 @@ async def arun(
                 is_ordered=ordered,
                 most_errors=max_errors,
                 progress=progress,
+                summary=Summary(expected=expected),
             )
-            provider = Provider(job, endpoint_of(adopted), rows_per_batch=rows_per_batch) if via is not None else None
-            return await (provider or job).run()
+            whole = job if via is None else Provider(job, endpoint_of(adopted), rows_per_batch=rows_per_batch)
+            return await whole.run()
 
 
 def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
@@ -214,20 +201,20 @@ def cancel(model: Any, out: str | Path, *, journal: str | Path | None = None) ->
     Raises:
         Exception: As of `acancel`.
     """
-    refuse_running_loop("cancel", "acancel")
+    refuse_running_loop("batch.cancel", "batch.acancel")
     return asyncio.run(acancel(model, out, journal=journal))
 
 
 async def acancel(model: Any, out: str | Path, *, journal: str | Path | None = None) -> int:
-    """Have a server answer no more of what `arun(..., via="provider")` has sent there.
+    """As `cancel`, for `await`.
 
     Args:
-        model: As it was given there.
-        out: As it was given there.
-        journal: As it was given there.
+        model: As of `cancel`.
+        out: As of `cancel`.
+        journal: As of `cancel`.
 
     Returns:
-        How many batches that was. What they had answered, the same run still writes.
+        As of `cancel`.
 
     Raises:
         ValueError: If the model has no such server, or there is no journal.
@@ -352,6 +339,17 @@ def _open(rows: Rows, in_format: str | None, form: Form) -> tuple[Iterator[RawRo
                 f"such as '{{{named.split(', ')[0]}}}'"
             )
     return chain(first, raw), replace(form, is_envelope=all(name in columns for name in ENVELOPE))
+
+
+def check_least(**given: tuple[float | None, int]) -> None:
+    """Check numbers, each given with the least that it may be.
+
+    Raises:
+        ValueError: If one is less.
+    """
+    for name, (value, least) in given.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} is {value:g}; expected {least} or more")
 
 
 def refuse_beside_requests(given: list[str], out_format: str) -> None:

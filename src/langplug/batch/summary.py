@@ -22,6 +22,7 @@ class Summary:
         seconds: How long this run took.
         problem: What was wrong with the first row that failed; empty if none has.
         waits_for: What it waits for, in words, if that is not its own calls: time that a server asks for, its batch.
+        expected: About how many rows there will be; None if that is not known.
     """
 
     rows: int = 0
@@ -34,6 +35,7 @@ class Summary:
     seconds: float = 0.0
     problem: str = ""
     waits_for: str = ""
+    expected: int | None = None
 
     @property
     def rate(self) -> float:
@@ -42,7 +44,7 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as JSON data, with their version."""
-        figures = {name: value for name, value in asdict(self).items() if name != "waits_for"}
+        figures = {name: value for name, value in asdict(self).items() if name not in ("waits_for", "expected")}
         return {"version": VERSION, **figures}
 
     def __str__(self) -> str:
@@ -53,9 +55,15 @@ class Summary:
         if self.output_tokens and self.seconds:
             speed += f" and {self.output_tokens / self.seconds:,.0f} tokens"
         before = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
-        took = f"{self.seconds:.1f} s" if self.seconds < 100 else str(timedelta(seconds=int(self.seconds)))
         done = self.answered + self.failed
         if not done:
             return f"none of {self.rows:,} rows answered yet" if self.rows else "no rows"
         answered = f"{self.answered:,} row{'s' if self.answered != 1 else ''} answered"
-        return f"{answered}, {self.failed:,} failed{before}; {tokens} in {took}, {speed} a second"
+        told = f"{answered}, {self.failed:,} failed{before}; {tokens} in {_duration(self.seconds)}, {speed} a second"
+        if self.expected is not None and self.expected > done and self.rate:
+            told += f", about {_duration((self.expected - done) / self.rate)} left"
+        return told
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 100 else str(timedelta(seconds=int(seconds)))
