@@ -487,6 +487,13 @@ class ChatModel(Composable[LanguageModelInput, AIMessage], ModelFields):
 
     # --- tokens ---
 
+    @property
+    def __langplug_estimates_tokens__(self) -> bool:
+        """Whether tokens are estimated: there is no tokenizer, and what counts them is langplug's."""
+        counts = (type(self).get_token_ids, type(self).get_num_tokens, type(self).get_num_tokens_from_messages)
+        ours = (ChatModel.get_token_ids, ChatModel.get_num_tokens, ChatModel.get_num_tokens_from_messages)
+        return counts == ours and self.token_counter is None and self.custom_get_token_ids is None
+
     def get_token_ids(self, text: str) -> list[int]:
         """The tokens of `text` as numbers: by `custom_get_token_ids`, else an estimate without a tokenizer."""
         return self.custom_get_token_ids(text) if self.custom_get_token_ids else tokens.estimate_ids(text)

@@ -92,22 +92,23 @@ class Watch:
 
     Attributes:
         model: The id of the served model, once it is known; whatever else a client asks for is not counted by name.
+        has_first: Whether a piece has come.
     """
 
-    __slots__ = ("_began", "_has_first", "_is_over", "_metrics", "_wire", "model")
+    __slots__ = ("_began", "_is_over", "_metrics", "_wire", "has_first", "model")
 
     def __init__(self, metrics: Metrics, wire: str) -> None:
         self.model = ""
         self._metrics = metrics
         self._wire = wire
         self._began = time.monotonic()
-        self._has_first = False
+        self.has_first = False
         self._is_over = False
 
     def first(self) -> None:
         """A piece of a stream is there; only the first counts."""
-        if not self._has_first:
-            self._has_first = True
+        if not self.has_first:
+            self.has_first = True
             self._metrics.count_first(self._wire, self.model, time.monotonic() - self._began)
 
     def used(self, usage: Mapping[str, Any] | None) -> None:

@@ -129,17 +129,18 @@ class Stream:
     async def _write(
         self, deltas: AsyncGenerator[Delta | Ending], within: AbstractAsyncContextManager[None], pulse: "_Pulse"
     ) -> None:
-        feed, pieces = self._writer.feed, self._pieces
+        feed, pieces, watch, now = self._writer.feed, self._pieces, self._watch, asyncio.get_running_loop().time
         async with within, aclosing(deltas):
             async for delta in deltas:
                 if isinstance(delta, Ending):
-                    self._watch.used(delta.usage)
+                    watch.used(delta.usage)
                     piece = self._writer.end(delta)
                 else:
                     piece = feed(delta)
                 pieces.append(piece)
-                pulse.restart()
-                self._watch.first()
+                pulse.since = now()
+                if not watch.has_first:
+                    watch.first()
                 if self._outlet is None:
                     await self._open()
                 elif len(pieces) >= _MOST_KEPT or len(piece) > _LONG:
@@ -210,13 +211,17 @@ def flushing(work: Coroutine[Any, Any, None], flush: Callable[[], None]) -> Gene
 
 
 class _Pulse:
-    """Has `beat` run, in a task, whenever nothing has restarted it for so long. Restarting it costs no timer."""
+    """Has `beat` run, in a task, whenever nothing has come for so long. What comes costs no timer.
+
+    Attributes:
+        since: When something came last, as the loop counts time.
+    """
 
     def __init__(self, beat: Callable[[], Coroutine[Any, Any, None]], after_s: float | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._beat = beat
         self._after_s = after_s
-        self._since = self._loop.time()
+        self.since = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -231,15 +236,11 @@ class _Pulse:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
 
-    def restart(self) -> None:
-        """Count anew."""
-        self._since = self._loop.time()
-
     def _check(self) -> None:
         if self._after_s is not None:
             now = self._loop.time()
-            if now >= self._since + self._after_s:
+            if now >= self.since + self._after_s:
                 if self._beating is None or self._beating.done():  # a client that takes nothing needs no second ping
                     self._beating = self._loop.create_task(self._beat())
-                self._since = now
-            self._timer = self._loop.call_at(self._since + self._after_s, self._check)
+                self.since = now
+            self._timer = self._loop.call_at(self.since + self._after_s, self._check)

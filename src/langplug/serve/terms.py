@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.messages.ai import UsageMetadata
 
@@ -22,17 +22,12 @@ _CUT = frozenset({"length", "content_filter", "refusal"})
 """Finish reasons of answers that need not be what was asked for: who is told one of them does not parse the answer."""
 
 
-def has_terms(call: Call) -> bool:
-    """Whether an answer to `call` is held to anything."""
-    return call.tells_usage or call.limit is not None or call.schema is not None
-
-
 async def on_terms(
     deltas: AsyncGenerator[Delta | Ending], served: ServedModel, call: Call
 ) -> AsyncGenerator[Delta | Ending]:
-    """An answer as it comes, within its limit of tokens, and with a count of what was used where its model tells none.
+    """An answer as it comes, within its limit of tokens: there its model is stopped, and what was used is counted.
 
-    At the limit its model is stopped. An answer that is to be JSON is looked at when it is complete. A model that keeps
+    An answer that is to be JSON is looked at when it is complete. A model that keeps
     to no schema by itself is shown it by langplug, which holds the answer back until it fits, and asks again where it
     does not; so is what it gives in the end held back here. What a model that keeps to schemas says is told at once.
 
@@ -43,7 +38,7 @@ async def on_terms(
     model, said = served.model, list[Delta]()
     is_sure = model.structured_output == "native" and model.__langplug_keeps_to_schemas__
     is_held = call.schema is not None and not is_sure
-    ending = Ending(finish_reason="length")
+    ending: Ending | None = None
     async with aclosing(deltas):
         async for delta in deltas:
             if isinstance(delta, Ending):
@@ -55,13 +50,14 @@ async def on_terms(
                 yield said[-1]
             if room is not None:
                 break
+    if ending is None:
+        used = await count_tokens(served, call, said) if call.tells_usage else None
+        ending = Ending(finish_reason="length", usage=used)
     if call.schema is not None and ending.finish_reason not in _CUT and ending.stop_sequence is None:
         check_json(said, call.schema)
     if is_held:
         for delta in said:
             yield delta
-    if ending.usage is None and call.tells_usage:
-        ending = replace(ending, usage=await count_tokens(served, call, said))
     yield ending
 
 
@@ -88,15 +84,23 @@ def check_json(said: list[Delta], form: Mapping[str, Any]) -> None:
         raise ApiError(502, "server_error", message, code="invalid_structured_output", is_final=True)
 
 
+_SHORT: Final = 4000
+"""Characters whose tokens are estimated sooner than a thread has begun."""
+
+
 async def count_tokens(served: ServedModel, call: Call, said: list[Delta]) -> UsageMetadata | None:
     """What was used, by the model's own way of counting; in a thread, for tokenizers take their time."""
+    wrote = "".join(map(text_of, said))
 
     def count() -> UsageMetadata:
         read = served.model.get_num_tokens_from_messages(call.messages, call.tools or None)
-        wrote = served.model.get_num_tokens("".join(map(text_of, said)))
-        return UsageMetadata(input_tokens=read, output_tokens=wrote, total_tokens=read + wrote)
+        written = served.model.get_num_tokens(wrote)
+        return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
+    is_quick = served.model.__langplug_estimates_tokens__ and not call.tools
     try:
+        if is_quick and len(wrote) + sum(len(message.text) for message in call.messages) <= _SHORT:
+            return count()
         return await asyncio.to_thread(count)
     except Exception as error:
         log.warning("%s: its tokens cannot be counted, so no usage is told", served.id, exc_info=error)
