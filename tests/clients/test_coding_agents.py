@@ -12,6 +12,7 @@ from tests.serve.served_models import serving
 
 CODEX = shutil.which("codex")
 OPENCODE = shutil.which("opencode")
+CLAUDE = shutil.which("claude")
 
 CODEX_SETTINGS = """\
 model = "page"
@@ -86,3 +87,22 @@ def test_opencode_finishes_a_task(work: Path, home: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert (work / "note.txt").read_text(encoding="utf-8") == "Written by langplug\n"
     assert ran.stdout.strip().endswith("The note is written.")
+
+
+@pytest.mark.skipif(CLAUDE is None, reason="Claude Code is not installed")
+def test_claude_code_finishes_a_task(work: Path, home: Path) -> None:
+    """Claude Code, on the wire of Messages, does the same."""
+    with serving({"page": note_taker(shell="Bash", argument="command")}) as url:
+        settings = {
+            "HOME": str(home),
+            "CLAUDE_CONFIG_DIR": str(home),
+            "ANTHROPIC_BASE_URL": url,
+            "ANTHROPIC_API_KEY": "none",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+        }
+        command = (str(CLAUDE), "--print", "Take a note.", "--model", "page", "--allowedTools", "Bash")
+        ran = run(*command, work=work, **settings)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (work / "note.txt").read_text(encoding="utf-8") == "Written by langplug\n"
+    assert ran.stdout.strip() == "The note is written."
