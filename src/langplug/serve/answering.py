@@ -130,8 +130,9 @@ class ChunkReader:
                 self._metadata[name] = so_far
             else:
                 self._metadata[name] = value
-        for block in chunk.content_blocks:
-            yield from self._deltas(block)
+        if chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs:  # the last chunk mostly has none of them
+            for block in chunk.content_blocks:
+                yield from self._deltas(block)
         if extras := chunk.additional_kwargs.get("reasoning_extras"):  # a signature, say, beside plain content
             yield Thought("", extras)
 
