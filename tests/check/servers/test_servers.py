@@ -1,14 +1,16 @@
 """`langplug check --server`: a right server keeps every statement, and each statement notices a wrong one."""
 
-import json
 from typing import Any
 
 import pytest
 from tests.check.servers.mutants import MUTANTS
-from tests.check.servers.obedient import Clueless, Obedient
-from tests.check.servers.serving import KEY, serving
-from tests.check.servers.wrong_servers import Edit, asks, events, refuses, whole
+from tests.check.servers.obedient import Obedient
+from tests.check.servers.serving import KEY, serving, strict
 
+from langplug_backend import WRONGS, ChatRequest
+from langplug_backend import Obedient as Obedience
+from langplug_backend.response import Event
+from langplug_backend.wrongs.edits import Edit, asks, events, refuses, whole
 from langplug_check.servers.session import ServerReport, check_server, most_calls
 from langplug_check.servers.statement import all_server_checks, select_server_checks
 
@@ -36,25 +38,38 @@ def test_leaving_is_seen_where_answers_wait_for_each_other() -> None:
     assert ["pass", "pass"] == [one.verdict for one in report.results], report.to_text()
 
 
-@pytest.mark.parametrize(("name", "wrong", "edit"), MUTANTS, ids=[f"{name}-{wrong}" for name, wrong, _ in MUTANTS])
-def test_a_wrong_server_is_noticed(name: str, wrong: str, edit: Edit) -> None:
-    """A server that is wrong in one way fails the statement about it, with no more requests than were announced."""
-    model = Obedient(pace=0.004, much=150, concurrency=1) if name in SLOW else Obedient()
-    with serving(model, edit) as url:
+def test_the_backend_can_be_a_right_server() -> None:
+    """So can the backend be: it is what its wrong servers differ from, in one way each."""
+    with strict(reply=Obedience(pace=0.004), concurrency=1) as url:
+        report = check(url)
+    found = {one.id: (one.verdict, one.observed) for one in report.results if one.verdict != "pass"}
+    assert {} == found
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, wrongs in MUTANTS.items() for wrong in wrongs])
+def test_a_wrong_server_is_noticed(name: str, wrong: str) -> None:
+    """A server that is wrong in one way fails the statement about it."""
+    pace = {"S90": 0.1, "S91": 0.004, **dict.fromkeys(SLOW, 0.004)}.get(name, 0.0)
+    with strict(wrong, Obedience(pace=pace), concurrency=1 if name in SLOW else None) as url:
         report = check(url, model="m", only=[name])
     (result,) = report.results
+    assert result.verdict == "fail", f"{WRONGS[wrong].does}: {result.verdict}, {result.observed}"
     assert report.asked <= most_calls(select_server_checks([name]))
-    assert result.verdict == "fail", f"{wrong}: {result.verdict}, {result.observed}"
 
 
-def from_azure(told: list[str]) -> list[str]:
+def from_azure(told: list[Event]) -> list[Event]:
     """What a filter of content says beside the answer, in the first chunk and in the last but two."""
     empty = {"id": "", "object": "", "created": 0, "model": ""}
     safe = {"hate": {"filtered": False, "severity": "safe"}}
     of_prompt = {**empty, "choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": safe}]}
     offsets = {"check_offset": 0, "start_offset": 0, "end_offset": 9}
     choice = {"index": 0, "finish_reason": None, "content_filter_results": safe, "content_filter_offsets": offsets}
-    return [json.dumps(of_prompt), *told[:-2], json.dumps({**empty, "choices": [choice]}), *told[-2:]]
+    return [Event(data=of_prompt), *told[:-2], Event(data={**empty, "choices": [choice]}), *told[-2:]]
+
+
+def clueless(_: ChatRequest) -> str:
+    """Says the same to everything, calls no tool and writes no JSON."""
+    return "It is a bit of a mystery."
 
 
 def without_demands(body: Any) -> None:
@@ -70,27 +85,27 @@ OFFERED = ("S56", "S59")
 @pytest.mark.parametrize(
     ("edit", "model", "only", "verdict"),
     [
-        pytest.param(events(from_azure), Obedient(), ["S2", "S34", "S36"], "pass", id="a filter of content"),
-        pytest.param(whole(lambda body: body.pop("usage")), Obedient(), ["S68"], "pass", id="no usage, but an echo"),
+        pytest.param(events(from_azure), Obedience(), ["S2", "S34", "S36"], "pass", id="a filter of content"),
+        pytest.param(whole(lambda body: body.pop("usage")), Obedience(), ["S68"], "pass", id="no usage, but an echo"),
         pytest.param(
-            whole(lambda body: body.pop("usage")), Clueless(), ["S68"], "partly observed", id="no usage, and no echo"
+            whole(lambda body: body.pop("usage")), clueless, ["S68"], "partly observed", id="no usage, and no echo"
         ),
-        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S1", "S5"], "pass", id="the newer name"),
-        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedient(), ["S40"], "advisory", id="and only that"),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedience(), ["S1", "S5"], "pass", id="the newer name"),
+        pytest.param(refuses(lambda b: "max_tokens" in b, 400), Obedience(), ["S40"], "advisory", id="and only that"),
         pytest.param(
             refuses(lambda b: any(name.startswith(("max", "temp")) for name in b), 422),
-            Obedient(),
+            Obedience(),
             ["S1", "S2", "S5"],
             "pass",
             id="no parameters",
         ),
-        pytest.param(None, Clueless(), ["S5"], None, id="a model that can do nothing"),
-        pytest.param(asks(without_demands), Clueless(), ["S5"], None, id="the same, and demands are dropped"),
+        pytest.param(None, clueless, ["S5"], None, id="a model that can do nothing"),
+        pytest.param(asks(without_demands), clueless, ["S5"], None, id="the same, and demands are dropped"),
     ],
 )
 def test_what_is_no_fault(edit: Edit | None, model: Any, only: list[str], verdict: str | None) -> None:
     """What the API allows, and what a model cannot do, is no failure of the server's."""
-    with serving(model, edit) as url:
+    with strict(edit, model) as url:
         found = {one.id: (one.verdict, one.observed) for one in check(url, only=only).results}
     wanted = {name: seen for name, seen in found.items() if seen[0] == verdict}
     assert (
@@ -99,5 +114,6 @@ def test_what_is_no_fault(edit: Edit | None, model: Any, only: list[str], verdic
 
 
 def test_each_statement_has_a_wrong_server() -> None:
-    """No statement is without a server that breaks it."""
-    assert set(all_server_checks()) == {name for name, _, _ in MUTANTS}
+    """No statement is without a server that breaks it, and the backend has no wrong server that nobody notices."""
+    assert set(all_server_checks()) == set(MUTANTS)
+    assert set(WRONGS) == {wrong for wrongs in MUTANTS.values() for wrong in wrongs}
