@@ -27,7 +27,7 @@ def serving(model: Any) -> Iterator[str]:
 @contextmanager
 def strict(wrong: str | Edit | None = None, reply: Any = None, **options: Any) -> Iterator[str]:
     """The backend as a strict server, or as one that is wrong in one way; gives its base URL."""
-    with Backend(models=["m"], key=KEY, strict=True, wrong=wrong, **options) as backend:
+    with Backend(**{"models": ["m"], "key": KEY, "strict": True, "wrong": wrong, **options}) as backend:
         backend.reply = reply or Obedient()
         yield backend.openai_url
 
