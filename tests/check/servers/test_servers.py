@@ -68,7 +68,7 @@ def test_a_wrong_server_is_noticed(name: str, wrong: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OF_PAGES))
 def test_a_key_keeps_pages_out(name: str) -> None:
-    """Where a key is needed, which no page has, a server that answers foreign pages could be better; it is not wrong."""
+    """Where a key is needed, which no page has, a server that answers foreign pages could be better."""
     with strict(MUTANTS[name][0]) as url:
         (result,) = check(url, only=[name]).results
     assert "advisory" == result.verdict
