@@ -8,6 +8,9 @@ and misbehaves in about seventy ways (`FAULTS`, a function each in `faults/`). T
 * markers in the user's last message, such as `[[reset 3]]`, for models that can be given nothing but a prompt.
   `python -m langplug_backend --markers` lists them.
 
+With `strict=True` it keeps OpenAI's Chat Completions to the letter, and with `wrong=...` it is wrong in one way
+(`WRONGS`): servers to try a check of servers on, such as `langplug check --server`.
+
 Faults of the connection strike whole answers too, in the middle of their JSON. A fault without a meaning in the
 request's dialect is answered with status 501.
 
@@ -21,14 +24,17 @@ from langplug_backend.faults.kind import Kind
 from langplug_backend.faults.table import FAULTS
 from langplug_backend.log import Exchange
 from langplug_backend.markers import MARKERS, Marker
+from langplug_backend.obedient import Obedient
 from langplug_backend.process import BackendProcess
 from langplug_backend.reply import Call, Refusal, Reply, Thought, Tokens
 from langplug_backend.request import ChatRequest, RequestMessage
 from langplug_backend.server import Backend
+from langplug_backend.wrongs.table import WRONGS, Wrong
 
 __all__ = [
     "FAULTS",
     "MARKERS",
+    "WRONGS",
     "Backend",
     "BackendProcess",
     "BatchFate",
@@ -39,9 +45,11 @@ __all__ = [
     "Fault",
     "Kind",
     "Marker",
+    "Obedient",
     "Refusal",
     "Reply",
     "RequestMessage",
     "Thought",
     "Tokens",
+    "Wrong",
 ]

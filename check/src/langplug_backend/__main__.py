@@ -7,7 +7,9 @@ import sys
 import threading
 
 from langplug_backend.markers import marker_table
+from langplug_backend.obedient import Obedient
 from langplug_backend.server import Backend
+from langplug_backend.wrongs.table import wrong_table
 
 
 def main() -> None:
@@ -20,13 +22,32 @@ def main() -> None:
         metavar="TEXT",
         help="answer every request with this text; it may contain [[markers]] (default: repeat the prompt)",
     )
+    parser.add_argument("--model", help="name of its model (default: backend-1)", default="backend-1")
+    parser.add_argument("--strict", action="store_true", help="keep OpenAI's Chat Completions to the letter")
+    parser.add_argument("--wrong", metavar="NAME", help="be such a server, but wrong in one way; see --wrongs")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds for each word of a strict or wrong server")
+    parser.add_argument("--concurrency", type=int, help="answers to make at once (default: any number)")
     parser.add_argument("--with-parent", action="store_true", help="stop when stdin is closed")
     parser.add_argument("--markers", action="store_true", help="list the markers and exit")
+    parser.add_argument("--wrongs", action="store_true", help="list the ways to be wrong and exit")
     options = parser.parse_args()
-    if options.markers:
-        sys.stdout.write(marker_table() + "\n")
+    if options.markers or options.wrongs:
+        sys.stdout.write((marker_table() if options.markers else wrong_table()) + "\n")
         return
-    with contextlib.suppress(KeyboardInterrupt), Backend(port=options.port, key=options.key) as backend:
+    try:
+        backend = Backend(
+            port=options.port,
+            key=options.key,
+            models=[options.model],
+            strict=options.strict,
+            wrong=options.wrong,
+            concurrency=options.concurrency,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    with contextlib.suppress(KeyboardInterrupt), backend:
+        if options.strict or options.wrong:
+            backend.reply = Obedient(pace=options.pace)
         if options.reply is not None:
             backend.script(options.reply)
         # One line of JSON, so that whoever started this process can read the port. Flushed, as stdout may be a pipe.

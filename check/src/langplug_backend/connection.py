@@ -5,6 +5,8 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from math import inf
 
 from langplug_backend.http import BadRequest, HttpRequest, RequestParser
 from langplug_backend.log import Exchange, Log, Outcome
@@ -19,6 +21,39 @@ Handler = Callable[[HttpRequest, int], tuple[Exchange, Transmission]]
 _PLACEHOLDER = ID_PLACEHOLDER.encode()
 
 
+class Turns:
+    """Lets so many answers be made at once; the others wait in the order in which they came.
+
+    Args:
+        most: How many; None: any number.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._free: float = inf if most is None else most
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def take(self, go: Callable[[], object]) -> None:
+        """Go on as soon as it is the turn."""
+        if self._free > 0:
+            self._free -= 1
+            go()
+        else:
+            self._waiting.append(go)
+
+    def give(self) -> None:
+        """A turn is over: let the next one go on."""
+        self._free += 1
+        if self._waiting:
+            self.take(self._waiting.popleft())
+
+    def leave(self, go: Callable[[], object]) -> None:
+        """End a turn, or the wait for it."""
+        if go in self._waiting:
+            self._waiting.remove(go)
+        else:
+            self.give()
+
+
 class Connection(asyncio.Protocol):
     """Answers the requests of one connection, one after the other, in the order in which they came.
 
@@ -30,6 +65,7 @@ class Connection(asyncio.Protocol):
         log: Where it is recorded.
         greet: What happens to the connection as soon as it is accepted, in place of everything else; None: nothing.
         open_connections: Where the connection is listed while it is open.
+        turns: How many answers are made at once, on all connections.
     """
 
     def __init__(
@@ -38,7 +74,9 @@ class Connection(asyncio.Protocol):
         log: Log,
         greet: Callable[[], Ending | None],
         open_connections: "set[Connection]",
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._handler = handler
         self._log = log
         self._greet = greet
@@ -91,6 +129,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has disconnected, or this side has closed."""
         self._client_gone()
+        self._log.requests_left += self._parser.is_midway
         self._open.discard(self)
         self._log.connections_open -= 1
         self._log.changed()
@@ -129,13 +168,18 @@ class Connection(asyncio.Protocol):
             exchange, transmission = self._handler(request, self._number)
             self._sender = Sender(self._transport, exchange, transmission, self._log, self._finish)
             self._keep = request.keep
-            self._sender.step()
+            if exchange.request is None:
+                self._sender.step()
+            else:
+                self._turns.take(self._sender.step)
 
     def _finish(self, exchange: Exchange, transmission: Transmission) -> None:
         """All is sent: end as the transmission says."""
         if transmission.ending == "stall":
             return  # the sender stays, so that the exchange ends when the client disconnects
-        self._sender = None
+        sender, self._sender = self._sender, None
+        if sender and exchange.request is not None:
+            self._turns.leave(sender.step)
         self._log.end(exchange, "fault" if transmission.broken else "complete")
         self._end("close" if transmission.ending == "keep" and not self._keep else transmission.ending)
         self._answer_next()
@@ -144,6 +188,10 @@ class Connection(asyncio.Protocol):
         if self._sender:
             sender, self._sender = self._sender, None
             sender.stop()
+            if sender.exchange.request is not None:
+                self._turns.leave(sender.step)
+                if sender.left_s:
+                    self._turns.take(partial(sender.loop.call_later, sender.left_s, self._turns.give))
             self._log.end(sender.exchange, self._outcome)
 
 
@@ -164,12 +212,12 @@ class Sender:
         "_finish",
         "_id",
         "_log",
-        "_loop",
         "_paused",
         "_timer",
         "_transport",
         "_waited",
         "exchange",
+        "loop",
         "transmission",
     )
 
@@ -186,7 +234,7 @@ class Sender:
         self.transmission = transmission
         self._log = log
         self._finish = finish
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._id = response_id(exchange.number).encode()
         self._at = 0
         self._waited = False
@@ -202,16 +250,16 @@ class Sender:
             return  # `resume` comes back here
         if self._at == len(writes):
             if self.transmission.ending == "reset" and writes:
-                self._timer = self._loop.call_later(GRACE_S, self._finish, self.exchange, self.transmission)
+                self._timer = self.loop.call_later(GRACE_S, self._finish, self.exchange, self.transmission)
             else:
                 self._finish(self.exchange, self.transmission)
             return
         write = writes[self._at]
         if write.delay and not self._waited:
             # Reckoned from when the write before was due, not from when it was sent, so that a stream keeps its pace.
-            self._due = (self._due or self._loop.time()) + write.delay
+            self._due = (self._due or self.loop.time()) + write.delay
             self._waited = True
-            self._timer = self._loop.call_at(self._due, self.step)
+            self._timer = self.loop.call_at(self._due, self.step)
             return
         self._at += 1
         self._waited = False
@@ -221,7 +269,7 @@ class Sender:
         self._log.changed()
         if self._at < len(writes) and not writes[self._at].delay and not self._paused:
             # Not in a loop here: a turn of the event loop in between lets the client's disconnecting be noticed.
-            self._timer = self._loop.call_soon(self.step)
+            self._timer = self.loop.call_soon(self.step)
         else:
             self.step()
 
@@ -234,6 +282,11 @@ class Sender:
         self._paused = False
         if self._timer is None and not self._transport.is_closing():
             self.step()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds for which the answer is still made when the client has left."""
+        return sum(write.delay for write in self.transmission.writes[self._at :]) if self.transmission.goes_on else 0
 
     def stop(self) -> None:
         """Send nothing more."""

@@ -51,6 +51,11 @@ class RequestParser:
         self._left: int | None = None
         self.continues = False
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether a request has begun to come, and is not whole."""
+        return bool(self._data) or self._head is not None
+
     def feed(self, data: bytes) -> Iterator[HttpRequest]:
         """Take the next bytes; return the requests that they complete.
 

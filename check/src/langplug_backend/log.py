@@ -72,12 +72,14 @@ class Log:
         failures: What replies raised that are functions.
         connections_made: How many connections there were, the open ones included.
         connections_open: How many connections are open.
+        requests_left: How many requests ended before they had come whole.
     """
 
     exchanges: list[Exchange] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     connections_made: int = 0
     connections_open: int = 0
+    requests_left: int = 0
     _waiting: int = 0
     _condition: threading.Condition = field(default_factory=threading.Condition)
 

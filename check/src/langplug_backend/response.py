@@ -103,6 +103,7 @@ class FakeResponse:
         cut_bytes: How many bytes of the last event are left out.
         ending: What follows the last byte. Only `keep` ends the body as HTTP requires.
         close_after: Whether the connection closes after a body that ended well.
+        goes_on: Whether its answer is made to its end for a client that has left.
     """
 
     status: int = 200
@@ -122,6 +123,7 @@ class FakeResponse:
     cut_bytes: int = 0
     ending: Ending = "keep"
     close_after: bool = False
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +152,14 @@ class Transmission:
         writes: The writes, in order.
         ending: What follows them.
         broken: Whether the response is broken off.
+        goes_on: Whether its answer is made to its end for a client that has left.
     """
 
     status: int
     writes: tuple[Write, ...]
     ending: Ending
     broken: bool = False
+    goes_on: bool = False
 
 
 def to_json_bytes(value: Any, *, indent: int | None = None) -> bytes:
@@ -193,7 +197,7 @@ def render(response: FakeResponse, own_id: str = ID_PLACEHOLDER) -> Transmission
         writes[-2:] = _merge(writes[-2:])
     ends_by_closing = response.close_after or response.body == "close"
     ending: Ending = "close" if response.ending == "keep" and ends_by_closing else response.ending
-    return Transmission(response.status, tuple(writes), ending, response.ending != "keep")
+    return Transmission(response.status, tuple(writes), ending, response.ending != "keep", response.goes_on)
 
 
 def _frame_events(response: FakeResponse, own_id: str) -> list[Write]:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from langplug_backend.batches import BatchSettings
-from langplug_backend.connection import Connection
+from langplug_backend.connection import Connection, Turns
 from langplug_backend.faults.fault import Fault
 from langplug_backend.log import Exchange, Log
 from langplug_backend.reply import Reply
 from langplug_backend.service import Answerer, Service, Settings, Step
+from langplug_backend.wrongs.edits import Edit
+from langplug_backend.wrongs.table import find_wrong
 
 STOP_S = 1.0
 """Seconds that stopping may take; a reply that still blocks then is left to its daemon thread."""
@@ -58,6 +60,13 @@ class Backend(Urls):
         models: The models that it lists; it answers for every other name as well.
         context: Their context length, in tokens.
         markers: Whether `[[markers]]` in the prompt have an effect.
+        strict: Whether it keeps the API of Chat Completions to the letter: it refuses models, fields, roles, types,
+            hosts and origins that this does not have, and does what it is told (`Obedient`) until a reply is set.
+        wrong: In which one way such a strict server is wrong: a name of `WRONGS`, or an edit of your own.
+        concurrency: How many answers it makes at once, while others wait; None: any number.
+
+    Raises:
+        ValueError: If there is no such way to be wrong.
 
     Example:
         >>> with Backend() as backend:
@@ -74,8 +83,19 @@ class Backend(Urls):
         models: Iterable[str] = ("backend-1",),
         context: int = 8192,
         markers: bool = True,
+        strict: bool = False,
+        wrong: str | Edit | None = None,
+        concurrency: int | None = None,
     ) -> None:
-        self._settings = Settings(key=key, models=tuple(models), context=context, markers=markers)
+        self._settings = Settings(
+            key=key,
+            models=tuple(models),
+            context=context,
+            markers=markers,
+            strict=strict or wrong is not None,
+            wrong=find_wrong(wrong) if isinstance(wrong, str) else wrong,
+        )
+        self._turns = Turns(concurrency)
         self._log = Log()
         self._service = Service(self._settings, self._log)
         self._port = port
@@ -134,7 +154,7 @@ class Backend(Urls):
         self._settings.queue.extend(steps)
 
     def forget(self) -> None:
-        """Start over: an empty log and queue, no faults, and the echo as the reply. Open exchanges go on unlogged."""
+        """Start over: an empty log and queue, no faults, and the first reply. Open exchanges go on unlogged."""
         self._service.forget()
 
     def script(self, text: str) -> None:
@@ -249,7 +269,7 @@ class Backend(Urls):
             await asyncio.sleep(0)  # one turn of the loop, in which `connection_lost` records how they ended
 
         def connect() -> Connection:
-            return Connection(self._service.handle, self._log, self._service.greet, self._connections)
+            return Connection(self._service.handle, self._log, self._service.greet, self._connections, self._turns)
 
         try:
             asyncio.run(serve())

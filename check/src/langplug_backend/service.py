@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from langplug_backend import control
+from langplug_backend import control, strict
 from langplug_backend.batches import Batches, BatchSettings, body_of
 from langplug_backend.completion import complete, input_tokens
 from langplug_backend.dialects.dialect import Dialect, RefusedRequest
-from langplug_backend.dialects.routes import find_route
+from langplug_backend.dialects.routes import Destination, find_route
 from langplug_backend.faults.context import Context
 from langplug_backend.faults.fault import Fault
 from langplug_backend.faults.table import FAULTS, apply_faults
 from langplug_backend.http import HttpRequest
 from langplug_backend.log import Exchange, Log
 from langplug_backend.markers import apply_markers
+from langplug_backend.obedient import Obedient
 from langplug_backend.reply import Reply
 from langplug_backend.request import ChatRequest
 from langplug_backend.response import (
@@ -29,6 +30,7 @@ from langplug_backend.response import (
     render,
     response_id,
 )
+from langplug_backend.wrongs.edits import Edit
 
 Answerer: TypeAlias = Callable[[ChatRequest], Reply | Fault | str]
 """A reply that depends on the request. It runs on the backend's own thread, and must not block."""
@@ -38,6 +40,14 @@ Step: TypeAlias = Reply | Fault | str | Answerer
 
 MAX_PREPARED = 64
 """How many responses are kept as bytes."""
+
+
+def json_of(request: HttpRequest) -> Any:
+    """A body as JSON; None if it is none."""
+    try:
+        return json.loads(request.body) if request.body else None
+    except ValueError:
+        return None
 
 
 def echo(request: ChatRequest) -> Reply:
@@ -58,6 +68,8 @@ class Settings:
         context: Their context length, in tokens.
         markers: Whether markers in the prompt have an effect.
         batches: How the Batch API behaves.
+        strict: Whether it refuses what the API does not have.
+        wrong: What it does in the place of handling a request; None: what is right.
     """
 
     reply: Reply | Answerer = echo
@@ -68,6 +80,17 @@ class Settings:
     context: int = 8192
     markers: bool = True
     batches: BatchSettings = field(default_factory=BatchSettings)
+    strict: bool = False
+    wrong: Edit | None = None
+
+    def __post_init__(self) -> None:
+        if self.reply is echo:
+            self.reply = self.first_reply
+
+    @property
+    def first_reply(self) -> Answerer:
+        """What every request gets until another reply is set."""
+        return Obedient() if self.strict else echo
 
 
 class Service:
@@ -86,12 +109,12 @@ class Service:
         self._prepared: OrderedDict[Any, tuple[Reply, Transmission]] = OrderedDict()
 
     def forget(self) -> None:
-        """Start over: an empty log and queue, no faults, and the echo as the reply."""
+        """Start over: an empty log and queue, no faults, and the reply that there is at first."""
         # A new list, so that exchanges which have not ended are not seen again.
         self._log.exchanges = []
         self.settings.queue.clear()
         self.set_faults(())
-        self.settings.reply = echo
+        self.settings.reply = self.settings.first_reply
 
     def start_over(self, text: Any) -> None:
         """Forget all, and answer as a text says, if it is one."""
@@ -127,18 +150,17 @@ class Service:
             raw=request.body,
             at=time.monotonic(),
         )
+        exchange.body = json_of(request)
         try:
-            exchange.body = json.loads(request.body) if request.body else None
-        except ValueError:
-            exchange.body = None
-        try:
-            transmission = self._respond(exchange, request)
+            response = self._respond(exchange, request)
+            exchange.number = len(self._log.exchanges)  # it may have had the requests of a batch answered before it
+            own_id = response_id(exchange.number)
+            transmission = response if isinstance(response, Transmission) else render(response, own_id)
         except Exception as error:  # noqa: BLE001 - raised by the test's own reply: raised again where the test ends
             self._log.failures.append(error)
             event = Event(data={"error": f"The backend's reply failed: {error!r}"})
             transmission = render(FakeResponse(status=500, events=(event,)))
         exchange.status = transmission.status
-        exchange.number = len(self._log.exchanges)  # it may have had the requests of a batch answered before it
         self._log.exchanges.append(exchange)
         self._log.changed()
         return exchange, transmission
@@ -151,53 +173,76 @@ class Service:
         own_id = response_id(exchange.number).encode()
         return transmission.status, body and body.replace(ID_PLACEHOLDER.encode(), own_id)
 
-    def _respond(self, exchange: Exchange, request: HttpRequest) -> Transmission:
-        settings, body = self.settings, exchange.body
+    def _respond(self, exchange: Exchange, request: HttpRequest) -> FakeResponse | Transmission:
         if exchange.path == control.PATH:
             if exchange.method == "POST":
-                self.start_over(body.get("reply") if isinstance(body, dict) else None)
-            return render(FakeResponse(events=(Event(data=control.report(self._log)),)))
-        route = find_route(exchange.method, exchange.path, exchange.headers)
-        step = self._batches.step_of(exchange.method, exchange.path)
-        dialect, error = route.dialect, route.error if step is None else None
-        exchange.dialect = dialect.name
-        # In the order in which real servers look: the path, the key, the body.
-        if error is None and settings.key is not None and dialect.api_key(exchange.headers) != settings.key:
-            error = dialect.errors["auth"]
-        if error is None and step is not None:
-            return render(self._batches.respond(step, request, body))
-        if error is None and route.page:
-            return render(FakeResponse(events=(route.page(settings.models, settings.context, body),)))
-        if error is None and not isinstance(body, dict):
-            error = replace(dialect.errors["invalid_request"], message="The body is not a JSON object.")
-        if error is None:
-            try:
-                exchange.request = dialect.read_request(exchange.path, exchange.headers, body)
-            except RefusedRequest as refused:
-                error = refused.error
-        if exchange.request is None:
-            assert error
-            return render(dialect.refuse(error))
-        return self._answer(dialect, exchange.request, exchange)
+                self.start_over(exchange.body.get("reply") if isinstance(exchange.body, dict) else None)
+            return FakeResponse(events=(Event(data=control.report(self._log)),))
+        if self.settings.wrong is None:
+            return self._right(exchange, request)
 
-    def _answer(self, dialect: Dialect, request: ChatRequest, exchange: Exchange) -> Transmission:
+        def handle(request: HttpRequest) -> FakeResponse:
+            response = self._right(exchange, request)
+            assert isinstance(response, FakeResponse)  # nothing is prepared for a wrong server
+            return response
+
+        return self.settings.wrong(handle, request, self._log)
+
+    def _right(self, exchange: Exchange, request: HttpRequest) -> FakeResponse | Transmission:
+        """What a right server answers to a request, which may be another than came."""
+        route = find_route(request.method, request.path, request.headers)
+        exchange.dialect = route.dialect.name
+        try:
+            response = self._found(route, exchange, request)
+        except RefusedRequest as refused:
+            response = route.dialect.refuse(refused.error)
+        return strict.signed(response) if self.settings.strict and isinstance(response, FakeResponse) else response
+
+    def _found(self, route: Destination, exchange: Exchange, request: HttpRequest) -> FakeResponse | Transmission:
+        settings, dialect, body = self.settings, route.dialect, json_of(request)
+        step = self._batches.step_of(request.method, request.path)
+        model = strict.one_model(request, settings.models, settings.context) if settings.strict else None
+        # In the order in which real servers look: who asks, the path, the key, the body.
+        if settings.strict:
+            strict.require_visitor(request.headers)
+        if step is None and model is None and route.error is not None:
+            raise RefusedRequest(route.error)
+        if settings.key is not None and dialect.api_key(request.headers) != settings.key:
+            raise RefusedRequest(dialect.errors["auth"])
+        if step is not None:
+            return self._batches.respond(step, request, body)
+        if model is not None:
+            return model
+        if route.page:
+            return FakeResponse(events=(route.page(settings.models, settings.context, body),))
+        if settings.strict:
+            strict.require_json(request)
+        if not isinstance(body, dict):
+            raise RefusedRequest(replace(dialect.errors["invalid_request"], message="The body is not a JSON object."))
+        if settings.strict and dialect.name == "openai":
+            strict.require_fields(body, settings.models)
+        exchange.request = dialect.read_request(request.path, request.headers, body)
+        return self._answer(dialect, exchange.request, exchange, body)
+
+    def _answer(
+        self, dialect: Dialect, request: ChatRequest, exchange: Exchange, body: Any
+    ) -> FakeResponse | Transmission:
         reply, faults = self._choose_reply(request)
         exchange.faults = tuple(fault.kind for fault in faults)
 
         def build(streaming: bool) -> FakeResponse:
             return dialect.respond(request, complete(reply, request), reply, streaming=streaming)
 
-        if faults or reply is not self.settings.reply:
+        if faults or reply is not self.settings.reply or self.settings.strict or self.settings.wrong:
             context = Context(
                 dialect=dialect,
                 request=request,
                 headers=exchange.headers,
-                body=exchange.body,
+                body=body,
                 build=build,
                 memory=self._memory,
             )
-            response = apply_faults(build(request.streaming), faults, context)
-            return render(response, response_id(exchange.number))
+            return apply_faults(build(request.streaming), faults, context)
         # One reply for every request, as in a benchmark: its bytes are prepared once. The key holds whatever else they
         # depend on; the reply is kept beside the bytes, so that no other object can get its `id`.
         key = (

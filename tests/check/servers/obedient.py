@@ -43,11 +43,3 @@ class Obedient(ChatModel):
         if "Count" in request.text:
             return COUNTED
         return request.text.partition("exactly: ")[2] or "Hello."
-
-
-class Clueless(ChatModel):
-    """Says the same to everything, calls no tool and writes no JSON."""
-
-    def respond(self, request: Request, /) -> str:
-        """A sentence."""
-        return "It is a bit of a mystery."

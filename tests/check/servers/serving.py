@@ -8,20 +8,28 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
-from tests.check.servers.wrong_servers import RUNNING, Edit, WrongServer
 
 from langplug.serve import app
 from langplug.serve.aiohttp_driver import runner_of
+from langplug_backend import Backend, Obedient
+from langplug_backend.wrongs.edits import Edit
 
 KEY = "s3cret-of-the-server"
 
 
 @contextmanager
-def serving(model: Any, edit: Edit | None = None) -> Iterator[str]:
-    """A server of langplug's, with one thing changed; gives its base URL."""
-    exchange = app({"m": model}, api_key=KEY).exchange
-    with running(runner_of(exchange) if edit is None else WrongServer(exchange, edit).runner()) as address:
+def serving(model: Any) -> Iterator[str]:
+    """langplug's own server; gives its base URL."""
+    with running(runner_of(app({"m": model}, api_key=KEY).exchange)) as address:
         yield f"http://{address}/v1"
+
+
+@contextmanager
+def strict(wrong: str | Edit | None = None, reply: Any = None, **options: Any) -> Iterator[str]:
+    """The backend as a strict server, or as one that is wrong in one way; gives its base URL."""
+    with Backend(**{"models": ["m"], "key": KEY, "strict": True, "wrong": wrong, **options}) as backend:
+        backend.reply = reply or Obedient()
+        yield backend.openai_url
 
 
 @contextmanager
@@ -37,7 +45,6 @@ def running(runner: web.BaseRunner, tls: ssl.SSLContext | None = None) -> Iterat
         up.set()
         await leave.wait()
         await runner.cleanup()
-        RUNNING.clear()
         while left := asyncio.all_tasks() - {asyncio.current_task()}:  # some begin others when they are cancelled
             for task in left:
                 task.cancel()

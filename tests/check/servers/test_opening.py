@@ -11,13 +11,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from aiohttp import web
-from tests.check.servers import wrong_servers as w
 from tests.check.servers.obedient import Obedient
-from tests.check.servers.serving import KEY, running, serving
+from tests.check.servers.serving import KEY, running, serving, strict
 from tests.models.endpoint.certificates import make_certificates, server_context
 
 from langplug.cli import main
-from langplug.serve.exchange import Request
+from langplug_backend.http import HttpRequest
+from langplug_backend.log import Log
+from langplug_backend.response import FakeResponse
+from langplug_backend.wrongs.edits import Handle, of_json
 from langplug_check.servers.session import strike_out
 
 Run = Callable[..., tuple[int, str, str]]
@@ -56,7 +58,7 @@ def test_a_server_that_keeps_its_contract(run: Run, url: str) -> None:
 
 def test_a_server_that_does_not(run: Run, tmp_path: Path) -> None:
     """A failure is exit code 1, and stands in the report in each of its forms."""
-    with serving(Obedient(), w.errors(lambda error: error.update(code=400))) as url:
+    with strict("numeric_codes") as url:
         files = [part for form in ("junit", "markdown", "html") for part in (f"--{form}", str(tmp_path / form))]
         code, out, _ = run("--server", url, "--api-key", "env:SERVER_KEY", "--only", "S71", "S01", "--json", *files)
     report = json.loads(out)
@@ -210,12 +212,12 @@ def test_keys_are_struck_out(text: str) -> None:
 def test_a_key_that_a_server_repeats(run: Run) -> None:
     """A server that tells the key in its answers does not have it in the report."""
 
-    async def repeats(handle: w.Handle, request: Request) -> w.Reply:
+    def repeats(handle: Handle, request: HttpRequest, _: Log) -> FakeResponse:
         if request.method == "GET":
-            return await handle(request)
-        return w.of_json(400, {"error": {"message": f"{'x' * 230} {request.headers.get('authorization')}"}})
+            return handle(request)
+        return of_json(400, {"error": {"message": f"{'x' * 230} {request.headers.get('authorization')}"}})
 
-    with serving(Obedient(), repeats) as url:
+    with strict(repeats) as url:
         code, out, _ = run("--server", url, "--api-key", "env:SERVER_KEY", "--only", "S1", "S7", "--json")
     assert (1, False) == (code, json.loads(out)["ready"])
     assert "Bearer ***" in out

@@ -4,7 +4,7 @@ import ssl
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
-from langplug_check.servers.server import USUAL, Reply, Server
+from langplug_check.servers.server import BUSY, USUAL, Reply, Server
 from langplug_check.verdicts import Failed, NotObserved
 
 EXAMPLE: Final = "http://127.0.0.1:8000/v1"
@@ -122,7 +122,7 @@ def require_answer(server: Server, listed: list[str]) -> None:
     except Failed as error:
         raise ValueError(f"{server.url} does not answer a plain question: {error.observed}") from error
     refuse_key(reply, server)
-    if reply.status in (429, 503):
+    if reply.status in BUSY:
         raise ValueError(f"{server.url} answers no questions now ({kind_of(reply)}): try again later")
     if reply.status == 200 and (listed or reply.kind != "text/html"):
         return

@@ -43,6 +43,10 @@ USUAL: Final = tuple(
 )
 """What a plain question has besides a model and messages, in the order in which it is tried: not all take all of it."""
 
+SOON_S: Final = 0.25
+LATER_S: Final = 8.0
+"""Half of the first pause, and the longest, before a request is sent again that a server put off."""
+
 LARGEST: Final = 8 * 2**20
 """Bytes of an answer that are read."""
 
@@ -88,6 +92,14 @@ class Reply:
 
 class Hung(NotObserved):
     """Nothing came within the limit of time."""
+
+
+class Busy(NotObserved):
+    """The server said for as long as the limit that it takes no more at the moment."""
+
+
+BUSY: Final = (429, 503)
+"""What a server says that takes no more at the moment. It says nothing of the request itself."""
 
 
 class Connection:
@@ -186,7 +198,9 @@ class Server:
         model: The id of the model that is asked.
         key: The key that it wants; empty if none.
         limit_s: Seconds that one answer may take.
-        asked: Requests for an answer that were sent so far; the wrong ones count too, for not each is refused.
+        patience_s: Seconds for which a server that takes no more at the moment is asked again.
+        asked: Requests for an answer that were sent so far, and not put off; the wrong ones count too, for not each is
+            refused.
         hung: Statements so far in which it took longer than the limit.
         usual: Fields that requests have besides a model and messages; one of `USUAL`.
         seen: Replies that several statements look at.
@@ -196,6 +210,7 @@ class Server:
     model: str = ""
     key: str = field(default="", repr=False)
     limit_s: float = 60.0
+    patience_s: float = 0.0
     asked: int = 0
     hung: int = 0
     usual: frozenset[str] = USUAL[0]
@@ -214,8 +229,9 @@ class Server:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
         limit_s: float | None = None,
+        patience_s: float | None = None,
     ) -> Reply:
-        """The answer to one request.
+        """The answer to one request. One that is put off (429, 503) is sent again, when the server says or soon.
 
         Args:
             method: In capitals.
@@ -224,14 +240,28 @@ class Server:
             headers: In addition to those that are needed.
             key: In place of the server's own; empty for none.
             limit_s: Seconds, in place of the server's own limit.
+            patience_s: Seconds, in place of the server's own.
 
         Raises:
             Failed: If the server closes the connection without an answer.
-            NotObserved: If it cannot be reached, or takes too long.
+            NotObserved: If it cannot be reached, takes too long, or puts the request off for too long.
         """
+        patience = self.patience_s if patience_s is None else patience_s
+        end, pause = time.monotonic() + patience, SOON_S
+        sent = self.headers(headers, key, body)
+        while (reply := self._answer(method, path, sent, body, limit_s)).status in BUSY and patience:
+            self.asked -= method == "POST" and path == COMPLETIONS  # no model got to see it
+            pause = min(2 * pause, LATER_S)
+            told = seconds_to_wait(reply)
+            if time.monotonic() + (pause if told is None else told) > end:
+                raise Busy(f"for {patience:g} seconds the server took no more requests: {reply.shown}")
+            time.sleep(pause if told is None else told)
+        return reply
+
+    def _answer(self, method: str, path: str, sent: Mapping[str, str], body: Any, limit_s: float | None) -> Reply:
         connection = self.connect(limit_s)
         try:
-            connection.send(method, self.path(path), self.headers(headers, key, body), encode(body))
+            connection.send(method, self.path(path), sent, encode(body))
             return connection.receive()
         finally:
             connection.close()
@@ -254,9 +284,9 @@ class Server:
         given = {"model": self.model, "messages": messages, **usual, **steady, **fields}
         return {name: value for name, value in given.items() if value is not None}
 
-    def ask(self, **fields: Any) -> Reply:
+    def ask(self, *, patience_s: float | None = None, **fields: Any) -> Reply:
         """What is answered to a request that a model is to answer."""
-        return self.request("POST", COMPLETIONS, self.body(**fields))
+        return self.request("POST", COMPLETIONS, self.body(**fields), patience_s=patience_s)
 
     def refuse(self, body: Any, **options: Any) -> Reply:
         """What is answered to a request that no model should get to see."""
@@ -330,6 +360,14 @@ class Server:
         """
         if self.first_stream.status != 200:
             raise NotObserved(f"a plain question is not answered by a stream: {self.first_stream.shown}")
+
+
+def seconds_to_wait(reply: Reply) -> float | None:
+    """When a server that puts a request off wants to be asked again; None if it does not say so in seconds."""
+    try:
+        return max(0.01, float(reply.headers.get("retry-after", "")))
+    except ValueError:
+        return None
 
 
 def encode(body: Any) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import Final
 from langplug_check.findings import Found
 from langplug_check.report import Report
 from langplug_check.servers.opening import open_server
-from langplug_check.servers.server import USUAL, Hung, Server
+from langplug_check.servers.server import USUAL, Busy, Hung, Server
 from langplug_check.servers.statement import ServerCheck, select_server_checks
 from langplug_check.session import Progress, Step
 from langplug_check.verdicts import Advisory, Failed, NotApplicable, NotObserved, PartlyObserved, Result, Verdict
@@ -84,6 +84,7 @@ def check_server(
         server = open_server(url, model=model, key=key, limit_s=limit_s)
     except ValueError as error:
         raise ValueError(strike_out(str(error), key.strip())) from None
+    server.patience_s = limit_s  # before, a server that is busy is told from one that is there
     found = look_at(server, checks, progress or (lambda _: None))
     return ServerReport(
         model=server.model,
@@ -108,7 +109,7 @@ def look_at(server: Server, checks: Sequence[ServerCheck], tell: Progress) -> li
         tell(Step(done=done, total=len(checks), check=one, last=last, note="" if done else note))
         unseen = ""
         if server.hung >= PATIENCE:
-            unseen = f"the server hung in {PATIENCE} statements, and was asked nothing more"
+            unseen = f"the server hung or was busy in {PATIENCE} statements, and was asked nothing more"
         elif server.first.status != 200 and one.id != ANSWERS:
             unseen = f"no plain question is answered (see {ANSWERS}), and nothing else was asked"
         last = Result(id=one.id, verdict="not observed", observed=unseen) if unseen else look(one, server)
@@ -145,7 +146,7 @@ def look(check: ServerCheck, server: Server) -> Result:
         verdict, observed = "not applicable", str(reason)
     except NotObserved as reason:
         verdict, observed = "not observed", str(reason)
-        server.hung += isinstance(reason, Hung)
+        server.hung += isinstance(reason, Hung | Busy)
     except PartlyObserved as rest:
         verdict, observed = "partly observed", str(rest)
     except Advisory as advice:

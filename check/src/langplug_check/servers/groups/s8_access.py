@@ -1,6 +1,6 @@
 """S8: who may ask, and how."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ from langplug_check.servers.groups.s0_models import one_model
 from langplug_check.servers.server import Reply, Server, encode
 from langplug_check.servers.shapes import four_fields, refused
 from langplug_check.servers.statement import REBINDING, statement
-from langplug_check.verdicts import Failed, NotApplicable
+from langplug_check.verdicts import Advisory, Failed, NotApplicable
 
 WRONG = "langplug-check-wrong-key"
 
@@ -38,12 +38,19 @@ def need_loopback(server: Server) -> None:
         raise NotApplicable(f"{host} is not this machine, and no page can be made to point at it")
 
 
-def shown_to(server: Server, headers: Mapping[str, str]) -> Reply:
+def shown_to(server: Server, headers: Mapping[str, str], key: str | None = None) -> Reply:
     """What is answered to whoever sends these headers, where others are answered."""
     if server.request("GET", "/models").status == 200:
-        return server.request("GET", "/models", headers=headers)
+        return server.request("GET", "/models", headers=headers, key=key)
     server.require_answers()
-    return server.refuse(server.body(limit=1), headers=headers)
+    return server.refuse(server.body(limit=1), headers=headers, key=key)
+
+
+def harm(server: Server, found: Failed, without_key: Callable[[], Reply]) -> Exception:
+    """What it means that a page of another's is answered: a page has no key, so that a server with one is guarded."""
+    if server.key and without_key().status >= 400:
+        return Advisory(f"{found.observed}; whoever has no key, such as a page, is refused")
+    return found
 
 
 @statement(
@@ -114,13 +121,20 @@ def keeps_keys_to_itself(server: Server) -> None:
     "A server on this machine refuses a foreign `Host`.",
     why="A page can point a name of its own at 127.0.0.1, and then use the server as its own (DNS rebinding).",
     mend="Compare `Host` with the names that the server is known under; answer 421.",
-    calls=1,
+    calls=2,
     link=REBINDING,
 )
 def refuses_foreign_hosts(server: Server) -> None:
-    """Asks for the models as another host, or a plain question, if there is no list of models."""
+    """Asks for the models as another host, or a plain question, if there is no list of models.
+
+    Where a key is needed, which no page has, an answer could be better, and is no failure; so in S85 and S86.
+    """
     need_loopback(server)
-    refused(shown_to(server, {"Host": "langplug-check.example"}), what="a foreign Host")
+    foreign = {"Host": "langplug-check.example"}
+    try:
+        refused(shown_to(server, foreign), what="a foreign Host")
+    except Failed as found:
+        raise harm(server, found, lambda: shown_to(server, foreign, key="")) from None
 
 
 @statement(
@@ -128,7 +142,7 @@ def refuses_foreign_hosts(server: Server) -> None:
     "A page of a foreign origin is refused, or not allowed to read the answer.",
     why="Any page that the user opens could use the model, and read what it says.",
     mend="Answer 403 to a foreign `Origin`, or send no Access-Control-Allow-Origin for it.",
-    calls=1,
+    calls=2,
     link=REBINDING,
 )
 def refuses_foreign_origins(server: Server) -> str:
@@ -138,7 +152,8 @@ def refuses_foreign_origins(server: Server) -> str:
     reply = shown_to(server, {"Origin": origin})
     allowed = reply.headers.get("access-control-allow-origin", "")
     if reply.status == 200 and allowed in ("*", origin):
-        raise Failed(f"200, with Access-Control-Allow-Origin: {allowed}", "a refusal, or no such header")
+        found = Failed(f"200, with Access-Control-Allow-Origin: {allowed}", "a refusal, or no such header")
+        raise harm(server, found, lambda: shown_to(server, {"Origin": origin}, key=""))
     return str(reply.status)
 
 
@@ -148,12 +163,15 @@ def refuses_foreign_origins(server: Server) -> str:
     why="A page of any origin may post text/plain without asking first, and so set the model to work.",
     mend="Answer 415 to any content type but application/json.",
     link=REBINDING,
-    calls=1,
+    calls=2,
 )
 def wants_json_by_name(server: Server) -> None:
     """Sends a plain question as text/plain."""
-    data = encode(server.body(limit=1))
-    refused(server.refuse(data, headers={"Content-Type": "text/plain"}), what="text/plain")
+    data, kind = encode(server.body(limit=1)), {"Content-Type": "text/plain"}
+    try:
+        refused(server.refuse(data, headers=kind), what="text/plain")
+    except Failed as found:
+        raise harm(server, found, lambda: server.refuse(data, headers=kind, key="")) from None
 
 
 @statement(

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from math import inf
 from typing import Any, Final
 
-from langplug_check.servers.server import COMPLETIONS, Connection, Hung, Server, encode
+from langplug_check.servers.server import BUSY, COMPLETIONS, Connection, Hung, Server, encode
 from langplug_check.servers.shapes import text_of
 from langplug_check.servers.statement import statement
 from langplug_check.verdicts import Failed, NotObserved, PartlyObserved
@@ -31,9 +31,6 @@ ROUNDS: Final = 2
 FREE: Final = 0.75
 """The part of that time that a free server's answer takes at most: some look once a second who has left."""
 
-BUSY: Final = (429, 503)
-"""What a server says that takes no more at the moment."""
-
 
 @statement(
     "S90",
@@ -52,7 +49,7 @@ def answers_many(server: Server) -> str:
     words = ("apple", "river", "stone", "cloud")
 
     def ask(word: str) -> tuple[int, str, str]:
-        reply = server.ask(messages=for_word(word))
+        reply = server.ask(messages=for_word(word), patience_s=0)
         body = reply.json if reply.status == 200 else {}
         return reply.status, str(body.get("id")), text_of(body) if body else reply.shown
 
@@ -94,7 +91,7 @@ def survives_leaving(server: Server) -> str:
     behind = later = ""
     for _ in range(2):
         with ExitStack() as stack:
-            leave_open(server, stack, stream=True).begin().read(1)
+            begin_stream(leave_open(server, stack, stream=True))
         time.sleep(NOTICED_S)
         behind, later = (text_of(still_answered(server)) for _ in range(2))
         if behind == later or later != text_of(server.whole):
@@ -135,7 +132,7 @@ def is_freed_by_leaving(server: Server) -> str:
     "A client that leaves in the middle of its own request does no harm.",
     why="Phones lose their connection while they send an image.",
     mend="Take a body that ends early as the end of the request.",
-    calls=1,
+    calls=2,
 )
 def survives_half_requests(server: Server) -> None:
     """Sends half a body, leaves, and asks the plain question."""
@@ -167,6 +164,7 @@ def keeps_connections(server: Server) -> str:
             headers = server.headers(None, None, body)
             connection.send("POST", server.path(COMPLETIONS), headers, encode(body))
             reply = connection.receive()
+            refuse_to_judge(reply.status)
             if not reply.is_whole:
                 raise Failed(f"the body broke off: {reply.shown}", "the end that its framing promises")
             if reply.headers.get("connection", "").lower() == "close" and number < len(bodies) - 1:
@@ -197,6 +195,27 @@ def leave_open(server: Server, stack: ExitStack, *, stream: bool) -> Connection:
     body = server.body(messages=LONG, limit=LONGEST, stream=stream)
     connection.send("POST", server.path(COMPLETIONS), server.headers(None, None, body), encode(body))
     return connection
+
+
+def begin_stream(connection: Connection) -> None:
+    """Read the first byte of a stream.
+
+    Raises:
+        NotObserved: If the server puts it off.
+    """
+    response = connection.begin()
+    refuse_to_judge(response.status)
+    response.read(1)
+
+
+def refuse_to_judge(status: int) -> None:
+    """Go on if a status says that something was answered: whoever is put off sees nothing of what runs.
+
+    Raises:
+        NotObserved: If it says that the server takes no more, be it of this client's, or at once.
+    """
+    if status in BUSY:
+        raise NotObserved(f"the server takes no more requests at the moment ({status})")
 
 
 def freed(server: Server, *, stream: bool) -> str:
@@ -241,18 +260,21 @@ def ask_long(server: Server, stack: ExitStack, *, stream: bool) -> None:
     """Requests for long answers, on connections that the stack closes; on its way when this returns."""
     connections = [leave_open(server, stack, stream=stream) for _ in range(LEAVERS)]
     if stream:
-        connections[0].begin().read(1)
+        begin_stream(connections[0])
     else:
         time.sleep(NOTICED_S)
 
 
 def seconds_of_answer(server: Server, limit_s: float) -> float:
-    """How long an answer of one token takes; infinite beyond the limit."""
+    """How long an answer of one token takes; infinite beyond the limit.
+
+    Raises:
+        NotObserved: If the server puts it off.
+    """
     began = time.monotonic()
     try:
-        reply = server.request("POST", "/chat/completions", server.body(limit=1), limit_s=limit_s)
-    except NotObserved:
+        reply = server.request("POST", "/chat/completions", server.body(limit=1), limit_s=limit_s, patience_s=0)
+    except Hung:
         return inf
-    if reply.status in BUSY:  # it would have had to wait
-        return inf
+    refuse_to_judge(reply.status)
     return time.monotonic() - began
