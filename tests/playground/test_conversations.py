@@ -112,6 +112,20 @@ def test_the_second_model_knows_what_was_said(play: Play) -> None:
     assert texts == {"I again.", "You."}
 
 
+def test_a_second_model_while_the_first_answers(play: Play) -> None:
+    """What a second model takes up of an answer that is being given is as one that was stopped; the first goes on."""
+    model = in_steps("Half ", "and whole.")
+    playground = play({"m": model})
+    playground.ask("Speak", wait=False)
+    model.steps.release()
+    expect(playground.answers.locator(".markdown")).to_have_text("Half")
+    playground.button("Compare two models").click()
+    expect(playground.page.locator(".pane").nth(1)).to_contain_text("Stopped.")
+    model.steps.release()
+    playground.wait()
+    expect(playground.answers.locator(".markdown")).to_have_text(["Half and whole.", "Half"])
+
+
 # --- the history ---
 
 
@@ -125,6 +139,9 @@ def test_a_reload_keeps_everything(play: Play) -> None:
     playground.wait()
     playground.page.reload()
     assert playground.text == "Two"
+    expect(playground.message).to_be_focused()
+    expect(playground.field("System prompt")).to_have_value("Be kind.")
+    playground.set("Stop sequences, one a line", "END")  # changes this alone
     expect(playground.answers).to_contain_text("2 of 2")
     playground.button("Previous version").click()
     assert playground.text == "One"
@@ -265,10 +282,13 @@ def test_a_browser_without_room_says_so(play: Play) -> None:
     expect(playground.page.locator("#notice")).to_have_text("This browser could not save the conversation (No room.).")
 
 
-def test_the_page_works_where_nothing_is_kept(play: Play) -> None:
-    """A browser that gives the page no database has conversations for as long as the page is open, and is told so."""
+@pytest.mark.parametrize("missing", [["indexedDB"], ["indexedDB", "localStorage", "sessionStorage"]])
+def test_the_page_works_where_nothing_is_kept(play: Play, missing: list[str]) -> None:
+    """A browser that refuses to keep anything has conversations for as long as the page is open, and is told so."""
     playground = play({"m": ChatScripted(replies=["a", "b"])})
-    playground.context.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
+    refuse = "{ get() { throw new DOMException('Denied.', 'SecurityError'); } }"
+    for name in missing:
+        playground.context.add_init_script(f"Object.defineProperty(window, '{name}', {refuse})")
     playground.page.reload()
     expect(playground.page.locator("#notice")).to_contain_text("This browser keeps no conversations")
     playground.ask("One")

@@ -62,8 +62,7 @@ class Page {
 
   async start() {
     const wasOpen = tab.get("open");
-    if (!wasOpen || !(await this.#session.open(wasOpen))) this.#create();
-    await this.#showHistory();
+    if (!wasOpen || !(await this.#open(wasOpen))) this.#create();
     if (!this.#storage.isKept) this.#notice("history.forgetful");
     await this.#list();
   }
@@ -122,19 +121,23 @@ class Page {
     this.#views = [];
     const settings = { ...NO_SETTINGS, ...recall("settings", {}) };
     this.#session.show(newConversation(this.#likely(0), settings));
+    this.#enter();
+  }
+
+  /** Open a conversation; whether it is still kept. */
+  async #open(id) {
+    this.#views = [];
+    const isKept = await this.#session.open(id);
+    if (isKept) this.#enter();
+    return isKept;
+  }
+
+  /** Go on in the conversation that has been opened: with its settings, where one writes. */
+  #enter() {
     this.#settings.settings = this.#session.conversation.settings;
     this.#historyDrawer.uncover();
     this.#composer.focus();
     this.#showHistory();
-  }
-
-  async #open(id) {
-    this.#views = [];
-    await this.#session.open(id);
-    this.#settings.settings = this.#session.conversation.settings;
-    this.#historyDrawer.uncover();
-    this.#composer.focus();
-    await this.#showHistory();
   }
 
   async #remove(id) {

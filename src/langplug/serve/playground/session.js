@@ -40,7 +40,7 @@ export class Session extends EventTarget {
 
   show(conversation) {
     for (const node of conversation.threads.flatMap((thread) => Object.values(thread.nodes))) {
-      // the page went away while it came
+      // nobody gives it any more: the page went away while it came, or it is the copy of one
       if (node.state === "running" && !this.#runs.has(node.id)) node.state = "stopped";
     }
     this.conversation = conversation;
@@ -96,9 +96,9 @@ export class Session extends EventTarget {
   /** A second model beside the first, which knows what was said so far. */
   async compare(model) {
     const { thread, copies } = tree.copyThread(this.conversation.threads[0], model);
-    for (const [from, to] of copies) await this.#storage.saveFrames(to, await this.#storage.loadFrames(from));
+    for (const [from, to] of copies) await this.#storage.saveFrames(to, await this.framesOf({ id: from }));
     this.conversation.threads.push(thread);
-    this.#tell("turns");
+    this.show(this.conversation);
     await this.save();
   }
 
@@ -169,7 +169,6 @@ export class Session extends EventTarget {
     conversation.updated = Date.now();
     this.#tell("turns");
     await this.save();
-    const begun = performance.now();
     try {
       await this.#read(answer, bodyOf(thread.model, messages, parameters), run);
       answer.state = "done";
@@ -177,7 +176,6 @@ export class Session extends EventTarget {
       if (error.name === "AbortError") answer.state = "stopped";
       else Object.assign(answer, { state: "failed", error: errorAsData(error) });
     }
-    answer.times.end ??= performance.now() - begun;
     if (!run.isForgotten) {
       await this.#keep(() => this.#storage.saveFrames(answer.id, run.frames));
       await this.save(conversation);
@@ -205,6 +203,7 @@ export class Session extends EventTarget {
         }
         return;
       } catch (error) {
+        answer.times.end = performance.now() - begun; // what ends it otherwise takes its time, too
         answer.isWaiting = Boolean(error.isLoading);
         if (!error.isLoading) throw error;
         this.#tell("progress", answer);
