@@ -207,11 +207,30 @@ def test_images_arrive(play: Play, tmp_path: Any) -> None:
 
 
 def test_a_file_that_is_no_image_is_refused(play: Play) -> None:
-    """A file of another type is not sent, and the page says so."""
+    """A file of another type is not sent, and the page says so, until somebody has read it."""
     playground = play({"m": ChatScripted(replies=["-"])})
     playground.paste(b"<svg onload=alert(1)>", kind="image/svg+xml", name="evil.svg")
-    expect(playground.page.locator("#notice")).to_contain_text("“evil.svg” is not a PNG")
+    notice = playground.page.locator("#notice")
+    expect(notice).to_contain_text("“evil.svg” is not a PNG")
     expect(playground.page.locator("#images img")).to_have_count(0)
+    playground.button("Close", within=notice).click()
+    expect(notice).to_be_hidden()
+    expect(playground.message).to_be_focused()
+
+
+def test_an_image_is_dropped_anywhere(play: Play) -> None:
+    """An image that is dropped beside the message is added to it; by itself a browser would leave the page for it."""
+    playground = play({"m": ChatScripted(replies=["-"])})
+    prevented = playground.page.locator(".turns").evaluate(
+        """(turns, bytes) => ["dragover", "drop"].map((name) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "picture.png", { type: "image/png" }));
+            return !turns.dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
+        })""",
+        list(PIXEL),
+    )
+    assert prevented == [True, True]
+    expect(playground.page.locator("#images img")).to_have_count(1)
 
 
 # --- what is told of an answer ---
@@ -338,6 +357,9 @@ def test_a_key_is_asked_for(play: Play) -> None:
     playground.expected = ("Failed to load resource: the server responded with a status of 401",)
     expect(playground.field("API key")).to_be_focused()
     expect(playground.page.get_by_text("This server asks for a key.")).to_be_visible()
+    playground.field("API key").fill("open")
+    playground.field("API key").press("Enter")
+    expect(playground.page.get_by_text("The server refused this key.")).to_be_visible()
     playground.field("API key").fill("sesame-42")
     playground.field("API key").press("Enter")
     expect(playground.page.get_by_label("Model", exact=True)).to_have_value("m")
@@ -354,6 +376,32 @@ def test_a_key_is_asked_for(play: Play) -> None:
         playground.button("Export").click()
     assert "sesame" not in download.value.path().read_text()
     assert "sesame" not in playground.stored("localStorage")
+
+
+def test_a_server_that_is_another_by_now(play: Play) -> None:
+    """A model that is not there any more has the page list those that are; a key that is refused, ask for another."""
+    catalog = Catalog()
+    catalog.fill({"old": ChatScripted(replies=[])})
+    playground = play(catalog, api_key="first")
+    refused = "Failed to load resource: the server responded with a status of"
+    playground.expected = (f"{refused} 401", f"{refused} 404")
+    playground.field("API key").fill("first")
+    playground.field("API key").press("Enter")
+    model = playground.page.get_by_label("Model", exact=True)
+    expect(model).to_have_value("old")
+    catalog.fill({"new": ChatScripted(replies=["Here."])})
+    playground.ask("Are you there?")
+    expect(playground.answers).to_contain_text("404")
+    expect(model.locator("option")).to_have_text(["new", "old"])
+    playground.choose("new")
+    playground.page.route(
+        "**/chat/completions",
+        lambda route: route.fallback(headers={**route.request.headers, "authorization": "Bearer second"}),
+    )
+    playground.button("Try again").click()
+    expect(playground.answers).to_contain_text("401")
+    expect(playground.page.get_by_text("The server refused this key.")).to_be_visible()
+    expect(playground.field("API key")).to_be_focused()
 
 
 # --- much, and fast ---

@@ -268,8 +268,22 @@ def test_a_file_that_is_no_export_changes_nothing(play: Play, tmp_path: Path, te
     file = tmp_path / "file.json"
     file.write_text(text)
     playground.page.locator("#import-file").set_input_files(file)
-    expect(playground.page.locator("#notice")).to_contain_text("This file cannot be read as exported conversations")
+    expect(playground.page.locator("#notice")).to_contain_text("This is not a file that “Export” has written")
     expect(playground.page.locator("#list .open")).to_have_text(["Stays"])
+
+
+def test_frames_that_are_none_are_left_out(play: Play, tmp_path: Path) -> None:
+    """A file is read as a whole, or not at all: whatever stands in place of an answer's frames."""
+    playground = play({"m": ChatScripted(replies=["One."])})
+    playground.ask("Say")
+    file = exported(playground, tmp_path / "file.json")
+    (answer,) = file["frames"]
+    for wrong in ("x", [1, None, {}, [2]]):
+        (tmp_path / "file.json").write_text(json.dumps({**file, "frames": {answer: wrong}}))
+        playground.page.locator("#import-file").set_input_files(tmp_path / "file.json")
+        expect(playground.page.locator("#status")).to_have_text("Imported conversations: 1.")
+        playground.page.locator("#status").evaluate("(status) => status.replaceChildren()")
+        assert playground.text == "One."
 
 
 def test_a_browser_without_room_says_so(play: Play) -> None:

@@ -28,8 +28,9 @@ export class Composer {
     this.#field.addEventListener("keydown", (event) => sendsOn(event) && this.#submit(event));
     this.#field.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
     this.#form.addEventListener("submit", (event) => this.#submit(event));
-    this.#form.addEventListener("dragover", (event) => event.preventDefault());
-    this.#form.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
+    // anywhere: a browser leaves the page for a file that is dropped beside
+    document.addEventListener("dragover", (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
+    document.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
     this.#stopButton.addEventListener("click", stop);
     const file = document.getElementById("attach-file");
     document.getElementById("attach").addEventListener("click", () => file.click());

@@ -85,10 +85,14 @@ class Page {
         await pause((error.retryAfter ?? 1) * 1000, signal).catch(() => {});
         if (!signal.aborted) await this.#list();
       } else if (error.status === 401) {
-        this.#settingsDrawer.open();
-        this.#settings.askForKey();
+        this.#askForKey();
       } else this.#notice("models.failed", { detail: error.message || t(`error.${error.code}`) }, () => this.#list());
     }
+  }
+
+  #askForKey() {
+    this.#settingsDrawer.open();
+    this.#settings.askForKey();
   }
 
   /** A conversation that names no model, or one that is gone and was not asked, gets one. */
@@ -154,7 +158,8 @@ class Page {
       const { id } = this.#session.conversation;
       if (ids.includes(id)) await this.#open(id);
     } catch (error) {
-      this.#notice("history.importFailed", { detail: error.message });
+      const isUnsaved = error instanceof DOMException; // the browser's own words, as when it has no room
+      this.#notice(isUnsaved ? "history.unsaved" : "history.importFailed", { detail: error.message });
     }
     await this.#showHistory();
   }
@@ -268,14 +273,22 @@ class Page {
     if (!isEnd) return;
     for (const view of this.#views) view.render();
     this.#composer.isRunning = this.#session.isRunning;
-    if (this.#views.some((view) => view.shows(answer))) announce(announcementOf(answer));
+    if (!this.#views.some((view) => view.shows(answer))) return;
+    announce(announcementOf(answer));
+    if (answer.error?.status === 401) this.#askForKey();
+    if (answer.error?.status === 404) this.#list(); // another server by now: it has other models
   }
 
   #notice(key, values = {}, retry = null) {
     const notice = byId("notice");
     notice.hidden = key === null;
+    if (!key) return;
     const again = retry && el("button", { type: "button", class: "button quiet", t: "action.retry", on: { click: retry } });
-    notice.replaceChildren(...(key ? [el("span", { t: key, values }), ...(again ? [again] : [])] : []));
+    const close = iconButton("close", "action.close", () => {
+      this.#notice(null);
+      this.#composer.focus();
+    });
+    notice.replaceChildren(el("span", { t: key, values }), ...(again ? [again] : []), close);
   }
 
   // --- settings ---
