@@ -163,6 +163,24 @@ def test_an_answer_that_a_reload_cut_off_is_kept(play: Play) -> None:
     assert playground.text == "Half."
 
 
+def test_two_tabs_go_on_in_one_conversation(play: Play) -> None:
+    """What is asked in one tab is there in the other, which goes on from it instead of writing over it."""
+    model = ChatScripted(replies=["a", "b", "c"])
+    playground = play({"m": model})
+    playground.ask("One")
+    other = Playground(playground.context, playground.base)
+    other.button("One").click()
+    expect(other.answers).to_have_count(1)
+    playground.set("System prompt", "Be kind.")
+    playground.ask("Two")
+    expect(other.answers.locator(".markdown")).to_have_text(["a", "b"])
+    other.button("Show settings").click()
+    expect(other.field("System prompt")).to_have_value("Be kind.")
+    other.ask("Three")
+    assert contents(model.requests[2]) == ["Be kind.", "One", "a", "Two", "b", "Three"]
+    expect(playground.answers.locator(".markdown")).to_have_text(["a", "b", "c"])
+
+
 def test_conversations_are_listed_opened_and_deleted(play: Play) -> None:
     """Conversations are listed by their first words, newest first; deleting one asks first, and forgets it for good."""
     playground = play({"m": ChatScripted(replies=["a", "b"])})

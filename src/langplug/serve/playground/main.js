@@ -136,9 +136,8 @@ class Page {
     return isKept;
   }
 
-  /** Go on in the conversation that has been opened: with its settings, where one writes. */
+  /** Go on in the conversation that has been opened, where one writes. */
   #enter() {
-    this.#settings.settings = this.#session.conversation.settings;
     this.#historyDrawer.uncover();
     this.#composer.focus();
     this.#showHistory();
@@ -233,6 +232,7 @@ class Page {
     } else {
       this.#views = threads.map((thread, number) => this.#viewOf(thread, number));
       byId("panes").replaceChildren(...this.#views.map((view) => view.element));
+      this.#settings.settings = this.#session.conversation.settings;
       this.#showChoiceOfPane(threads);
     }
     this.#composer.isRunning = this.#session.isRunning;

@@ -18,6 +18,7 @@ export class Session extends EventTarget {
   #key;
   #runs = new Map(); // by the answer's id
   #saved = new Map(); // when each conversation was, by its id
+  #otherTabs;
 
   /**
    * @param {object} storage
@@ -28,6 +29,8 @@ export class Session extends EventTarget {
     this.#storage = storage;
     this.#key = key;
     this.conversation = null;
+    this.#otherTabs = storage.isKept ? new BroadcastChannel("langplug-playground") : null;
+    this.#otherTabs?.addEventListener("message", ({ data }) => this.#follow(data));
   }
 
   /** Open a conversation; where answers are being given in it, as they are. */
@@ -45,6 +48,12 @@ export class Session extends EventTarget {
     }
     this.conversation = conversation;
     this.#tell("turns");
+  }
+
+  /** Another tab has asked something in a conversation: who goes on in it here goes on from there. */
+  async #follow(id) {
+    if (id === this.conversation.id && !this.isRunning) await this.open(id);
+    this.#tell("saved");
   }
 
   get isRunning() {
@@ -169,6 +178,7 @@ export class Session extends EventTarget {
     conversation.updated = Date.now();
     this.#tell("turns");
     await this.save();
+    this.#otherTabs?.postMessage(conversation.id);
     try {
       await this.#read(answer, bodyOf(thread.model, messages, parameters), run);
       answer.state = "done";
@@ -179,6 +189,7 @@ export class Session extends EventTarget {
     if (!run.isForgotten) {
       await this.#keep(() => this.#storage.saveFrames(answer.id, run.frames));
       await this.save(conversation);
+      this.#otherTabs?.postMessage(conversation.id);
     }
     this.#runs.delete(answer.id);
     this.#tell("end", answer);
