@@ -206,6 +206,32 @@ def test_images_arrive(play: Play, tmp_path: Any) -> None:
     assert [image["image_url"]["url"] for image in images] == [url, url]
 
 
+def test_an_image_that_a_model_refuses_is_taken_away(play: Play) -> None:
+    """Where a model takes no images, the question is edited to do without them; one without words may keep its own."""
+    model = ChatScripted(replies=["Words."])
+    playground = play({"m": model})
+    playground.expected = ("Failed to load resource: the server responded with a status of 400",)
+    playground.paste(PIXEL)
+    playground.paste(PIXEL)
+    expect(playground.page.locator("#images img")).to_have_count(2)
+    playground.ask("What is this?")
+    edit = playground.page.locator(".edit")
+    playground.button("Edit and ask again").click()
+    playground.button("Remove image 1", within=edit).click()
+    expect(edit.locator("textarea")).to_be_focused()
+    edit.locator("textarea").fill("")
+    playground.page.keyboard.press("Enter")
+    expect(playground.page.locator(".question img")).to_have_count(1)
+    playground.wait()
+    playground.button("Edit and ask again").click()
+    playground.button("Remove image 1", within=edit).click()
+    playground.page.keyboard.press("Enter")  # neither words nor images
+    edit.locator("textarea").fill("Hi")
+    playground.page.keyboard.press("Enter")
+    assert playground.text == "Words."
+    assert [message.content for message in model.requests[0].messages] == ["Hi"]
+
+
 def test_a_file_that_is_no_image_is_refused(play: Play) -> None:
     """A file of another type is not sent, and the page says so, until somebody has read it."""
     playground = play({"m": ChatScripted(replies=["-"])})
@@ -221,6 +247,7 @@ def test_a_file_that_is_no_image_is_refused(play: Play) -> None:
 def test_an_image_is_dropped_anywhere(play: Play) -> None:
     """An image that is dropped beside the message is added to it; by itself a browser would leave the page for it."""
     playground = play({"m": ChatScripted(replies=["-"])})
+    playground.page.locator(".model:enabled").wait_for()  # what is shown until then is made again
     prevented = playground.page.locator(".turns").evaluate(
         """(turns, bytes) => ["dragover", "drop"].map((name) => {
             const dataTransfer = new DataTransfer();
@@ -422,6 +449,7 @@ def test_a_long_answer_stays_smooth(play: Play) -> None:
         };
         look();
     }"""
+    playground.page.locator(".model:enabled").wait_for()
     playground.page.evaluate(watch)
     for question in ("blocks", "one paragraph"):
         playground.ask(question)

@@ -196,7 +196,7 @@ class Page {
 
   /** What can be done with turns. Each goes on where one writes, so that the keyboard is not lost. */
   #actions = {
-    edit: (thread, node, text) => this.#act(() => this.#session.edit(thread, node, text)),
+    edit: (thread, node, text, images) => this.#act(() => this.#session.edit(thread, node, text, images)),
     regenerate: (thread, node) => this.#act(() => this.#session.regenerate(thread, node)),
     sendResults: (thread, node, results) => this.#act(() => this.#session.sendResults(thread, node, results)),
     stop: (answer) => {

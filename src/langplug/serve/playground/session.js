@@ -70,8 +70,8 @@ export class Session extends EventTarget {
   }
 
   /** Ask something else in place of `node`, beside it. */
-  edit(thread, node, text) {
-    return this.#ask(thread, tree.addTurn(thread, node.parent, { role: "user", text, images: node.images }));
+  edit(thread, node, text, images) {
+    return this.#ask(thread, tree.addTurn(thread, node.parent, { role: "user", text, images }));
   }
 
   /** Another answer to the same. */
