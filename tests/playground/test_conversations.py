@@ -296,6 +296,7 @@ def test_frames_that_are_none_are_left_out(play: Play, tmp_path: Path) -> None:
     playground.ask("Say")
     file = exported(playground, tmp_path / "file.json")
     (answer,) = file["frames"]
+    wrong: Any
     for wrong in ("x", [1, None, {}, [2]]):
         (tmp_path / "file.json").write_text(json.dumps({**file, "frames": {answer: wrong}}))
         playground.page.locator("#import-file").set_input_files(tmp_path / "file.json")
