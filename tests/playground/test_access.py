@@ -244,9 +244,31 @@ def test_a_small_window_is_enough(play: Play, language: str) -> None:
         page.keyboard.press("Escape")
         expect(page.locator(f"#{panel}")).to_be_hidden()
         expect(page.locator(f"#show-{panel}")).to_be_focused()
+        page.locator(f"#show-{panel}").click()
+        page.mouse.click(359 if panel == "history" else 1, 320)  # beside it
+        expect(page.locator(f"#{panel}")).to_be_hidden()
     page.locator("[data-label='action.copyAs']:visible").first.click()
     expect(page.locator("dialog")).to_be_visible()
     assert playground.overflow() <= 0
+
+
+def test_a_conversation_is_deleted_in_a_small_window(play: Play) -> None:
+    """A question that comes over a panel that covers the page can be answered; the panel stays, and goes by Escape."""
+    playground = play({"m": ChatScripted(replies=["a"])}, context={"viewport": {"width": 360, "height": 640}})
+    playground.ask("First")
+    playground.button("Show conversations").click()
+    delete = playground.button("Delete “First”")
+    delete.click()
+    playground.page.keyboard.press("Escape")
+    expect(playground.page.locator("dialog")).to_be_hidden()
+    expect(delete).to_be_focused()
+    delete.click()
+    playground.button("Delete").click()
+    expect(playground.page.locator("#list li")).to_have_count(0)
+    playground.button("Show conversations").click()
+    playground.page.evaluate("() => document.activeElement.blur()")
+    playground.page.keyboard.press("Escape")
+    expect(playground.page.locator("#history")).to_be_hidden()
 
 
 def test_both_languages(play: Play) -> None:

@@ -15,7 +15,7 @@ from tests.serve.served_models import until
 
 from langplug import Finish, Reasoning, ToolCall, Usage
 from langplug.models import ChatScripted
-from langplug.models.scripted import Cut
+from langplug.models.scripted import Cut, Delay
 from langplug.serve.served import Catalog
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -206,28 +206,76 @@ def test_images_arrive(play: Play, tmp_path: Any) -> None:
     assert [image["image_url"]["url"] for image in images] == [url, url]
 
 
+def test_an_image_that_a_model_refuses_is_taken_away(play: Play) -> None:
+    """Where a model takes no images, the question is edited to do without them; one without words may keep its own."""
+    model = ChatScripted(replies=["Words."])
+    playground = play({"m": model})
+    playground.expected = ("Failed to load resource: the server responded with a status of 400",)
+    playground.paste(PIXEL)
+    playground.paste(PIXEL)
+    expect(playground.page.locator("#images img")).to_have_count(2)
+    playground.ask("What is this?")
+    edit = playground.page.locator(".edit")
+    playground.button("Edit and ask again").click()
+    playground.button("Remove image 1", within=edit).click()
+    expect(edit.locator("textarea")).to_be_focused()
+    edit.locator("textarea").fill("")
+    playground.page.keyboard.press("Enter")
+    expect(playground.page.locator(".question img")).to_have_count(1)
+    playground.wait()
+    playground.button("Edit and ask again").click()
+    playground.button("Remove image 1", within=edit).click()
+    playground.page.keyboard.press("Enter")  # neither words nor images
+    edit.locator("textarea").fill("Hi")
+    playground.page.keyboard.press("Enter")
+    assert playground.text == "Words."
+    assert [message.content for message in model.requests[0].messages] == ["Hi"]
+
+
 def test_a_file_that_is_no_image_is_refused(play: Play) -> None:
-    """A file of another type is not sent, and the page says so."""
+    """A file of another type is not sent, and the page says so, until somebody has read it."""
     playground = play({"m": ChatScripted(replies=["-"])})
     playground.paste(b"<svg onload=alert(1)>", kind="image/svg+xml", name="evil.svg")
-    expect(playground.page.locator("#notice")).to_contain_text("“evil.svg” is not a PNG")
+    notice = playground.page.locator("#notice")
+    expect(notice).to_contain_text("“evil.svg” is not a PNG")
     expect(playground.page.locator("#images img")).to_have_count(0)
+    playground.button("Close", within=notice).click()
+    expect(notice).to_be_hidden()
+    expect(playground.message).to_be_focused()
+
+
+def test_an_image_is_dropped_anywhere(play: Play) -> None:
+    """An image that is dropped beside the message is added to it; by itself a browser would leave the page for it."""
+    playground = play({"m": ChatScripted(replies=["-"])})
+    playground.page.locator(".model:enabled").wait_for()  # what is shown until then is made again
+    prevented = playground.page.locator(".turns").evaluate(
+        """(turns, bytes) => ["dragover", "drop"].map((name) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "picture.png", { type: "image/png" }));
+            return !turns.dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
+        })""",
+        list(PIXEL),
+    )
+    assert prevented == [True, True]
+    expect(playground.page.locator("#images img")).to_have_count(1)
 
 
 # --- what is told of an answer ---
 
 
 def test_an_answer_says_what_it_cost(play: Play) -> None:
-    """Times, tokens and their speed are shown; where a model reports no tokens, that is said."""
-    replies = [["One ", "two ", "three", Usage(input_tokens=1234, output_tokens=3)], "-"]
+    """Times, tokens and their speed are shown; an answer that breaks off has its time, too, and no tokens are known."""
+    replies = [["One ", "two ", "three", Usage(input_tokens=1234, output_tokens=3)], ["-", Delay(0.3), Cut("Cut.")]]
     playground = play({"m": ChatScripted(replies=replies)})
     playground.ask("1")
     told = playground.answers.last.locator(".metrics").inner_text()
     for part in ("first token ", "total ", " ms", "1,234 in", "3 out", " tokens/s"):
         assert part in told
     playground.ask("2")
-    expect(playground.answers.last.locator(".metrics")).to_contain_text("no tokens reported")
-    expect(playground.answers.last.locator(".metrics")).not_to_contain_text("tokens/s")
+    told = playground.answers.last.locator(".metrics").inner_text()
+    assert "no tokens reported" in told
+    assert "tokens/s" not in told
+    assert int(told.split("total ")[1].split(" ms")[0]) >= 300
 
 
 def test_speed_is_measured_after_the_first_token(play: Play) -> None:
@@ -336,6 +384,9 @@ def test_a_key_is_asked_for(play: Play) -> None:
     playground.expected = ("Failed to load resource: the server responded with a status of 401",)
     expect(playground.field("API key")).to_be_focused()
     expect(playground.page.get_by_text("This server asks for a key.")).to_be_visible()
+    playground.field("API key").fill("open")
+    playground.field("API key").press("Enter")
+    expect(playground.page.get_by_text("The server refused this key.")).to_be_visible()
     playground.field("API key").fill("sesame-42")
     playground.field("API key").press("Enter")
     expect(playground.page.get_by_label("Model", exact=True)).to_have_value("m")
@@ -352,6 +403,32 @@ def test_a_key_is_asked_for(play: Play) -> None:
         playground.button("Export").click()
     assert "sesame" not in download.value.path().read_text()
     assert "sesame" not in playground.stored("localStorage")
+
+
+def test_a_server_that_is_another_by_now(play: Play) -> None:
+    """A model that is not there any more has the page list those that are; a key that is refused, ask for another."""
+    catalog = Catalog()
+    catalog.fill({"old": ChatScripted(replies=[])})
+    playground = play(catalog, api_key="first")
+    refused = "Failed to load resource: the server responded with a status of"
+    playground.expected = (f"{refused} 401", f"{refused} 404")
+    playground.field("API key").fill("first")
+    playground.field("API key").press("Enter")
+    model = playground.page.get_by_label("Model", exact=True)
+    expect(model).to_have_value("old")
+    catalog.fill({"new": ChatScripted(replies=["Here."])})
+    playground.ask("Are you there?")
+    expect(playground.answers).to_contain_text("404")
+    expect(model.locator("option")).to_have_text(["new", "old"])
+    playground.choose("new")
+    playground.page.route(
+        "**/chat/completions",
+        lambda route: route.fallback(headers={**route.request.headers, "authorization": "Bearer second"}),
+    )
+    playground.button("Try again").click()
+    expect(playground.answers).to_contain_text("401")
+    expect(playground.page.get_by_text("The server refused this key.")).to_be_visible()
+    expect(playground.field("API key")).to_be_focused()
 
 
 # --- much, and fast ---
@@ -372,6 +449,7 @@ def test_a_long_answer_stays_smooth(play: Play) -> None:
         };
         look();
     }"""
+    playground.page.locator(".model:enabled").wait_for()
     playground.page.evaluate(watch)
     for question in ("blocks", "one paragraph"):
         playground.ask(question)

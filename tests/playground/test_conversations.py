@@ -112,6 +112,20 @@ def test_the_second_model_knows_what_was_said(play: Play) -> None:
     assert texts == {"I again.", "You."}
 
 
+def test_a_second_model_while_the_first_answers(play: Play) -> None:
+    """What a second model takes up of an answer that is being given is as one that was stopped; the first goes on."""
+    model = in_steps("Half ", "and whole.")
+    playground = play({"m": model})
+    playground.ask("Speak", wait=False)
+    model.steps.release()
+    expect(playground.answers.locator(".markdown")).to_have_text("Half")
+    playground.button("Compare two models").click()
+    expect(playground.page.locator(".pane").nth(1)).to_contain_text("Stopped.")
+    model.steps.release()
+    playground.wait()
+    expect(playground.answers.locator(".markdown")).to_have_text(["Half and whole.", "Half"])
+
+
 # --- the history ---
 
 
@@ -125,6 +139,9 @@ def test_a_reload_keeps_everything(play: Play) -> None:
     playground.wait()
     playground.page.reload()
     assert playground.text == "Two"
+    expect(playground.message).to_be_focused()
+    expect(playground.field("System prompt")).to_have_value("Be kind.")
+    playground.set("Stop sequences, one a line", "END")  # changes this alone
     expect(playground.answers).to_contain_text("2 of 2")
     playground.button("Previous version").click()
     assert playground.text == "One"
@@ -144,6 +161,24 @@ def test_an_answer_that_a_reload_cut_off_is_kept(play: Play) -> None:
     assert model.has_ended.wait(10)
     expect(playground.answers.last).to_contain_text("Stopped.")
     assert playground.text == "Half."
+
+
+def test_two_tabs_go_on_in_one_conversation(play: Play) -> None:
+    """What is asked in one tab is there in the other, which goes on from it instead of writing over it."""
+    model = ChatScripted(replies=["a", "b", "c"])
+    playground = play({"m": model})
+    playground.ask("One")
+    other = Playground(playground.context, playground.base)
+    other.button("One").click()
+    expect(other.answers).to_have_count(1)
+    playground.set("System prompt", "Be kind.")
+    playground.ask("Two")
+    expect(other.answers.locator(".markdown")).to_have_text(["a", "b"])
+    other.button("Show settings").click()
+    expect(other.field("System prompt")).to_have_value("Be kind.")
+    other.ask("Three")
+    assert contents(model.requests[2]) == ["Be kind.", "One", "a", "Two", "b", "Three"]
+    expect(playground.answers.locator(".markdown")).to_have_text(["a", "b", "c"])
 
 
 def test_conversations_are_listed_opened_and_deleted(play: Play) -> None:
@@ -251,8 +286,23 @@ def test_a_file_that_is_no_export_changes_nothing(play: Play, tmp_path: Path, te
     file = tmp_path / "file.json"
     file.write_text(text)
     playground.page.locator("#import-file").set_input_files(file)
-    expect(playground.page.locator("#notice")).to_contain_text("This file cannot be read as exported conversations")
+    expect(playground.page.locator("#notice")).to_contain_text("This is not a file that “Export” has written")
     expect(playground.page.locator("#list .open")).to_have_text(["Stays"])
+
+
+def test_frames_that_are_none_are_left_out(play: Play, tmp_path: Path) -> None:
+    """A file is read as a whole, or not at all: whatever stands in place of an answer's frames."""
+    playground = play({"m": ChatScripted(replies=["One."])})
+    playground.ask("Say")
+    file = exported(playground, tmp_path / "file.json")
+    (answer,) = file["frames"]
+    wrong: Any
+    for wrong in ("x", [1, None, {}, [2]]):
+        (tmp_path / "file.json").write_text(json.dumps({**file, "frames": {answer: wrong}}))
+        playground.page.locator("#import-file").set_input_files(tmp_path / "file.json")
+        expect(playground.page.locator("#status")).to_have_text("Imported conversations: 1.")
+        playground.page.locator("#status").evaluate("(status) => status.replaceChildren()")
+        assert playground.text == "One."
 
 
 def test_a_browser_without_room_says_so(play: Play) -> None:
@@ -265,10 +315,13 @@ def test_a_browser_without_room_says_so(play: Play) -> None:
     expect(playground.page.locator("#notice")).to_have_text("This browser could not save the conversation (No room.).")
 
 
-def test_the_page_works_where_nothing_is_kept(play: Play) -> None:
-    """A browser that gives the page no database has conversations for as long as the page is open, and is told so."""
+@pytest.mark.parametrize("missing", [["indexedDB"], ["indexedDB", "localStorage", "sessionStorage"]])
+def test_the_page_works_where_nothing_is_kept(play: Play, missing: list[str]) -> None:
+    """A browser that refuses to keep anything has conversations for as long as the page is open, and is told so."""
     playground = play({"m": ChatScripted(replies=["a", "b"])})
-    playground.context.add_init_script("Object.defineProperty(window, 'indexedDB', { value: undefined })")
+    refuse = "{ get() { throw new DOMException('Denied.', 'SecurityError'); } }"
+    for name in missing:
+        playground.context.add_init_script(f"Object.defineProperty(window, '{name}', {refuse})")
     playground.page.reload()
     expect(playground.page.locator("#notice")).to_contain_text("This browser keeps no conversations")
     playground.ask("One")

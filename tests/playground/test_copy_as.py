@@ -96,6 +96,21 @@ def test_copied_code_asks_the_same(play: Play, language: str, asks_for: str) -> 
     assert asked == again
 
 
+def test_an_image_fits_into_the_copied_command(play: Play) -> None:
+    """A request is copied for curl whole, however large: an image is more than an argument may hold."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    model = ChatScripted(replies=["A picture.", "A picture."], accepts={"image"})
+    playground = play({"m": model})
+    playground.paste(bytes(300_000))
+    expect(playground.page.locator("#images img")).to_have_count(1)
+    playground.ask(QUESTION)
+    playground.button("Copy as code").click()
+    assert "A picture." in run(playground.page.locator("dialog code").inner_text(), "sh")
+    first, second = (request.openai_messages() for request in model.requests)
+    assert first == second
+
+
 def test_pages_without_a_clipboard_copy_too(play: Play) -> None:
     """A page that came without TLS from another machine has no clipboard of its own, and copies nevertheless."""
     playground = play({"m": ChatScripted(replies=["`copied`"])})

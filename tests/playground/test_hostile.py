@@ -109,6 +109,8 @@ MARKDOWN = {
     "3. a\n\n   b\n4. c": '<ol start="3"><li><p>a</p><p>b</p></li><li><p>c</p></li></ol>',
     "1. a\n   - b\n2. c": "<ol><li>a<ul><li>b</li></ul></li><li>c</li></ol>",
     "> a\nb\n> - c": "<blockquote><p>a<br>b</p><ul><li>c</li></ul></blockquote>",
+    r"so \(a_1*b\), \[c*d*e\] \(f*g*h": "<p>so <code>a_1*b</code>, <code>c*d*e</code> (f<em>g</em>h</p>",
+    "- [ ] a\n- [x] b": "<ul><li>☐ a</li><li>☑ b</li></ul>",
     "a\n***\nb": "<p>a</p><hr><p>b</p>",
     "<b>a</b> & &lt;": "<p>&lt;b&gt;a&lt;/b&gt; &amp; &lt;</p>",
 }
@@ -122,6 +124,9 @@ def test_markdown(play: Play) -> None:
     code = rendered(playground, "```py\n\tif a:\n  b\n\n```\nafter")
     assert "<code>\tif a:\n  b\n</code>" in code
     assert code.endswith("<p>after</p>")
+    for formula in ("$$\n{}\n$$", "so\n\\[\n{}\n\\]"):
+        shown = rendered(playground, formula.format("- x_{1} \\\\\n* y*z*"))
+        assert "<code>- x_{1} \\\\\n* y*z*</code>" in shown
     table = rendered(playground, "a | b\n:-- | --:\n1 | x \\| y\n2")
     assert '<td class="to-left">1</td><td class="to-right">x | y</td>' in table
     links = rendered(playground, "[a *b*](https://e.example/x_(y) 'T') <mailto:a@b.example> https://e.example/z).")
@@ -134,6 +139,7 @@ def test_markdown(play: Play) -> None:
 MARKS = (
     *("\n", "\n\n", " ", "  ", "    ", "\t", "- ", "* ", "1. ", "2. ", "> ", "# ", "```", "~~~", "|", "|--", "---"),
     *("===", "*", "**", "_", "`", "``", "[", "](", ")", "![", "~~", "<", "<a", ">", "&", "\\", "#", "a", "http://"),
+    *("$$", "\\(", "\\)", "\\[", "\\]", "\\[\n", "$$\n", "[x] "),
 )
 
 

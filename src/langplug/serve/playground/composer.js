@@ -1,8 +1,8 @@
 // Where a message is written: words, and images by file, by paste and by drop.
 
-import { el, icon } from "./dom.js";
 import { isImage } from "./imported.js";
 import { sendsOn } from "./keys.js";
+import { showThumbnails } from "./thumbnails.js";
 
 const TALLEST = 240; // pixels
 
@@ -28,8 +28,9 @@ export class Composer {
     this.#field.addEventListener("keydown", (event) => sendsOn(event) && this.#submit(event));
     this.#field.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
     this.#form.addEventListener("submit", (event) => this.#submit(event));
-    this.#form.addEventListener("dragover", (event) => event.preventDefault());
-    this.#form.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
+    // anywhere: a browser leaves the page for a file that is dropped beside
+    document.addEventListener("dragover", (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
+    document.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
     this.#stopButton.addEventListener("click", stop);
     const file = document.getElementById("attach-file");
     document.getElementById("attach").addEventListener("click", () => file.click());
@@ -84,18 +85,11 @@ export class Composer {
     this.#sendButton.disabled = !this.#field.value.trim() && !this.#images.length;
     this.#field.style.height = "auto";
     this.#field.style.height = `${Math.min(this.#field.scrollHeight, TALLEST)}px`;
-    this.#strip.replaceChildren(...this.#images.map((url, at) => this.#thumbnail(url, at)));
-  }
-
-  #thumbnail(url, at) {
-    const values = { number: at + 1 };
-    const click = () => {
-      this.#images = this.#images.filter((_, other) => other !== at);
+    showThumbnails(this.#strip, this.#images, (images) => {
+      this.#images = images;
       this.#changed();
       this.focus();
-    };
-    const remove = el("button", { type: "button", label: "composer.removeImage", values, on: { click } }, icon("close"));
-    return el("div", { class: "thumbnail" }, el("img", { src: url, label: "composer.image", values }), remove);
+    });
   }
 }
 

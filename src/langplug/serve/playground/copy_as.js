@@ -1,6 +1,7 @@
 // A request as code of other clients. The key is never in it.
 
 const VARIABLE = "API_KEY";
+const END = "END"; // of what a shell is given as it stands; no line of JSON is like it
 
 /** What a request can be copied as, each with a function of the server's address, the body and whether a key is asked for. */
 export const WRITERS = {
@@ -11,9 +12,10 @@ export const WRITERS = {
 };
 
 function asCurl(base, body, needsKey) {
-  const lines = [`curl -N ${quoted(`${base}/chat/completions`)}`, "-H 'Content-Type: application/json'"];
+  const lines = [`curl -N '${base}/chat/completions'`, "-H 'Content-Type: application/json'"];
   if (needsKey) lines.push(`-H "Authorization: Bearer $${VARIABLE}"`);
-  lines.push(`-d ${quoted(JSON.stringify(body, null, 2))}`);
+  // from stdin: an argument may hold 128 KiB, less than an image has
+  lines.push(`--data-binary @- <<'${END}'\n${JSON.stringify(body, null, 2)}\n${END}`);
   return `${lines.join(" \\\n  ")}\n`;
 }
 
@@ -71,11 +73,6 @@ function keyIn(needsKey) {
 function argumentsIn(fields) {
   const written = Object.entries(fields).map(([name, value]) => `    ${name}=${python(value, "    ")},\n`);
   return written.join("");
-}
-
-/** For a shell: within single quotes, only these need care. */
-function quoted(text) {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** A JSON value as Python writes it. What JSON escapes in strings, Python reads alike. */

@@ -14,13 +14,19 @@ export class Drawer {
   constructor(panelId, buttonId, isOpenAtFirst) {
     this.#panel = document.getElementById(panelId);
     this.#button = document.getElementById(buttonId);
-    this.#others = [...document.body.children].filter((other) => other !== this.#panel && other.id !== "status");
+    this.#others = [...document.body.children].filter((other) => other !== this.#panel && !other.matches("#status, dialog"));
     this.#button.addEventListener("click", () => this.#choose(this.#panel.hidden));
     this.#panel.querySelector(".close").addEventListener("click", () => this.#choose(false));
-    this.#panel.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || ROOMY.matches) return;
+    // of the whole page: whoever has touched no field has the focus nowhere
+    const leave = (event) => {
+      if (event.key !== "Escape" || !this.#isOnTop || event.isComposing) return;
       event.stopPropagation(); // it closes this, and stops nothing
       this.#choose(false);
+    };
+    document.addEventListener("keydown", leave, { capture: true });
+    document.addEventListener("click", (event) => {
+      const isWithin = [this.#panel, this.#button].some((one) => event.composedPath().includes(one));
+      if (this.#isOnTop && !isWithin) this.#choose(false);
     });
     const restore = () => this.#show(ROOMY.matches && recall(panelId, isOpenAtFirst));
     ROOMY.addEventListener("change", restore);
@@ -34,6 +40,11 @@ export class Drawer {
   /** Close it if it covers the page. */
   uncover() {
     if (!ROOMY.matches && !this.#panel.hidden) this.#show(false);
+  }
+
+  /** Whether it covers the page, and no dialog covers it. */
+  get #isOnTop() {
+    return this.#panel.matches(".covers") && !document.querySelector("dialog[open]");
   }
 
   #choose(isOpen) {

@@ -20,6 +20,11 @@ export function readConversation(given) {
   };
 }
 
+/** The frames of an answer, each with its time. */
+export function readFrames(given) {
+  return list(given).map((frame) => [number(frame?.[0]) ?? 0, text(frame?.[1])]);
+}
+
 function readThread(given) {
   const nodes = Object.create(null);
   for (const node of Object.values(given?.nodes ?? {})) nodes[text(node?.id)] = readNode(node);

@@ -62,8 +62,7 @@ class Page {
 
   async start() {
     const wasOpen = tab.get("open");
-    if (!wasOpen || !(await this.#session.open(wasOpen))) this.#create();
-    await this.#showHistory();
+    if (!wasOpen || !(await this.#open(wasOpen))) this.#create();
     if (!this.#storage.isKept) this.#notice("history.forgetful");
     await this.#list();
   }
@@ -86,10 +85,14 @@ class Page {
         await pause((error.retryAfter ?? 1) * 1000, signal).catch(() => {});
         if (!signal.aborted) await this.#list();
       } else if (error.status === 401) {
-        this.#settingsDrawer.open();
-        this.#settings.askForKey();
+        this.#askForKey();
       } else this.#notice("models.failed", { detail: error.message || t(`error.${error.code}`) }, () => this.#list());
     }
+  }
+
+  #askForKey() {
+    this.#settingsDrawer.open();
+    this.#settings.askForKey();
   }
 
   /** A conversation that names no model, or one that is gone and was not asked, gets one. */
@@ -122,19 +125,22 @@ class Page {
     this.#views = [];
     const settings = { ...NO_SETTINGS, ...recall("settings", {}) };
     this.#session.show(newConversation(this.#likely(0), settings));
-    this.#settings.settings = this.#session.conversation.settings;
+    this.#enter();
+  }
+
+  /** Open a conversation; whether it is still kept. */
+  async #open(id) {
+    this.#views = [];
+    const isKept = await this.#session.open(id);
+    if (isKept) this.#enter();
+    return isKept;
+  }
+
+  /** Go on in the conversation that has been opened, where one writes. */
+  #enter() {
     this.#historyDrawer.uncover();
     this.#composer.focus();
     this.#showHistory();
-  }
-
-  async #open(id) {
-    this.#views = [];
-    await this.#session.open(id);
-    this.#settings.settings = this.#session.conversation.settings;
-    this.#historyDrawer.uncover();
-    this.#composer.focus();
-    await this.#showHistory();
   }
 
   async #remove(id) {
@@ -151,7 +157,8 @@ class Page {
       const { id } = this.#session.conversation;
       if (ids.includes(id)) await this.#open(id);
     } catch (error) {
-      this.#notice("history.importFailed", { detail: error.message });
+      const isUnsaved = error instanceof DOMException; // the browser's own words, as when it has no room
+      this.#notice(isUnsaved ? "history.unsaved" : "history.importFailed", { detail: error.message });
     }
     await this.#showHistory();
   }
@@ -189,7 +196,7 @@ class Page {
 
   /** What can be done with turns. Each goes on where one writes, so that the keyboard is not lost. */
   #actions = {
-    edit: (thread, node, text) => this.#act(() => this.#session.edit(thread, node, text)),
+    edit: (thread, node, text, images) => this.#act(() => this.#session.edit(thread, node, text, images)),
     regenerate: (thread, node) => this.#act(() => this.#session.regenerate(thread, node)),
     sendResults: (thread, node, results) => this.#act(() => this.#session.sendResults(thread, node, results)),
     stop: (answer) => {
@@ -225,6 +232,7 @@ class Page {
     } else {
       this.#views = threads.map((thread, number) => this.#viewOf(thread, number));
       byId("panes").replaceChildren(...this.#views.map((view) => view.element));
+      this.#settings.settings = this.#session.conversation.settings;
       this.#showChoiceOfPane(threads);
     }
     this.#composer.isRunning = this.#session.isRunning;
@@ -265,14 +273,22 @@ class Page {
     if (!isEnd) return;
     for (const view of this.#views) view.render();
     this.#composer.isRunning = this.#session.isRunning;
-    if (this.#views.some((view) => view.shows(answer))) announce(announcementOf(answer));
+    if (!this.#views.some((view) => view.shows(answer))) return;
+    announce(announcementOf(answer));
+    if (answer.error?.status === 401) this.#askForKey();
+    if (answer.error?.status === 404) this.#list(); // another server by now: it has other models
   }
 
   #notice(key, values = {}, retry = null) {
     const notice = byId("notice");
     notice.hidden = key === null;
+    if (!key) return;
     const again = retry && el("button", { type: "button", class: "button quiet", t: "action.retry", on: { click: retry } });
-    notice.replaceChildren(...(key ? [el("span", { t: key, values }), ...(again ? [again] : [])] : []));
+    const close = iconButton("close", "action.close", () => {
+      this.#notice(null);
+      this.#composer.focus();
+    });
+    notice.replaceChildren(el("span", { t: key, values }), ...(again ? [again] : []), close);
   }
 
   // --- settings ---

@@ -87,12 +87,18 @@ function codeNode({ language, text }) {
 }
 
 function listNode({ isOrdered, start, isLoose, items }) {
-  const shown = items.map((blocks) => el("li", {}, blocks.map((block) => itemNode(block, isLoose))));
+  const shown = items.map((blocks) => el("li", {}, blocks.map((block, at) => itemNode(block, isLoose, at === 0))));
   return el(isOrdered ? "ol" : "ul", isOrdered && start !== 1 ? { start } : {}, shown);
 }
 
-function itemNode(block, isLoose) {
+function itemNode(given, isLoose, isFirst) {
+  const block = isFirst && given.kind === "paragraph" ? { ...given, text: withBox(given.text) } : given;
   return block.kind === "paragraph" && !isLoose ? inlineNodes(block.text) : nodeOf(block);
+}
+
+/** What begins with `[ ]` or `[x]` is something to do, or done. */
+function withBox(text) {
+  return text.replace(/^\[( |x|X)\](?= )/, (_, mark) => (mark === " " ? "☐" : "☑"));
 }
 
 function tableNode({ aligns, head, rows }) {

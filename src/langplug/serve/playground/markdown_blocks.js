@@ -27,6 +27,7 @@ function blockAt(lines, at, depth) {
   const line = lines[at];
   return (
     fenceAt(lines, at) ??
+    formulaAt(lines, at) ??
     headingAt(line, at) ??
     (isRule(line) ? [{ kind: "rule" }, at + 1] : null) ??
     quoteAt(lines, at, depth) ??
@@ -57,6 +58,17 @@ function fenceAt(lines, at) {
 function closes(line, fence) {
   const text = line.trim();
   return indentOf(line) < 4 && text.length >= fence.length && text === fence[0].repeat(text.length);
+}
+
+const FORMULA_ENDS = new Map([["$$", "$$"], ["\\[", "\\]"]]);
+
+/** A formula that stands alone is shown as it is written: its marks are no Markdown. */
+function formulaAt(lines, at) {
+  const close = FORMULA_ENDS.get(lines[at].trim());
+  if (!close || indentOf(lines[at]) > 3) return null;
+  let next = at + 1;
+  while (next < lines.length && lines[next].trim() !== close) next += 1;
+  return [{ kind: "code", language: "math", text: lines.slice(at + 1, next).join("\n") }, Math.min(next + 1, lines.length)];
 }
 
 function indentedCodeAt(lines, at) {
@@ -223,6 +235,7 @@ function interrupts(lines, at) {
   const line = lines[at];
   const marker = markerOf(line);
   if (marker && !marker.isEmpty && marker.indent < 4) return Number.isNaN(marker.start) || marker.start === 1;
+  if (FORMULA_ENDS.has(line.trim())) return true;
   return FENCE.test(line) || headingAt(line, at) !== null || isRule(line) || isQuote(line) || alignsAt(lines, at) !== null;
 }
 

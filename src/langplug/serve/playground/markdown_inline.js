@@ -26,7 +26,7 @@ class InlineReader {
   #plain = "";
   #tokens = []; // nodes, and runs of marks of which it is not known yet what they mean
   #brackets = []; // where "[" stands among the tokens
-  #unclosed = new Set(); // lengths of runs of backticks that have no match any more
+  #unclosed = new Set(); // ends that do not come any more: lengths of runs of backticks, and what closes formulas
 
   constructor(text) {
     this.#text = text;
@@ -100,7 +100,15 @@ class InlineReader {
   #escape() {
     const next = this.#text[this.#at + 1];
     if (next === "\n") return this.#push(el("br"), 2);
+    if ("([".includes(next) && this.#formula(next === "(" ? "\\)" : "\\]")) return true;
     return next !== undefined && ASCII_PUNCTUATION.test(next) && this.#say(next, 2);
+  }
+
+  /** A formula is shown as it is written: its marks are no Markdown. */
+  #formula(close) {
+    const end = this.#unclosed.has(close) ? -1 : this.#text.indexOf(close, this.#at + 2);
+    if (end < 0) this.#unclosed.add(close);
+    return end >= 0 && this.#push(el("code", {}, this.#text.slice(this.#at + 2, end).trim()), end + 2 - this.#at);
   }
 
   #code() {

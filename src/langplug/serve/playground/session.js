@@ -18,6 +18,7 @@ export class Session extends EventTarget {
   #key;
   #runs = new Map(); // by the answer's id
   #saved = new Map(); // when each conversation was, by its id
+  #otherTabs;
 
   /**
    * @param {object} storage
@@ -28,6 +29,8 @@ export class Session extends EventTarget {
     this.#storage = storage;
     this.#key = key;
     this.conversation = null;
+    this.#otherTabs = storage.isKept ? new BroadcastChannel("langplug-playground") : null;
+    this.#otherTabs?.addEventListener("message", ({ data }) => this.#follow(data));
   }
 
   /** Open a conversation; where answers are being given in it, as they are. */
@@ -40,11 +43,17 @@ export class Session extends EventTarget {
 
   show(conversation) {
     for (const node of conversation.threads.flatMap((thread) => Object.values(thread.nodes))) {
-      // the page went away while it came
+      // nobody gives it any more: the page went away while it came, or it is the copy of one
       if (node.state === "running" && !this.#runs.has(node.id)) node.state = "stopped";
     }
     this.conversation = conversation;
     this.#tell("turns");
+  }
+
+  /** Another tab has asked something in a conversation: who goes on in it here goes on from there. */
+  async #follow(id) {
+    if (id === this.conversation.id && !this.isRunning) await this.open(id);
+    this.#tell("saved");
   }
 
   get isRunning() {
@@ -61,8 +70,8 @@ export class Session extends EventTarget {
   }
 
   /** Ask something else in place of `node`, beside it. */
-  edit(thread, node, text) {
-    return this.#ask(thread, tree.addTurn(thread, node.parent, { role: "user", text, images: node.images }));
+  edit(thread, node, text, images) {
+    return this.#ask(thread, tree.addTurn(thread, node.parent, { role: "user", text, images }));
   }
 
   /** Another answer to the same. */
@@ -96,9 +105,9 @@ export class Session extends EventTarget {
   /** A second model beside the first, which knows what was said so far. */
   async compare(model) {
     const { thread, copies } = tree.copyThread(this.conversation.threads[0], model);
-    for (const [from, to] of copies) await this.#storage.saveFrames(to, await this.#storage.loadFrames(from));
+    for (const [from, to] of copies) await this.#storage.saveFrames(to, await this.framesOf({ id: from }));
     this.conversation.threads.push(thread);
-    this.#tell("turns");
+    this.show(this.conversation);
     await this.save();
   }
 
@@ -169,7 +178,7 @@ export class Session extends EventTarget {
     conversation.updated = Date.now();
     this.#tell("turns");
     await this.save();
-    const begun = performance.now();
+    this.#otherTabs?.postMessage(conversation.id);
     try {
       await this.#read(answer, bodyOf(thread.model, messages, parameters), run);
       answer.state = "done";
@@ -177,10 +186,10 @@ export class Session extends EventTarget {
       if (error.name === "AbortError") answer.state = "stopped";
       else Object.assign(answer, { state: "failed", error: errorAsData(error) });
     }
-    answer.times.end ??= performance.now() - begun;
     if (!run.isForgotten) {
       await this.#keep(() => this.#storage.saveFrames(answer.id, run.frames));
       await this.save(conversation);
+      this.#otherTabs?.postMessage(conversation.id);
     }
     this.#runs.delete(answer.id);
     this.#tell("end", answer);
@@ -205,6 +214,7 @@ export class Session extends EventTarget {
         }
         return;
       } catch (error) {
+        answer.times.end = performance.now() - begun; // what ends it otherwise takes its time, too
         answer.isWaiting = Boolean(error.isLoading);
         if (!error.isLoading) throw error;
         this.#tell("progress", answer);

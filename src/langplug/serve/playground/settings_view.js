@@ -1,6 +1,6 @@
 // The settings on the page: what is asked beside the messages, the key, and how the page looks.
 
-import { el } from "./dom.js";
+import { el, word } from "./dom.js";
 import { recall, remember } from "./preferences.js";
 import { NO_SETTINGS, NUMBERS, parametersOf } from "./request.js";
 import { currentLanguage, LANGUAGES } from "./strings.js";
@@ -85,8 +85,10 @@ export class SettingsView {
     this.#fields[name].focus();
   }
 
-  /** Ask for the key. */
+  /** Ask for the key, or for another than the one that was refused. */
   askForKey() {
+    this.#keyNote.dataset.t = this.#key.value.trim() ? "key.wrong" : "key.needed";
+    word(this.#keyNote);
     this.#keyNote.hidden = false;
     this.#key.focus();
   }
@@ -119,7 +121,7 @@ export class SettingsView {
     const about = { id: "key", type: "password", autocomplete: "off", spellcheck: "false", "aria-describedby": "key-hint" };
     this.#key = el("input", { ...about, on: { change } });
     this.#key.value = key;
-    this.#keyNote = el("p", { class: "problem", role: "alert", t: "key.needed", hidden: true });
+    this.#keyNote = el("p", { class: "problem", role: "alert", hidden: true });
     const hint = el("p", { class: "hint", id: "key-hint", t: "key.hint" });
     return [el("div", { class: "field" }, labelFor("key", "key.label"), this.#key, this.#keyNote, hint)];
   }

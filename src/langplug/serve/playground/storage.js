@@ -1,6 +1,6 @@
 // Conversations in this browser, and files of them, written and read.
 
-import { readConversation } from "./imported.js";
+import { readConversation, readFrames } from "./imported.js";
 import { openTables } from "./tables.js";
 
 const FORMAT = "langplug-playground";
@@ -76,10 +76,7 @@ class Storage {
     const conversations = file.conversations.map(readConversation); // all, before one is kept
     for (const conversation of conversations) {
       await this.save(conversation);
-      for (const id of answerIds(conversation)) {
-        const frames = file.frames?.[id];
-        if (Array.isArray(frames)) await this.saveFrames(id, frames.map(([ms, data]) => [Number(ms), String(data)]));
-      }
+      for (const id of answerIds(conversation)) await this.saveFrames(id, readFrames(file.frames?.[id]));
     }
     return conversations.map(({ id }) => id);
   }

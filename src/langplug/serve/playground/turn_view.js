@@ -2,6 +2,7 @@
 
 import { el, iconButton } from "./dom.js";
 import { sendsOn } from "./keys.js";
+import { showThumbnails } from "./thumbnails.js";
 import { turnTools } from "./turn_tools.js";
 
 /** What somebody asked, which can be asked otherwise. */
@@ -18,7 +19,8 @@ export function questionNode(thread, node, actions) {
   const editor = () => {
     const field = el("textarea", { label: "edit.label", rows: Math.min(12, node.text.split("\n").length + 1) });
     field.value = node.text;
-    const form = editForm(field, (text) => actions.edit(thread, node, text), () => {
+    const save = (text, images) => actions.edit(thread, node, text, images);
+    const form = editForm(field, node.images, save, () => {
       show();
       article.querySelector(".tools .icon-button:last-child").focus();
     });
@@ -29,10 +31,20 @@ export function questionNode(thread, node, actions) {
   return article;
 }
 
-function editForm(field, save, cancel) {
+function editForm(field, given, save, cancel) {
+  const strip = el("div", { class: "images" });
+  let images;
+  const keep = (left) => {
+    images = left;
+    showThumbnails(strip, images, (fewer) => {
+      keep(fewer);
+      field.focus();
+    });
+  };
+  keep(given);
   const submit = (event) => {
     event.preventDefault();
-    if (field.value.trim()) save(field.value);
+    if (field.value.trim() || images.length) save(field.value, images);
   };
   const keydown = (event) => {
     if (sendsOn(event)) submit(event);
@@ -47,7 +59,7 @@ function editForm(field, save, cancel) {
     el("button", { type: "button", class: "button quiet", t: "action.cancel", on: { click: cancel } }),
     el("button", { type: "submit", class: "button", t: "action.save" }),
   );
-  return el("form", { class: "edit", on: { submit, keydown } }, field, row);
+  return el("form", { class: "edit", on: { submit, keydown } }, strip, field, row);
 }
 
 /** What tools gave. */
