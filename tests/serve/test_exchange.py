@@ -16,12 +16,13 @@ from langchain_core.messages import AIMessage
 from tests.serve import served_models
 from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, EndlessInThread, serving
+from tests.serve.written_messages import answers
 
 from langplug import Finish, Reasoning, ToolCall, Usage
 from langplug.models import ChatScripted
 from langplug.models.scripted import Cut
 from langplug.serve import app
-from langplug.serve.deltas import Ending
+from langplug.serve.deltas import Delta, Ending
 from langplug.serve.wires.chat import WIRE
 
 KEY = "s3cret"
@@ -276,6 +277,22 @@ def test_a_tool_may_be_chosen_in_each_form() -> None:
     ).messages
     assert isinstance(said, AIMessage)
     assert [(one["name"], one["args"]) for one in said.tool_calls] == [("note", {"input": "Hi"})]
+
+
+@given(answers())
+def test_each_call_has_arguments_that_are_json(answer: list[Delta]) -> None:
+    """Whole and streamed, a call has the same arguments, and those of a call without any are an empty object."""
+    call = WIRE.read(ask(), {})
+    whole = WIRE.writer(call, "chatcmpl-1", 1).whole(answer, Ending())
+    writer = WIRE.writer(call, "chatcmpl-1", 1)
+    told = writer.begin() + b"".join(map(writer.feed, answer)) + writer.end(Ending())
+    streamed: dict[int, str] = {}
+    for chunk in chunks_of(told.decode()):
+        for piece in chunk["choices"][0]["delta"].get("tool_calls", ()):
+            streamed[piece["index"]] = streamed.get(piece["index"], "") + piece["function"]["arguments"]
+    calls = whole["choices"][0]["message"].get("tool_calls", [])
+    assert [one["function"]["arguments"] for one in calls] == [*streamed.values()]
+    assert all(isinstance(json.loads(arguments), dict) for arguments in streamed.values())
 
 
 def test_what_is_ignored_is_said(talker: str) -> None:
