@@ -83,7 +83,8 @@ def check_answer(path: str, status: int, headers: Mapping[str, str], text: str) 
     answer = json.loads(text)
     if path.startswith("/v1/messages"):
         assert {*answer} == {"type", "error", "request_id"}
-        assert {*answer["error"]} == {"type", "message"}
+        assert {*answer["error"]} - {"details"} == {"type", "message"}
+        assert ("details" in answer["error"]) == answer["error"]["message"].startswith("thread: ")
     else:
         assert {*answer} == {"error"}
         assert {*answer["error"]} == OF_OPENAI

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelRateLimitError
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage
 from tests.serve import served_models
 from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, EndlessInThread, serving
+from tests.serve.written_messages import answers
 
 from langplug import Finish, Reasoning, ToolCall, Usage
 from langplug.models import ChatScripted
 from langplug.models.scripted import Cut
 from langplug.serve import app
-from langplug.serve.deltas import Ending
+from langplug.serve.deltas import Delta, Ending
 from langplug.serve.wires.chat import WIRE
 
 KEY = "s3cret"
@@ -200,6 +202,8 @@ WRONG = [
     ({"n": 0}, 400, "n"),
     ({"stop": [1]}, 400, "stop[0]"),
     ({"tool_choice": "required"}, 400, "tool_choice"),
+    ({"tool_choice": {"type": "custom", "custom": {"name": "x"}}}, 400, "tool_choice.custom.name"),
+    ({"tool_choice": {"type": "function", "function": {"name": "x"}}}, 400, "tool_choice.function.name"),
     ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),
     ({"response_format": {"type": "xml"}}, 400, "response_format.type"),
     ({"functions": []}, 400, "functions"),
@@ -219,13 +223,91 @@ def test_what_is_no_object_is_refused(talker: str, body: bytes) -> None:
     assert send(talker, body)[0] == 400
 
 
+DATA = "data:application/pdf;base64,JVBERg=="
+
+MEDIA: list[dict[str, Any]] = [
+    {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}},
+    {"type": "file", "file": {"file_data": DATA, "filename": "a.pdf"}},
+    {"type": "file", "file": {"file_id": "file_1"}},
+    {"type": "image_url", "image_url": {"url": "https://example.test/a.png"}},
+]
+"""Parts of Chat Completions, as they are read."""
+
+MORE: list[dict[str, Any]] = [
+    {},
+    *({name: "x"} for name in ("id", "url", "base64", "mime_type", "file_id", "filename", "extras", "index")),
+    {"cache_control": {"type": "ephemeral"}},
+]
+"""What a client may put beside, though the API has it not."""
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_no_part_of_a_message_makes_a_model_fail(role: str) -> None:
+    """Whatever else is in or beside a part, what it shows reaches the model; empty data is the client's mistake."""
+    model = ChatScripted(replies=["ok"], when_exhausted="repeat", accepts=frozenset({"image", "audio", "file"}))
+    with serving({"m": model}) as base:
+        for part in MEDIA:
+            kind = part["type"]
+            inner = part[kind]
+            changed = [
+                *({**more, **part} for more in MORE),
+                *({**part, kind: {**more, **inner}} for more in MORE),
+                {**part, kind: {"file_id": None, "file_data": None, **inner}},
+            ]
+            for one in changed:
+                message = {"role": role, "content": [one], "tool_call_id": "call_1"}
+                assert send(base, ask(messages=[message]))[0] == 200, one
+            for name, value in inner.items():
+                empty = {**part, kind: {**inner, name: ""}}
+                status, _, text = send(base, ask(messages=[{"role": "user", "content": [empty]}]))
+                assert status == (200 if name == "filename" else 400), (value, text)
+
+
+def test_a_tool_may_be_chosen_in_each_form() -> None:
+    """A choice may name a function, or allow some; earlier calls of tools that take a text are calls."""
+    add = {"type": "function", "function": {"name": "add"}}
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [add]}}
+    call = WIRE.read(ask(tools=[WEATHER, add], tool_choice=allowed), {})
+    assert ([tool["function"]["name"] for tool in call.tools], call.tool_choice) == (["add"], "required")
+    call = WIRE.read(ask(tools=[WEATHER, add], tool_choice={"function": {"name": "add"}}), {})
+    assert (len(call.tools), call.tool_choice) == (2, add)
+    custom = {"id": "call_1", "type": "custom", "custom": {"name": "note", "input": "Hi"}}
+    (said, _) = WIRE.read(
+        ask(messages=[{"role": "assistant", "tool_calls": [custom]}, {"role": "user", "content": "And?"}]), {}
+    ).messages
+    assert isinstance(said, AIMessage)
+    assert [(one["name"], one["args"]) for one in said.tool_calls] == [("note", {"input": "Hi"})]
+
+
+@given(answers())
+def test_each_call_has_arguments_that_are_json(answer: list[Delta]) -> None:
+    """Whole and streamed, a call has the same arguments, and those of a call without any are an empty object."""
+    call = WIRE.read(ask(), {})
+    whole = WIRE.writer(call, "chatcmpl-1", 1).whole(answer, Ending())
+    writer = WIRE.writer(call, "chatcmpl-1", 1)
+    told = writer.begin() + b"".join(map(writer.feed, answer)) + writer.end(Ending())
+    streamed: dict[int, str] = {}
+    for chunk in chunks_of(told.decode()):
+        for piece in chunk["choices"][0]["delta"].get("tool_calls", ()):
+            streamed[piece["index"]] = streamed.get(piece["index"], "") + piece["function"]["arguments"]
+    calls = whole["choices"][0]["message"].get("tool_calls", [])
+    assert [one["function"]["arguments"] for one in calls] == [*streamed.values()]
+    assert all(isinstance(json.loads(arguments), dict) for arguments in streamed.values())
+
+
 def test_what_is_ignored_is_said(talker: str) -> None:
     """Fields and parameters without effect are named in a header; with `strict`, they are refused."""
     status, headers, _ = send(talker, ask(seed=1, unknown_é="x", logit_bias={}))
     assert status == 200
     assert headers["X-Langplug-Ignored"] == "unknown_?, logit_bias, seed"
+    options = {"include_usage": True, "include_obfuscation": False, "unheard_of": 1}
+    assert WIRE.read(ask(stream_options=options), {}).notes == [
+        "stream_options.include_obfuscation",
+        "stream_options.unheard_of",
+    ]
     with serving({"m": ChatScripted(replies=[])}, strict=True) as base:
         assert send(base, ask(seed=1))[0] == 400
+        assert send(base, ask(stream_options=options))[0] == 400
 
 
 @pytest.mark.parametrize("zero", [0, 0.0])

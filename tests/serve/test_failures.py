@@ -1,16 +1,21 @@
 """What a client, and who serves the models, is told of what goes wrong."""
 
 import asyncio
+import gzip
 import json
 import logging
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tests.serve.client import ask, send
 from tests.serve.served_models import serving
 
 from langplug import Request, chat_model
+from langplug.models import ChatScripted
+from langplug.serve import app
+from langplug.serve.exchange import Request as Exchanged
 from langplug.serve.gate import Gate
 
 
@@ -50,11 +55,42 @@ def test_words_of_langplug_are_told(base: str) -> None:
     assert "image" in json.loads(text)["error"]["message"]
 
 
-def test_a_body_that_is_encoded_otherwise(base: str) -> None:
-    """A body that is not encoded as its headers say is the client's fault."""
-    status, _, text = send(base, b"not gzip", Content_Encoding="gzip", Content_Type="application/json")
-    assert status == 400
-    assert "cannot be read" in json.loads(text)["error"]["message"]
+BODY = json.dumps(ask()).encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        ("gzip", gzip.compress(BODY), 200),
+        ("deflate", zlib.compress(BODY), 200),
+        ("identity", BODY, 200),
+        ("gzip", gzip.compress(json.dumps(ask(user="x" * 3_000_000)).encode()), 200),
+        ("gzip", gzip.compress(b" " * 33 * 2**20), 413),
+        ("gzip", BODY, 400),
+        ("gzip", gzip.compress(BODY)[:-9], 400),
+        ("br", BODY, 415),
+        ("zstd", BODY, 415),
+        ("gzip, gzip", BODY, 415),
+    ],
+)
+def test_a_body_may_be_compressed(encoding: str, body: bytes, expected: int) -> None:
+    """By gzip or deflate, within the limit; anything else is refused in the wire's own form, whatever the server."""
+    headers = {"content-type": "application/json", "content-encoding": encoding, "host": "localhost"}
+    model = ChatScripted(replies=["ok"], when_exhausted="repeat")
+    application = app({"m": model})
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    reply = asyncio.run(application.exchange.handle(Exchanged("POST", "/v1/chat/completions", headers, pieces())))
+    assert reply is not None
+    with serving({"m": model}) as base:
+        status, served, text = send(base, body, Content_Encoding=encoding, Content_Type="application/json")
+    assert served["X-Request-Id"]
+    assert (status, reply.status) == (expected, expected)
+    if expected != 200:
+        assert json.loads(text)["error"].keys() == {"message", "type", "param", "code"}
+        assert json.loads(text) == json.loads(reply.body)
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/v1/models"])

@@ -156,3 +156,23 @@ def test_langchains_model_runs_an_agent(url: str, version: str) -> None:
     message = model.invoke("Hi")
     assert message.usage_metadata["total_tokens"] == 13
     assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_sdks_tool_runner_goes_on_without_a_thread(client: Any, *, stream: bool) -> None:
+    """It would have the server keep the conversation; told that this one keeps none, it sends all of it each time."""
+
+    @anthropic.beta_tool  # type: ignore[untyped-decorator]
+    def add(a: int, b: int) -> str:
+        """Adds two numbers.
+
+        Args:
+            a: One.
+            b: The other.
+        """
+        return str(a + b)
+
+    asked = {"model": "adder", "max_tokens": 99, "tools": [add], "messages": [USER], "stream": stream}
+    runner = client.beta.messages.tool_runner(**asked)
+    last = [one.get_final_message() if stream else one for one in runner][-1]
+    assert last.content[-1].text == "It is 5."

@@ -262,6 +262,32 @@ def test_documents_of_text_are_text() -> None:
     assert reading(messages=said(link)).messages == [HumanMessage([file])]
 
 
+@pytest.mark.parametrize(
+    ("role", "block"),
+    [
+        ("user", {"type": "container_upload", "file_id": "file_1"}),
+        ("assistant", {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}),
+        ("assistant", {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}),
+        ("assistant", {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}),
+        ("assistant", {"type": "mcp_tool_listing", "mcp_server_name": "s", "tools": []}),
+        ("system", {"type": "tool_addition", "tool": {"type": "tool_reference", "name": "add"}}),
+        ("system", {"type": "tool_removal", "tool": {"type": "tool_reference", "name": "add"}}),
+    ],
+)
+def test_blocks_about_what_runs_at_anthropics_are_left_out(role: str, block: Any) -> None:
+    """A conversation that has them goes on without them, and the header names each."""
+    call = reading(messages=[USER, {"role": role, "content": [block, {"type": "text", "text": "So."}]}])
+    assert [message.text for message in call.messages] == ["Hi", "So."]
+    assert call.notes == [f"messages.1.content.0: {block['type']}"]
+
+
+def test_a_message_of_the_system_may_say_nothing() -> None:
+    """One that only sets something for its turn is no message to a model."""
+    call = reading(messages=[USER, {"role": "system", "output_config": {"effort": "low"}}])
+    assert call.messages == [HumanMessage("Hi")]
+    assert call.notes == ["messages.1.output_config"]
+
+
 def test_what_a_tool_gave_never_ends_an_agent() -> None:
     """A block of a result that no model can be shown is said in words."""
     result = {"type": "tool_result", "tool_use_id": "i", "content": [{"type": "tool_reference", "tool_name": "add"}]}

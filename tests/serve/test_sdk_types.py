@@ -3,17 +3,20 @@
 import importlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import TypeAdapter
 from tests.serve.client import chunks_of, send
 from tests.serve.messages_client import events_in
 from tests.serve.served_models import serving
+from typing_extensions import is_typeddict
 
 from langplug import Finish, Reasoning, ToolCall, Usage
 from langplug.models import ChatScripted
 from langplug.models.scripted import Cut
+from langplug.serve.wires import WIRES
+from langplug.serve.wires.wire import Wire
 
 NOTE = {"type": "citation", "url": "https://example.test/", "title": "T", "cited_text": "c"}
 TOKEN = {"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1.0, "bytes": [98]}]}
@@ -141,6 +144,46 @@ def test_what_fails_half_way_is_told_in_the_sdks_terms(path: str) -> None:
         assert errors.ErrorResponse.model_validate({**last, "request_id": None}).error.message
     else:
         assert last["error"]["message"]
+
+
+ASKED_WITH: Mapping[str, str] = {
+    "/v1/chat/completions": "openai.types.chat.completion_create_params",
+    "/v1/responses": "openai.types.responses.response_create_params",
+    "/v1/messages": "anthropic.types.beta.message_create_params",
+    "/v1/messages/count_tokens": "anthropic.types.beta.message_count_tokens_params",
+}
+"""Where the SDK of each wire types what may be asked."""
+
+HEADERS = {"betas"}
+"""What the SDKs send as headers."""
+
+
+def members_of(kind: Any) -> dict[str, Any]:
+    """The members of a typed dictionary, or of all those that a type may be."""
+    if is_typeddict(kind):
+        return get_type_hints(kind)
+    found: dict[str, Any] = {}
+    for one in get_args(kind):
+        found |= members_of(one)
+    return found
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+def test_the_list_of_fields_has_all_that_the_sdk_sends(wire: Wire) -> None:
+    """Whatever the SDK can put into a body is listed, and so is what it can put into a field whose parts are listed."""
+    module = pytest.importorskip(ASKED_WITH[wire.paths[0]], reason="SDKs are tested by `make test-clients`")
+    listed = {field.name: field for field in wire.body.fields}
+    (typed,) = [
+        getattr(module, name) for name in vars(module) if name.endswith(("ParamsStreaming", "CountTokensParams"))
+    ]
+    missing = []
+    for name, kind in members_of(typed).items():
+        parts = [name] if name not in HEADERS else []
+        if any(one.startswith(f"{name}.") for one in listed):
+            known = {part for option in listed[name].type.get("oneOf", ()) for part in option["properties"]}
+            parts += [f"{name}.{part}" for part in members_of(kind) if part not in known]
+        missing += [part for part in parts if part not in listed]
+    assert missing == []
 
 
 def test_models_are_of_the_sdks_types() -> None:

@@ -34,6 +34,10 @@ FINISH_BY_STOP_REASON: Final[Mapping[str, str]] = {
 OWN_STOP_REASONS: Final = frozenset({"pause_turn", "model_context_window_exceeded"})
 """Those without a counterpart in chat completions."""
 
+NO_THREADS: Final = "thread_unsupported_request"
+"""The code in an error's details at which the SDK's tool runner goes on without a thread: it sends the whole
+conversation each time."""
+
 STATUS_BY_ERROR: Final[Mapping[str, int]] = {
     "invalid_request_error": 400,
     "authentication_error": 401,

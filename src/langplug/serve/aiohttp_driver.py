@@ -49,7 +49,11 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
 
     application.router.add_route("*", "/{path:.*}", handle)
     return web.AppRunner(
-        application, handler_cancellation=True, access_log=None, shutdown_timeout=_AS_LONG_AS_IT_TAKES_S
+        application,
+        handler_cancellation=True,
+        auto_decompress=False,  # it would answer in its own words what it cannot decompress
+        access_log=None,
+        shutdown_timeout=_AS_LONG_AS_IT_TAKES_S,
     )
 
 

@@ -5,7 +5,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, answers, fit
 from langplug.serve.deltas import Ending
 from langplug.serve.errors import ApiError, api_error_of
-from langplug.serve.gate import Gate
+from langplug.serve.gate import INFLATED, Gate
 from langplug.serve.json_text import dump, load
 from langplug.serve.metrics import CONTENT_TYPE, LEFT, Metrics, Watch, merged
 from langplug.serve.openapi import PATH as OPENAPI
@@ -36,6 +37,9 @@ _READY: Final = "/health/ready"
 
 OPEN: Final = frozenset({"/health/live", _READY})
 """The paths that need no key. Neither do static pages, which know no secret."""
+
+_MOST_INFLATED: Final = 1024 * 1024
+"""Bytes that are made of a compressed body at once: it may say very much in a few."""
 
 _MODELS: Final = "/v1/models"
 _METRICS: Final = "/metrics"
@@ -223,8 +227,9 @@ class Exchange:
         self.gate.check_body(request.headers)
         pieces: list[bytes] = []
         size = 0
+        is_compressed = request.headers.get("content-encoding", "").strip().lower() in INFLATED
         try:
-            async for piece in request.body:
+            async for piece in inflated(request.body) if is_compressed else request.body:
                 size += len(piece)
                 self.gate.check_size(size)
                 pieces.append(piece)
@@ -240,6 +245,22 @@ class Exchange:
         if not isinstance(body, dict):
             raise ApiError(400, "invalid_request_error", "The body must be a JSON object.")
         return body
+
+
+async def inflated(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """A body that is compressed by gzip or deflate, piece by piece.
+
+    Raises:
+        zlib.error: If it is not, or not as a whole.
+    """
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # it finds out which
+    async for piece in body:
+        while piece and not inflate.eof:
+            yield inflate.decompress(piece, _MOST_INFLATED)
+            piece = inflate.unconsumed_tail  # noqa: PLW2901 - what is left of it
+    yield inflate.flush()
+    if not inflate.eof:
+        raise zlib.error("the end is missing")
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Reply:

@@ -1,6 +1,6 @@
 """The fields of a wire as data: what each has to be, and what is done with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,9 @@ class Body:
         self.fields = tuple(fields)
         self.shape: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
         self._used = {field.name for field in fields if field.verdict != "ignored"}
+        self._holders = {field.name.rpartition(".")[0] for field in fields}
+        for field in fields:  # what the options of a union have is listed with it
+            self._used |= {f"{field.name}.{name}" for one in field.type.get("oneOf", ()) for name in one["properties"]}
         for field in fields:
             *holders, name = field.name.split(".")
             holder = self.shape
@@ -66,4 +69,28 @@ class Body:
         if is_deep(body):
             raise ApiError(400, "invalid_request_error", f"The body is nested deeper than {MOST_NESTED} levels.")
         self._check(body, None)
-        return [name for name, value in body.items() if value is not None and name not in self._used]
+        return [*self._ignored(body, "")]
+
+    def _ignored(self, given: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        for name, value in given.items():
+            path = prefix + name
+            if value is None:
+                continue
+            if path not in self._used:
+                yield path
+            elif path in self._holders and isinstance(value, dict):
+                yield from self._ignored(value, f"{path}.")
+
+    @property
+    def strict_shape(self) -> Shape:
+        """The shape without what would be ignored: what a server takes that refuses it."""
+        return self._strict(self.shape, "")
+
+    def _strict(self, shape: Shape, prefix: str) -> Shape:
+        used = {name: one for name, one in shape["properties"].items() if prefix + name in self._used}
+        properties = {
+            name: self._strict(one, f"{prefix}{name}.") if prefix + name in self._holders else one
+            for name, one in used.items()
+        }
+        rest = "unevaluatedProperties" if "oneOf" in shape else "additionalProperties"
+        return {**shape, "properties": properties, rest: False}

@@ -12,6 +12,9 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """The names under which a server on this machine is asked. Any other name may be a page's that was made to point here
 (DNS rebinding)."""
 
+INFLATED: Final = frozenset({"gzip", "deflate"})
+"""How a body may be compressed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
@@ -60,11 +63,16 @@ class Gate:
         """Let a body be read.
 
         Raises:
-            ApiError: 415 if it is not said to be JSON, 413 if it is said to be too large.
+            ApiError: 415 if it is not said to be JSON, or said to be compressed otherwise than by gzip or deflate, 413
+                if it is said to be too large.
         """
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise _refused(415, f"Expected Content-Type application/json, not {kind!r:.100}.", "unsupported_media_type")
+        encoding = headers.get("content-encoding", "")
+        if encoding.strip().lower() not in INFLATED | {"", "identity"}:
+            message = f"Expected no Content-Encoding but gzip or deflate, not {encoding!r:.100}."
+            raise _refused(415, message, "unsupported_media_type")
         length = headers.get("content-length", "")
         if length.isdecimal() and len(length) < 20:
             self.check_size(int(length))

@@ -95,11 +95,7 @@ def document(
 
 def asking(wire: Wire, published: "_Published", *, strict: bool) -> dict[str, Any]:
     """An operation by which a model is asked."""
-    body: Shape = wire.body.shape
-    if strict:
-        known = {field.name for field in wire.body.fields if field.verdict == "supported"}
-        properties = {name: shape for name, shape in body["properties"].items() if name in known}
-        body = {**body, "properties": properties, "additionalProperties": False}
+    body = wire.body.strict_shape if strict else wire.body.shape
     answers: dict[str, Any] = {"application/json": {"schema": published.of(wire.answer)}}
     if "stream" in body["properties"]:
         answers["text/event-stream"] = {"schema": TEXT}

@@ -54,8 +54,11 @@ NOTES = {
     "and so in blocks and tools: what is cached is the model's own matter": (
         "内容块和工具里的同名字段也一样：缓存什么由模型自己决定"
     ),
+    "`omitted` leaves signatures alone": "`omitted` 时只保留签名",
+    "no other model answers in the place of one": "不会换用其他模型来回答",
+    "send `reasoning.summary`": "请改用 `reasoning.summary`",
     "nothing is called on a client's behalf": "服务端不会代替客户端发起调用",
-    "nothing is stored; send the whole conversation": "服务端不保存任何内容；请发送整个对话",
+    "nothing is stored; send the whole conversation.": "服务端不保存任何内容；请发送整个对话。",
 }
 """What the tables of the wires say of a field."""
 

@@ -20,6 +20,7 @@ _PARAMETERS = (
     "presence_penalty",
     "seed",
     "reasoning_effort",
+    "verbosity",
     "logprobs",
     "top_logprobs",
 )
@@ -48,12 +49,13 @@ class ChatWire:
             parameters["max_tokens"] = limit
         if tools and body.get("parallel_tool_calls") is not None:
             parameters["parallel_tool_calls"] = body["parallel_tool_calls"]
+        choice, left = read_choice(body.get("tool_choice"), tools)
         schema, stop = body.get("response_format"), body.get("stop") or []
         return Call(
             model=body["model"],
             messages=[read_message(message) for message in body["messages"]],
-            tools=tools,
-            tool_choice=read_choice(body.get("tool_choice"), tools),
+            tools=left,
+            tool_choice=choice,
             schema=schema if schema is not None and schema["type"] != "text" else None,
             stop=[stop] if isinstance(stop, str) else stop,
             n=body.get("n") or 1,

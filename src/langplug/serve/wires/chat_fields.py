@@ -25,22 +25,23 @@ from langplug.serve.shapes import (
     union,
 )
 
-_ADDRESS: Mapping[str, Any] = {**object_of(url=TEXT, detail_=TEXT), "type": ["object", "string"]}
+_ADDRESS: Mapping[str, Any] = {**object_of(url=NAME, detail_=TEXT), "type": ["object", "string"], "minLength": 1}
 _FILE: Mapping[str, Any] = {
-    **object_of(file_data_=TEXT, file_id_=TEXT, filename_=TEXT),
-    "anyOf": [object_of(file_data=TEXT), object_of(file_id=TEXT)],
+    **object_of(file_data_=NAME, file_id_=NAME, filename_=TEXT),
+    "anyOf": [object_of(file_data=NAME), object_of(file_id=NAME)],
 }
 _TEXT_PART = object_of("ChatTextPart", type=one_word("text"), text=TEXT)
 _REFUSAL_PART = object_of("ChatRefusalPart", type=one_word("refusal"), refusal=TEXT)
 _PARTS = union(
     _TEXT_PART,
     object_of("ChatImagePart", type=one_word("image_url"), image_url=_ADDRESS),
-    object_of("ChatAudioPart", type=one_word("input_audio"), input_audio=object_of(data=TEXT, format=TEXT)),
+    object_of("ChatAudioPart", type=one_word("input_audio"), input_audio=object_of(data=NAME, format=NAME)),
     object_of("ChatFilePart", type=one_word("file"), file=_FILE),
     object_of("ChatVideoUrlPart", type=one_word("video_url"), video_url=_ADDRESS),
     object_of("ChatAudioUrlPart", type=one_word("audio_url"), audio_url=_ADDRESS),
 )
 _CALL = object_of("ChatToolCall", id=TEXT, type_=one_word("function"), function=object_of(name=TEXT, arguments=TEXT))
+_CUSTOM_CALL = object_of("ChatCustomCall", id=TEXT, type=one_word("custom"), custom=object_of(name=TEXT, input=TEXT))
 
 MESSAGE: Final = union(
     object_of(
@@ -53,7 +54,7 @@ MESSAGE: Final = union(
         content_=text_or_list(union(_TEXT_PART, _REFUSAL_PART)),
         refusal_=TEXT,
         reasoning_content_=TEXT,
-        tool_calls_=list_of(_CALL),
+        tool_calls_=list_of(union(_CALL, _CUSTOM_CALL)),
         name_=TEXT,
     ),
     object_of("ChatToolMessage", role=one_word("tool"), content=text_or_list(_PARTS), tool_call_id=TEXT, name_=TEXT),
@@ -65,10 +66,16 @@ TOOL: Final = union(
     object_of("ChatFunctionTool", type=one_word("function"), function=_FUNCTION),
     other_than(["function"], "Tools of other types are skipped."),
 )
+_NAMED = object_of(name=TEXT)
+_ALLOWED = object_of(mode=one_word("auto", "required"), tools=list_of(object_of(function_=object_of(name_=TEXT))))
 _CHOICE: Mapping[str, Any] = {
     "anyOf": [
         one_word("auto", "none", "required"),
-        object_of("ChatToolChoice", type_=one_word("function"), function=object_of(name=TEXT)),
+        union(
+            object_of("ChatToolChoice", type_=one_word("function"), function=_NAMED),
+            object_of("ChatCustomToolChoice", type=one_word("custom"), custom=_NAMED),
+            object_of("ChatAllowedTools", type=one_word("allowed_tools"), allowed_tools=_ALLOWED),
+        ),
     ]
 }
 _FORMAT = union(
@@ -97,8 +104,9 @@ BODY: Final = Body(
         Field("stream", FLAG, "supported"),
         Field("stream_options", OBJECT, "supported"),
         Field("stream_options.include_usage", FLAG, "supported", "counted, where the model tells none"),
+        Field("stream_options.include_obfuscation", FLAG, "ignored"),
         Field("tools", list_of(TOOL), "supported", "`function`; other types are skipped"),
-        Field("tool_choice", _CHOICE, "supported"),
+        Field("tool_choice", _CHOICE, "supported", "also `allowed_tools`"),
         Field("parallel_tool_calls", FLAG, "supported"),
         Field("response_format", _FORMAT, "supported", "`text`, `json_object`, `json_schema`"),
         Field("stop", _STOP, "supported"),
@@ -110,6 +118,7 @@ BODY: Final = Body(
         Field("presence_penalty", _PENALTY, "supported"),
         Field("seed", _SEED, "supported"),
         Field("reasoning_effort", TEXT, "supported", "if the model has levels of it"),
+        Field("verbosity", one_word("low", "medium", "high"), "supported"),
         Field("user", TEXT, "supported"),
         Field("safety_identifier", TEXT, "supported", "takes the place of `user`"),
         Field("n", {"type": "integer", "minimum": 1, "maximum": 128}, "supported", "by as many runs of the model"),
@@ -123,7 +132,9 @@ BODY: Final = Body(
         Field("prediction", OBJECT, "ignored"),
         Field("service_tier", TEXT, "ignored"),
         Field("prompt_cache_key", TEXT, "ignored"),
-        Field("verbosity", TEXT, "ignored"),
+        Field("prompt_cache_options", OBJECT, "ignored"),
+        Field("prompt_cache_retention", TEXT, "ignored"),
+        Field("moderation", OBJECT, "ignored"),
         Field("web_search_options", OBJECT, "ignored"),
         Field("functions", LIST, "refused", "send `tools`."),
         Field("function_call", {"type": ["string", "object"]}, "refused", "send `tool_choice`."),

@@ -8,11 +8,12 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langplug.serve.errors import refused
 from langplug.serve.json_text import load_object
+from langplug.serve.wires import responses_input
 
 
 def read_message(message: Mapping[str, Any]) -> BaseMessage:
     """One message as LangChain has it. Addresses in its parts are passed on, and never opened here."""
-    content, name = message.get("content"), message.get("name")
+    content, name = _content(message.get("content")), message.get("name")
     match message["role"]:
         case "system":
             return SystemMessage(content, name=name)
@@ -26,10 +27,32 @@ def read_message(message: Mapping[str, Any]) -> BaseMessage:
             return _assistant(message)
 
 
+_MEMBERS = {"input_audio": ("data", "format"), "file": ("file_data", "file_id", "filename")}
+"""What langchain-core reads of the parts that it makes standard blocks of. On null and some other members it fails."""
+
+
+def _content(content: Any) -> Any:
+    """Content as it came, but that parts which langchain-core reads have the members that it reads, and no other."""
+    if not isinstance(content, list):
+        return content
+    return [_read_part(part) if part["type"] in _MEMBERS else part for part in content]
+
+
+def _read_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    kind = part["type"]
+    given = {name: part[kind][name] for name in _MEMBERS[kind] if part[kind].get(name) is not None}
+    if "file_data" in given:
+        given.pop("file_id", None)  # the data says it all, wherever the id comes from
+    return {"type": kind, kind: given}
+
+
 def _assistant(message: Mapping[str, Any]) -> AIMessage:
     """An earlier answer. Arguments that are no JSON object stay as they were written: the model wrote them."""
     calls, broken = [], []
     for call in message.get("tool_calls") or ():
+        if (custom := call.get("custom")) is not None:
+            calls.append(tool_call(name=custom["name"], id=call["id"], args={"input": custom["input"]}))
+            continue
         function = call["function"]
         known = {"name": function["name"], "id": call["id"]}
         try:
@@ -38,7 +61,7 @@ def _assistant(message: Mapping[str, Any]) -> AIMessage:
             broken.append(invalid_tool_call(**known, args=function["arguments"], error=str(error)))
         else:
             calls.append(tool_call(**known, args=args))
-    content: Any = message.get("content") or ""
+    content: Any = _content(message.get("content")) or ""
     if not content and (refusal := message.get("refusal")) is not None:
         content = [{"type": "refusal", "refusal": refusal}]
     thought = message.get("reasoning_content")
@@ -66,19 +89,17 @@ def read_tools(tools: list[Mapping[str, Any]], notes: list[str]) -> list[dict[st
     return list(functions.values())
 
 
-def read_choice(choice: Any, tools: list[dict[str, Any]]) -> str | dict[str, Any] | None:
-    """`tool_choice`, if there are tools to choose from.
+def read_choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[str | dict[str, Any] | None, list[dict[str, Any]]]:
+    """`tool_choice`, if there are tools to choose from, and the tools that it leaves.
 
     Raises:
         ApiError: If it asks for a call that no function here can answer.
     """
-    if choice in (None, "auto", "none"):
-        return choice if tools else None
-    if choice == "required":
-        if not tools:
-            raise refused("tool_choice", "'required' needs a function, and `tools` has none.")
-        return "required"
-    name = choice["function"]["name"]
-    if name not in [tool["function"]["name"] for tool in tools]:
-        raise refused("tool_choice.function.name", f"there is no function {name!r:.80} among the tools.")
-    return {"type": "function", "function": {"name": name}}
+    place = "tool_choice"
+    if isinstance(choice, Mapping):  # the other API's choice has what is nested here
+        kind = choice.get("type") or "function"
+        place = f"tool_choice.{kind}"
+        choice = {**choice[kind], "type": kind}
+        if kind == "allowed_tools":
+            choice["tools"] = [one.get("function") or {} for one in choice["tools"]]
+    return responses_input.read_choice(choice, tools, place)

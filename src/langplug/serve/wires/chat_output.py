@@ -74,6 +74,8 @@ class _Choice:
 
     def __init__(self, frame: Mapping[str, Any], index: int, *, with_usage: bool) -> None:
         self._calls_seen = False
+        self._bare_calls: set[int] = set()
+        """Calls for which no arguments have come."""
         head = dump({**frame, "object": "chat.completion.chunk"})[:-1]
         self._before = b"data: " + head + b',"choices":[{"index":%d,"logprobs":' % index
         self._usage = b"]" + (b',"usage":null' if with_usage else b"") + b"}\n\n"
@@ -95,12 +97,15 @@ class _Choice:
                 return self._chunk({"reasoning_content": delta.text}) if delta.text else b""
             case CallStart():
                 self._calls_seen = True
+                self._bare_calls.add(delta.index)
                 function = {"name": delta.name, "arguments": ""}
                 call = {"index": delta.index, "id": delta.id, "type": "function", "function": function}
                 return self._chunk({"tool_calls": [call]})
             case CallArguments():
-                call = {"index": delta.index, "function": {"arguments": delta.text}}
-                return self._chunk({"tool_calls": [call]}) if delta.text else b""
+                if not delta.text:
+                    return b""
+                self._bare_calls.discard(delta.index)
+                return self._arguments(delta.index, delta.text)
             case Refusal():
                 return self._chunk({"refusal": delta.text}) if delta.text else b""
             case Block():
@@ -108,9 +113,17 @@ class _Choice:
                 return self.feed(text) if isinstance(text, str) else b""
 
     def end(self, ending: Ending) -> bytes:
-        """The finish reason, and how likely the tokens were."""
+        """The finish reason, and how likely the tokens were; before it, an empty object for calls without arguments.
+
+        Clients read arguments as JSON, and nothing is no JSON.
+        """
+        bare = b"".join([self._arguments(index, "{}") for index in sorted(self._bare_calls)])
         reason = dump(_reason(ending, calls_seen=self._calls_seen))
-        return self._before + dump(ending.logprobs) + b',"delta":{},"finish_reason":' + reason + b"}" + self._usage
+        last = self._before + dump(ending.logprobs) + b',"delta":{},"finish_reason":' + reason + b"}" + self._usage
+        return bare + last
+
+    def _arguments(self, index: int, text: str) -> bytes:
+        return self._chunk({"tool_calls": [{"index": index, "function": {"arguments": text}}]})
 
     def _chunk(self, delta: Mapping[str, Any]) -> bytes:
         return self._head + dump(delta) + self._tail
@@ -133,6 +146,8 @@ def choice_of(index: int, deltas: Iterable[Delta], ending: Ending) -> dict[str, 
                 calls[delta.index]["function"]["arguments"] += delta.text
             case Block():
                 said[str].append(str(delta.block.get("text") or ""))
+    for call in calls.values():
+        call["function"]["arguments"] = call["function"]["arguments"] or "{}"
     text, thought, refusal = ("".join(pieces) for pieces in said.values())
     content = text or (None if calls or refusal else "")
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal or None}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from langplug._wires.messages import NO_THREADS
 from langplug.serve.call import Call
 from langplug.serve.errors import ApiError
 from langplug.serve.fields import Body
@@ -42,6 +43,9 @@ class MessagesWire:
         Raises:
             ApiError: If it is wrong, or asks for what cannot be done; the error names the place.
         """
+        if body.get("thread") is not None:
+            message = "thread: nothing is stored; send the whole conversation."
+            raise ApiError(400, "invalid_request_error", message, "thread", NO_THREADS)
         call = _read(body, BODY)
         call.stream = body.get("stream") is True
         call.user = (body.get("metadata") or {}).get("user_id")

@@ -33,8 +33,8 @@ from langplug.serve.shapes import (
 )
 
 _NO_FILES = never(["file"], "this server keeps no files; send the data in base64, or its URL.")
-_BASE64 = object_of(type=one_word("base64"), data=TEXT, media_type=TEXT)
-_URL = object_of(type=one_word("url"), url=TEXT)
+_BASE64 = object_of(type=one_word("base64"), data=NAME, media_type=NAME)
+_URL = object_of(type=one_word("url"), url=NAME)
 _TEXT_BLOCK = object_of("MessagesText", type=one_word("text"), text=TEXT)
 _IMAGE = object_of("MessagesImage", type=one_word("image"), source=union(_BASE64, _URL, _NO_FILES))
 _DOCUMENT = object_of(
@@ -70,23 +70,28 @@ _RESULT = object_of(
     ),
     is_error_=FLAG,
 )
-_OF_SERVER_TOOLS = "^(server_tool_use|mcp_tool_use|container_upload|compaction|[a-z0-9_]+_tool_result)$"
+LEFT_OUT: Final = (
+    "^(server_tool_use|mcp_tool_use|mcp_tool_listing|container_upload|compaction|fallback|tool_addition|tool_removal"
+    "|[a-z0-9_]+_tool_result)$"
+)
+"""The types of blocks that are about what runs at Anthropic's."""
+
+_LEFT_OUT: Mapping[str, Any] = {
+    **object_of(type={"type": "string", "pattern": LEFT_OUT}),
+    "description": "Blocks about what runs at Anthropic's are left out.",
+}
 _SAID = (
     _TEXT_BLOCK,
     object_of("MessagesThinking", type=one_word(THINKING), thinking=TEXT, signature_=TEXT),
     object_of("MessagesRedactedThinking", type=one_word(REDACTED), data=TEXT),
     object_of("MessagesToolUse", type=one_word("tool_use"), id=TEXT, name=TEXT, input=OBJECT),
-    {
-        **object_of(type={"type": "string", "pattern": _OF_SERVER_TOOLS}),
-        "description": "Blocks of tools that ran at Anthropic's are left out.",
-    },
 )
 _TEXTS = text_or_list(union(_TEXT_BLOCK))
 
 MESSAGE: Final = union(
-    object_of("MessagesUserMessage", role=one_word("user"), content=text_or_list(union(*_SHOWN, _RESULT))),
-    object_of("MessagesAssistantMessage", role=one_word("assistant"), content=text_or_list(union(*_SAID))),
-    object_of("MessagesSystemMessage", role=one_word("system"), content=_TEXTS),
+    object_of("MessagesUserMessage", role=one_word("user"), content=text_or_list(union(*_SHOWN, _RESULT, _LEFT_OUT))),
+    object_of("MessagesAssistantMessage", role=one_word("assistant"), content=text_or_list(union(*_SAID, _LEFT_OUT))),
+    object_of("MessagesSystemMessage", role=one_word("system"), content_=text_or_list(union(_TEXT_BLOCK, _LEFT_OUT))),
     tag="role",
 )
 TOOL: Final = union(
@@ -111,19 +116,23 @@ _ASKED = (
     Field("tool_choice.disable_parallel_tool_use", FLAG, "supported"),
     Field("thinking", OBJECT, "supported", "whether the model thinks is its own matter; here, what is shown of it"),
     Field("thinking.type", _THINKING, "supported", "`disabled` hides reasoning"),
-    Field("thinking.display", one_word("summarized", "omitted"), "supported"),
+    Field("thinking.display", TEXT, "supported", "`omitted` leaves signatures alone"),
     Field("thinking.budget_tokens", COUNT, "ignored"),
+    Field("thinking.block_binding", OBJECT, "ignored"),
     Field("output_config", OBJECT, "supported"),
     Field("output_config.format", OBJECT, "supported"),
     Field("output_config.format.type", one_word("json_schema"), "supported"),
     Field("output_config.format.schema", JSON_SCHEMA, "supported", required=True),
     Field("output_config.effort", _EFFORT, "supported", "as `reasoning_effort`"),
+    Field("output_config.task_budget", OBJECT, "ignored"),
     Field("cache_control", OBJECT, "ignored", "and so in blocks and tools: what is cached is the model's own matter"),
     Field("context_management", OBJECT, "ignored"),
     Field("mcp_servers", LIST, "ignored", "nothing is called on a client's behalf"),
     Field("speed", TEXT, "ignored"),
     Field("user_profile_id", TEXT, "ignored"),
     Field("workspace_id", TEXT, "ignored"),
+    Field("billing_policy", OBJECT, "ignored"),
+    Field("compaction", OBJECT, "ignored"),
 )
 _SHARE: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -145,8 +154,9 @@ BODY: Final = Body(
         Field("container", {"type": ["string", "object"]}, "ignored"),
         Field("diagnostics", OBJECT, "ignored"),
         Field("inference_geo", TEXT, "ignored"),
-        Field("compaction", OBJECT, "ignored"),
-        Field("thread", OBJECT, "refused", "nothing is stored; send the whole conversation"),
+        Field("fallbacks", {"type": ["string", "array"]}, "ignored", "no other model answers in the place of one"),
+        Field("fallback_credit_token", {"type": ["string", "object"]}, "ignored"),
+        Field("thread", OBJECT, "refused", "nothing is stored; send the whole conversation."),
     ],
     ".{}",
 )
@@ -159,7 +169,7 @@ ANSWER: Final = object_of(
     type=one_word("message"),
     role=one_word("assistant"),
     model=TEXT,
-    content=list_of(union(*_SAID[:-1])),
+    content=list_of(union(*_SAID)),
     stop_reason=one_word(*FINISH_BY_STOP_REASON, *sorted(OWN_STOP_REASONS)),
     stop_sequence=NULLABLE,
     usage=object_of("MessagesUsage", input_tokens=_TOKENS, output_tokens=_TOKENS),
@@ -168,6 +178,6 @@ COUNT_ANSWER: Final = object_of("MessagesCount", input_tokens=_TOKENS)
 FAILURE: Final = object_of(
     "MessagesError",
     type=one_word("error"),
-    error=object_of(type=one_word(*STATUS_BY_ERROR), message=TEXT),
+    error=object_of(type=one_word(*STATUS_BY_ERROR), message=TEXT, details_=OBJECT),
     request_id=NULLABLE,
 )

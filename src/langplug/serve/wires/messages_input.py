@@ -4,6 +4,7 @@ Messages are made so that any model can read them, not Anthropic's alone: text i
 content stands in LangChain's standard blocks, calls in `tool_calls`, and each result is a `ToolMessage` of its own.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from langchain_core.messages.tool import tool_call
 
 from langplug._wires.messages import REDACTED, THINKING, WORD_BY_CHOICE
 from langplug.serve.errors import refused
+from langplug.serve.wires.messages_fields import LEFT_OUT
 
 Block = dict[str, Any]
 
@@ -23,16 +25,18 @@ def read_conversation(body: Mapping[str, Any], notes: list[str]) -> list[BaseMes
         given.append(SystemMessage(instructions))
     names: dict[str, str] = {}
     for number, message in enumerate(body["messages"]):
-        content = message["content"]
+        blocks = _kept(message.get("content") or "", f"messages.{number}.content", notes)
         match message["role"]:
             case "user":
-                given += _of_user(content, names)
+                given += _of_user(blocks, names)
             case "assistant":
-                said = _of_assistant(content, f"messages.{number}.content", notes)
+                said = _of_assistant(blocks)
                 names |= {call["id"]: call["name"] for call in said.tool_calls if call["id"]}
                 given.append(said)
             case _:
-                given.append(SystemMessage(_instructions(content)))
+                notes += [f"messages.{number}.{name}" for name in ("clear_at", "output_config") if message.get(name)]
+                if instructions := _instructions(blocks):
+                    given.append(SystemMessage(instructions))
     return given
 
 
@@ -82,16 +86,24 @@ def _blocks(content: str | list[Block]) -> list[Block]:
     return [_text(content)] if isinstance(content, str) else content
 
 
+def _kept(content: str | list[Block], path: str, notes: list[str]) -> list[Block]:
+    """The blocks of some content, without those that are left out, which `notes` are told."""
+    blocks = _blocks(content)
+    is_kept = [not re.search(LEFT_OUT, block["type"]) for block in blocks]
+    notes += [f"{path}.{number}: {blocks[number]['type']}" for number, kept in enumerate(is_kept) if not kept]
+    return [block for block, kept in zip(blocks, is_kept, strict=True) if kept]
+
+
 def _instructions(content: str | list[Block]) -> str:
     """Instructions as one text, with a blank line between two."""
     return "\n\n".join(block["text"] for block in _blocks(content) if block["text"])
 
 
-def _of_user(content: str | list[Block], names: Mapping[str, str]) -> Iterator[BaseMessage]:
+def _of_user(blocks: list[Block], names: Mapping[str, str]) -> Iterator[BaseMessage]:
     """A message of the user: first the results in it, which answer the calls before, then what the user says."""
     shown: list[Block] = []
     has_results = False
-    for block in _blocks(content):
+    for block in blocks:
         if block["type"] != "tool_result":
             shown += _shown(block)
             continue
@@ -149,10 +161,10 @@ def _data(source: Mapping[str, Any]) -> Block:
     return {"base64": source["data"], "mime_type": source["media_type"]}
 
 
-def _of_assistant(content: str | list[Block], path: str, notes: list[str]) -> AIMessage:
+def _of_assistant(blocks: list[Block]) -> AIMessage:
     """An earlier answer. With reasoning, its content is standard blocks; else it is the text."""
     said: list[Block] = []
-    for number, block in enumerate(_blocks(content)):
+    for block in blocks:
         match block["type"]:
             case "text":
                 said += [_text(block["text"])] if block["text"] else []
@@ -161,10 +173,8 @@ def _of_assistant(content: str | list[Block], path: str, notes: list[str]) -> AI
                 said.append({"type": "reasoning", "reasoning": block[THINKING], **signed})
             case "redacted_thinking":
                 said.append({"type": "non_standard", "value": {"type": REDACTED, "data": block["data"]}})
-            case "tool_use":
+            case _:
                 said.append({"type": "tool_call", "name": block["name"], "args": block["input"], "id": block["id"]})
-            case kind:
-                notes.append(f"{path}.{number}: {kind}")
     calls = [tool_call(name=one["name"], args=one["args"], id=one["id"]) for one in said if one["type"] == "tool_call"]
     thoughts = [one for one in said if one["type"] in ("reasoning", "non_standard")]
     if not thoughts:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from langplug._wires.messages import (
     FINISH_BY_STOP_REASON,
+    NO_THREADS,
     OWN_STOP_REASONS,
     REDACTED,
     STATUS_BY_ERROR,
@@ -285,10 +286,12 @@ def _usage(usage: Mapping[str, Any] | None) -> dict[str, int]:
     }
 
 
-def error_object(error: ApiError) -> dict[str, str]:
-    """The two members of an error on this wire. Its type is told by the status: it has a list of types of its own."""
+def error_object(error: ApiError) -> dict[str, Any]:
+    """The members of an error on this wire. Its type is told by the status: it has a list of types of its own."""
     other = "invalid_request_error" if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else "api_error"
-    return {"type": _TYPE_BY_STATUS.get(error.status, other), "message": error.message}
+    told = {"type": _TYPE_BY_STATUS.get(error.status, other), "message": error.message}
+    details = {"details": {"error_code": NO_THREADS, "unsupported": [error.param]}} if error.code == NO_THREADS else {}
+    return told | details
 
 
 _TYPE_BY_STATUS = {status: name for name, status in STATUS_BY_ERROR.items()} | {503: "overloaded_error"}

@@ -34,16 +34,16 @@ _FILE_ID: Mapping[str, Any] = {"not": {}, "description": _NO_FILES}
 _INPUT = text_or_list(
     union(
         _TEXT_PART,
-        object_of("ResponsesImagePart", type=one_word("input_image"), image_url=TEXT, detail_=TEXT, file_id_=_FILE_ID),
+        object_of("ResponsesImagePart", type=one_word("input_image"), image_url=NAME, detail_=TEXT, file_id_=_FILE_ID),
         object_of(
             "ResponsesFilePart",
             type=one_word("input_file"),
             filename_=TEXT,
-            file_url_=TEXT,
-            file_data_=TEXT,
+            file_url_=NAME,
+            file_data_=NAME,
             file_id_=_FILE_ID,
         )
-        | {"anyOf": [object_of(file_url=TEXT), object_of(file_data=TEXT)]},
+        | {"anyOf": [object_of(file_url=NAME), object_of(file_data=NAME)]},
     )
 )
 _SAID = text_or_list(union(_TEXT_PART, object_of("ResponsesRefusalPart", type=one_word("refusal"), refusal=TEXT)))
@@ -61,7 +61,10 @@ TOOL: Final = union(
     other_than(["function", "custom"], "Tools of other types are skipped."),
 )
 
-_STORED = {"item_reference": "send the item itself.", "compaction": "send the conversation itself."}
+_STORED = {
+    "item_reference": "send the item itself, as clients do that are told `store: false`.",
+    "compaction": "send the conversation itself.",
+}
 _ITEMS: tuple[dict[str, Any], ...] = (
     union(
         object_of("ResponsesInputMessage", role=one_word("user", "system", "developer"), content=_INPUT),
@@ -148,6 +151,9 @@ BODY: Final = Body(
             "supported",
             "reasoning is given as its summary; else as `reasoning_text`",
         ),
+        Field("reasoning.generate_summary", TEXT, "ignored", "send `reasoning.summary`"),
+        Field("reasoning.context", TEXT, "ignored"),
+        Field("reasoning.mode", TEXT, "ignored"),
         Field("include", list_of(TEXT), "supported", _INCLUDES),
         Field("metadata", _STRINGS, "supported", "echoed"),
         Field("user", TEXT, "supported"),

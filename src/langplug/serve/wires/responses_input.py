@@ -242,8 +242,15 @@ def read_tools(tools: Sequence[tuple[str, Item]], notes: list[str]) -> tuple[lis
 _TEXT_ARGUMENT = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
 
 
-def read_choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[str | dict[str, Any] | None, list[dict[str, Any]]]:
+def read_choice(
+    choice: Any, tools: list[dict[str, Any]], place: str = "tool_choice"
+) -> tuple[str | dict[str, Any] | None, list[dict[str, Any]]]:
     """`tool_choice` in the words of chat completions, and the tools that it leaves.
+
+    Args:
+        choice: A word, or what is chosen.
+        tools: The functions, as chat completions have them.
+        place: Where the body has what is chosen.
 
     Raises:
         ApiError: If it asks for a call that no function here can answer.
@@ -257,11 +264,11 @@ def read_choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[str | dict[st
         return (choice if names else None), tools
     if choice == "required":
         if not names:
-            raise refused("tool_choice", "'required' needs a function, and `tools` has none.")
+            raise refused(place, "'required' needs a function, and there is none to choose from.")
         return "required", tools
     name = choice["name"]
     if name not in names:
-        raise refused("tool_choice.name", f"there is no function {name!r:.80} among the tools.")
+        raise refused(f"{place}.name", f"there is no function {name!r:.80} among the tools.")
     return {"type": "function", "function": {"name": name}}, tools
 
 
