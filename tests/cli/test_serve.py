@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,29 @@ def test_a_file_is_served_and_sigterm_drains(tmp_path: Path) -> None:
         assert '"content":"19 "' in text
         assert text.endswith("data: [DONE]\n\n")
         assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """Whoever does not want to wait for the answers sends the signal again; nothing is said about it."""
+    (tmp_path / "mine.py").write_text(MODEL.replace("range(20)", "range(10_000)"))
+    with served("--alias", f"m={tmp_path}/mine.py:slow") as (process, port):
+        body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        assert b'"role":"assistant"' in client.getresponse().readline()
+        process.send_signal(number)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except ConnectionRefusedError:  # the first has come
+                break
+        process.send_signal(number)
+        assert process.wait(60) == -number
+        client.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def asked(port: int, path: str, body: str | None = None) -> HTTPResponse:

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,6 +59,15 @@ class Request:
     body: AsyncIterable[bytes]
 
 
+def headers_of(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by their names in lower case. Two of one name are one with both values, as HTTP has it."""
+    headers: dict[str, str] = {}
+    for name, value in sent:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is sent back in one piece: the HTTP status, headers by their names in lower case, and the body."""
@@ -82,7 +91,8 @@ class Exchange:
         strict: Whether fields and parameters that would be ignored are refused.
         queue: What calls wait in for their turn.
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never.
-        write_timeout: Seconds after which a client that takes nothing of its stream is given up; None for never.
+        write_timeout: Seconds after which a client that takes nothing of its stream, or sends nothing of its body, is
+            given up; None for never.
         wires: What is spoken.
         pages: Static pages by their paths.
         metrics: What is counted.
@@ -223,13 +233,20 @@ class Exchange:
         self.gate.check_body(request.headers)
         pieces: list[bytes] = []
         size = 0
+        patience_s = self.write_timeout
         try:
-            async for piece in request.body:
-                size += len(piece)
-                self.gate.check_size(size)
-                pieces.append(piece)
+            async with asyncio.timeout(patience_s) as limit:
+                async for piece in request.body:
+                    size += len(piece)
+                    self.gate.check_size(size)
+                    pieces.append(piece)
+                    if patience_s is not None:
+                        limit.reschedule(asyncio.get_running_loop().time() + patience_s)
         except ApiError:
             raise
+        except TimeoutError as error:
+            said = f"Nothing has come of the body for {patience_s:g} s."
+            raise ApiError(408, "invalid_request_error", said, code="timeout") from error
         except Exception as error:
             said = "The body cannot be read: it is not encoded as its headers say."
             raise ApiError(400, "invalid_request_error", said) from error

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from langplug._bridge.slots import Slots
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, ModelEndedError
 
 _WEIGHT = 0.2
 """How much one call counts in the mean of how long calls take."""
@@ -49,16 +49,13 @@ class Queue:
 
         Raises:
             ApiError: 429 if too many wait already; 504 if the time is over, whoever holds this or waits for it.
+            ModelEndedError: If the call raises what would end the program, and so every other call, or its task.
         """
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
                 if not self._slots.acquire_at_once():
-                    if self.waiting >= self._max_queue:
-                        message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
-                        wait_s = self._mean_s * (self.waiting + 1) / self._count
-                        raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
-                    await self._slots.acquire()
+                    await self._wait_for_slot()
                 began = time.monotonic()
                 self.running += 1
                 try:
@@ -72,3 +69,22 @@ class Queue:
                 raise
             message = f"The answer took longer than {self._timeout:g} s, which is this server's limit."
             raise ApiError(504, "server_error", message, code="timeout") from error
+        except BaseException as error:
+            if _is_of_caller(error):
+                raise
+            raise ModelEndedError(f"the model ended with {type(error).__name__}") from error
+
+    async def _wait_for_slot(self) -> None:
+        if self.waiting >= self._max_queue:
+            message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
+            wait_s = self._mean_s * (self.waiting + 1) / self._count
+            raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
+        await self._slots.acquire()
+
+
+def _is_of_caller(error: BaseException) -> bool:
+    """Whether it is an error like any other, or one that is meant for whoever makes the call."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0  # else something that the model waited for was cancelled
+    return isinstance(error, Exception | GeneratorExit | KeyboardInterrupt)  # the last may be a real Ctrl-C

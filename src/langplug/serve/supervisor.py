@@ -72,7 +72,7 @@ class Supervisor:
         self._workers: dict[int, tuple[Process, socket.socket]] = {}
         self._ready: set[int] = set()
         self._first_is_ready = asyncio.Event()
-        self._answering: web.AppRunner | None = None
+        self._answering: web.BaseRunner | None = None
         self._turn = asyncio.Lock()
 
     async def run(self) -> signal.Signals:
