@@ -43,20 +43,20 @@ async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | End
         keywords["include_stop"] = False
     reader = ChunkReader()
     model: Any = served.model  # to type checkers, keywords might be the configuration
-    async with served.turn(call) as (messages, config):
-        chunks = model.astream(messages, config, stop=call.stop or None, **keywords)
-        try:
-            async for chunk in chunks:
-                content = chunk.content
-                if chunk.__class__ is AIMessageChunk and content.__class__ is str and not reader.has_more(chunk):
-                    if content:  # the most frequent kind: text, and nothing else
-                        yield content
-                else:
-                    for delta in reader.read(chunk):
-                        yield delta
-            yield reader.ending(call.parameters.get("max_tokens"))
-        finally:
-            await chunks.aclose()
+    messages, config = await served.given(call)
+    chunks = model.astream(messages, config, stop=call.stop or None, **keywords)
+    try:
+        async for chunk in chunks:
+            content = chunk.content
+            if chunk.__class__ is AIMessageChunk and content.__class__ is str and not reader.has_more(chunk):
+                if content:  # the most frequent kind: text, and nothing else
+                    yield content
+            else:
+                for delta in reader.read(chunk):
+                    yield delta
+        yield reader.ending(call.parameters.get("max_tokens"))
+    finally:
+        await chunks.aclose()
 
 
 async def answers(

@@ -216,7 +216,7 @@ class Exchange:
             return _json(200, writer.whole((), Ending(usage=usage)), headers)
         is_one = call.n == 1
         deltas = answer(served, call) if is_one else answers(served, call, self.queue.turn)
-        turn = self.queue.turn() if is_one else nullcontext()  # of several, each has its own
+        turn = self.queue.turn(served.line_of(call)) if is_one else nullcontext()  # of several, each has its own
         if not call.stream or open_stream is None:
             async with turn, aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
