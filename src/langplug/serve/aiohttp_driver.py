@@ -5,9 +5,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from aiohttp import ClientConnectionResetError, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,6 +26,9 @@ _AS_LONG_AS_IT_TAKES_S: Final = 7 * 86400.0
 
 _AT_ONCE: Final = 8
 """Connections that are taken before the loop does something else."""
+
+
+T = TypeVar("T")
 
 
 class ListenError(Exception):
@@ -104,6 +107,8 @@ async def start(exchange: Exchange, listening: list[socket.socket]) -> web.BaseR
     runner = runner_of(exchange)
     await runner.setup()
     for one in listening:
+        if exchange.write_timeout is not None and sys.platform == "linux":  # for answers that are sent in one piece
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(exchange.write_timeout * 1000)))
         await web.SockSite(runner, one.dup(), backlog=_AT_ONCE).start()
         one.listen(_BACKLOG)  # asyncio's backlog is also how many it takes at once: workers are to share a burst
     return runner
@@ -151,6 +156,22 @@ async def serve_until_stopped(
             one.close()
         if runner is not None:
             await runner.cleanup()
+
+
+def run_on(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` as `asyncio.run` does, but to its end, whatever ends in between.
+
+    Agents run their tools in tasks of their own, and a task from which `SystemExit` comes ends the loop of all.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit:
+                if task.done():
+                    raise
 
 
 def first_signal() -> asyncio.Future[signal.Signals]:
