@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,84 @@ def test_a_file_is_served_and_sigterm_drains(tmp_path: Path) -> None:
         client.close()
         assert '"content":"19 "' in text
         assert text.endswith("data: [DONE]\n\n")
+        assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    """Whoever does not want to wait for the answers sends the signal again; nothing is said about it."""
+    (tmp_path / "mine.py").write_text(MODEL.replace("range(20)", "range(10_000)"))
+    with served("--alias", f"m={tmp_path}/mine.py:slow") as (process, port):
+        body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        assert b'"role":"assistant"' in client.getresponse().readline()
+        process.send_signal(number)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except ConnectionRefusedError:  # the first has come
+                break
+        process.send_signal(number)
+        assert process.wait(60) == -number
+        client.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+LARGE = """
+import sys
+from langchain.agents import create_agent
+from langplug import ToolCall, chat_model
+
+@chat_model
+def large(request):
+    return "x" * 30_000_000
+
+@chat_model(tool_calling="native")
+def caller(request):
+    return ToolCall(name="leave", args={})
+
+def leave():
+    "Leave."
+    sys.exit(3)
+
+async def leave_at_once():
+    "Leave."
+    sys.exit(3)
+
+leave_at_once.__name__ = "leave"
+agent, agent_of_coroutine = (create_agent(caller(), tools=[tool]) for tool in (leave, leave_at_once))
+"""
+
+
+def test_a_tool_that_ends_the_program_ends_one_call(tmp_path: Path) -> None:
+    """`sys.exit()` in a task that nobody here has begun fails the call, and the server goes on."""
+    (tmp_path / "mine.py").write_text(LARGE)
+    models = [f"--alias={name}={tmp_path}/mine.py:{name}" for name in ("agent", "agent_of_coroutine")]
+    with served(*models) as (process, port):
+        for name in ("agent", "agent_of_coroutine") * 2:
+            body = json.dumps({"model": name, "messages": [{"role": "user", "content": "hi"}]})
+            assert asked(port, "/v1/chat/completions", body).status == 500
+        assert asked(port, "/health/ready").status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives up a connection after some time")
+def test_nobody_is_waited_for_who_takes_nothing(tmp_path: Path) -> None:
+    """An answer in one piece that its client does not take holds no server that is to end."""
+    (tmp_path / "mine.py").write_text(LARGE)
+    body = json.dumps({"model": "large", "messages": [{"role": "user", "content": "hi"}]}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with (
+        served("--write-timeout", "1", "--alias", f"large={tmp_path}/mine.py:large") as (process, port),
+        socket.create_connection(("127.0.0.1", port), timeout=60) as client,
+    ):
+        client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        assert client.recv(5) == b"HTTP/"
+        process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
 

@@ -142,3 +142,12 @@ def test_models_that_cannot_be_loaded_end_it_at_once() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stderr.count("no_such_module") == 1
+
+
+def test_a_worker_that_is_killed_while_it_loads_is_named(tmp_path: Path) -> None:
+    """It cannot say itself that it had too little memory, say."""
+    (tmp_path / "mine.py").write_text("import os\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    command = [sys.executable, "-m", "langplug", "serve", "--port", "0", "--workers", "2", f"{tmp_path}/mine.py:model"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 128 + signal.SIGKILL
+    assert "was killed by SIGKILL before it had its models" in ended.stderr

@@ -7,6 +7,7 @@ import logging
 import threading
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from tests.serve.client import ask, send
@@ -91,6 +92,54 @@ def test_a_body_may_be_compressed(encoding: str, body: bytes, expected: int) -> 
     if expected != 200:
         assert json.loads(text)["error"].keys() == {"message", "type", "param", "code"}
         assert json.loads(text) == json.loads(reply.body)
+
+
+class EverythingEnds(BaseException):
+    """Of an author's own, and no `Exception`."""
+
+
+ENDS = {"exit": SystemExit(3), "cancelled": asyncio.CancelledError(), "own": EverythingEnds()}
+
+
+@chat_model
+async def ending(request: Request) -> AsyncIterator[str]:
+    """Raises what the prompt says, after a word if it says so."""
+    if request.text.startswith("late "):
+        yield "word"
+    if request.text:
+        raise ENDS[request.text.removeprefix("late ")]
+
+
+@chat_model
+def ending_in_thread(request: Request) -> Iterator[str]:
+    """The same in a thread."""
+    if request.text.startswith("late "):
+        yield "word"
+    raise ENDS[request.text.removeprefix("late ")]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("asked", [*ENDS, *(f"late {name}" for name in ENDS)])
+@pytest.mark.parametrize("model", [ending, ending_in_thread])
+def test_what_ends_a_program_ends_one_call(
+    model: Any, asked: str, caplog: pytest.LogCaptureFixture, *, stream: bool
+) -> None:
+    """A model that calls `sys.exit()`, or raises what no handler catches, has failed; the server goes on."""
+    with serving({"m": model()}) as base, caplog.at_level(logging.WARNING, "langplug.serve"):
+        status, headers, text = send(base, ask(messages=[{"role": "user", "content": asked}], stream=stream, n=1))
+        assert send(base, path="/v1/models", method="GET")[0] == 200
+    is_late = stream and asked.startswith("late ")
+    assert status in ([200] if is_late else [500, 502])
+    assert '"code":"model_error"' in text
+    assert text.endswith("data: [DONE]\n\n") == is_late
+    assert headers["X-Request-Id"] in caplog.text
+
+
+def test_one_of_n_answers_may_end_a_program_as_well() -> None:
+    """Of several answers to one request, too, a model that calls `sys.exit()` ends but the call."""
+    with serving({"m": ending()}) as base:
+        assert send(base, ask(messages=[{"role": "user", "content": "exit"}], n=2))[0] == 500
+        assert send(base, path="/v1/models", method="GET")[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/v1/models"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -12,10 +13,11 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import interrupt
 from tests.serve.client import ask, send
-from tests.serve.served_models import serving
+from tests.serve.served_models import held, serving, serving_exchange, until
 
 from langplug import ToolCall, chat_model
 from langplug.models import ChatScripted
+from langplug.serve import app
 
 SAVER = InMemorySaver()
 
@@ -199,6 +201,53 @@ def test_calls_of_one_user_take_turns(base: str) -> None:
             return await asyncio.gather(*(one() for _ in range(4)))
 
     assert sorted(map(len, asyncio.run(ask_all()))) == [len(", ".join(["slowly"] * n)) for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_calls_of_one_user_keep_nobody_else_from_running(*, stream: bool) -> None:
+    """Those that wait for their turn in a thread wait in the queue, and hold no place among the calls that run."""
+    model = held()
+    graph = create_agent(model, checkpointer=InMemorySaver())
+    exchange = app({"m": graph}, user_threads=True, max_concurrency=2, max_queue=2).exchange
+    with serving_exchange(exchange) as base, ThreadPoolExecutor() as clients:
+
+        def call(user: str) -> Future[Any]:
+            return clients.submit(send, base, ask(user=user, stream=stream))
+
+        of_one = [call("ed")]
+        assert model.begun.acquire(timeout=30)
+        of_one += [call("ed"), call("ed")]
+        until(lambda: exchange.queue.waiting == 2)
+        assert send(base, ask(user="ed", stream=stream))[0] == 429
+        other = call("bo")
+        assert model.begun.acquire(timeout=30)  # it has a place, though two came before it
+        model.let_go.release(4)
+        assert [done.result(30)[0] for done in (*of_one, other)] == [200] * 4
+        assert (exchange.queue.running, exchange.queue.waiting) == (0, 0)
+
+
+def test_a_client_that_leaves_leaves_its_thread() -> None:
+    """Whoever waited for a turn in a thread and left is passed over, and the next has it."""
+    model = held()
+    graph = create_agent(model, checkpointer=InMemorySaver())
+    exchange = app({"m": graph}, user_threads=True, max_concurrency=1).exchange
+
+    async def wait_and_leave(base: str) -> None:
+        async with aiohttp.ClientSession() as session:
+            asking = asyncio.ensure_future(session.post(f"{base}/v1/chat/completions", json=ask(user="ed")))
+            await asyncio.to_thread(until, lambda: exchange.queue.waiting == 1)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    with serving_exchange(exchange) as base, ThreadPoolExecutor() as clients:
+        first = clients.submit(send, base, ask(user="ed"))
+        assert model.begun.acquire(timeout=30)
+        asyncio.run(wait_and_leave(base))
+        until(lambda: exchange.queue.waiting == 0)
+        last = clients.submit(send, base, ask(user="ed"))
+        until(lambda: exchange.queue.waiting == 1)
+        model.let_go.release(2)
+        assert [first.result(30)[0], last.result(30)[0]] == [200, 200]
 
 
 def test_users_are_remembered_only_if_that_is_wanted() -> None:

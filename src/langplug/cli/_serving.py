@@ -129,9 +129,7 @@ def work(descriptor: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=leave_with_supervisor, name="langplug-control", daemon=True).start()
-    import asyncio
-
-    from langplug.serve.aiohttp_driver import serve_until_stopped
+    from langplug.serve.aiohttp_driver import run_on, serve_until_stopped
     from langplug.serve.siblings import Siblings
 
     serving = Serving(**told["serving"])
@@ -153,7 +151,7 @@ def work(descriptor: int) -> None:
         async with await siblings.listen(lambda: exchange.measured() if is_ready.is_set() else b""):
             await serve_until_stopped(exchange, listening, load=serving.load, tell=tell, is_worker=True)
 
-    asyncio.run(serve())
+    run_on(serve())
 
 
 Tell = Callable[[list[str]], None]
@@ -162,16 +160,14 @@ Tell = Callable[[list[str]], None]
 
 def serve_alone(serving: Serving, exchange: "Exchange", listening: list[socket.socket], tell: Tell) -> int:
     """Serve in this process until a signal comes. Returns the exit code."""
-    import asyncio
-
-    from langplug.serve.aiohttp_driver import serve_until_stopped
+    from langplug.serve.aiohttp_driver import run_on, serve_until_stopped
 
     catalog = exchange.catalog
 
     def tell_names() -> None:
         tell([] if catalog.is_loading else [served.id for served in catalog.all()])
 
-    return _exit_code(asyncio.run(serve_until_stopped(exchange, listening, load=serving.load, tell=tell_names)))
+    return _exit_code(run_on(serve_until_stopped(exchange, listening, load=serving.load, tell=tell_names)))
 
 
 def supervise(serving: Serving, front: "Exchange", listening: list[socket.socket], count: int, tell: Tell) -> int:

@@ -24,7 +24,12 @@ _OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = 
     "--max-queue": ("N", int, "1024", "how many calls may wait; more are answered 429"),
     "--timeout": ("SECONDS", float, None, "how long a call may take, waiting included (default: any time)"),
     "--ping-interval": ("SECONDS", float, "15", "a stream in which nothing comes for so long says that it lives"),
-    "--write-timeout": ("SECONDS", float, "120", "a client that takes nothing of its stream for so long is given up"),
+    "--write-timeout": (
+        "SECONDS",
+        float,
+        "120",
+        "a client that takes nothing of its stream, or sends nothing of its body, for so long is given up",
+    ),
     "--api-key-file": ("FILE", Path, None, "a file with the key that clients send"),
 }
 """Options with one value: what it is called, what reads it, the default, and the help."""

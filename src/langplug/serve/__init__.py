@@ -48,10 +48,10 @@ def app(
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never. With the
             first of them the status is sent, so that what fails later has none of its own.
         write_timeout: Seconds after which a client that is there, and takes nothing of what waits for it, is given up,
-            so that others have its turn; None for never.
+            so that others have its turn; and one that sends nothing of its body, with 408. None for never.
 
     Raises:
-        TypeError: If one of the models is none.
+        TypeError: If one of the models is none, or `hosts` is one text.
         ValueError: If there is no model, the key is empty, or a limit is none.
 
     Example:
@@ -60,7 +60,10 @@ def app(
     """
     if api_key is not None and not api_key:
         raise ValueError("api_key is empty, so that anybody would know it. Leave it out, or give one.")
-    gate = Gate(hosts=hosts, key=api_key, max_body=max_body)
+    if isinstance(hosts, str):
+        raise TypeError(f"hosts is {hosts!r}; expected a list of names, such as [{hosts!r}]")
+    named = None if hosts is None else frozenset(name.lower() for name in hosts)
+    gate = Gate(hosts=named, key=api_key, max_body=max_body)
     for name, seconds in {"ping_interval": ping_interval, "write_timeout": write_timeout}.items():
         if seconds is not None and not seconds > 0:
             raise ValueError(f"{name} is {seconds:g}; expected seconds above 0, or None")

@@ -1,17 +1,19 @@
 """The exchange as a server of aiohttp's: what the command runs."""
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from aiohttp import ClientConnectionResetError, HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from langplug._bridge.threads import in_thread
-from langplug.serve.exchange import Exchange, Request
+from langplug.serve.exchange import Exchange, Request, headers_of
 
 _BACKLOG: Final = 2048
 """Connections that may wait to be accepted: one that finds no place is tried again after a second."""
@@ -26,20 +28,30 @@ _AT_ONCE: Final = 8
 """Connections that are taken before the loop does something else."""
 
 
+T = TypeVar("T")
+
+
 class ListenError(Exception):
     """The port cannot be listened on."""
 
 
-def runner_of(exchange: Exchange) -> web.AppRunner:
+def _is_own_failure(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)  # anybody may send what is no HTTP
+
+
+_log = logging.getLogger("langplug.serve.http")
+_log.addFilter(_is_own_failure)
+
+
+def runner_of(exchange: Exchange) -> web.BaseRunner:
     """What serves the exchange, once it is set up and has a site. A client that leaves stops the model.
 
     Cleaning it up first waits for the answers that are being given: it takes no new ones.
     """
-    application = web.Application()
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Request(request.method, request.path, headers, request.content.iter_any())
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        asked = Request(request.method, request.path, headers_of(request.headers.items()), _body_of(request))
         outlet = _Outlet(request)
         reply = await exchange.handle(asked, outlet.open)
         if reply is not None:
@@ -47,14 +59,19 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
         assert outlet.response is not None
         return outlet.response
 
-    application.router.add_route("*", "/{path:.*}", handle)
-    return web.AppRunner(
-        application,
-        handler_cancellation=True,
-        auto_decompress=False,  # it would answer in its own words what it cannot decompress
-        access_log=None,
-        shutdown_timeout=_AS_LONG_AS_IT_TAKES_S,
-    )
+    # An application of aiohttp's would answer some requests by itself, and ask for bodies before the gate is passed; and
+    # what it cannot decompress it would refuse in its own words.
+    server = web.Server(handle, handler_cancellation=True, auto_decompress=False, access_log=None, logger=_log)
+    return web.ServerRunner(server, shutdown_timeout=_AS_LONG_AS_IT_TAKES_S)
+
+
+async def _body_of(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """The body, for which a client may wait to be asked."""
+    waits = request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
+    if waits and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    async for piece in request.content.iter_any():
+        yield piece
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -86,11 +103,13 @@ def url_of(listening: list[socket.socket]) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
-async def start(exchange: Exchange, listening: list[socket.socket]) -> web.AppRunner:
+async def start(exchange: Exchange, listening: list[socket.socket]) -> web.BaseRunner:
     """Take connections; cleaning up what is returned ends that, and leaves the sockets open."""
     runner = runner_of(exchange)
     await runner.setup()
     for one in listening:
+        if exchange.write_timeout is not None and sys.platform == "linux":  # for answers that are sent in one piece
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(exchange.write_timeout * 1000)))
         await web.SockSite(runner, one.dup(), backlog=_AT_ONCE).start()
         one.listen(_BACKLOG)  # asyncio's backlog is also how many it takes at once: workers are to share a burst
     return runner
@@ -140,13 +159,30 @@ async def serve_until_stopped(
             await runner.cleanup()
 
 
+def run_on(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` as `asyncio.run` does, but to its end, whatever ends in between.
+
+    Agents run their tools in tasks of their own, and a task from which `SystemExit` comes ends the loop of all.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit:
+                if task.done():
+                    raise
+
+
 def first_signal() -> asyncio.Future[signal.Signals]:
-    """The first SIGINT or SIGTERM that comes to the process. The same again does what it does without this."""
+    """The first SIGINT or SIGTERM that comes to the process. The same again ends it at once."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[signal.Signals] = loop.create_future()
 
     def stop(received: signal.Signals) -> None:
         loop.remove_signal_handler(received)
+        signal.signal(received, signal.SIG_DFL)  # Python's own for Ctrl-C unwinds what runs, and shows where it was
         if not stopped.done():
             stopped.set_result(received)
 
@@ -162,7 +198,7 @@ class _Outlet:
     Its head is aiohttp's, and so are its first bytes and its end.
     """
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.BaseRequest) -> None:
         self.response: web.StreamResponse | None = None
         self._request = request
         self._is_chunked = request.version >= HttpVersion11

@@ -45,21 +45,21 @@ async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | End
         keywords["include_stop"] = False
     reader, said = ChunkReader(), list[Delta]()
     model: Any = served.model  # to type checkers, keywords might be the configuration
-    async with served.turn(call) as (messages, config):
-        chunks = model.astream(messages, config, stop=call.stop or None, **keywords)
-        try:
-            async for chunk in chunks:
-                content = chunk.content
-                if chunk.__class__ is AIMessageChunk and content.__class__ is str and not reader.has_more(chunk):
-                    if content:  # the most frequent kind: text, and nothing else
-                        said.append(content)
-                        yield content
-                else:
-                    for delta in reader.read(chunk):
-                        said.append(delta)
-                        yield delta
-        finally:
-            await chunks.aclose()
+    messages, config = await served.given(call)
+    chunks = model.astream(messages, config, stop=call.stop or None, **keywords)
+    try:
+        async for chunk in chunks:
+            content = chunk.content
+            if chunk.__class__ is AIMessageChunk and content.__class__ is str and not reader.has_more(chunk):
+                if content:  # the most frequent kind: text, and nothing else
+                    said.append(content)
+                    yield content
+            else:
+                for delta in reader.read(chunk):
+                    said.append(delta)
+                    yield delta
+    finally:
+        await chunks.aclose()
     ending = reader.ending(call.parameters.get("max_tokens"))
     if ending.usage is None and call.tells_usage:
         ending = replace(ending, usage=await count_tokens(served, call, said))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from langplug.serve.exchange import Exchange, Request
+from langplug.serve.exchange import Exchange, Request, headers_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -48,7 +48,7 @@ class Application:
     async def _serve(self, scope: Message, body: "_Body", send: Send) -> None:
         # a mounted application is asked under its root, which is no part of the paths that it knows
         path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
         async with asyncio.TaskGroup() as group:
             outlet = _Outlet(send, group)
             asked = Request(scope["method"], path, headers, body)

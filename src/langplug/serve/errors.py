@@ -51,6 +51,10 @@ class ApiError(Exception):
         self.is_final = is_final
 
 
+class ModelEndedError(Exception):
+    """The model has raised its cause, which would end a program or a task, as `SystemExit` does. It ends a call."""
+
+
 def refused(path: str, problem: str) -> ApiError:
     """The error for a body that is wrong at `path`."""
     return ApiError(400, "invalid_request_error", f"{path}: {problem}", path)
@@ -87,7 +91,8 @@ def api_error_of(error: Exception) -> ApiError:
             return ApiError(status, name, str(error), code=code, retry_after=wait_s)
     if isinstance(error, ValueError) and _is_of_langplug(error):
         return ApiError(400, "invalid_request_error", str(error))
-    return ApiError(500, "server_error", f"The model failed with {type(error).__name__}.", code="model_error")
+    told = error.__cause__ if isinstance(error, ModelEndedError) else error
+    return ApiError(500, "server_error", f"The model failed with {type(told).__name__}.", code="model_error")
 
 
 def _is_of_langplug(error: Exception) -> bool:

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,6 +63,15 @@ class Request:
     body: AsyncIterable[bytes]
 
 
+def headers_of(sent: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by their names in lower case. Two of one name are one with both values, as HTTP has it."""
+    headers: dict[str, str] = {}
+    for name, value in sent:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is sent back in one piece: the HTTP status, headers by their names in lower case, and the body."""
@@ -86,7 +95,8 @@ class Exchange:
         strict: Whether fields and parameters that would be ignored are refused.
         queue: What calls wait in for their turn.
         ping_interval: Seconds after which a stream in which nothing comes says that it lives; None for never.
-        write_timeout: Seconds after which a client that takes nothing of its stream is given up; None for never.
+        write_timeout: Seconds after which a client that takes nothing of its stream, or sends nothing of its body, is
+            given up; None for never.
         wires: What is spoken.
         pages: Static pages by their paths.
         metrics: What is counted.
@@ -210,7 +220,7 @@ class Exchange:
             return _json(200, writer.whole((), Ending(usage=usage)), headers)
         is_one = call.n == 1
         deltas = answer(served, call) if is_one else answers(served, call, self.queue.turn)
-        turn = self.queue.turn() if is_one else nullcontext()  # of several, each has its own
+        turn = self.queue.turn(served.line_of(call)) if is_one else nullcontext()  # of several, each has its own
         if not call.stream or open_stream is None:
             async with turn, aclosing(deltas):
                 *said, ending = [delta async for delta in deltas]
@@ -228,13 +238,20 @@ class Exchange:
         pieces: list[bytes] = []
         size = 0
         is_compressed = request.headers.get("content-encoding", "").strip().lower() in INFLATED
+        patience_s = self.write_timeout
         try:
-            async for piece in inflated(request.body) if is_compressed else request.body:
-                size += len(piece)
-                self.gate.check_size(size)
-                pieces.append(piece)
+            async with asyncio.timeout(patience_s) as limit:
+                async for piece in inflated(request.body) if is_compressed else request.body:
+                    size += len(piece)
+                    self.gate.check_size(size)
+                    pieces.append(piece)
+                    if patience_s is not None:
+                        limit.reschedule(asyncio.get_running_loop().time() + patience_s)
         except ApiError:
             raise
+        except TimeoutError as error:
+            said = f"Nothing has come of the body for {patience_s:g} s."
+            raise ApiError(408, "invalid_request_error", said, code="timeout") from error
         except Exception as error:
             said = "The body cannot be read: it is not encoded as its headers say."
             raise ApiError(400, "invalid_request_error", said) from error

@@ -1,10 +1,10 @@
 """Who may ask, and how: hosts, origins, keys, content types, sizes."""
 
 import hmac
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from langplug.serve.errors import ApiError
 
@@ -16,12 +16,16 @@ INFLATED: Final = frozenset({"gzip", "deflate"})
 """How a body may be compressed."""
 
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
+"""A name or an address, and a port. What an address on the web may have besides, such as a user, has no place there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """What is asked of a request before its body is read.
 
     Attributes:
-        hosts: The names, without port, under which the server may be asked; None for any.
+        hosts: The names, without port and in lower case, under which the server may be asked; None for any.
         key: What clients have to show, as `Authorization: Bearer` or `x-api-key`; None if nothing.
         max_body: Bytes that a body may have.
     """
@@ -41,11 +45,8 @@ class Gate:
             ApiError: 421 for a foreign `Host`, 403 for a foreign `Origin`, 401 without the key.
         """
         host = headers.get("host", "")
-        try:
-            asked = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            asked = ""
-        if self.hosts is not None and asked not in self.hosts:
+        asked = _HOST.fullmatch(host.lower())
+        if self.hosts is not None and (asked is None or asked[1].strip("[]") not in self.hosts):
             raise _refused(421, f"This server is not asked as {host!r:.100}.", "misdirected_request")
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():

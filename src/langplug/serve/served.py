@@ -1,8 +1,8 @@
 """The models that are served, and under which names."""
 
+import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,11 +55,15 @@ class ServedModel:
             raise ApiError(400, "invalid_request_error", message, "previous_response_id")
         return None
 
-    def turn(self, call: Call) -> AbstractAsyncContextManager[tuple[list[BaseMessage], RunnableConfig | None]]:
-        """What the model is given of a call, and with which configuration, while this is held."""
+    def line_of(self, call: Call) -> asyncio.Lock | None:
+        """What a call has to hold while it runs, if it is of a thread: calls of one thread take turns."""
+        return None if self.threads is None or call.thread is None else self.threads.line(call.thread)
+
+    async def given(self, call: Call) -> tuple[list[BaseMessage], RunnableConfig | None]:
+        """What the model is given of a call, and with which configuration."""
         if self.threads is None or call.thread is None:
-            return nullcontext((call.messages, None))
-        return self.threads.turn(call.thread, call.messages)
+            return call.messages, None
+        return await self.threads.given(call.thread, call.messages)
 
     def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Those parameters of a call that the model takes, and the names of the others."""

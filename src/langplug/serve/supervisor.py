@@ -28,7 +28,7 @@ class WorkersFailed(Exception):
     """No worker has got as far as to have its models.
 
     Attributes:
-        code: The exit code of the one that tried; what went wrong it has said itself.
+        code: The exit code of the one that tried, as shells tell it; what went wrong has been said.
     """
 
     def __init__(self, code: int) -> None:
@@ -72,7 +72,7 @@ class Supervisor:
         self._workers: dict[int, tuple[Process, socket.socket]] = {}
         self._ready: set[int] = set()
         self._first_is_ready = asyncio.Event()
-        self._answering: web.AppRunner | None = None
+        self._answering: web.BaseRunner | None = None
         self._turn = asyncio.Lock()
 
     async def run(self) -> signal.Signals:
@@ -120,12 +120,14 @@ class Supervisor:
             code = await process.wait()
             control.close()
             self._ready.discard(number)
+            ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             if not self._first_is_ready.is_set():
-                raise WorkersFailed(code)
+                if code < 0:  # as for want of memory, of which it cannot say anything itself
+                    self._say(f"worker {number} (process {process.pid}) {ended} before it had its models")
+                raise WorkersFailed(code if code >= 0 else 128 - code)
             await self._answer_meanwhile()
             was_steady = ready_at is not None and loop.time() - ready_at > _STEADY_S
             pause_s = 1.0 if was_steady else min(max(1.0, 2 * pause_s), _LONGEST_PAUSE_S)
-            ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             self._say(f"worker {number} (process {process.pid}) {ended}; another starts in {pause_s:g} s")
             await asyncio.sleep(pause_s)
 

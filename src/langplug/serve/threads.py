@@ -7,8 +7,6 @@ go on from that response, and from no other of its thread.
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -64,21 +62,22 @@ class Threads:
             return Thread(id=f"{self._name}/user/{call.user}", answer=uuid.uuid4().hex, is_users=True)
         return None
 
-    @asynccontextmanager
-    async def turn(self, thread: Thread, messages: list[BaseMessage]) -> AsyncGenerator[tuple[Any, RunnableConfig]]:
-        """What the graph is given of `messages`, and with which configuration. Calls of one thread take turns.
+    def line(self, thread: Thread) -> asyncio.Lock:
+        """What a call of this thread has to hold while it runs."""
+        return self._locks.setdefault(thread.id, asyncio.Lock())
+
+    async def given(self, thread: Thread, messages: list[BaseMessage]) -> tuple[list[BaseMessage], RunnableConfig]:
+        """What the graph is given of `messages`, and with which configuration, in a call that holds the thread's line.
 
         Raises:
             ApiError: If there is no such answer to go on from.
         """
-        lock = self._locks.setdefault(thread.id, asyncio.Lock())
-        async with lock:
-            before = await self._state_before(thread)
-            configurable = {"thread_id": thread.id}
-            if before is not None:
-                configurable["checkpoint_id"] = before.config["configurable"]["checkpoint_id"]
-                messages = _news(messages, before.values.get("messages") or [], may_repeat=thread.is_users)
-            yield messages, {"configurable": configurable, "metadata": {_MARK: thread.answer}}
+        before = await self._state_before(thread)
+        configurable = {"thread_id": thread.id}
+        if before is not None:
+            configurable["checkpoint_id"] = before.config["configurable"]["checkpoint_id"]
+            messages = _news(messages, before.values.get("messages") or [], may_repeat=thread.is_users)
+        return messages, {"configurable": configurable, "metadata": {_MARK: thread.answer}}
 
     async def _state_before(self, thread: Thread) -> Any:
         """The state in which the answer before has left the thread; None if it begins."""

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,8 @@ KEY = "s3cret-of-the-server"
 @contextmanager
 def serving(model: Any) -> Iterator[str]:
     """langplug's own server; gives its base URL."""
-    with running(runner_of(app({"m": model}, api_key=KEY).exchange)) as address:
+    exchange = app({"m": model}, api_key=KEY).exchange
+    with running(lambda: runner_of(exchange)) as address:
         yield f"http://{address}/v1"
 
 
@@ -33,12 +34,13 @@ def strict(wrong: str | Edit | None = None, reply: Any = None, **options: Any) -
 
 
 @contextmanager
-def running(runner: web.BaseRunner, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """A server of aiohttp's; gives its host and port."""
+def running(make: Callable[[], web.BaseRunner], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server of aiohttp's, made on its loop; gives its host and port."""
     loop = asyncio.new_event_loop()
     up, leave, addresses = threading.Event(), asyncio.Event(), []
 
     async def serve() -> None:
+        runner = make()
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         addresses.append(f"127.0.0.1:{runner.addresses[0][1]}")

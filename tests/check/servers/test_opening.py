@@ -167,7 +167,7 @@ def other(answer: object, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server that answers every request in one way."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)  # type: ignore[arg-type]
-    with running(web.AppRunner(application), tls) as address:
+    with running(lambda: web.AppRunner(application), tls) as address:
         yield address
 
 
