@@ -115,6 +115,8 @@ def test_a_server_that_loads_can_be_stopped(tmp_path: Path) -> None:
         (["no_such_module:model"], "no_such_module"),
         (["--max-concurrency", "0", "langplug.models:ChatScripted"], "at least 1 call at once"),
         (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),
+        (["--allow-origin", "localhost:3000", "langplug.models:ChatScripted"], "such as http://localhost:3000"),
+        (["--allow-host", "models.example:80", "langplug.models:ChatScripted"], "such as models.example"),
         (["--workers", "0", "langplug.models:ChatScripted"], "1 or more"),
         (["--with", "other:x=1", "langplug.models:ChatScripted"], "--with other:"),
         (["--with", "replies", "langplug.models:ChatScripted"], "NAME=VALUE"),
@@ -205,3 +207,16 @@ def test_a_wrong_variable_is_named(
     monkeypatch.setenv(f"LANGPLUG_SERVE_{name}", value)
     assert langplug.cli.main(["serve", "--port", "0", "langplug.models:ChatScripted"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_names_and_origins_are_allowed(tmp_path: Path) -> None:
+    """`--allow-host '*'` answers under any name, and `--allow-origin` lets the pages of an origin ask."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    allowed = ("--allow-host", "*", "--allow-origin", "http://localhost:3000")
+    with served("--alias", f"m={tmp_path}/mine.py:slow", *allowed) as (_, port):
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("GET", "/v1/models", headers={"Host": "10.1.2.3:8000", "Origin": "http://localhost:3000"})
+        response = client.getresponse()
+        response.read()
+        client.close()
+        assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, "http://localhost:3000")

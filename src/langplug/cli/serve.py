@@ -40,7 +40,12 @@ _LISTS: Final = {
     "--allow-host": (
         "NAME",
         "hosts",
-        "a name under which clients may ask, besides localhost and ADDRESS; may be given several times",
+        "a name under which clients may ask, besides localhost and ADDRESS; * for any; may be given several times",
+    ),
+    "--allow-origin": (
+        "ORIGIN",
+        "origins",
+        "whose pages may ask from a browser, such as http://localhost:3000; may be given several times",
     ),
 }
 """Options that may be given several times: what one is called, where they are kept, and the help."""
@@ -133,7 +138,8 @@ def _serving_of(args: argparse.Namespace) -> Serving:
         models.append((name, reference))
     names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval", "write_timeout")
     options = {name: getattr(args, name) for name in names}
-    options |= {"hosts": [*_LOOPBACK, args.host, *args.hosts], "api_key": key}
+    hosts = None if "*" in args.hosts else [*_LOOPBACK, args.host, *args.hosts]
+    options |= {"hosts": hosts, "origins": args.origins, "api_key": key}
     graphs = {"show_steps": args.show_steps, "user_threads": args.user_threads}
     return Serving(models=models, settings=args.settings, options=options, graphs=graphs)
 

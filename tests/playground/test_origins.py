@@ -1,9 +1,11 @@
-"""The playground under a path, as behind a proxy or mounted in another application."""
+"""A server and the pages of others: its own under a path of a proxy, and one of another origin that asks it."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession, web
@@ -11,6 +13,9 @@ from tests.playground.playground import Playground
 from tests.serve.served_models import serving
 
 from langplug.models import ChatScripted
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -62,3 +67,30 @@ def test_the_page_works_under_a_path(visit: Callable[..., Playground], path: str
         assert playground.text == "Hello."
         playground.button("Copy as code").click()
         expect(playground.page.locator("dialog code")).to_contain_text(f"{address}/v1/chat/completions")
+
+
+ASKS = """async ([base, body]) => {
+    const headers = { Authorization: "Bearer k", "Content-Type": "application/json" };
+    try {
+        const answer = await fetch(`${base}/v1/chat/completions`, { method: "POST", headers, body });
+        return [answer.status, await answer.text(), answer.headers.get("x-request-id") !== null];
+    } catch (error) {
+        return error.name;
+    }
+}"""
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_page_of_an_allowed_origin_asks(browser: "Browser", *, stream: bool) -> None:
+    """A browser lets a page of an allowed origin ask with a key and read the answer, and no other page."""
+    model = ChatScripted(replies=["Hello."], when_exhausted="repeat")
+    body = json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": "Hi"}]})
+    with serving({"other": ChatScripted(replies=[])}) as origin, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{origin}/health/live")
+        with serving({"m": model}, api_key="k", origins=[origin]) as base:
+            status, text, has_id = page.evaluate(ASKS, [base, body])
+            assert (status, has_id) == (200, True)
+            assert "Hello." in text
+        with serving({"m": model}, api_key="k") as base:
+            assert page.evaluate(ASKS, [base, body]) == "TypeError"
