@@ -27,7 +27,15 @@ _AT_ONCE: Final = 8
 
 
 class ListenError(Exception):
-    """The port cannot be listened on."""
+    """The port cannot be listened on.
+
+    Attributes:
+        number: The system's number of the error, such as `errno.EADDRINUSE`.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__((error.strerror or str(error)).partition(" (while")[0])  # asyncio repeats the address
+        self.number = error.errno
 
 
 def runner_of(exchange: Exchange) -> web.AppRunner:
@@ -72,7 +80,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for one in opened:
             one.close()
-        raise ListenError(str(error)) from error
+        raise ListenError(error) from error
     return opened
 
 
