@@ -55,7 +55,7 @@ def runner_of(exchange: Exchange) -> web.AppRunner:
         assert outlet.response is not None
         return outlet.response
 
-    application.router.add_route("*", "/{path:.*}", handle)
+    application.router.add_route("*", r"/{path:[\s\S]*}", handle)  # `.` is no line break, which a path may hold
     return web.AppRunner(
         application, handler_cancellation=True, access_log=None, shutdown_timeout=_AS_LONG_AS_IT_TAKES_S
     )

@@ -123,7 +123,9 @@ class Exchange:
         preflight = self.gate.preflight(request.method, request.headers)
         route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
-        watch = self.metrics.watch("none" if wire is None else wire.name)
+        watch = self.metrics.watch(
+            "none" if wire is None else wire.name, f"{request_id}: {request.method} {request.path!r}"
+        )
         try:
             self._admit(request, is_open=request.path in self.pages or preflight is not None)
             if preflight is not None:
