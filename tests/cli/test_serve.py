@@ -39,7 +39,10 @@ def served(*arguments: str, is_loaded: bool = True, **environment: str) -> Itera
             if is_loaded:
                 line = process.stderr.readline()
             assert " at http://127.0.0.1:" in line, line
-            yield process, int(line.rpartition(":")[2].removesuffix("/v1\n"))
+            port = int(line.rpartition(":")[2].removesuffix("/v1\n"))
+            if is_loaded:
+                assert process.stderr.readline() == f"playground at http://127.0.0.1:{port}/\n"
+            yield process, port
         finally:
             process.kill()
 
