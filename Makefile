@@ -48,6 +48,11 @@ chat: $(VENV)/.chat ## Talk to the embedded model; PROMPT="..." asks one questio
 	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
 	@if [ -t 0 ]; then set -m; trap "" TSTP; fi; $(BIN)/langplug chat $${PROMPT:+--prompt="$$PROMPT"}; exit $$?
 
+.PHONY: serve
+serve: $(VENV)/.chat ## Serve the embedded model at http://127.0.0.1:8000/v1, with a playground at http://127.0.0.1:8000
+	@$(BIN)/langplug pull $(WEIGHTS) >&2 </dev/null
+	@$(BIN)/langplug serve
+
 # Every core works, each on a file or class of tests, so that what these share is made once. Bytecode is written even if
 # the environment says not to: a hundred tests start a Python of their own, and each would compile LangChain.
 unexport PYTHONDONTWRITEBYTECODE
@@ -184,7 +189,7 @@ drift: $(VENV)/.dev ## Record langchain-core's public names, once somebody has l
 lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRADE=--upgrade upgrades everything
 	$(call say,locks)
 	@$(compile) pyproject.toml --extra all --group dev --output-file $(LOCK)/dev.txt
-	@$(compile) pyproject.toml --extra gguf --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
+	@$(compile) pyproject.toml --extra gguf --extra http --constraint $(LOCK)/dev.txt --output-file $(LOCK)/chat.txt
 	@$(compile) pyproject.toml --extra all --group peers --constraint $(LOCK)/dev.txt --output-file $(LOCK)/peers.txt
 	@$(compile) pyproject.toml --extra all --extra openvino --extra transformers --group engines --constraint $(LOCK)/peers.txt \
 		--override $(LOCK)/without-torch.in --output-file $(LOCK)/engines.txt

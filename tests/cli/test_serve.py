@@ -39,7 +39,10 @@ def served(*arguments: str, is_loaded: bool = True, **environment: str) -> Itera
             if is_loaded:
                 line = process.stderr.readline()
             assert " at http://127.0.0.1:" in line, line
-            yield process, int(line.rpartition(":")[2].removesuffix("/v1\n"))
+            port = int(line.rpartition(":")[2].removesuffix("/v1\n"))
+            if is_loaded:
+                assert process.stderr.readline() == f"playground at http://127.0.0.1:{port}/\n"
+            yield process, port
         finally:
             process.kill()
 
@@ -185,15 +188,19 @@ def test_a_server_that_loads_can_be_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name a model"),
         (["--host", "0.0.0.0", "langplug.models:ChatScripted"], "--without-key"),
         (["--alias", "m", "langplug.models:ChatScripted"], "NAME=REF"),
         (["langplug.models:ChatScripted", "langplug.models:ChatScripted"], "two models are called"),
         (["--alias", "m=nobody:has", "--alias", "m=heard:of"], "two models are called 'm'"),
         (["nobody:has", "nobody:has"], "two models are called 'nobody:has'"),
         (["no_such_module:model"], "no_such_module"),
-        (["--max-concurrency", "0", "langplug.models:ChatScripted"], "at least 1 call at once"),
+        (["--host", "192.0.2.1", "--without-key", "langplug.models:ChatScripted"], "address or a name of this machine"),
+        (["--port", "http", "langplug.models:ChatScripted"], "expected a whole number, not 'http'"),
+        (["--timeout", "soon", "langplug.models:ChatScripted"], "expected a number, not 'soon'"),
+        (["--max-concurrency", "0", "langplug.models:ChatScripted"], "expected 1 or more"),
         (["--api-key-file", "/nowhere", "langplug.models:ChatScripted"], "cannot be read"),
+        (["--allow-origin", "localhost:3000", "langplug.models:ChatScripted"], "such as http://localhost:3000"),
+        (["--allow-host", "models.example:80", "langplug.models:ChatScripted"], "such as models.example"),
         (["--workers", "0", "langplug.models:ChatScripted"], "1 or more"),
         (["--with", "other:x=1", "langplug.models:ChatScripted"], "--with other:"),
         (["--with", "replies", "langplug.models:ChatScripted"], "NAME=VALUE"),
@@ -284,3 +291,45 @@ def test_a_wrong_variable_is_named(
     monkeypatch.setenv(f"LANGPLUG_SERVE_{name}", value)
     assert langplug.cli.main(["serve", "--port", "0", "langplug.models:ChatScripted"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_names_and_origins_are_allowed(tmp_path: Path) -> None:
+    """`--allow-host '*'` answers under any name, and `--allow-origin` lets the pages of an origin ask."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    allowed = ("--allow-host", "*", "--allow-origin", "http://localhost:3000")
+    with served("--alias", f"m={tmp_path}/mine.py:slow", *allowed) as (_, port):
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("GET", "/v1/models", headers={"Host": "10.1.2.3:8000", "Origin": "http://localhost:3000"})
+        response = client.getresponse()
+        response.read()
+        client.close()
+        assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, "http://localhost:3000")
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that another program has is said to be taken, and how to choose another."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert langplug.cli.main(["serve", "--port", port, "langplug.models:ChatScripted"]) == 2
+    said = capsys.readouterr().err
+    assert said.count(port) == 1
+    assert "choose another port with --port" in said
+
+
+def test_a_number_of_the_environment_that_is_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a Kubernetes Service that is called langplug-serve: the variable is named, and an option overrides it."""
+    monkeypatch.setenv("LANGPLUG_SERVE_PORT", "tcp://10.0.0.1:8000")
+    assert langplug.cli.main(["serve", "langplug.models:ChatScripted"]) == 2
+    assert "'tcp://10.0.0.1:8000' in LANGPLUG_SERVE_PORT" in capsys.readouterr().err
+    assert langplug.cli.main(["serve", "--port", "0", "no_such_module:model"]) == 2
+    assert "no_such_module" in capsys.readouterr().err
+
+
+def test_without_a_reference_the_embedded_model_is_served() -> None:
+    """`langplug serve` alone serves SmolLM2, as `langplug chat` alone talks to it."""
+    with served() as (_, port):
+        body = {"model": "smollm2", "max_tokens": 3, "messages": [{"role": "user", "content": "Hi"}]}
+        assert asked(port, "/v1/models/smollm2").status == 200
+        assert asked(port, "/v1/chat/completions", json.dumps(body)).status == 200

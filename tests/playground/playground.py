@@ -29,7 +29,7 @@ class Playground:
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         context.set_default_timeout(LIMIT_MS)
         self.page: Page = context.new_page()
-        self.page.goto(base)
+        self.page.goto(f"{base}/")
 
     def _note_request(self, request: "Request") -> None:
         self.asked.append(request.url)
@@ -115,7 +115,7 @@ class Playground:
 
     def module(self, name: str, body: str, argument: Any = None) -> Any:
         """What `body` returns, given a module of the page as `module` and `argument`."""
-        source = f"async ([argument]) => {{ const module = await import('/playground/{name}.js'); {body} }}"
+        source = f"async ([argument]) => {{ const module = await import('{self.base}/playground/{name}.js'); {body} }}"
         return self.page.evaluate(source, [argument])
 
     def overflow(self) -> int:

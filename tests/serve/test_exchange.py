@@ -171,6 +171,90 @@ def test_the_gate_is_shut(talker: str, status: int, headers: dict[str, str]) -> 
     assert json.loads(text)["error"]["message"]
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_whoever_may_ask_for_health(path: str) -> None:
+    """Probes and balancers ask by whatever address they have, without a key."""
+    with serving({"m": ChatScripted(replies=[])}, api_key=KEY) as base:
+        assert send(base, path=path, method="GET", Host="10.1.2.3:8000")[0] == 200
+
+
+ORIGIN = "http://localhost:3000"
+
+
+def test_pages_of_allowed_origins_may_ask() -> None:
+    """A browser is told that a page of an allowed origin may ask with a key, and read answers, streams and errors."""
+    asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization,content-type"}
+    with serving({"m": ChatScripted(replies=["hi", "hi"])}, api_key=KEY, origins=[ORIGIN]) as base:
+        status, told, text = send(base, method="OPTIONS", Origin=ORIGIN, **asks)
+        assert (status, text) == (204, "")
+        assert told["Access-Control-Allow-Headers"] == asks["Access_Control_Request_Headers"]
+        assert "POST" in told["Access-Control-Allow-Methods"]
+        key = {"Authorization": f"Bearer {KEY}"}
+        answers = [send(base, ask(stream=stream), Origin=ORIGIN, **key) for stream in (False, True)]
+        answers += [send(base, ask(), Origin=ORIGIN), send(base, ask(model="x"), Origin=ORIGIN, **key)]
+        assert [status for status, _, _ in answers] == [200, 200, 401, 404]
+        for headers in (told, *(headers for _, headers, _ in answers)):
+            assert (headers["Access-Control-Allow-Origin"], headers["Vary"]) == (ORIGIN, "Origin")
+            assert "x-request-id" in headers["Access-Control-Expose-Headers"]
+            assert "Access-Control-Allow-Credentials" not in headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:3001", "https://localhost:3000", "http://localhost:3000.evil", "null"]
+)
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+def test_an_allowed_origin_allows_no_other(origin: str, method: str) -> None:
+    """Another port, scheme or ending is another origin; and the server's own page and other programs ask as before."""
+    asks = {"Access_Control_Request_Method": "POST"} if method == "OPTIONS" else {}
+    with serving({"m": ChatScripted(replies=["hi"])}, origins=[ORIGIN]) as base:
+        status, headers, _ = send(base, ask(), method=method, Origin=origin, **asks)
+        assert (status, "Access-Control-Allow-Origin" in headers) == (403, False)
+        status, headers, _ = send(base, ask(), Origin=base)
+        assert (status, "Access-Control-Allow-Origin" in headers) == (200, False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"origins": ["http://localhost:3000/"]},
+        {"origins": ["localhost:3000"]},
+        {"origins": ["HTTP://LOCALHOST"]},
+        {"origins": ["*"]},
+        {"origins": ["null"]},
+        {"hosts": ["models.example:8000"]},
+        {"hosts": ["https://models.example"]},
+        {"hosts": [""]},
+    ],
+)
+def test_what_no_request_could_match_is_refused(wrong: dict[str, Any]) -> None:
+    """An origin with a path, or a host with a port, would never be what a browser sends: a sentence says what would."""
+    with pytest.raises(ValueError, match="such as"):
+        app({"m": ChatScripted(replies=[])}, **wrong)
+
+
+def test_a_host_may_be_written_in_capitals() -> None:
+    """Names of hosts have no case."""
+    with serving({"m": ChatScripted(replies=[])}, hosts={"Models.Example"}) as base:
+        assert send(base, path="/v1/models", method="GET", Host="models.EXAMPLE:80")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/response", "/v1/responses"),
+        ("/models", "/v1/models"),
+    ],
+)
+def test_a_path_that_is_nearly_right(talker: str, asked: str, meant: str) -> None:
+    """A base address without `/v1`, or with two, is what most people get wrong: the path that was meant is named."""
+    status, _, text = send(talker, ask(), asked)
+    assert status == 404
+    assert f"Did you mean '{meant}'?" in json.loads(text)["error"]["message"]
+
+
 def test_a_body_has_a_limit() -> None:
     """A body that is too large is refused with 413, whether its length is said before or not."""
 

@@ -103,3 +103,13 @@ def test_names_are_escaped() -> None:
     watch.end(200)
     told = samples(metrics.text(running=0, waiting=0).decode())
     assert told['langplug_requests_total{wire="chat",model="a\\"b\\\\c\\nd",status="200"}'] == 1
+
+
+def test_each_request_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """On the level INFO: its id, what was asked of which model, status and time; whatever the path is, one line."""
+    with caplog.at_level("INFO", "langplug.serve"), serving({"m": ChatScripted(replies=["hi"])}) as base:
+        send(base, ask(), X_Request_Id="abc")
+        send(base, None, "/no%0Awhere", "GET", X_Request_Id="def")
+    first, second = (record.getMessage() for record in caplog.records if record.name == "langplug.serve")
+    assert re.fullmatch(r"abc: POST '/v1/chat/completions' m: 200 in \d+\.\d{3} s", first)
+    assert re.fullmatch(r"def: GET '/no\\nwhere' -: 404 in \d+\.\d{3} s", second)

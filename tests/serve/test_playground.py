@@ -40,11 +40,12 @@ def test_the_page_and_its_files_are_served(folder: Path) -> None:
 
 
 def test_every_file_that_a_page_names_is_there() -> None:
-    """The page, its scripts and its styles name only files that are served, and nothing of another host."""
+    """The page, its scripts and its styles name only files that are served, from where they are, and no other host."""
     assert {"/", "/playground/main.js", "/playground/page.css"} <= FILES.keys()
     for path, text in FILES.items():
         named = re.findall(r'(?:from |import |src=|href=)"([^"#]+)"', text)
-        paths = {f"/playground/{name[2:]}" if name.startswith("./") else name for name in named}
+        folder = "" if path == "/" else "/playground"
+        paths = {one if one.startswith("data:") else f"{folder}/{one.removeprefix('./')}" for one in named}
         assert set() == {one for one in paths if not one.startswith("data:")} - FILES.keys(), path
         assert [] == re.findall(r"(?:href|src|action)=\W*https?:|(?:fetch|url|import)\(\W*https?:", text), path
         assert (

@@ -43,7 +43,7 @@ def import_file(path: Path) -> ModuleType:
     """
     path = Path(os.path.realpath(path))
     if not os.path.isfile(path):  # noqa: PTH113 - that of pathlib raises for names that are too long
-        near = did_you_mean(path.stem, (file.stem for file in path.parent.glob("*.py")), inline=True)
+        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), inline=True)
         raise FileNotFoundError(f"no file {str(path)!r}{near}")
     name = path.stem
     if (loaded := sys.modules.get(name)) is not None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # imported when a model is loaded: langchain-core alone takes
 DEFAULT_MODEL: Final = "langplug.models:ChatGGUF"
 """The embedded model: SmolLM2-135M-Instruct."""
 
+EMBEDDED: Final = "smollm2"
+"""What `pull` and `serve` call it."""
+
 ON_REFERENCES: Final = """\
 REF is one of these:
   package.module:attribute    an instance, a class, a function or a factory
@@ -47,8 +50,13 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, default: str = "", r
     )
 
 
-def load_model(reference: str, settings: dict[str, Any]) -> "BaseChatModel":
+def load_model(reference: str, settings: dict[str, Any], *, hint: str = "") -> "BaseChatModel":
     """The model that a command line refers to.
+
+    Args:
+        reference: What refers to it.
+        settings: Its constructor arguments.
+        hint: What is said besides of a reference that looks like no reference.
 
     Raises:
         UsageError: If there is none, or if it does not take these settings.
@@ -64,5 +72,4 @@ def load_model(reference: str, settings: dict[str, Any]) -> "BaseChatModel":
         raise  # the reference was right: what failed may pass
     except Exception as error:
         is_one_word = not any(sign in reference for sign in ":/")
-        hint = " (a question goes with -p)" if is_one_word else ""
-        raise UsageError(error_text(error) + hint) from error
+        raise UsageError(error_text(error) + (hint if is_one_word else "")) from error

@@ -40,11 +40,9 @@ class Serving:
         """Refuse what can be seen to be wrong before anything is loaded.
 
         Raises:
-            UsageError: If there is no model, two are bound to have one name, or a setting is of a wrong form, or of an
+            UsageError: If two models are bound to have one name, or a setting is of a wrong form, or of an
                 alias that there is not.
         """
-        if not self.models:
-            raise UsageError("name a model to serve: a REF, or --alias NAME=REF")
         aliases = {alias for alias, _ in self.models if alias}
         known: set[tuple[str, str]] = set()
         for alias, reference in self.models:

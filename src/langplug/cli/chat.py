@@ -92,5 +92,5 @@ def _open_session(args: argparse.Namespace, terminal: Terminal, reference: str) 
     systems = (args.system, history.system, os.environ.get("LANGPLUG_SYSTEM"))
     history.system = next((system for system in systems if system is not None), None)
     with terminal.waiting(f"loading {reference}"):
-        model = load_model(reference, settings)
+        model = load_model(reference, settings, hint=" (a question goes with -p)")
     return Session(model, terminal, history=history, parameters=parameters, shows_stats=args.stats)

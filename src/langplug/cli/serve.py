@@ -1,6 +1,7 @@
 """`langplug serve`: models behind the APIs that clients of OpenAI and Anthropic speak."""
 
 import argparse
+import errno
 import os
 import shlex
 import sys
@@ -9,12 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from langplug.cli._exit import OK, UsageError, error_text, exit_codes
-from langplug.cli._model import ON_REFERENCES
+from langplug.cli._model import DEFAULT_MODEL, EMBEDDED, ON_REFERENCES
 from langplug.cli._serving import Serving, serve_alone, supervise, work
 
 HELP: Final = "serve models to clients of OpenAI and Anthropic"
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+_WHERE_ELSE: Final = {
+    errno.EADDRINUSE: "choose another port with --port N; 0 is any that is free",
+    errno.EACCES: "choose a port from 1024 on with --port N",
+}
+"""What to do where a port cannot be had."""
 
 _OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any], str | None, str]]] = {
     "--host": ("ADDRESS", str, "127.0.0.1", "where to listen"),
@@ -45,10 +52,18 @@ _LISTS: Final = {
     "--allow-host": (
         "NAME",
         "hosts",
-        "a name under which clients may ask, besides localhost and ADDRESS; may be given several times",
+        "a name under which clients may ask, besides localhost and ADDRESS; * for any; may be given several times",
+    ),
+    "--allow-origin": (
+        "ORIGIN",
+        "origins",
+        "whose pages may ask from a browser, such as http://localhost:3000; may be given several times",
     ),
 }
 """Options that may be given several times: what one is called, where they are kept, and the help."""
+
+_ON_REFS: Final = f"""a model, by the name that it reports; see below (default, without --alias: {DEFAULT_MODEL}, the
+embedded model, as {EMBEDDED})"""
 
 _FLAGS: Final = {
     "--without-key": "listen to other machines although no key guards the models",
@@ -80,13 +95,13 @@ is not given. Where several values may be given, it holds them as a shell would 
 {_variable("--with")}="temperature=0 small:max_tokens=100". Of an option without a value it says 1 or 0.
 
 {exit_codes("stopped by SIGTERM", "a model behind a server failed")}"""
-    parser.add_argument("refs", metavar="REF", nargs="*", help="a model, by the name that it reports; see below")
+    parser.add_argument("refs", metavar="REF", nargs="*", help=_ON_REFS)
     for name, (metavar, kept, told) in _LISTS.items():
         parser.add_argument(name, metavar=metavar, dest=kept, action="append", help=told)
     for name, (metavar, kind, default, told) in _OPTIONS.items():
         given = os.environ.get(_variable(name)) or default  # text, which argparse reads as it reads what is given
         shown = told if default is None else f"{told} (default: {default})"
-        parser.add_argument(name, metavar=metavar, type=kind, default=given, help=shown)
+        parser.add_argument(name, metavar=metavar, type=_reader(name, kind), default=given, help=shown)
     for name, told in _FLAGS.items():
         parser.add_argument(name, action="store_true", default=None, help=told)
     parser.add_argument("--as-worker", metavar="FD", type=int, help=argparse.SUPPRESS)  # of another one of these
@@ -110,11 +125,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         listening = listen(args.host, args.port)
     except ListenError as error:
-        raise UsageError(f"cannot listen on {args.host}, port {args.port}: {error_text(error)}") from error
+        hint = _WHERE_ELSE.get(error.number or 0, "--host takes an address or a name of this machine")
+        raise UsageError(f"cannot listen on {args.host}, port {args.port}: {error_text(error)}; {hint}") from error
     url = url_of(listening)
 
     def tell(names: list[str]) -> None:
-        print(f"{', '.join(names) or 'loading'} at {url}", file=sys.stderr, flush=True)
+        page = f"\nplayground at {url.removesuffix('v1')}" if names else ""
+        print(f"{', '.join(names) or 'loading'} at {url}{page}", file=sys.stderr, flush=True)
 
     if args.workers == 1:
         return serve_alone(serving, exchange, listening, tell)
@@ -125,8 +142,8 @@ def _serving_of(args: argparse.Namespace) -> Serving:
     key = _read_key(args.api_key_file)
     if key is None and args.host not in _LOOPBACK and not args.without_key:
         raise UsageError(
-            f"anybody who reaches {args.host} could use the models: give a key with --api-key-file FILE, or insist "
-            "with --without-key"
+            f"anybody who reaches {args.host} could use the models: give a key with --api-key-file FILE or in "
+            "LANGPLUG_SERVE_API_KEY, or insist with --without-key"
         )
     if args.workers < 1 or (args.workers > 1 and sys.platform == "win32"):
         raise UsageError(f"--workers {args.workers}: expected 1 or more, and on Windows, which cannot share a port, 1")
@@ -136,15 +153,31 @@ def _serving_of(args: argparse.Namespace) -> Serving:
         if not (name and equals and reference):
             raise UsageError(f"--alias takes NAME=REF, not {alias!r}")
         models.append((name, reference))
+    models = models or [(EMBEDDED, DEFAULT_MODEL)]
     names = ("strict", "max_concurrency", "max_queue", "timeout", "ping_interval", "write_timeout")
     options = {name: getattr(args, name) for name in names}
-    options |= {"hosts": [*_LOOPBACK, args.host, *args.hosts], "api_key": key}
+    hosts = None if "*" in args.hosts else [*_LOOPBACK, args.host, *args.hosts]
+    options |= {"hosts": hosts, "origins": args.origins, "api_key": key}
     graphs = {"show_steps": args.show_steps, "user_threads": args.user_threads}
     return Serving(models=models, settings=args.settings, options=options, graphs=graphs)
 
 
 def _variable(option: str) -> str:
     return f"LANGPLUG_SERVE_{option.removeprefix('--').replace('-', '_').upper()}"
+
+
+def _reader(option: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What reads the value of an option; where that is wrong, it says where it stands and what was expected."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError as error:
+            where = f" in {_variable(option)}" if os.environ.get(_variable(option)) == text else ""
+            expected = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}{where}") from error
+
+    return read
 
 
 def _read_environment(args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ def app(
     models: Any,
     *,
     hosts: Collection[str] | None = LOOPBACK,
+    origins: Collection[str] = (),
     api_key: str | None = None,
     max_body: int = 32 * 2**20,
     strict: bool = False,
@@ -33,6 +34,8 @@ def app(
         models: A chat model, chain or graph; or several, as `{"id": model}`. One that is not langplug's is adopted.
             Or a `Catalog`, which is filled when its models are loaded; what is asked before is answered 503.
         hosts: The names under which it may be asked, without ports; None for any. Others get 421.
+        origins: Origins whose pages may ask from a browser, such as `http://localhost:3000`. Others get 403, but the
+            server's own.
         api_key: What clients have to send, as `Authorization: Bearer` or `x-api-key`; None if nothing.
         max_body: Bytes that the body of a request may have.
         strict: Whether what would be ignored of a request is refused with 400.
@@ -52,7 +55,7 @@ def app(
 
     Raises:
         TypeError: If one of the models is none, or `hosts` is one text.
-        ValueError: If there is no model, the key is empty, or a limit is none.
+        ValueError: If there is no model, the key is empty, a host or an origin is none, or a limit is none.
 
     Example:
         >>> from langplug.models import ChatScripted
@@ -62,8 +65,8 @@ def app(
         raise ValueError("api_key is empty, so that anybody would know it. Leave it out, or give one.")
     if isinstance(hosts, str):
         raise TypeError(f"hosts is {hosts!r}; expected a list of names, such as [{hosts!r}]")
-    named = None if hosts is None else frozenset(name.lower() for name in hosts)
-    gate = Gate(hosts=named, key=api_key, max_body=max_body)
+    names = None if hosts is None else frozenset(name.lower() for name in hosts)
+    gate = Gate(hosts=names, origins=frozenset(origins), key=api_key, max_body=max_body)
     for name, seconds in {"ping_interval": ping_interval, "write_timeout": write_timeout}.items():
         if seconds is not None and not seconds > 0:
             raise ValueError(f"{name} is {seconds:g}; expected seconds above 0, or None")

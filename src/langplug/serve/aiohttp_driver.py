@@ -32,7 +32,15 @@ T = TypeVar("T")
 
 
 class ListenError(Exception):
-    """The port cannot be listened on."""
+    """The port cannot be listened on.
+
+    Attributes:
+        number: The system's number of the error, such as `errno.EADDRINUSE`.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__((error.strerror or str(error)).partition(" (while")[0])  # asyncio repeats the address
+        self.number = error.errno
 
 
 def _is_own_failure(record: logging.LogRecord) -> bool:
@@ -59,7 +67,7 @@ def runner_of(exchange: Exchange) -> web.BaseRunner:
         assert outlet.response is not None
         return outlet.response
 
-    # An application of aiohttp's would answer some requests by itself, and ask for bodies before the gate is passed; and
+    # An application of aiohttp's would answer some requests by itself, and ask for bodies before the gate is passed;
     # what it cannot decompress it would refuse in its own words.
     server = web.Server(handle, handler_cancellation=True, auto_decompress=False, access_log=None, logger=_log)
     return web.ServerRunner(server, shutdown_timeout=_AS_LONG_AS_IT_TAKES_S)
@@ -93,7 +101,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for one in opened:
             one.close()
-        raise ListenError(str(error)) from error
+        raise ListenError(error) from error
     return opened
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from langplug._suggest import did_you_mean
 from langplug._wires.messages import VERSION_HEADER
 from langplug.serve.answering import answer, answers, fit
 from langplug.serve.deltas import Ending
@@ -36,7 +37,7 @@ log = logging.getLogger("langplug.serve")
 _READY: Final = "/health/ready"
 
 OPEN: Final = frozenset({"/health/live", _READY})
-"""The paths that need no key. Neither do static pages, which know no secret."""
+"""The paths that anybody may ask, under any name. Static pages, which know no secret, need no key either."""
 
 _MOST_INFLATED: Final = 1024 * 1024
 """Bytes that are made of a compressed body at once: it may say very much in a few."""
@@ -132,11 +133,18 @@ class Exchange:
         given = request.headers.get("x-request-id", "")
         request_id = given if _SANE_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
+        headers |= self.gate.sharing(request.headers)
+        preflight = self.gate.preflight(request.method, request.headers)
         route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
-        watch = self.metrics.watch("none" if wire is None else wire.name)
+        watch = self.metrics.watch(
+            "none" if wire is None else wire.name, f"{request_id}: {request.method} {request.path!r}"
+        )
         try:
-            self.gate.check(request.headers, is_open=request.path in OPEN or request.path in self.pages)
+            self._admit(request, is_open=request.path in self.pages or preflight is not None)
+            if preflight is not None:
+                watch.end(204)
+                return Reply(204, headers | preflight, b"")
             self._check_route(route, request)
             if wire is not None:
                 return await self._ask(wire, request, headers, watch, open_stream)
@@ -161,12 +169,16 @@ class Exchange:
         else:
             return reply
 
+    def _admit(self, request: Request, *, is_open: bool) -> None:
+        if request.path not in OPEN:  # probes and balancers ask that by an address, and learn nothing else
+            self.gate.check(request.headers, is_open=is_open)
+
     def _check_route(self, route: str, request: Request) -> None:
         method = self.routes.get(route)
         if method is None:
-            raise ApiError(
-                404, "invalid_request_error", f"There is nothing at {request.path!r:.200}.", code="not_found"
-            )
+            hint = did_you_mean(request.path[:200], self.routes)
+            said = f"There is nothing at {request.path!r:.200}.{hint}"
+            raise ApiError(404, "invalid_request_error", said, code="not_found")
         if request.method != method and (request.method, method) != ("HEAD", "GET"):  # drivers leave out its body
             raise ApiError(405, "invalid_request_error", f"Ask {route} by {method}.", code="method_not_allowed")
 

@@ -3,12 +3,15 @@
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/.
 """
 
+import logging
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Any, Final
+
+log = logging.getLogger("langplug.serve")
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,9 +40,9 @@ class Metrics:
         self._first: dict[tuple[str, str], _Histogram] = {}
         self._whole: dict[tuple[str, str], _Histogram] = {}
 
-    def watch(self, wire: str) -> "Watch":
-        """What follows a request that begins now."""
-        return Watch(self, wire)
+    def watch(self, wire: str, name: str = "") -> "Watch":
+        """What follows a request that begins now; `name` is what the log calls it."""
+        return Watch(self, wire, name)
 
     def count_tokens(self, model: str, usage: Mapping[str, Any]) -> None:
         """Add what an answer has used, as LangChain's usage metadata."""
@@ -88,17 +91,18 @@ def merged(texts: Iterable[bytes]) -> bytes:
 
 
 class Watch:
-    """Follows one request.
+    """Follows one request. When it is over, the log says so, on the level INFO.
 
     Attributes:
         model: The id of the served model, once it is known; whatever else a client asks for is not counted by name.
         has_first: Whether a piece has come.
     """
 
-    __slots__ = ("_began", "_is_over", "_metrics", "_wire", "has_first", "model")
+    __slots__ = ("_began", "_is_over", "_metrics", "_name", "_wire", "has_first", "model")
 
-    def __init__(self, metrics: Metrics, wire: str) -> None:
+    def __init__(self, metrics: Metrics, wire: str, name: str) -> None:
         self.model = ""
+        self._name = name
         self._metrics = metrics
         self._wire = wire
         self._began = time.monotonic()
@@ -120,7 +124,9 @@ class Watch:
         """The request is over; only the first status counts."""
         if not self._is_over:
             self._is_over = True
-            self._metrics.count_request(self._wire, self.model, status, time.monotonic() - self._began)
+            seconds = time.monotonic() - self._began
+            self._metrics.count_request(self._wire, self.model, status, seconds)
+            log.info("%s %s: %d in %.3f s", self._name, self.model or "-", status, seconds)
 
 
 class _Histogram:

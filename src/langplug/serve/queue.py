@@ -28,9 +28,11 @@ class Queue:
     """
 
     def __init__(self, *, max_concurrency: int = 1024, max_queue: int = 1024, timeout: float | None = None) -> None:
-        if max_concurrency < 1 or max_queue < 0 or (timeout is not None and not timeout > 0):
-            given = f"max_concurrency={max_concurrency}, max_queue={max_queue}, timeout={timeout}"
-            raise ValueError(f"expected at least 1 call at once, 0 or more that wait, and some time, not {given}")
+        for name, count, least in (("max_concurrency", max_concurrency, 1), ("max_queue", max_queue, 0)):
+            if count < least:
+                raise ValueError(f"{name} is {count}; expected {least} or more")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is {timeout:g}; expected seconds above 0, or None")
         self.running = 0
         self._slots = Slots(max_concurrency)
         self._count = max_concurrency

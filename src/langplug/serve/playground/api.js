@@ -2,8 +2,10 @@
 
 import { EventReader } from "./sse.js";
 
-const MODELS = "/v1/models";
-export const COMPLETIONS = "/v1/chat/completions";
+/** The address of `/v1`: beside this folder, wherever the server is mounted. */
+export const API = new URL("../v1", import.meta.url).href;
+const MODELS = `${API}/models`;
+const COMPLETIONS = `${API}/chat/completions`;
 
 /** What a server answered in place of what was asked for; `kind` says what became of the connection, if it was that. */
 export class ApiError extends Error {

@@ -1,6 +1,6 @@
 // The page: brings its parts together.
 
-import { listModels, pause } from "./api.js";
+import { API, listModels, pause } from "./api.js";
 import { Composer } from "./composer.js";
 import { newConversation, turnsBefore } from "./conversation.js";
 import { confirmRemoval, segments, showCopyAs, showFrames } from "./dialogs.js";
@@ -213,7 +213,7 @@ class Page {
     copyAs: (thread, answer) => {
       const messages = messagesOf(answer.system, turnsBefore(thread, answer));
       const body = bodyOf(answer.model, messages, answer.parameters);
-      showCopyAs(`${location.origin}/v1`, body, tab.get("key") !== "");
+      showCopyAs(API, body, tab.get("key") !== "");
     },
   };
 

@@ -1,6 +1,7 @@
 // A thread on the page: which model it asks, and its turns.
 
 import { AnswerView } from "./answer_view.js";
+import { API } from "./api.js";
 import { shownTurns } from "./conversation.js";
 import { el, iconButton, place, word } from "./dom.js";
 import { t } from "./strings.js";
@@ -88,7 +89,7 @@ export class ThreadView {
 
   #welcome() {
     const title = el("h2", { t: "empty.title", values: { model: this.#thread.model || "…" } });
-    const address = el("code", {}, `${location.origin}/v1`);
+    const address = el("code", {}, API);
     return el("div", { class: "welcome" }, title, el("p", { t: "empty.text" }), el("p", { class: "hint" }, address));
   }
 
