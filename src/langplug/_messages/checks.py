@@ -13,6 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langplug._errors import advised
 from langplug._messages.blocks import Block, modality_of, text_part, write_block
 from langplug._messages.results import read_mcp_block, say_unshown
 
@@ -45,7 +46,8 @@ def check_messages(
             model does not accept: dropping it would make it answer about something that it never saw.
     """
     if not messages:
-        raise ValueError(f"{owner} was given no message. Give it at least one, such as HumanMessage('Hello').")
+        advice = "Give it at least one, such as HumanMessage('Hello')."
+        raise advised(ValueError(f"{owner} was given no message."), advice)
     given, left_out, unshown = list(messages), dict[str, None](), dict[str, None]()
     for number, message in enumerate(messages):
         if not isinstance(message, _KINDS):
@@ -102,9 +104,9 @@ def _check_blocks(
         elif isinstance(message, AIMessage):
             left_out[block["type"]] = None
         else:
-            raise ValueError(
-                f"{owner} takes text, not content of type {block['type']!r} ({where}). "
-                f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor."
+            raise advised(
+                ValueError(f"{owner} takes text, not content of type {block['type']!r} ({where})."),
+                f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor.",
             )
     is_same = len(given) == len(content) and all(one is block for one, block in zip(given, content, strict=True))
     return content if is_same else given

@@ -135,7 +135,9 @@ class Exchange:
             told = api_error_of(error)
             watch.end(told.status)
             if told.status >= 500 and told is not error:  # else the server itself has said it
-                log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
+                log.warning("%s: %s %s", request_id, request.method, request.path, exc_info=error)
+            elif told.message != str(error):  # what only the model's author can mend
+                log.warning("%s: %s %s: %s", request_id, request.method, request.path, error)
             if told.retry_after is not None:
                 headers["retry-after"] = str(max(1, round(told.retry_after)))
             if told.is_final:  # both SDKs read it
