@@ -46,8 +46,7 @@ def check_messages(
             model does not accept: dropping it would make it answer about something that it never saw.
     """
     if not messages:
-        advice = "Give it at least one, such as HumanMessage('Hello')."
-        raise advised(ValueError(f"{owner} was given no message."), advice)
+        raise ValueError(f"{owner} was given no message. Give it at least one, such as HumanMessage('Hello').")
     given, left_out, unshown = list(messages), dict[str, None](), dict[str, None]()
     for number, message in enumerate(messages):
         if not isinstance(message, _KINDS):
