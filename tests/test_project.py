@@ -184,6 +184,7 @@ def back_doors(modules: list[Module]) -> list[str]:
 
 SERVE_SHARES = {
     "langplug._wires": "the words of a wire, which its client's side and its server's side both speak",
+    "langplug._errors": "what of an error is for who has made the model, and not for who asks it",
     "langplug._suggest": "the house says in one way what was probably meant",
     "langplug._tools.schema": "and has one checker of JSON schemas",
     "langplug._bridge.slots": "and one fair queue",

@@ -24,6 +24,8 @@ come by then as `error.partial`, an `AIMessage` (None before the first part)::
         print(error.partial.text)
 """
 
+from typing import TypeVar
+
 from langchain_core.exceptions import (
     ModelAuthenticationError,
     ModelConnectionError,
@@ -32,6 +34,8 @@ from langchain_core.exceptions import (
     ModelRefusalError,
 )
 from langchain_core.messages import AIMessage
+
+_Failure = TypeVar("_Failure", bound=Exception)
 
 
 class IncompleteAnswerError(ModelConnectionError):
@@ -84,3 +88,32 @@ def remember_partial(error: BaseException, partial: AIMessage | None) -> None:
             error.partial = partial  # type: ignore[attr-defined]
         except AttributeError:  # an exception class with slots, which has no room for it
             return
+
+
+def advised(error: _Failure, advice: str = "") -> _Failure:
+    """Have `error` say, too, what whoever has made the model can do.
+
+    In Python it is told as a whole. A client of a server can set no field of the model: `words_for_clients` are for it.
+
+    Args:
+        error: What was wrong.
+        advice: A sentence for the model's author. Without one, all that the error says is for them.
+    """
+    if advice:
+        error.args = (f"{error} {advice}",)
+    error.__langplug_advice__ = advice or None  # type: ignore[attr-defined]
+    return error
+
+
+def words_for_clients(error: Exception) -> str:
+    """What `error` says to who asks a model without having made it; empty if it has nothing to say to them."""
+    advice = getattr(error, "__langplug_advice__", "")
+    return "" if advice is None else str(error).removesuffix(advice).rstrip()
+
+
+def half_a_character(character: str, where: str = "") -> ModelInvalidRequestError:
+    """The error for text that no encoder takes."""
+    message = (
+        f"The request holds {character!r}, half a character (a lone surrogate){where}. Text must be valid Unicode."
+    )
+    return advised(ModelInvalidRequestError(message), "Clean it with text.encode('utf-8', 'replace').decode().")

@@ -222,14 +222,15 @@ def helper():
     return create_agent(ChatScripted(replies=["It is 3."], when_exhausted="repeat"), tools=[])
 
 talker = ChatScripted(replies=["Hello."], when_exhausted="repeat")
+chain = talker | (lambda said: said)
 """
 
 
 def test_what_nobody_named_is_called_as_it_is_referred_to(tmp_path: Path) -> None:
-    """An agent, or a model without a name of its own, is served under its attribute's name, and answers."""
+    """An agent, a chain, or a model without a name of its own is served under its attribute's name, and answers."""
     (tmp_path / "mine.py").write_text(AGENT)
-    with served(f"{tmp_path}/mine.py:helper", f"{tmp_path}/mine.py:talker") as (_, port):
-        for model, said in (("helper", "It is 3."), ("talker", "Hello.")):
+    with served(*(f"{tmp_path}/mine.py:{name}" for name in ("helper", "talker", "chain"))) as (_, port):
+        for model, said in (("helper", "It is 3."), ("talker", "Hello."), ("chain", "Hello.")):
             body = json.dumps({"model": model, "messages": [{"role": "user", "content": "1 + 2?"}]})
             client = HTTPConnection("127.0.0.1", port, timeout=60)
             client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})

@@ -17,6 +17,7 @@ from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestE
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -346,6 +347,31 @@ def test_a_model_of_langplugs_stays_what_it_is() -> None:
     assert "one" == adopt(model, stop=["e"]).invoke("x").text
     with pytest.raises(TypeError, match="'concurrency_'"):
         adopt(model, concurrency_=1)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_bound_model_of_langplugs_answers(path: str) -> None:
+    """What a model of langplug's is bound to holds when the binding is adopted: a field of its own, or tools."""
+    model = ChatScripted(replies=["one two three"], when_exhausted="repeat")
+    assert PATHS[path](adopt(model.bind(stop=["two"])), "x").text == "one two"
+    assert PATHS[path](adopt(model.bind_tools([add])), "x").text == "one two three"
+
+
+class Place(BaseModel):
+    """Where."""
+
+    city: str
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "end", [lambda model: model | JsonOutputParser(), lambda model: model.with_structured_output(Place)]
+)
+def test_a_chain_that_ends_with_an_object_answers_with_it_as_json(path: str, end: Any) -> None:
+    """A parser's object is the JSON that it was read from, once and whole."""
+    model = ChatScripted(replies=['{"city": "Köln"}'], when_exhausted="repeat", structured_output="native")
+    answer = PATHS[path](adopt(end(model)), "x")
+    assert answer.text == '{"city":"Köln"}'
 
 
 @pytest.mark.parametrize("wrong", [ChatStreaming, "gpt-4o", lambda request: "x"])

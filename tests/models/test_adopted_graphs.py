@@ -231,8 +231,12 @@ def test_a_graph_that_is_a_function_answers() -> None:
     def shout(messages: list[Any]) -> AIMessage:
         return AIMessage(messages[-1].text.upper())
 
-    model = adopt(shout)
-    assert [model.invoke([HumanMessage("hi")]).text, PATHS["stream"](model).text] == ["HI", "HI"]
+    @entrypoint()
+    def shout_state(state: MessagesState) -> MessagesState:
+        return {"messages": [*state["messages"], AIMessage(state["messages"][-1].text.upper())]}
+
+    for model in (adopt(shout), adopt(shout_state)):
+        assert [model.invoke([HumanMessage("hi")]).text, PATHS["stream"](model).text] == ["HI", "HI"]
 
 
 # --- threads ---
@@ -258,3 +262,9 @@ def test_a_graph_with_a_checkpointer_goes_on_with_the_thread_that_is_named() -> 
     with pytest.raises(ModelError, match="waits for a person"):
         adopted.invoke("ask")
     assert len(memory.storage) == kept
+
+
+def test_the_plan_of_a_graph_is_not_a_graph() -> None:
+    """A graph that was not compiled is refused with the word that makes it one."""
+    with pytest.raises(TypeError, match=r"plan of a graph.*\.compile\(\)"):
+        adopt(StateGraph(MessagesState))

@@ -4,17 +4,20 @@ import asyncio
 import gzip
 import json
 import logging
+import re
+import sys
 import threading
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.serve.client import ask, send
 from tests.serve.served_models import serving
 
-from langplug import Request, chat_model
-from langplug.models import ChatScripted
+from langplug import ChatModel, Request, chat_model
+from langplug.models import ChatCommand, ChatEndpoint, ChatScripted
 from langplug.serve import app
 from langplug.serve.exchange import Request as Exchanged
 from langplug.serve.gate import Gate
@@ -193,3 +196,94 @@ def test_a_stream_that_a_ping_opened_has_a_first_token() -> None:
         assert "\n\n:" in text  # a ping
         _, _, told = send(address, None, "/metrics", "GET")
     assert 'time_to_first_token_seconds_count{wire="chat",model="m"} 1' in told
+
+
+# --- what is for who has made the model ---
+
+PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]}]
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+PROGRAM = [sys.executable, "-c", "import sys; sys.exit('hunter2')"]
+
+
+@chat_model
+def plain(request: Request) -> str:
+    """Says nothing but this."""
+    return "x"
+
+
+@chat_model
+def cut(request: Request) -> dict[str, object]:
+    """An answer that breaks off."""
+    return {"choices": [{"index": 0, "delta": {"content": "hunter2"}}], "object": "chat.completion.chunk"}
+
+
+@chat_model
+def parsing(request: Request) -> str:
+    """Reads another model's answer as an object."""
+    return str(plain().with_structured_output({"title": "a", "type": "object", "properties": {}}).invoke("hunter2"))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that fails, the status, the words for the client, and some for the log alone."""
+
+    model: ChatModel
+    asked: dict[str, Any]
+    status: int
+    told: str
+    logged: str
+
+
+TOOL_CHOICE = {"tools": TOOLS, "tool_choice": "required"}
+TO_FORGET = "What it said is this error's `partial`."
+FAILURES = {
+    "a picture": Failure(plain(), {"messages": PICTURE}, 400, r"plain takes text, not .* \(.*\)\.", "set `accepts"),
+    "no tools": Failure(
+        plain(tool_calling="off"), {"tools": TOOLS}, 400, r"plain does not call tools\.", "Write `tool"
+    ),
+    "no adaptations": Failure(
+        plain(adaptations="refuse"),
+        {"response_format": SCHEMA},
+        400,
+        r"plain cannot do 'structured_output' by itself\. Leave it out\.",
+        "set adaptations='note'",
+    ),
+    "a call": Failure(plain(), TOOL_CHOICE, 502, r".*You called no tool\. .*", TO_FORGET),
+    "nobody there": Failure(
+        ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m", max_retries=0),
+        {},
+        502,
+        r"The model cannot be reached\.",
+        "127.0.0.1:9/v1",
+    ),
+    "no time": Failure(plain(timeout=1e-9), {}, 504, r"The model took too long to answer\.", "Raise `timeout`"),
+    "half an answer": Failure(cut(), {}, 502, r"The model's answer broke off .* may help\.", "this error's `partial`"),
+    "a program": Failure(
+        ChatCommand(command=PROGRAM), {}, 500, r"The model failed with CommandFailedError\.", "hunter2"
+    ),
+    "no program": Failure(
+        ChatCommand(command=["/no/such/program"]),
+        {},
+        500,
+        r"The model failed with CommandNotFoundError\.",
+        "/no/such/program",
+    ),
+    "no object": Failure(parsing(), {}, 502, r"The model did not answer in the form .* may help\.", "is not JSON"),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", FAILURES)
+def test_advice_for_authors_is_logged_and_not_told(
+    kind: str, caplog: pytest.LogCaptureFixture, *, stream: bool
+) -> None:
+    """A client is told what is wrong, and what a client can do; settings, addresses and stderr are in the log."""
+    one = FAILURES[kind]
+    with caplog.at_level(logging.WARNING, "langplug.serve"), serving({"m": one.model}) as address:
+        status, headers, text = send(address, ask(stream=stream, **one.asked))
+    message = json.loads(text)["error"]["message"]
+    assert (status, re.fullmatch(one.told, message) is not None) == (one.status, True), message
+    assert one.logged not in message
+    assert headers["X-Request-Id"] in caplog.text
+    assert one.logged in caplog.text

@@ -9,8 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint
 from langgraph.types import interrupt
 from tests.serve.client import ask, send
 from tests.serve.served_models import held, serving, serving_exchange, until
@@ -255,3 +257,60 @@ def test_users_are_remembered_only_if_that_is_wanted() -> None:
     with serving({"m": agent()}) as base:
         assert say(base, "bo", "x") == "x"
         assert say(base, "bo", "y") == "y"
+
+
+# --- what else remembers ---
+
+
+class BlockingSaver(InMemorySaver):
+    """One that an event loop cannot ask, as LangGraph's `SqliteSaver`."""
+
+    async def aget_tuple(self, config: Any) -> Any:
+        raise NotImplementedError
+
+    async def aput(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        raise NotImplementedError
+
+    async def aput_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        raise NotImplementedError
+
+    async def alist(self, config: Any, **options: Any) -> Any:
+        raise NotImplementedError
+        yield
+
+
+def test_a_checkpointer_that_blocks_is_asked_in_a_thread() -> None:
+    """A checkpointer with sync methods alone remembers, too, branches, and is there for the next server."""
+    saver = BlockingSaver()
+    graph = create_agent(recalls(), tools=[approve], checkpointer=saver)
+    with serving({"m": graph}, user_threads=True) as url:
+        first = respond(url, "one")
+        second = respond(url, "two", first["id"])
+        assert text_of(second) == "one, two"
+        assert text_of(respond(url, "other", first["id"])) == "one, other"
+        assert [say(url, "al", text) for text in ("a", "b")] == ["a", "a, b"]
+    with serving({"m": create_agent(recalls(), tools=[approve], checkpointer=saver)}) as url:
+        assert text_of(respond(url, "three", second["id"])) == "one, two, three"
+
+
+@entrypoint(checkpointer=InMemorySaver())
+def told(messages: list[Any], *, previous: list[str] | None = None) -> Any:
+    """A graph that is a function: says all that it was told, and asks when it is told to."""
+    texts = [*(previous or []), *(one.text for one in messages)]
+    if texts[-1] == "ask":
+        texts.append(str(interrupt("Sure?")))
+    return entrypoint.final(value=AIMessage(", ".join(texts)), save=texts)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_graph_that_is_a_function_remembers(*, stream: bool) -> None:
+    """An `@entrypoint` goes on from a response and asks as another graph does; without a thread it keeps nothing."""
+    with serving({"m": told}) as url:
+        first = respond(url, "one")
+        second = respond(url, "ask", first["id"])
+        assert [text_of(one) for one in (first, second)] == ["one", "Sure?"]
+        assert text_of(respond(url, "yes", second["id"])) == "one, ask, yes"
+        assert text_of(respond(url, "two", first["id"])) == "one, two"
+        for text, status in (("one", 200), ("ask", 502)):
+            given, _, answered = send(url, ask(messages=[{"role": "user", "content": text}], stream=stream))
+            assert given == status, answered

@@ -26,7 +26,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug._answer.server_errors import error_of, error_of_response, retry_after
-from langplug._errors import IncompleteAnswerError
+from langplug._errors import IncompleteAnswerError, half_a_character
 from langplug._secrets import hide_in_text
 
 _CLIENTS = frozenset(
@@ -171,10 +171,7 @@ def model_error_of(error: BaseException, *, begun: bool = False) -> ModelError |
     if isinstance(error, BaseExceptionGroup):
         return _error_of_group(error, begun=begun)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # whoever encodes it
-        return ModelInvalidRequestError(
-            f"The request holds {error.object[error.start]!r}, half a character (a lone surrogate). Text must be valid "
-            "Unicode: clean it with text.encode('utf-8', 'replace').decode()."
-        )
+        return half_a_character(error.object[error.start])
     typed = next(filter(None, map(_read_error, _family(error))), None)
     if typed is not None:
         typed.args = (hide_in_text(str(typed)),)  # clients write whole addresses into their messages

@@ -23,7 +23,7 @@ from langchain_core.exceptions import (
 from pydantic import SecretStr
 
 from langplug._answer.server_errors import error_of_response
-from langplug._errors import IncompleteAnswerError
+from langplug._errors import IncompleteAnswerError, advised
 from langplug._http import extra
 from langplug._http.compression import encoding_of, inflate, inflater_for
 from langplug._http.connection_errors import connection_error, proxy_refusal
@@ -378,9 +378,8 @@ class Client:
         """The error that a response with another status than success stands for."""
         if 300 <= opened.status < 400:
             target = opened.headers.get("Location", "nowhere")
-            return ModelInvalidRequestError(
-                f"{request.url} redirects to {target!r}, which is not followed; set `base_url`."
-            )
+            message = f"{request.url} redirects to {target!r}, which is not followed; set `base_url`."
+            return advised(ModelInvalidRequestError(message))
         if opened.status == 407 and self._proxy:
             return proxy_refusal(407, "Proxy Authentication Required", request.url, self._proxy)
         if opened.encoding:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from langchain_core.exceptions import ModelConnectionError, ModelError, ModelInvalidRequestError, ModelTimeoutError
 
+from langplug._errors import advised
 from langplug._http import extra
 from langplug._http.proxy import Proxy
 
@@ -48,7 +49,7 @@ def connection_error(
     if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
         return _tls_error(error, reason, missing, f"http:{host}", setting)
     if isinstance(error, ValueError):  # aiohttp's InvalidURL, too
-        return ModelInvalidRequestError(f"The request cannot be sent to {url!r}: {error}")
+        return advised(ModelInvalidRequestError(f"The request cannot be sent to {url!r}: {error}"))
     said = getattr(error, "message", None) or error  # not the address, which may be a proxy's
     why = " ".join(str(said).split()) or type(error).__name__
     if not is_tls and _TLS_ALERT in why:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 import langplug
 from langplug import ChatModel, Finish, MissingSecretError, Part, Request, env, resource
 from langplug._bridge.threads import in_thread
+from langplug._errors import advised
 from langplug._http import extra
 from langplug._http.certificates import tls_context
 from langplug._http.client import Client, HTTPRequest, NewReader, Response, SendOptions
@@ -284,11 +285,12 @@ class HTTPModel(ChatModel):
         if session is not None and not callable(session):
             # aiohttp's sessions belong to the event loop that they were made on.
             if session.closed or getattr(session, "_loop", None) not in {None, asyncio.get_running_loop()}:
-                raise ModelInvalidRequestError(
+                message = (
                     f"The `session` {'is closed' if session.closed else 'belongs to another event loop'}. Sync calls, "
                     "and each event loop, need one of their own: pass a function that makes one, such as "
                     "`session=make_session`."
                 )
+                raise advised(ModelInvalidRequestError(message))
             yield Client(session, {})  # and leave it open: who made it closes it
             return
         proxy = proxy_for(self.base_url, self.proxy) if session is None else None

@@ -8,6 +8,8 @@ from urllib.request import getproxies, proxy_bypass
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import SecretStr
 
+from langplug._errors import advised
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -51,7 +53,7 @@ def proxy_for(url: str, given: str | None = None) -> Proxy | None:
     # What the environment holds is in no variable here: whoever shows the error's frames would show the password.
     proxy = _environment_proxy(url)
     if proxy and (problem := _problem_of(proxy, urlsplit(url).scheme)):
-        raise ModelInvalidRequestError(problem)
+        raise advised(ModelInvalidRequestError(problem))
     return proxy
 
 

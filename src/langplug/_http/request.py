@@ -9,6 +9,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import SecretStr
 
+from langplug._errors import half_a_character
 from langplug._redaction import reveal, reveal_for_json, secrets_in
 
 DumpJson = Callable[[Any], bytes]
@@ -85,11 +86,8 @@ def encode_json(body: Any, dump: DumpJson) -> bytes:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, default=reveal_for_json).encode()
     except UnicodeEncodeError as error:
         at = max(0, error.start - 20)
-        failure = ModelInvalidRequestError(
-            f"The request holds {error.object[error.start]!r}, half a character (a lone surrogate), after "
-            f"{error.object[at : error.start]!r}. Text must be valid Unicode: clean it with "
-            "text.encode('utf-8', 'replace').decode()."
-        )
+        after = repr(error.object[at : error.start])
+        failure = half_a_character(error.object[error.start], f", after {after}")
     except (TypeError, ValueError, RecursionError) as error:
         failure = ModelInvalidRequestError(f"The request cannot be written as JSON: {error}.")
     raise failure  # out of the handlers: an error of Unicode holds the whole text, with the secrets in it

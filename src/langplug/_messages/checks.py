@@ -13,6 +13,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langplug._errors import advised
 from langplug._messages.blocks import Block, modality_of, text_part, write_block
 from langplug._messages.results import read_mcp_block, say_unshown
 
@@ -102,9 +103,9 @@ def _check_blocks(
         elif isinstance(message, AIMessage):
             left_out[block["type"]] = None
         else:
-            raise ValueError(
-                f"{owner} takes text, not content of type {block['type']!r} ({where}). "
-                f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor."
+            raise advised(
+                ValueError(f"{owner} takes text, not content of type {block['type']!r} ({where})."),
+                f"If it can, set `accepts = frozenset({{{modality!r}}})`, in its class or its constructor.",
             )
     is_same = len(given) == len(content) and all(one is block for one, block in zip(given, content, strict=True))
     return content if is_same else given

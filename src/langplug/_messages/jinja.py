@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.messages import BaseMessage
 
+from langplug._errors import advised
 from langplug._families import THINK, family_for
 from langplug._messages.blocks import join_texts
 from langplug._messages.kept_reasoning import KeepReasoning, write_reasoning_in_tags
@@ -140,7 +141,7 @@ def compile_template(template: str) -> Template:
     try:
         compiled: Template = environment.from_string(template, globals=functions)
     except TemplateSyntaxError as error:
-        raise ValueError(f"The chat template is broken in line {error.lineno}: {error.message}") from error
+        raise advised(ValueError(f"The chat template is broken in line {error.lineno}: {error.message}")) from error
     except (SyntaxError, RecursionError) as error:  # Python takes no more than 20 loops within each other
-        raise ValueError(f"The chat template is too deep: {error}") from error
+        raise advised(ValueError(f"The chat template is too deep: {error}")) from error
     return compiled

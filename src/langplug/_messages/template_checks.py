@@ -8,6 +8,8 @@ alone, in one pass. What it does when it is rendered is bounded elsewhere: `jinj
 import re
 from typing import Final
 
+from langplug._errors import advised
+
 _LONGEST: Final = 1 << 18
 """Characters. The longest templates of published models have some 30,000."""
 
@@ -33,9 +35,9 @@ def check_template(template: str) -> None:
         ValueError: The message says what it is too much of, and how much there may be.
     """
     if len(template) > _LONGEST:
-        raise ValueError(
+        raise _refusal(
             f"The chat template has {len(template):,} characters, and no more than {_LONGEST:,} are taken: published "
-            "models have up to some 30,000. Give the model's own template, or get its weights from their publisher."
+            "models have up to some 30,000."
         )
     blocks: list[str] = []
     place = 0
@@ -59,11 +61,16 @@ def check_template(template: str) -> None:
                 pass
         if len(blocks) + brackets > _DEEPEST or len(words) > _MOST_TOKENS:
             line = template.count("\n", 0, tag.start()) + 1
-            raise ValueError(
+            raise _refusal(
                 f"The chat template is too deep in line {line}: no more than {_DEEPEST} blocks and brackets within "
                 f"each other are taken, and no more than {_MOST_TOKENS:,} words and signs in one tag. Published models "
-                "keep below 20 and 200. Give the model's own template, or get its weights from their publisher."
+                "keep below 20 and 200."
             )
+
+
+def _refusal(problem: str) -> ValueError:
+    mend = "Give the model's own template, or get its weights from their publisher."
+    return advised(ValueError(f"{problem} {mend}"))
 
 
 def _read_tag(template: str, start: int) -> tuple[list[str], int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, HumanMessage, ToolMessage
 
 from langplug._answer.parser import AnswerParser
-from langplug._errors import UnsupportedError
+from langplug._errors import UnsupportedError, advised
 from langplug._messages.checks import check_messages
 from langplug._messages.control_tokens import escape_control_tokens
 from langplug._messages.kept_reasoning import KeepReasoning, drop_old_reasoning
@@ -85,7 +85,7 @@ class Plan:
         self.model = model
         self._owner = owner = type(model).__name__
         if streaming and (several := model.answers_per_call) > 1:
-            raise UnsupportedError(f"{owner} cannot stream {several} answers at once. Use `generate`, or n=1.")
+            raise advised(UnsupportedError(f"{owner} cannot stream {several} answers at once. Use `generate`, or n=1."))
         in_force = model.stop if stop is None else stop
         self.live = given.get(FOR_A_PARSER) == "live"
         self.requirement: Requirement | None = None
@@ -117,10 +117,8 @@ class Plan:
         )
         helped = [*(note["feature"] for note in self.adaptations), *(["stop"] if request.stop else [])]
         if helped and model.adaptations == "refuse":
-            raise UnsupportedError(
-                f"{owner} cannot do {helped[0]!r} by itself, and adaptations='refuse' forbids langplug to do it "
-                "in its place. Leave it out, or set adaptations='note'."
-            )
+            error = UnsupportedError(f"{owner} cannot do {helped[0]!r} by itself. Leave it out.")
+            raise advised(error, "Or set adaptations='note': 'refuse' forbids langplug to do it in its place.")
         for_a_parser = bool(tooling and given.get(FOR_A_PARSER))
         self.request = self._write_tools(request, for_a_parser=for_a_parser)
         if tooling:
@@ -166,10 +164,11 @@ class Plan:
         if isinstance(chosen, ToolFormat):
             return chosen
         if chosen == "off":
-            raise ValueError(
+            message = (
                 f"{self._owner}: tool_format='off' is for models that call tools natively. This one writes calls as "
                 "text: set tool_calling='off' to have it call none."
             )
+            raise advised(ValueError(message))
         if chosen is not None:
             return format_named(chosen)
         return TOOL_FORMATS.get(family_of(self.model.tool_format_hints).tool_format, TOOL_FORMATS["default"])

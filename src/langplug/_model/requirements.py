@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from langplug._answer.parser import Piece, text_of
 from langplug._answer.tool_calls import WholeCall
-from langplug._errors import UnmetDemandError
+from langplug._errors import UnmetDemandError, advised
 from langplug._parts import Reasoning
 from langplug._tools.json_schema_check import Problem
 from langplug._tools.references import as_schema
@@ -163,7 +163,8 @@ def unmet_requirement(owner: str, problem: str, attempts: int, reason: str) -> M
     if reason in ("content_filter", "refusal"):
         return ModelRefusalError(f"{owner} ended its answer for its rules on content (finish_reason {reason!r}).")
     why = " Its answer was cut off at the token limit: allow more tokens." if reason else ""
-    return UnmetDemandError(
+    message = (
         f"{owner} did not give what was demanded, asked {attempts} time{'s' if attempts > 1 else ''}.{why} "
-        f"What was wrong with it: {problem!r} What it said is this error's `partial`."
+        f"What was wrong with it: {problem!r}"
     )
+    return advised(UnmetDemandError(message), "What it said is this error's `partial`.")

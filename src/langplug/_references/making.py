@@ -39,6 +39,8 @@ def make_model(found: object, reference: str, settings: Settings) -> BaseChatMod
         return _set_up(found, reference, settings) if settings else found
     if _can_be_adopted(found):
         return _adopt(found, reference, settings)
+    if callable(getattr(found, "add_node", None)) and not isinstance(found, Runnable):
+        raise TypeError(f"{reference!r} is the plan of a graph ({type(found).__name__}): refer to its `.compile()`")
     make = _maker_of(found, reference, settings)
     check_names(make, settings, reference)
     try:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langplug._errors import UnsupportedError
+from langplug._errors import UnsupportedError, advised
 from langplug._tools.class_schema import class_schema
 from langplug._tools.json_schema_check import Problem, problem_with
 from langplug._tools.provider_tools import names_one_of, provider_kind, split_tools
@@ -278,7 +278,8 @@ def chosen_name(choice: Any) -> str:
 
 def refuse_tools(owner: str) -> UnsupportedError:
     """The error for tools at a model that has turned them off."""
-    return UnsupportedError(
-        f'{owner} does not call tools: its tool_calling is "off". Write `tool_calling = "prompted"` to have langplug '
-        'ask for calls in the prompt, or `tool_calling = "native"` and yield a `ToolCall` for each.'
+    return advised(
+        UnsupportedError(f"{owner} does not call tools."),
+        'Its tool_calling is "off". Write `tool_calling = "prompted"` to have langplug ask for calls in the prompt, or '
+        '`tool_calling = "native"` and yield a `ToolCall` for each.',
     )

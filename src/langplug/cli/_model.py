@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from langplug.cli._exit import UsageError, error_text
+from langplug.cli._exit import UsageError, error_text, stands_alone
 
 if TYPE_CHECKING:  # imported when a model is loaded: langchain-core alone takes a second
     from langchain_core.language_models import BaseChatModel
@@ -72,4 +72,6 @@ def load_model(reference: str, settings: dict[str, Any], *, hint: str = "") -> "
         raise  # the reference was right: what failed may pass
     except Exception as error:
         is_one_word = not any(sign in reference for sign in ":/")
-        raise UsageError(error_text(error) + (hint if is_one_word else "")) from error
+        told = error_text(error)
+        where = "" if reference in told or stands_alone(error) else f"{reference!r}: "
+        raise UsageError(where + told + (hint if is_one_word else "")) from error

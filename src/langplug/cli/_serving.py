@@ -86,8 +86,9 @@ class Serving:
         for alias, reference in self.models:
             model = adopt(load_model(reference, self._settings_of(alias)))
             attribute = reference.rpartition(":")[2]
-            # A model that nobody named reports its type, and a graph "LangGraph".
-            is_unnamed = model.reported_name in (model.asdict().get("_type"), "LangGraph")
+            # What nobody has named reports its type, as a model, or its class: a chain; and a graph "LangGraph".
+            of_its_kind = {model.asdict().get("_type"), type(getattr(model, "adopted", model)).__name__, "LangGraph"}
+            is_unnamed = model.reported_name in of_its_kind
             name = alias or (attribute if is_unnamed and attribute.isidentifier() else model.reported_name)
             if name in found:
                 raise _of_one_name(name, reference)

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_valida
 
 from langplug import Request, UnsupportedError
 from langplug._bridge.loop import wait_for
+from langplug._errors import advised
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, NewReader, Response
 from langplug._http.credentials import is_source_error
@@ -128,9 +129,10 @@ class ChatEndpoint(SamplingFields, HTTPModel):
         while True:
             notes = body.notes({one.key for one in made})
             if notes and self.adaptations == "refuse":
-                raise UnsupportedError(
-                    f"The server does not take {notes[0]['feature']!r} in the form that was asked for, and "
-                    "adaptations='refuse' forbids langplug to ask in another. Leave it out, or set adaptations='note'."
+                asked = f"{notes[0]['feature']!r} in the form that was asked for"
+                raise advised(
+                    UnsupportedError(f"The server does not take {asked}. Leave it out."),
+                    "Or set adaptations='note': 'refuse' forbids langplug to ask in another.",
                 )
             try:
                 answer = await self._post(body.fields, request)

@@ -13,6 +13,7 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langplug import MissingSecretError, Request
+from langplug._errors import advised
 from langplug._http import extra
 from langplug._http.client import HTTPRequest, Response
 from langplug._http.dialects import DIALECTS, system_text
@@ -300,11 +301,11 @@ class ChatHTTP(DescriptionFields, SamplingFields, HTTPModel):
             url = interpolate(section["url"], facts, partial(quote, safe=""))
             headers = self._fill_headers(makers, with_key=False)
         except ExpressionError as error:
-            raise ModelInvalidRequestError(f"{type(self).__name__} cannot make its request: {error}") from None
+            message = f"{type(self).__name__} cannot make its request: {error}"
+            raise advised(ModelInvalidRequestError(message)) from None
         if url is None:
-            raise ModelInvalidRequestError(
-                f"url is {section['url']!r}, but not all of its names have a value. Give it."
-            )
+            message = f"url is {section['url']!r}, but not all of its names have a value. Give it."
+            raise advised(ModelInvalidRequestError(message))
         if not {".", ".."}.isdisjoint(reveal(url).partition("?")[0].split("/")):  # they would lead to another address
             raise ModelInvalidRequestError(
                 f"url is {section['url']!r}, and what fills it in makes '.' or '..' of a part."

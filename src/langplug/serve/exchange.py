@@ -135,7 +135,6 @@ class Exchange:
         headers = {"x-request-id": request_id, "request-id": request_id}  # as OpenAI and as Anthropic call it
         headers |= self.gate.sharing(request.headers)
         preflight = self.gate.preflight(request.method, request.headers)
-        route = f"{_MODELS}/{{id}}" if request.path.startswith(f"{_MODELS}/") else request.path
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
         watch = self.metrics.watch(
             "none" if wire is None else wire.name, f"{request_id}: {request.method} {request.path!r}"
@@ -145,7 +144,7 @@ class Exchange:
             if preflight is not None:
                 watch.end(204)
                 return Reply(204, headers | preflight, b"")
-            self._check_route(route, request)
+            self._check_route(request)
             if wire is not None:
                 return await self._ask(wire, request, headers, watch, open_stream)
             reply = await self._tell(request, headers)
@@ -153,27 +152,39 @@ class Exchange:
         except asyncio.CancelledError:
             watch.end(LEFT)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told, and logged
             told = api_error_of(error)
             watch.end(told.status)
-            if told.status >= 500 and told is not error:  # else the server itself has said it
-                log.warning("%s: %s %s", headers["x-request-id"], request.method, request.path, exc_info=error)
-            if told.retry_after is not None:
-                headers["retry-after"] = str(max(1, round(told.retry_after)))
-            if told.is_final:  # both SDKs read it
-                headers["x-should-retry"] = "false"
-            if told.status == 405:
-                headers["allow"] = self.routes[route]
+            self._log(error, told, request, request_id)
             speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
-            return _json(told.status, speaks.error(told, request_id), headers)
+            return _json(told.status, speaks.error(told, request_id), headers | self._headers_of(told, request))
         else:
             return reply
+
+    @staticmethod
+    def _log(error: Exception, told: ApiError, request: Request, request_id: str) -> None:
+        """Say what a client is not told."""
+        if told.status >= 500 and told is not error:  # else the server itself has said it
+            log.warning("%s: %s %s", request_id, request.method, request.path, exc_info=error)
+        elif told.message != str(error):  # what only the model's author can mend
+            log.warning("%s: %s %s: %s", request_id, request.method, request.path, error)
+
+    def _headers_of(self, told: ApiError, request: Request) -> dict[str, str]:
+        headers = {}
+        if told.retry_after is not None:
+            headers["retry-after"] = str(max(1, round(told.retry_after)))
+        if told.is_final:  # both SDKs read it
+            headers["x-should-retry"] = "false"
+        if told.status == 405:
+            headers["allow"] = self.routes[_route_of(request.path)]
+        return headers
 
     def _admit(self, request: Request, *, is_open: bool) -> None:
         if request.path not in OPEN:  # probes and balancers ask that by an address, and learn nothing else
             self.gate.check(request.headers, is_open=is_open)
 
-    def _check_route(self, route: str, request: Request) -> None:
+    def _check_route(self, request: Request) -> None:
+        route = _route_of(request.path)
         method = self.routes.get(route)
         if method is None:
             hint = did_you_mean(request.path[:200], self.routes)
@@ -274,6 +285,10 @@ class Exchange:
         if not isinstance(body, dict):
             raise ApiError(400, "invalid_request_error", "The body must be a JSON object.")
         return body
+
+
+def _route_of(path: str) -> str:
+    return f"{_MODELS}/{{id}}" if path.startswith(f"{_MODELS}/") else path
 
 
 async def inflated(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 
+from langplug.models.adopted.checkpointers import on_loop
 from langplug.serve.call import Call, Thread
 from langplug.serve.errors import ApiError
 
@@ -33,7 +34,7 @@ class Threads:
     """
 
     def __init__(self, graph: Any, name: str, *, of_users: bool) -> None:
-        self._graph = graph
+        self._graph = on_loop(graph)
         self._name = name
         self._of_users = of_users
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -76,7 +77,9 @@ class Threads:
         configurable = {"thread_id": thread.id}
         if before is not None:
             configurable["checkpoint_id"] = before.config["configurable"]["checkpoint_id"]
-            messages = _news(messages, before.values.get("messages") or [], may_repeat=thread.is_users)
+            # what a graph that is a function has kept is its own affair
+            known = before.values.get("messages") if isinstance(before.values, dict) else None
+            messages = _news(messages, known or [], may_repeat=thread.is_users)
         return messages, {"configurable": configurable, "metadata": {_MARK: thread.answer}}
 
     async def _state_before(self, thread: Thread) -> Any:

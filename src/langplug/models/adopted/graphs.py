@@ -21,9 +21,11 @@ from pydantic_core import to_json
 
 from langplug._parts import Part, Reasoning
 from langplug._request import Request
+from langplug.models.adopted.checkpointers import on_loop
 
 _MESSAGES: Final = "messages"
-_INTERRUPT: Final = "__interrupt__"
+INTERRUPT: Final = "__interrupt__"
+"""The key of what a graph gives that stands for what it asks a person."""
 
 _MOST_SHOWN: Final = 500
 """Characters that are shown of a tool's arguments, and of its result."""
@@ -33,6 +35,11 @@ def is_graph(runnable: Runnable[Any, Any]) -> bool:
     """Whether it is a graph of nodes that share a state: no function (`@entrypoint`), and not what passes one on."""
     channels = vars(runnable).get("output_channels", "")
     return not isinstance(channels, str) and "subgraphs" in inspect.signature(runnable.stream).parameters
+
+
+def is_function(runnable: Runnable[Any, Any]) -> bool:
+    """Whether it is a graph that is a function (`@entrypoint`). A stream of one tells its steps."""
+    return isinstance(vars(runnable).get("output_channels"), str)
 
 
 def check_graph(graph: Any) -> None:
@@ -57,15 +64,15 @@ def check_interrupts(output: Mapping[str, Any]) -> None:
     Raises:
         ModelError: With what it asks.
     """
-    if interrupts := output.get(_INTERRUPT):
+    if interrupts := output.get(INTERRUPT):
         asked = "; ".join(f"{one.value!r:.200}" for one in interrupts)
         raise ModelError(f"The graph was interrupted, and waits for a person to answer this: {asked}.")
 
 
 def read_graph(graph: Any, request: Request, *, show_steps: bool) -> Iterator[Part]:
     """The parts of what a graph answers: its steps, if they are shown, and then the answer."""
-    place = _Place(graph, request)
-    given = place.input_for(place.graph.get_state(request.run.config) if place.in_thread else None)
+    place = Place(graph, request)
+    given = place.enter({_MESSAGES: [*request.messages]})
     reader = GraphReader(show_steps=show_steps)
     for event in place.graph.stream(given, reader.heard(request.run.config), **reader.modes):
         yield from reader.feed(event)
@@ -74,8 +81,8 @@ def read_graph(graph: Any, request: Request, *, show_steps: bool) -> Iterator[Pa
 
 async def aread_graph(graph: Any, request: Request, *, show_steps: bool) -> AsyncGenerator[Part]:
     """As `read_graph`, for an event loop."""
-    place = _Place(graph, request)
-    given = place.input_for(await place.graph.aget_state(request.run.config) if place.in_thread else None)
+    place = Place(graph, request)
+    given = await place.aenter({_MESSAGES: [*request.messages]})
     reader = GraphReader(show_steps=show_steps)
     events: AsyncGenerator[Any] = place.graph.astream(given, reader.heard(request.run.config), **reader.modes)
     try:
@@ -87,7 +94,7 @@ async def aread_graph(graph: Any, request: Request, *, show_steps: bool) -> Asyn
     yield reader.answer(in_thread=place.in_thread)
 
 
-class _Place:
+class Place:
     """Where a graph is run: in the thread that the call names, or in none.
 
     Attributes:
@@ -100,20 +107,27 @@ class _Place:
         is_within_another = any(key.startswith("__pregel") for key in configurable)  # then that one sees to it
         keeps = graph.checkpointer is not None and not isinstance(graph.checkpointer, bool) and not is_within_another
         self.in_thread = keeps and "thread_id" in configurable
-        self.graph = graph.copy({"checkpointer": None}) if keeps and not self.in_thread else graph
+        self.graph = graph if not keeps else on_loop(graph) if self.in_thread else graph.copy({"checkpointer": None})
         self._request = request
 
-    def input_for(self, state: Any) -> Any:
-        """What the graph is given: the messages, or what a person answers to what it has asked.
+    def enter(self, given: Any) -> Any:
+        """What the graph is given: `given`, or what a person answers to what it has asked.
 
         Raises:
             ModelError: If it has asked several things at once.
         """
-        asked = state.interrupts if state is not None else ()
-        if not asked:
-            return {_MESSAGES: [*self._request.messages]}
-        if len(asked) > 1:
-            raise ModelError(f"The graph has asked {len(asked)} things at once, which one message cannot answer.")
+        return self._input(given, self.graph.get_state(self._request.run.config)) if self.in_thread else given
+
+    async def aenter(self, given: Any) -> Any:
+        """As `enter`, for an event loop."""
+        return self._input(given, await self.graph.aget_state(self._request.run.config)) if self.in_thread else given
+
+    def _input(self, given: Any, state: Any) -> Any:
+        if not state.interrupts:
+            return given
+        if len(state.interrupts) > 1:
+            message = f"The graph has asked {len(state.interrupts)} things at once, which one message cannot answer."
+            raise ModelError(message)
         from langgraph.types import Command  # it is there: so is a graph
 
         text = self._request.text
@@ -122,6 +136,12 @@ class _Place:
         except ValueError:
             answer = text
         return Command(resume=answer if isinstance(answer, dict | list) else text)
+
+
+def question_of(asked: Any) -> AIMessage:
+    """What a graph asks a person, as an answer."""
+    value = asked.value
+    return AIMessage(value if isinstance(value, str) else to_json(value, fallback=repr).decode())
 
 
 class GraphReader:
@@ -155,7 +175,7 @@ class GraphReader:
         *place, mode, told = event
         if mode == "updates":
             for node, update in told.items():
-                if node != _INTERRUPT:
+                if node != INTERRUPT:
                     yield from self._steps(update)
         elif place in ([], [()]):
             if self._state is None:  # before the first node: what it was given, and what it remembers
@@ -172,7 +192,7 @@ class GraphReader:
             ModelError: If the graph waits for a person, and there is no thread in which it could be answered.
         """
         state = self._state or {}
-        asked = state.get(_INTERRUPT) or ()
+        asked = state.get(INTERRUPT) or ()
         if not in_thread or len(asked) > 1:
             check_interrupts(state)
         said = [*(state.get(_MESSAGES) or ())]
@@ -182,9 +202,7 @@ class GraphReader:
             told = [one for one in new if one is not None]
             usage = reduce(add_usage, told) if told else None
         if asked:
-            value = asked[0].value
-            question = value if isinstance(value, str) else to_json(value, fallback=repr).decode()
-            return AIMessage(question, usage_metadata=usage)
+            return question_of(asked[0]).model_copy(update={"usage_metadata": usage})
         if said and isinstance(said[-1], AIMessage):
             return said[-1].model_copy(update={"usage_metadata": usage})
         if (found := state.get("structured_response")) is not None:  # of `create_agent(response_format=...)`

@@ -77,7 +77,9 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
         >>> adopt(FakeListChatModel(responses=["one two three"])).invoke("Count!", stop=["two"]).content
         'one two'
     """
+    model, keywords = _unbind(model)
     if isinstance(model, ChatModel):
+        settings = {**keywords, **settings}
         unknown = settings.keys() - type(model).model_fields.keys()
         if unknown:
             raise TypeError(f"{type(model).__name__} is a model of langplug's, and has no setting {min(unknown)!r}.")
@@ -85,14 +87,11 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
         for name, value in settings.items():
             type(model).__pydantic_validator__.validate_assignment(copied, name, value)
         return copied if settings else model
-    keywords: dict[str, Any] = {}
-    # Bound parameters are handed to the hooks; through the binding, the model would have a run of its own.
-    while isinstance(model, RunnableBinding) and isinstance(model.bound, BaseLanguageModel) and not model.config:
-        keywords = {**model.kwargs, **keywords}
-        model = model.bound
     if isinstance(model, type) and issubclass(model, BaseLanguageModel):
         raise TypeError(f"{model.__name__} is a class. Make a model first: `adopt({model.__name__}(...))`.")
     if not isinstance(model, Runnable):
+        if callable(getattr(model, "add_node", None)):
+            raise TypeError(f"{type(model).__name__} is the plan of a graph. Make the graph first: `.compile()`.")
         raise TypeError(
             f"{model!r:.200} is neither a chat model nor a Runnable. A function from a request to text becomes a model "
             "by `@chat_model`."
@@ -103,6 +102,21 @@ def adopt(model: Any, **settings: Any) -> ChatModel:
         if name not in ChatAdopted.model_fields and not takes(model, name):
             raise TypeError(f"Neither {type(model).__name__} nor ChatAdopted has a parameter {name!r}.")
     return ChatAdopted(adopted=model, model_kwargs={**keywords, **settings.pop("model_kwargs", {})}, **settings)
+
+
+def _unbind(model: Any) -> tuple[Any, dict[str, Any]]:
+    """A model out of its bindings, and the parameters that they give it.
+
+    These are handed to its hooks; through the binding, the model would have a run of its own. A model of langplug's has
+    fields for them and no hooks: bound to anything else, such as tools, it stays in its binding.
+    """
+    keywords: dict[str, Any] = {}
+    while isinstance(model, RunnableBinding) and isinstance(model.bound, BaseLanguageModel) and not model.config:
+        if isinstance(model.bound, ChatModel) and not model.kwargs.keys() <= type(model.bound).model_fields.keys():
+            break
+        keywords = {**model.kwargs, **keywords}
+        model = model.bound
+    return model, keywords
 
 
 class ChatAdopted(ChatModel):

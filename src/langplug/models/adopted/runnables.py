@@ -5,13 +5,26 @@ from contextlib import aclosing
 from functools import reduce
 from typing import Any, Literal, cast
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import add_usage
+from langchain_core.output_parsers import BaseLLMOutputParser, StrOutputParser
 from langchain_core.runnables import Runnable
+from pydantic_core import to_json
 
+from langplug._model.structured import StructuredOutputReader
 from langplug._parts import Part
 from langplug._request import Request
-from langplug.models.adopted.graphs import aread_graph, check_graph, check_interrupts, is_graph, read_graph
+from langplug.models.adopted.graphs import (
+    INTERRUPT,
+    Place,
+    aread_graph,
+    check_graph,
+    check_interrupts,
+    is_function,
+    is_graph,
+    question_of,
+    read_graph,
+)
 
 
 def read_parts(runnable: Runnable[Any, Any], request: Request, *, show_steps: bool) -> Iterator[Part]:
@@ -20,8 +33,14 @@ def read_parts(runnable: Runnable[Any, Any], request: Request, *, show_steps: bo
         yield from read_graph(runnable, request, show_steps=show_steps)
         return
     given, whole = _input_for(runnable, request)
+    if is_function(runnable):
+        place = Place(runnable, request)
+        output = place.graph.invoke(place.enter(given), request.run.config)
+        yield from _answer_in(output, given, in_thread=place.in_thread)
+        return
     if whole or not request.streaming:
-        yield from _answer_in(runnable.invoke(given, request.run.config), given)
+        output = runnable.invoke(given, request.run.config)
+        yield from _answer_in(_as_json(output) if _is_parsed(runnable) else output, given)
         return
     for item in runnable.stream(given, request.run.config):
         yield from _answer_in(item, given)
@@ -35,8 +54,15 @@ async def aread_parts(runnable: Runnable[Any, Any], request: Request, *, show_st
                 yield part
         return
     given, whole = _input_for(runnable, request)
+    if is_function(runnable):
+        place = Place(runnable, request)
+        output = await place.graph.ainvoke(await place.aenter(given), request.run.config)
+        for part in _answer_in(output, given, in_thread=place.in_thread):
+            yield part
+        return
     if whole or not request.streaming:
-        for part in _answer_in(await runnable.ainvoke(given, request.run.config), given):
+        output = await runnable.ainvoke(given, request.run.config)
+        for part in _answer_in(_as_json(output) if _is_parsed(runnable) else output, given):
             yield part
         return
     stream = runnable.astream(given, request.run.config)
@@ -75,12 +101,11 @@ def _form_of(runnable: Runnable[Any, Any]) -> tuple[Literal["state", "text", "me
     schemas: list[dict[str, Any]] = []
     for read in (runnable.get_input_jsonschema, runnable.get_output_jsonschema):
         try:
-            schemas.append(read())
+            schemas.append(_resolved(read()))
         except Exception:  # noqa: BLE001 - of types that no schema can say: then it is asked as a model is
             schemas.append({})
     wanted, given = schemas
-    # A stream of a graph that is a function (`@entrypoint`) tells its steps.
-    whole = "messages" in given.get("properties", {}) or hasattr(runnable, "output_channels")
+    whole = "messages" in given.get("properties", {}) or _is_parsed(runnable)
     if "messages" in wanted.get("properties", {}):
         return "state", whole
     if wanted.get("type") == "string":
@@ -93,16 +118,37 @@ def _form_of(runnable: Runnable[Any, Any]) -> tuple[Literal["state", "text", "me
     return "messages", whole
 
 
-def _answer_in(output: Any, given: Any) -> Iterator[Part]:
+def _is_parsed(runnable: Any) -> bool:
+    """Whether a chain ends with a parser, whose stream would tell more and more of an object, each time anew."""
+    last = getattr(runnable, "last", None)
+    return isinstance(last, BaseLLMOutputParser | StructuredOutputReader) and not isinstance(last, StrOutputParser)
+
+
+def _as_json(output: Any) -> Any:
+    """What a parser has made of an answer, as the JSON that it was."""
+    return output if output is None or isinstance(output, str | BaseMessage) else to_json(output).decode()
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that is no more than the name of one of its own definitions, as that."""
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    return cast("dict[str, Any]", schema.get("$defs", {}).get(name, schema))
+
+
+def _answer_in(output: Any, given: Any, *, in_thread: bool = False) -> Iterator[Part]:
     """The answer in what a chain or graph gives: the last message of a state, with the tokens that all of it took.
 
     Raises:
         TypeError: If there is none.
     """
+    if isinstance(output, Mapping) and (asked := output.get(INTERRUPT)):
+        if not in_thread or len(asked) > 1:
+            check_interrupts(output)
+        yield question_of(asked[0])
+        return
     if not (isinstance(output, Mapping) and isinstance(output.get("messages"), list | tuple)):
         yield cast("Part", output)
         return
-    check_interrupts(output)
     said = [*output["messages"]]
     if not said or not isinstance(said[-1], AIMessage):
         last = type(said[-1]).__name__ if said else "no message"

@@ -12,6 +12,7 @@ from langchain_core.exceptions import (
 )
 
 from langplug import IncompleteAnswerError
+from langplug._errors import advised
 
 
 class CommandNotFoundError(ModelNotFoundError, FileNotFoundError):
@@ -67,15 +68,14 @@ def start_error(owner: str, error: OSError, directory: str | None) -> ModelError
             "and its interpreter."
         )
     if error.errno == errno.E2BIG:
-        return ContextOverflowError(
-            f"{owner} was to be given arguments that are longer than the system allows (on Linux 128 KiB each). "
-            "Give the prompt on stdin: input='prompt', and no {prompt} in `command`."
-        )
+        message = f"{owner} was to be given arguments that are longer than the system allows (on Linux 128 KiB each)."
+        advice = "Give the prompt on stdin: input='prompt', and no {prompt} in `command`."
+        return advised(ContextOverflowError(message), advice)
     if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         return ModelConnectionError(
             f"{owner} was not started: {error.strerror}. Lower `max_parallel`, or raise the system's limits."
         )
-    return ModelInvalidRequestError(f"{owner} was not started: {error.strerror or error}. Check `command`.")
+    return advised(ModelInvalidRequestError(f"{owner} was not started: {error.strerror or error}. Check `command`."))
 
 
 def exit_error(owner: str, status: int, stderr: str, *, begun: bool) -> CommandFailedError:
@@ -89,11 +89,8 @@ def exit_error(owner: str, status: int, stderr: str, *, begun: bool) -> CommandF
             how = f"was ended by signal {-status}"
     when = "in the middle of its answer; what had come is this error's `partial`" if begun else "without an answer"
     kind = CommandBrokeOffError if begun else CommandFailedError
-    return kind(
-        f"{owner} {how}, {when}.{quote_stderr(stderr)}\nSee what it complains about, or run it by hand.",
-        status=status,
-        stderr=stderr,
-    )
+    message = f"{owner} {how}, {when}.{quote_stderr(stderr)}\nSee what it complains about, or run it by hand."
+    return advised(kind(message, status=status, stderr=stderr))
 
 
 def quote_stderr(stderr: str) -> str:

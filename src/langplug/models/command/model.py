@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from langplug import ChatModel, MissingSecretError, Part, Request, UnsupportedError, resource
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import usable_cores
+from langplug._errors import advised
 from langplug._http.templates import LazyMapping, placeholders
 from langplug._messages.prompt import PromptTemplate
 from langplug._model.parameters import conceal_arguments
@@ -238,10 +239,11 @@ class ChatCommand(ChatModel):
         # answer without them, and nobody would know why.
         shows_text_alone = "text" in seen and not seen & {"prompt", "messages", "request", "system"}
         if shows_text_alone and any(map(_is_system, request.messages)):
-            raise UnsupportedError(
+            message = (
                 f"{type(self).__name__} gives its program the last message alone, so the system message, with all that "
-                "it says of tools and schemas, would be lost. Put {system} into an argument, or set input='prompt'."
+                "it says of tools and schemas, would be lost."
             )
+            raise advised(UnsupportedError(message), "Put {system} into an argument, or set input='prompt'.")
         values = self._values(request)
         variables = build_environment(self.inherit, self.environment)
         secrets = [*secrets_in(variables), *secrets_in(hide(self._own_values()))]

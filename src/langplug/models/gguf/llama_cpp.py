@@ -28,6 +28,7 @@ from langplug._answer.server_errors import error_of
 from langplug._bridge.channel import Channel
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import spawn
+from langplug._errors import advised
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.engine import Asked, Settings, closed_error, locate, request_tokens, usable_threads
 from langplug.models.gguf.grammar import grammar_of
@@ -246,15 +247,15 @@ class LlamaServer:
 def to_model_error(error: Mapping[str, Any]) -> Exception:
     """langchain-core's error for one of llama.cpp's error objects."""
     if "n_prompt_tokens" in error:
-        return ContextOverflowError(
-            f"The prompt has {error['n_prompt_tokens']} tokens, but a request holds {error['n_ctx']}, prompt and "
-            "answer together (`n_ctx`, which llama.cpp rounds up to a multiple of 256). Shorten it, or make the model "
-            "with a larger `n_ctx`."
+        holds = f"a request holds {error['n_ctx']}, prompt and answer together"
+        return advised(
+            ContextOverflowError(f"The prompt has {error['n_prompt_tokens']} tokens, but {holds}. Shorten it."),
+            "Or make the model with a larger `n_ctx`, which llama.cpp rounds up to a multiple of 256.",
         )
     if "Context size has been exceeded" in str(error.get("message")):
-        return ContextOverflowError(
-            "The requests that run at once have filled the context that they share. "
-            "Raise `n_ctx`, lower `parallel`, or set `kv_unified=False` so that each has its own."
+        return advised(
+            ContextOverflowError("The requests that run at once have filled the context that they share."),
+            "Raise `n_ctx`, lower `parallel`, or set `kv_unified=False` so that each has its own.",
         )
     return error_of(error)
 

@@ -22,6 +22,7 @@ from langplug import Part, UnsupportedError
 from langplug._bridge.channel import Channel
 from langplug._bridge.slots import Slots
 from langplug._bridge.threads import spawn
+from langplug._errors import advised
 from langplug.models.gguf.batching import Batcher, Turn, last_line
 from langplug.models.gguf.compiled import import_compiled
 from langplug.models.gguf.ebnf import ebnf_of
@@ -229,15 +230,16 @@ class OpenVINOModel:
         self._file.check()
         body = asked.body
         if body.get("top_logprobs"):
-            raise UnsupportedError(
-                "OpenVINO tells the probability of the chosen token alone. Leave out `top_logprobs`, or make the model "
-                "with engine='llama.cpp'."
+            raise advised(
+                UnsupportedError("OpenVINO tells the probability of the chosen token alone. Leave out `top_logprobs`."),
+                "Or make the model with engine='llama.cpp'.",
             )
         ids = self.encode_prompt(asked.prompt())
         if len(ids) >= self.request_tokens:
-            raise ContextOverflowError(
-                f"The prompt has {len(ids)} tokens, but a request holds {self.request_tokens}, prompt and answer "
-                "together (`n_ctx`). Shorten it, or make the model with a larger `n_ctx`."
+            holds = f"a request holds {self.request_tokens}, prompt and answer together"
+            raise advised(
+                ContextOverflowError(f"The prompt has {len(ids)} tokens, but {holds}. Shorten it."),
+                "Or make the model with a larger `n_ctx`.",
             )
         if not ids or not all(token in self._is_token for token in ids):
             raise ModelInvalidRequestError("The prompt is empty, or holds tokens that the model does not have.")

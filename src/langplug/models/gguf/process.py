@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from langplug import UnsupportedError
 from langplug._bridge.forks import in_forked_child
+from langplug._errors import advised
 from langplug.models.gguf.engine import Engine
 
 _EXIT_S: Final = 10.0
@@ -69,11 +70,12 @@ def refuse_in_fork(engine: str) -> None:
         UnsupportedError: If so.
     """
     if _first_users.get(engine, os.getpid()) != os.getpid():
-        raise UnsupportedError(
+        message = (
             f"This process was forked from one that had already used {engine}, and {engine} cannot be used in both. "
             "Start workers by 'spawn' or 'forkserver' (multiprocessing.set_start_method), or use the model in the "
             "parent only after forking."
         )
+        raise advised(UnsupportedError(message))
 
 
 def leak(held: Any) -> None:

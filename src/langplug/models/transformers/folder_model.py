@@ -11,6 +11,7 @@ from langchain_core.language_models import ModelProfile
 from pydantic import Field, field_validator
 
 from langplug import ChatModel, Request
+from langplug._errors import advised
 from langplug._messages.control_tokens import escape_control_tokens
 from langplug._model.capabilities import ToolCalling
 from langplug._model.sampling import SamplingFields
@@ -85,10 +86,11 @@ class FolderModel(SamplingFields, ChatModel):
             ModelInvalidRequestError: If there is no template, or it does not take the conversation.
         """
         if not (template := self._template(with_tools=bool(request.tools))):
-            raise ModelInvalidRequestError(
+            message = (
                 f"{self.model!r} has no chat template: it is no chat model, or its template was left out. Give one as "
                 "`chat_template`, in Jinja."
             )
+            raise advised(ModelInvalidRequestError(message))
         if tokens_in_text := self.__langplug_control_tokens__():  # if the model had to be downloaded, not known before
             escaped = escape_control_tokens(request.messages, tokens_in_text)
             request = request if escaped is None else replace(request, messages=escaped)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from langchain_core.exceptions import ModelInvalidRequestError
 
 from langplug._bridge.threads import usable_cores
+from langplug._errors import advised
 from langplug.models.gguf.header import BadWeightsError, FileWatch, WeightsNotFoundError
 from langplug.models.transformers.folder import Folder, read_folder
 
@@ -163,10 +164,11 @@ class Weights:
         media = dict(read.to(self.device, dtype=self.network.dtype))
         ids = self._known(media.pop("input_ids")[0].tolist())
         if "cross_attention_mask" in media:
-            raise ModelInvalidRequestError(
+            message = (
                 f"{type(self.network).__name__} sees images in layers of their own (cross-attention), which "
-                "ChatTransformers does not drive. Take a model that reads images as tokens, or ask this one text alone."
+                "ChatTransformers does not drive. Ask it text alone."
             )
+            raise advised(ModelInvalidRequestError(message), "Or take a model that reads images as tokens.")
         media.pop("attention_mask", None)  # a batch has its own
         return ids, media
 
@@ -174,10 +176,11 @@ class Weights:
         """The tokens, all of which the network knows."""
         unknown = [one for one in ids if not 0 <= one < self.vocabulary]
         if unknown:
-            raise ModelInvalidRequestError(
+            message = (
                 f"The tokenizer makes the token {unknown[0]} of the prompt, but the network knows {self.vocabulary} "
                 "tokens: tokenizer and weights belong to different models."
             )
+            raise advised(ModelInvalidRequestError(message))
         return ids
 
     def text_of(self, ids: Sequence[int]) -> str:
@@ -203,10 +206,12 @@ class Weights:
                 self.tokenizer, n_vocab=self.vocabulary, eos_token=sorted(self.stop_ids) or None
             )
         except ValueError as error:
-            raise ModelInvalidRequestError(
+            message = (
                 f"This model's tokenizer ({type(self.tokenizer).__name__}) has no fast form, without which no "
-                "answer can be kept to a schema. Set structured_output='derived', and langplug asks for it in words."
-            ) from error
+                "answer can be kept to a schema."
+            )
+            advice = "Set structured_output='derived', and langplug asks for it in words."
+            raise advised(ModelInvalidRequestError(message), advice) from error
 
     # --- the network ---
 
