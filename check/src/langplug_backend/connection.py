@@ -53,6 +53,13 @@ class Turns:
         else:
             self.give()
 
+    def hand_over(self, go: Callable[[], object], other: Callable[[], object]) -> None:
+        """Have `other` take the turn, or the place in the line, of `go`."""
+        if go in self._waiting:
+            self._waiting[self._waiting.index(go)] = other
+        else:
+            other()
+
 
 class Connection(asyncio.Protocol):
     """Answers the requests of one connection, one after the other, in the order in which they came.
@@ -189,9 +196,11 @@ class Connection(asyncio.Protocol):
             sender, self._sender = self._sender, None
             sender.stop()
             if sender.exchange.request is not None:
-                self._turns.leave(sender.step)
                 if sender.left_s:
-                    self._turns.take(partial(sender.loop.call_later, sender.left_s, self._turns.give))
+                    rest = partial(sender.loop.call_later, sender.left_s, self._turns.give)
+                    self._turns.hand_over(sender.step, rest)
+                else:
+                    self._turns.leave(sender.step)
             self._log.end(sender.exchange, self._outcome)
 
 
