@@ -93,6 +93,28 @@ def test_the_second_signal_ends_it_at_once(tmp_path: Path, number: signal.Signal
         assert process.stderr.read() == ""
 
 
+FROZEN = """
+import gc
+from langplug import chat_model
+
+@chat_model
+def frozen(request):
+    return str(gc.get_freeze_count() > len(gc.get_objects()))
+"""
+
+
+def test_the_garbage_collector_passes_over_what_was_loaded(tmp_path: Path) -> None:
+    """The collector looks through what requests make, and no longer through what was there before the first."""
+    (tmp_path / "mine.py").write_text(FROZEN)
+    with served("--alias", f"m={tmp_path}/mine.py:frozen") as (_, port):
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+        client = HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        answer = json.loads(client.getresponse().read())
+        client.close()
+    assert answer["choices"][0]["message"]["content"] == "True"
+
+
 LARGE = """
 import sys
 from langchain.agents import create_agent
