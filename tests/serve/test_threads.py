@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from tests.serve.client import ask, send
 from tests.serve.served_models import held, serving, serving_exchange, until
@@ -154,6 +155,57 @@ def test_what_a_graph_asks_is_answered_by_the_next_call(base: str) -> None:
     assert text_of(respond(base, "no", again["id"])) == 'ask, "no"'
 
 
+def age(state: MessagesState) -> dict[str, Any]:
+    """Asks until it is told a number, as LangGraph's guide to interrupts shows it; fails when it is told to."""
+    question = "How old?"
+    while not (told := str(interrupt(question))).isdigit():
+        if told == "fail":
+            raise RuntimeError
+        question = f"{told} is no number."
+    return {"messages": [AIMessage(f"You are {told}.")]}
+
+
+@pytest.fixture(scope="module")
+def asking() -> Iterator[str]:
+    graph = StateGraph(MessagesState).add_node("age", age).add_edge(START, "age")
+    with serving({"m": graph.compile(checkpointer=InMemorySaver())}, user_threads=True) as url:
+        yield url
+
+
+def test_a_node_asks_again(asking: str) -> None:
+    """A node that asks in a loop is told one thing after the other, each as the answer to the last question."""
+    first = respond(asking, "hi")
+    second = respond(asking, "old", first["id"])
+    assert [text_of(first), text_of(second)] == ["How old?", "old is no number."]
+    assert "has been answered" in respond(asking, "7", first["id"])["error"]["message"]
+    third = respond(asking, "very", second["id"])
+    assert "has been answered" in respond(asking, "7", second["id"])["error"]["message"]
+    told = respond(asking, "7", third["id"])
+    assert text_of(told) == "You are 7."
+    for answered in (first, second, third):
+        assert "has been answered" in respond(asking, "8", answered["id"])["error"]["message"]
+    assert text_of(respond(asking, "again", told["id"])) == "How old?"
+
+
+def test_what_fails_a_graph_ends_its_question(asking: str) -> None:
+    """A graph that fails with what it is told would fail again: that is said, and one goes on from another response."""
+    asked = respond(asking, "hi")
+    assert respond(asking, "fail", asked["id"])["error"]["code"] == "model_error"
+    error = respond(asking, "7", asked["id"])["error"]
+    assert error["param"] == "previous_response_id"
+    assert "failed with what it was told" in error["message"]
+
+
+def test_a_user_is_asked_again(asking: str) -> None:
+    """A user's thread is told what comes next; what failed in it is forgotten."""
+    assert say(asking, "gil", "hi") == "How old?"
+    assert say(asking, "gil", "old") == "old is no number."
+    assert say(asking, "gil", "7") == "You are 7."
+    assert say(asking, "hal", "hi") == "How old?"
+    assert send(asking, ask(messages=[{"role": "user", "content": "fail"}], user="hal"))[0] == 500
+    assert say(asking, "hal", "hi") == "How old?"
+
+
 # --- users ---
 
 
@@ -179,6 +231,8 @@ def test_a_user_whose_call_failed_asks_again(base: str) -> None:
     assert say(base, "cy", "one") == "one"
     assert send(base, ask(messages=[{"role": "user", "content": "fail"}], user="cy"))[0] == 500
     assert say(base, "cy", "two") == "one, two"
+    assert send(base, ask(messages=[{"role": "user", "content": "fail"}], user="first"))[0] == 500
+    assert say(base, "first", "one") == "one"
 
 
 def test_a_user_of_the_messages_wire_is_remembered(base: str) -> None:

@@ -60,6 +60,7 @@ async def _deltas(served: ServedModel, call: Call) -> AsyncGenerator[Delta | End
                     yield delta
     finally:
         await chunks.aclose()
+    await served.settle(call, config)
     ending = reader.ending(call.parameters.get("max_tokens"))
     if ending.usage is None and call.tells_usage:
         ending = replace(ending, usage=await count_tokens(served, call, said))

@@ -65,6 +65,11 @@ class ServedModel:
             return call.messages, None
         return await self.threads.given(call.thread, call.messages)
 
+    async def settle(self, call: Call, config: RunnableConfig | None) -> None:
+        """Keep what can be known of a call's answer only when it is complete."""
+        if self.threads is not None and call.thread is not None and config is not None:
+            await self.threads.settle(call.thread, config)
+
     def parameters_of(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Those parameters of a call that the model takes, and the names of the others."""
         taken = {name: value for name, value in given.items() if self.model.__langplug_uses__(name)}

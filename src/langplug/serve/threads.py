@@ -82,30 +82,79 @@ class Threads:
             messages = _news(messages, known or [], may_repeat=thread.is_users)
         return messages, {"configurable": configurable, "metadata": {_MARK: thread.answer}}
 
+    async def settle(self, thread: Thread, config: RunnableConfig) -> None:
+        """Note that the answer of `thread` is a question, if it was asked where another was answered.
+
+        A node that asks again makes no new checkpoint, so that of the first question, which `config` names, is this
+        one's, too.
+        """
+        place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
+        if "checkpoint_id" not in config["configurable"]:
+            return
+        async for _ in self._graph.aget_state_history(place, filter={_MARK: thread.answer}, limit=1):
+            return
+        kept = await self._graph.checkpointer.aget_tuple(config)
+        mark = (_MARK, [len(_marks(kept)), thread.answer])
+        await self._graph.checkpointer.aput_writes(kept.config, [mark], task_id=f"{_MARK}:{thread.answer}")
+
     async def _state_before(self, thread: Thread) -> Any:
         """The state in which the answer before has left the thread; None if it begins."""
         place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
         if thread.is_users:
             async for state in self._graph.aget_state_history(place):
-                if not state.next or state.interrupts:  # else it is of a call that failed, or whose client left
-                    return state
+                if not state.next or (state.interrupts and not _has_failed(state)):
+                    return state  # else it is of a call that failed, or whose client left
+            await self._graph.checkpointer.adelete_thread(thread.id)  # LangGraph would go on from what those have left
             return None
         if thread.before is None:
             return None
         mark = thread.before.rpartition("_")[2]
+        state = await self._state_of(place, mark)
+        if state is None:
+            raise _not_found(thread.before)
+        if state.interrupts:
+            await self._check_unanswered(place, state, mark)
+        elif state.next:
+            raise _ended(f"The response {thread.before!r:.100} did not end, so nothing can go on from it.")
+        return state
+
+    async def _state_of(self, place: RunnableConfig, mark: str) -> Any:
+        """The state that a response has left; None if there is none."""
         async for state in self._graph.aget_state_history(place, filter={_MARK: mark}, limit=1):
-            if not state.next:
-                return state
-            if state.interrupts:  # what a graph asks it can be told once: whatever it is told then, it takes the first
-                own = state.config["configurable"]["checkpoint_id"]
-                async for other in self._graph.aget_state_history(place):
-                    if ((other.parent_config or {}).get("configurable") or {}).get("checkpoint_id") == own:
-                        message = "What this response asks has been answered: go on from another response."
-                        raise ApiError(400, "invalid_request_error", message, "previous_response_id")
-                return state
-            message = f"The response {thread.before!r:.100} did not end, so nothing can go on from it."
-            raise ApiError(400, "invalid_request_error", message, "previous_response_id")
-        raise _not_found(thread.before)
+            return state
+        async for kept in self._graph.checkpointer.alist(place):
+            if mark in _marks(kept):
+                return await self._graph.aget_state(kept.config)
+        return None
+
+    async def _check_unanswered(self, place: RunnableConfig, state: Any, mark: str) -> None:
+        """Let a question be answered; once, for whatever a graph is told then, it takes the first.
+
+        Raises:
+            ApiError: If it has been, or the graph has failed with what it was told.
+        """
+        if _has_failed(state):
+            raise _ended("The graph failed with what it was told: go on from the response before, or from another.")
+        own = state.config["configurable"]["checkpoint_id"]
+        is_answered = _marks(await self._graph.checkpointer.aget_tuple(state.config))[-1] != mark
+        async for other in self._graph.aget_state_history(place):
+            is_answered |= ((other.parent_config or {}).get("configurable") or {}).get("checkpoint_id") == own
+        if is_answered:
+            raise _ended("What this response asks has been answered: go on from another response.")
+
+
+def _marks(kept: Any) -> list[str]:
+    """The responses that a checkpoint is of, the last one last: it is of several if each of them asks something."""
+    later = sorted(value for _, channel, value in kept.pending_writes or () if channel == _MARK)
+    return [kept.metadata.get(_MARK, ""), *(answer for _, answer in later)]
+
+
+def _has_failed(state: Any) -> bool:
+    return any(task.error for task in state.tasks)
+
+
+def _ended(message: str) -> ApiError:
+    return ApiError(400, "invalid_request_error", message, "previous_response_id")
 
 
 def _not_found(response: str) -> ApiError:
