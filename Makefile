@@ -39,7 +39,7 @@ compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # `set -m` gives the conversation its own process group in the terminal, so that Ctrl-C stops an answer and not make.
 # Ctrl-Z is ignored, because make could not bring the conversation back.
@@ -116,8 +116,8 @@ test-new: $(VENV)/.dev ## Make, install, check and test a package of each templa
 	$(call say,packages from templates)
 	@$(BIN)/python -m tests.new.installed
 
-.PHONY: test-codex
-test-codex: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI and opencode finish a task with a served model (needs npm; 780 MB)
+.PHONY: test-coding-agents
+test-coding-agents: $(VENV)/.dev $(AGENTS)/.agents ## Test that Codex CLI, opencode and Claude Code finish a task with a served model (needs npm; 1.2 GB)
 	$(call say,tests with coding agents)
 	@PATH="$(CURDIR)/$(AGENTS)/node_modules/.bin:$$PATH" $(BIN)/$(pytest) tests/clients
 
@@ -209,9 +209,10 @@ lock: $(VENV)/.build ## Renew the locks after a change of pyproject.toml; UPGRAD
 clean: ## Remove everything that make created here; downloaded weights stay in the user's cache
 	@rm -rf $(VENV) $(PEERS) $(OLDEST) $(CLIENTS) $(ENGINES) $(FUZZ) $(TRACING) $(OTHERS) $(PLAYGROUND) $(DOCS) $(RAY) $(AGENTS) .venv-servers-* dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(AGENTS)/.agents:
-	$(call say,installing Codex CLI and opencode)
-	@npm install --silent --no-audit --no-fund --prefix $(AGENTS) @openai/codex@0.171.0 opencode-ai@1.18.33
+$(AGENTS)/.agents: Makefile
+	$(call say,installing coding agents)
+	@npm install --silent --no-audit --no-fund --prefix $(AGENTS) \
+		@openai/codex@0.171.0 opencode-ai@1.18.33 @anthropic-ai/claude-code@2.1.332
 	@node $(AGENTS)/node_modules/opencode-ai/postinstall.mjs >/dev/null
 	@touch $@
 

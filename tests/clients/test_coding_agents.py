@@ -1,4 +1,4 @@
-"""Coding agents finish real work with a model of five lines; `make test-codex` installs them."""
+"""Coding agents finish real work with a model of five lines; `make test-coding-agents` installs them."""
 
 import json
 import os

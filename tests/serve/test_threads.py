@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -165,11 +166,17 @@ def age(state: MessagesState) -> dict[str, Any]:
     return {"messages": [AIMessage(f"You are {told}.")]}
 
 
-@pytest.fixture(scope="module")
-def asking() -> Iterator[str]:
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def asking(request: pytest.FixtureRequest) -> Iterator[str]:
     graph = StateGraph(MessagesState).add_node("age", age).add_edge(START, "age")
-    with serving({"m": graph.compile(checkpointer=InMemorySaver())}, user_threads=True) as url:
+    saver: Any = InMemorySaver()
+    if request.param == "sqlite":
+        sqlite = pytest.importorskip("langgraph.checkpoint.sqlite", reason="make test-clients")
+        saver = sqlite.SqliteSaver(sqlite3.connect(":memory:", check_same_thread=False))
+    with serving({"m": graph.compile(checkpointer=saver)}, user_threads=True) as url:
         yield url
+    if request.param == "sqlite":
+        saver.conn.close()
 
 
 def test_a_node_asks_again(asking: str) -> None:

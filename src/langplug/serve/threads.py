@@ -88,14 +88,16 @@ class Threads:
         A node that asks again makes no new checkpoint, so that of the first question, which `config` names, is this
         one's, too.
         """
-        place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
-        if "checkpoint_id" not in config["configurable"]:
+        configurable = config["configurable"]
+        if "checkpoint_id" not in configurable:
             return
+        place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
         async for _ in self._graph.aget_state_history(place, filter={_MARK: thread.answer}, limit=1):
             return
-        kept = await self._graph.checkpointer.aget_tuple(config)
-        mark = (_MARK, [len(_marks(kept)), thread.answer])
-        await self._graph.checkpointer.aput_writes(kept.config, [mark], task_id=f"{_MARK}:{thread.answer}")
+        begun: RunnableConfig = {"configurable": {"checkpoint_ns": "", **configurable}}
+        saver = self._graph.checkpointer
+        mark = (_MARK, [len(_marks(await saver.aget_tuple(begun))), thread.answer])
+        await saver.aput_writes(begun, [mark], task_id=f"{_MARK}:{thread.answer}")
 
     async def _state_before(self, thread: Thread) -> Any:
         """The state in which the answer before has left the thread; None if it begins."""

@@ -28,7 +28,9 @@ def _class_on_loop(cls: Callable[..., Any]) -> Any:
             for one in await asyncio.to_thread(lambda: [*self.list(*args, **kwargs)]):
                 yield one
 
-    methods = {f"a{name}": _in_a_thread_at_need(cls, name) for name in ("get_tuple", "put", "put_writes", "delete_thread")}
+    methods = {
+        f"a{name}": _in_a_thread_at_need(cls, name) for name in ("get_tuple", "put", "put_writes", "delete_thread")
+    }
     return type(cls.__name__, (cls,), {**methods, "alist": alist})  # type: ignore[arg-type]
 
 
