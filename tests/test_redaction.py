@@ -4,14 +4,19 @@ import base64
 import html
 import json
 import re
+import traceback
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.exceptions import ModelAuthenticationError
 from pydantic import SecretBytes, SecretStr
+from tests.paths import PATHS
 
+from langplug import ChatModel
 from langplug._redaction import scrub
 
 KEY = 'sk-0123456789+/="é&<\\x'
@@ -84,3 +89,30 @@ def test_no_long_secret_is_left(text: str, secret: str) -> None:
     """Whatever surrounds it, a secret of eight characters or more is not in what is left, and any text can be one."""
     if len(secret.strip()) >= 8 and "*" not in secret and secret.casefold().strip() not in ("not-needed", "undefined"):
         assert secret.strip() not in scrub(f"{text}{secret.strip()}{text}", [secret])
+
+
+class Careless(ChatModel):
+    """Writes its key into what it raises."""
+
+    api_key: SecretStr
+    kind: type[Exception] = ValueError
+
+    def respond(self, request: Any) -> Any:
+        try:
+            self.look_up()
+        except LookupError as error:
+            raise self.kind(f"refused: {self.api_key.get_secret_value()}!") from error
+
+    def look_up(self) -> None:
+        raise LookupError(f"no {self.api_key.get_secret_value()} here", 7)
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, ConnectionError, ModelAuthenticationError])
+@pytest.mark.parametrize("path", PATHS)
+def test_what_an_author_raises_shows_no_key(path: str, kind: type[Exception]) -> None:
+    """A model's own secrets are struck out of whatever is raised in it, and of what led to that: logs print both."""
+    with pytest.raises(Exception, match=r"refused: \*\*\*!") as caught:
+        PATHS[path](Careless(api_key=SecretStr(KEY), kind=kind), "hi")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in shown
+    assert "no *** here" in shown

@@ -283,6 +283,13 @@ def scrub(text: str, secrets: Iterable[str | AnySecret], *, was_cut: bool = Fals
     return text
 
 
+def scrub_error(error: BaseException, secrets: Iterable[str | AnySecret]) -> None:
+    """Take secrets out of the texts that `error` was made of, and is printed as."""
+    args = tuple(scrub(one, secrets) if isinstance(one, str) else one for one in error.args)
+    if args != error.args:  # some make their text anew of what they are given, and differ then
+        error.args = args
+
+
 def _parts(value: str) -> Iterator[str]:
     """A value, and what in it is a secret by itself: after `Bearer`, in a cookie, the password of `Basic`."""
     yield value.strip()

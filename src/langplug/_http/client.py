@@ -33,7 +33,7 @@ from langplug._http.proxy import Proxy
 from langplug._http.wire_log import WireLog
 from langplug._log import log, wire
 from langplug._parts import Finish, Part, Usage
-from langplug._redaction import AnySecret, reveal, scrub
+from langplug._redaction import AnySecret, reveal, scrub, scrub_error
 from langplug._stream.reader import Reader, too_large
 from langplug._tracebacks import drop_library_frames, drop_own_frames
 
@@ -100,7 +100,7 @@ class SendOptions:
     def redact(self, error: ModelError, more: Iterable[AnySecret] = ()) -> ModelError:
         """`error` without these and `more` secrets: some servers repeat what they were sent."""
         hidden = [*self.secrets(), *more]
-        error.args = tuple(scrub(one, hidden) if isinstance(one, str) else one for one in error.args)
+        scrub_error(error, hidden)
         for name, value in list(vars(error).items()):
             if isinstance(value, str):
                 setattr(error, name, scrub(value, hidden))

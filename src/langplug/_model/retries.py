@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +14,7 @@ from langplug._bridge.source import Deadline
 from langplug._errors import remember_partial
 from langplug._log import log, strike_out
 from langplug._model.fields import ModelFields
-from langplug._redaction import secrets_in
+from langplug._redaction import AnySecret, scrub_error, secrets_in
 from langplug._request import READ_IT
 
 
@@ -64,9 +64,10 @@ class Tries:
         partial = self._partial()
         raised: BaseException = error
         if isinstance(error, Exception):
+            _hide(secrets := [*secrets_in(vars(self._model))], error)
             if (typed := model_error_of(error, begun=partial is not None)) is not None:
-                # Clients write addresses into messages, and addresses hold keys. The cause stays as it was raised.
-                typed.args = (strike_out(str(typed), secrets_in(vars(self._model))),)
+                # Clients write addresses into messages, and addresses hold keys.
+                typed.args = (strike_out(str(typed), secrets),)
                 for note in getattr(error, "__notes__", ()):  # such as that it comes from the function given as `auth`
                     typed.add_note(note)
                 raised = typed
@@ -100,6 +101,14 @@ class Tries:
         log.warning("%s: retry %d of %d in %.2f s, after %s", owner, self._failures, backoff.retries, wait_s, why)
         self.wait_s = wait_s
         return True
+
+
+def _hide(secrets: Collection[AnySecret], error: BaseException) -> None:
+    """Strike `secrets` out of an error, and of what led to it, which tracebacks show: authors write what they have."""
+    led_to: list[BaseException] = [error] if secrets else []
+    for one in led_to:  # which grows
+        scrub_error(one, secrets)
+        led_to += [before for before in (one.__cause__, one.__context__) if before is not None and before not in led_to]
 
 
 _TRIED = re.compile(r" ?\(tried \d+ times in [\d.]+ s\)")
