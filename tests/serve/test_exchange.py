@@ -18,7 +18,7 @@ from tests.serve.client import JSON, ask, chunks_of, send
 from tests.serve.served_models import Endless, EndlessInThread, serving
 from tests.serve.written_messages import answers
 
-from langplug import Finish, Reasoning, ToolCall, Usage
+from langplug import Finish, Reasoning, Request, ToolCall, Usage, chat_model
 from langplug.models import ChatScripted
 from langplug.models.scripted import Cut
 from langplug.serve import app
@@ -481,3 +481,48 @@ def test_any_text_in_any_pieces_is_the_same_answer(pieces: list[str]) -> None:
     whole = writer.whole(pieces, Ending(finish_reason="stop"))
     assert "".join(delta.get("content", "") for delta in deltas) == "".join(pieces)
     assert whole["choices"][0]["message"]["content"] == "".join(pieces)
+
+
+def told_of(number: int) -> dict[str, dict[str, Any]]:
+    """A call with a number among its arguments, and its result, as each wire has them, by its path."""
+    args = json.dumps({"id": number})
+    question = {"role": "user", "content": "hi"}
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": args}}
+    use = {"type": "tool_use", "id": "c", "name": "find", "input": {"id": number}}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": "found"}
+    return {
+        "/v1/chat/completions": ask(
+            messages=[
+                question,
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c", "content": "found"},
+            ]
+        ),
+        "/v1/responses": {
+            "model": "m",
+            "input": [
+                question,
+                {"type": "function_call", "call_id": "c", "name": "find", "arguments": args},
+                {"type": "function_call_output", "call_id": "c", "output": "found"},
+            ],
+        },
+        "/v1/messages": {
+            "model": "m",
+            "max_tokens": 99,
+            "messages": [question, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}],
+        },
+    }
+
+
+@pytest.mark.parametrize("path", told_of(0))
+def test_a_number_reaches_the_model_as_it_was_sent(path: str) -> None:
+    """A whole number among a call's arguments, an id say, may have more than 64 bits."""
+
+    @chat_model(tool_calling="native")
+    def repeats(request: Request) -> str:
+        [call] = next(message.tool_calls for message in request.messages if isinstance(message, AIMessage))
+        return f"it is {call['args']['id']}"
+
+    with serving({"m": repeats()}) as base:
+        for number in (7, 2**63 - 1, -(2**63), 2**64, -(2**64) - 1, 10**30 + 7):
+            assert f"it is {number}" in send(base, told_of(number)[path], path)[2]

@@ -1,6 +1,7 @@
 """JSON as it is sent and read: by orjson where that is installed, else by the standard library."""
 
 import json
+import re
 from typing import Any, Final
 
 try:
@@ -23,6 +24,10 @@ MOST_NESTED: Final = 100
 """How deep a body may be: what reads schemas and messages calls itself for each level."""
 
 
+_LONG_NUMBER: Final = re.compile(rb"\d{19}")
+"""Where there may be a whole number beyond 64 bits, of which orjson makes a float: an id is another one then."""
+
+
 def load(text: bytes | str) -> Any:
     """The value of JSON text.
 
@@ -30,7 +35,10 @@ def load(text: bytes | str) -> Any:
         ValueError: If it is not JSON, or nested deeper than can be read.
     """
     if orjson is not None:
-        return orjson.loads(text)
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        value = orjson.loads(data)
+        if not _LONG_NUMBER.search(data):
+            return value
     try:
         return json.loads(text)
     except RecursionError as error:
