@@ -461,6 +461,11 @@ def test_a_model_of_an_installed_package(tmp_path: Path) -> None:
     assert "ModuleNotFoundError: No module named 'no_such_module'" in refusal("broken", ImportError)
 
 
+def test_the_embedded_model_has_a_name() -> None:
+    """What `langplug pull smollm2` downloads is called so where a model is asked for, too."""
+    assert load("smollm2") == ChatGGUF()
+
+
 def test_nothing_of_that_name() -> None:
     """A word that is no installed model's name is refused with all the forms that there are."""
     told = refusal("hello", ValueError)

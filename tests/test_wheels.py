@@ -135,7 +135,13 @@ def test_what_langplug_asks_for(built: dict[str, Built]) -> None:
 @pytest.mark.parametrize(
     ("project", "entry_points"),
     [
-        ("langplug", {"console_scripts": {"langplug": "langplug.cli:main"}}),
+        (
+            "langplug",
+            {
+                "console_scripts": {"langplug": "langplug.cli:main"},
+                "langplug.models": {"smollm2": "langplug.models:ChatGGUF"},
+            },
+        ),
         (
             "langplug-check",
             {

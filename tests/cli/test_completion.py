@@ -41,7 +41,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("langplug chat --st", ["--stats"]),
         ("langplug check --dialect o", ["ollama", "openai"]),
         ("langplug completion ", ["bash", "fish", "zsh"]),
-        ("langplug chat ", ["broken.py:", "mine.py:", "models/", "small.gguf"]),
+        ("langplug chat ", ["broken.py:", "mine.py:", "models/", "small.gguf", "smollm2"]),
         ("langplug chat ./m", ["./mine.py:", "./models/"]),
         ("langplug chat models/", ["models/big.gguf"]),
         ("langplug chat .h", [".hidden.gguf"]),
