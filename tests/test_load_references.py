@@ -555,8 +555,10 @@ def test_a_function_of_anything(function: str, answer: str) -> None:
 
 @pytest.mark.parametrize("function", ["of_anything", "make_from"])
 def test_a_function_that_may_be_a_factory(function: str) -> None:
-    """A text argument alone says nothing: a factory may need one, too."""
-    assert "is a function of (" in refusal(f"./mine.py:{function}", TypeError)
+    """A text argument alone says nothing: a factory may need one, too, and is told how it is given."""
+    told = refusal(f"./mine.py:{function}", TypeError)
+    assert "is a function of (" in told
+    assert re.search(r"If it makes a model, give (\w+) as a setting, as in --with \1=\.\.\.", told)
 
 
 @pytest.mark.parametrize(

@@ -356,3 +356,15 @@ def test_without_a_reference_the_embedded_model_is_served() -> None:
         body = {"model": "smollm2", "max_tokens": 3, "messages": [{"role": "user", "content": "Hi"}]}
         assert asked(port, "/v1/models/smollm2").status == 200
         assert asked(port, "/v1/chat/completions", json.dumps(body)).status == 200
+
+
+def test_a_misspelt_variable_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that nearly is an option's is said; those that Kubernetes sets for a service of that name are not."""
+    monkeypatch.setenv("LANGPLUG_SERVE_WORKRES", "2")
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "PORT_8000_TCP_PROTO"):
+        monkeypatch.setenv(f"LANGPLUG_SERVE_{name}", "x")
+    assert langplug.cli.main(["serve", "no-such-model", "--port", "-1"]) == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    assert "LANGPLUG_SERVE_WORKRES" in first
+    assert "Did you mean LANGPLUG_SERVE_WORKERS?" in first
+    assert len(others) == 1

@@ -139,6 +139,7 @@ def _list_problems(error: ValidationError) -> str:
 
 def _maker_of(found: object, reference: str, settings: Settings) -> Callable[..., object]:
     """What to call, with `settings`, for the model that `found` leads to."""
+    mend = ""
     if isinstance(found, type):
         if issubclass(found, BaseChatModel):
             return found
@@ -154,7 +155,9 @@ def _maker_of(found: object, reference: str, settings: Settings) -> Callable[...
         # What a factory needs may be given as settings.
         if settings.keys() >= set(required) and not inspect.iscoroutinefunction(found):
             return found
-    raise TypeError(f"{reference!r} is {_describe(found)}, {_EXPECTED}")
+        needed = ", ".join(name for name in required if name not in settings)
+        mend = f". If it makes a model, give {needed} as a setting, as in --with {required[0]}=..." if needed else ""
+    raise TypeError(f"{reference!r} is {_describe(found)}, {_EXPECTED}{mend}")
 
 
 def _parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:

@@ -9,11 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from langplug._suggest import did_you_mean
 from langplug.cli._exit import OK, UsageError, error_text, exit_codes
 from langplug.cli._model import DEFAULT_MODEL, EMBEDDED, ON_REFERENCES
 from langplug.cli._serving import Serving, serve_alone, supervise, work
 
 HELP: Final = "serve models to clients of OpenAI and Anthropic"
+
+_PREFIX: Final = "LANGPLUG_SERVE_"
+"""How the variables of options begin."""
+
+_KEY: Final = f"{_PREFIX}API_KEY"
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -87,7 +93,7 @@ given; the same again stops it at once."""
     parser.epilog = f"""\
 {ON_REFERENCES}
 
-A key comes from --api-key-file, else from LANGPLUG_SERVE_API_KEY; it guards every path but /health/live,
+A key comes from --api-key-file, else from {_KEY}; it guards every path but /health/live,
 /health/ready and the page's files.
 
 Each option has an environment variable, such as {_variable("--max-queue")} for --max-queue, which counts if the option
@@ -143,7 +149,7 @@ def _serving_of(args: argparse.Namespace) -> Serving:
     if key is None and args.host not in _LOOPBACK and not args.without_key:
         raise UsageError(
             f"anybody who reaches {args.host} could use the models: give a key with --api-key-file FILE or in "
-            "LANGPLUG_SERVE_API_KEY, or insist with --without-key"
+            f"{_KEY}, or insist with --without-key"
         )
     if args.workers < 1 or (args.workers > 1 and sys.platform == "win32"):
         raise UsageError(f"--workers {args.workers}: expected 1 or more, and on Windows, which cannot share a port, 1")
@@ -163,7 +169,7 @@ def _serving_of(args: argparse.Namespace) -> Serving:
 
 
 def _variable(option: str) -> str:
-    return f"LANGPLUG_SERVE_{option.removeprefix('--').replace('-', '_').upper()}"
+    return f"{_PREFIX}{option.removeprefix('--').replace('-', '_').upper()}"
 
 
 def _reader(option: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -180,8 +186,18 @@ def _reader(option: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def _warn_of_misspelt_variables() -> None:
+    """Say which variables are nearly ours: Kubernetes, too, sets some that begin so, for a service of that name."""
+    known = [_variable(name).removeprefix(_PREFIX) for name in (*_LISTS, *_OPTIONS, *_FLAGS, "--api-key")]
+    given = [name.removeprefix(_PREFIX) for name in os.environ if name.startswith(_PREFIX)]
+    for name in given:
+        if name not in known and (meant := did_you_mean(name, known, form=_PREFIX + "{}")):
+            print(f"langplug: {_PREFIX}{name} is not a variable of this command.{meant}", file=sys.stderr)
+
+
 def _read_environment(args: argparse.Namespace) -> None:
     """What the environment says of the options that are not given."""
+    _warn_of_misspelt_variables()
     for name, (_, kept, _) in _LISTS.items():
         try:
             given = getattr(args, kept) or shlex.split(os.environ.get(_variable(name), ""))
@@ -198,7 +214,7 @@ def _read_environment(args: argparse.Namespace) -> None:
 
 def _read_key(file: Path | None) -> str | None:
     if file is None:
-        return os.environ.get("LANGPLUG_SERVE_API_KEY") or None
+        return os.environ.get(_KEY) or None
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
