@@ -1,5 +1,6 @@
 """`load`: every kind of reference besides modules and files, and settings for all of them."""
 
+import re
 import socket
 import sys
 import threading
