@@ -103,10 +103,13 @@ class Threads:
         """The state in which the answer before has left the thread; None if it begins."""
         place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
         if thread.is_users:
+            is_new = True
             async for state in self._graph.aget_state_history(place):
                 if not state.next or (state.interrupts and not _has_failed(state)):
-                    return state  # else it is of a call that failed, or whose client left
-            await self._graph.checkpointer.adelete_thread(thread.id)  # LangGraph would go on from what those have left
+                    return state
+                is_new = False  # it is of a call that failed, or whose client left
+            if not is_new:  # LangGraph would go on from what those have left
+                await self._graph.checkpointer.adelete_thread(thread.id)
             return None
         if thread.before is None:
             return None
