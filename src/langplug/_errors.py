@@ -91,9 +91,10 @@ def remember_partial(error: BaseException, partial: AIMessage | None) -> None:
 
 
 def advised(error: _Failure, advice: str = "") -> _Failure:
-    """Have `error` say, too, what whoever has made the model can do.
+    """Have `error` say, too, what whoever has made the model can do about it.
 
-    In Python it is told as a whole. A client of a server can set no field of the model: `words_for_clients` are for it.
+    In Python the error says all of it. The client of a server cannot change the model: what `words_for_clients` leaves
+    is for the client.
 
     Args:
         error: What was wrong.
@@ -106,7 +107,7 @@ def advised(error: _Failure, advice: str = "") -> _Failure:
 
 
 def words_for_clients(error: Exception) -> str:
-    """What `error` says to who asks a model without having made it; empty if it has nothing to say to them."""
+    """What `error` says to those who ask a model that others have made; empty if it has nothing to say to them."""
     advice = getattr(error, "__langplug_advice__", "")
     return "" if advice is None else str(error).removesuffix(advice).rstrip()
 

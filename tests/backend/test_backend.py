@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -388,3 +390,24 @@ def test_its_addresses() -> None:
     with Backend(port=port, models=["a", "b"], context=77) as again:
         listed = get(again, "/v1/models").json["data"]
         assert (port, ["a", "b"], 77) == (again.port, [model["id"] for model in listed], listed[0]["max_model_len"])
+
+
+def test_answers_wait_for_their_turn() -> None:
+    """However many wait, each has its turn, but those whose clients have left."""
+    with Backend(concurrency=1) as backend, ExitStack() as stack:
+        backend.queue(Reply(text="slow", first=60))
+        clients = [stack.enter_context(connected(backend)) for _ in range(300)]
+        for client in clients:
+            client.sendall(asking("openai", "hi"))
+            if client is clients[0]:
+                assert backend.wait_for(lambda: backend.requests)
+        assert backend.wait_for(lambda: len(backend.requests) == 300)
+        stayed = [client for place, client in enumerate(clients) if place % 10]
+        for client in set(clients[1:]) - set(stayed):
+            client.close()
+        assert backend.wait_for(lambda: backend.connections_open == len(stayed) + 1)
+        clients[0].close()
+        answers = [b"".join(iter(partial(client.recv, 65536), b"")) for client in stayed]
+        assert all(b"[DONE]" in answer for answer in answers)
+        assert backend.all_ended()
+        assert len(stayed) == sum(one.outcome == "complete" for one in backend.requests)

@@ -1,5 +1,6 @@
 """The backend's OpenAI dialect, as the API documents it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from tests.backend.raw_client import Raw, ask, get, payload, send
 from langplug_backend import Backend, Call, Refusal, Reply, Thought, Tokens
 
 ID = "chatcmpl-0000000000000000"
+
+STRICT = {"host": "localhost", "content-type": "application/json", "connection": "close"}
+"""Headers that a strict server wants to see."""
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -323,6 +327,38 @@ def test_refuses_what_no_server_takes(path: str, body: Any, status: int, message
     raw = send(backend, payload("POST", path, body, {"connection": "close"}))
     assert (status, message) == (raw.status, raw.json["error"]["message"])
     assert {"message", "type", "param", "code"} == set(raw.json["error"])
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"model": ["m"]}, "model"),
+        ({"messages": [None]}, "messages[0]"),
+        ({"temperature": True}, "temperature"),
+        ({"tools": [{"type": "function", "function": {"name": "add", "parameters": 5}}]}, "tools"),
+        ({"tool_choice": {"function": "add"}}, "tool_choice"),
+        ({"tool_choice": {"function": {"name": "add"}}}, "tool_choice"),
+        ({"tool_choice": 5}, "tool_choice"),
+    ],
+)
+def test_a_strict_server_refuses_what_the_api_does_not_have(more: dict[str, Any], param: str) -> None:
+    """Whatever is wrong of a body, it is 400, and the place is named."""
+    body = {"model": "backend-1", "messages": [{"role": "user", "content": "hi"}], **more}
+    with Backend(strict=True) as backend:
+        raw = send(backend, payload("POST", "/v1/chat/completions", body, STRICT))
+    assert (400, param) == (raw.status, raw.json["error"]["param"])
+
+
+def test_a_strict_server_calls_tools_as_pydantic_describes_them() -> None:
+    """Arguments fit a schema whose properties may be null, too."""
+    town = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    parameters = {"type": "object", "properties": {"town": town, "days": {"type": ["integer", "null"]}}}
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": parameters}}]
+    body = {"model": "backend-1", "messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    with Backend(strict=True) as backend:
+        raw = send(backend, payload("POST", "/v1/chat/completions", body, STRICT))
+    (call,) = raw.json["choices"][0]["message"]["tool_calls"]
+    assert {"town": "Paris", "days": 1} == json.loads(call["function"]["arguments"])
 
 
 def test_reads_the_request(backend: Backend) -> None:

@@ -170,6 +170,16 @@ def test_nobody_is_waited_for_who_takes_nothing(tmp_path: Path) -> None:
         assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("seconds", ["inf", "1e9"])
+def test_a_limit_may_be_endless(tmp_path: Path, seconds: str) -> None:
+    """Whoever wants no limit says so by a number that none is above."""
+    (tmp_path / "mine.py").write_text(MODEL)
+    limits = [f"--{name}={seconds}" for name in ("write-timeout", "ping-interval", "timeout")]
+    with served(*limits, "--alias", f"m={tmp_path}/mine.py:slow") as (_, port):
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+        assert asked(port, "/v1/chat/completions", body).status == 200
+
+
 def asked(port: int, path: str, body: str | None = None) -> HTTPResponse:
     client = HTTPConnection("127.0.0.1", port, timeout=60)
     client.request("GET" if body is None else "POST", path, body, {"Content-Type": "application/json"})

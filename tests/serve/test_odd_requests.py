@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -131,8 +132,10 @@ def test_a_body_that_comes_slowly_is_waited_for() -> None:
         assert status_of(connection) == 200
 
 
-def test_hosts_are_several() -> None:
+def test_hosts_and_origins_are_several() -> None:
     """One text would let through each part of it; names are known however they are written."""
-    with pytest.raises(TypeError, match=r"\['api.example'\]"):
-        app({"m": ChatScripted(replies=[])}, hosts="api.example")
+    for wrong in ({"hosts": "api.example"}, {"origins": "https://api.example"}):
+        (text,) = wrong.values()
+        with pytest.raises(TypeError, match=re.escape(f"['{text}']")):
+            app({"m": ChatScripted(replies=[])}, **wrong)  # type: ignore[arg-type]
     assert app({"m": ChatScripted(replies=[])}, hosts=["API.example"]).exchange.gate.hosts == {"api.example"}

@@ -324,7 +324,13 @@ def test_users_are_remembered_only_if_that_is_wanted() -> None:
 
 
 class BlockingSaver(InMemorySaver):
-    """One that an event loop cannot ask, as LangGraph's `SqliteSaver`."""
+    """One that an event loop cannot ask, as LangGraph's `SqliteSaver`, and that deletes no thread, as older ones."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        raise NotImplementedError
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        raise NotImplementedError
 
     async def aget_tuple(self, config: Any) -> Any:
         raise NotImplementedError

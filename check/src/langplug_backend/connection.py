@@ -42,9 +42,10 @@ class Turns:
 
     def give(self) -> None:
         """A turn is over: let the next one go on."""
-        self._free += 1
-        if self._waiting:
-            self.take(self._waiting.popleft())
+        if self._waiting:  # not within this call: answers that take no time would go ever deeper
+            asyncio.get_running_loop().call_soon(self._waiting.popleft())
+        else:
+            self._free += 1
 
     def leave(self, go: Callable[[], object]) -> None:
         """End a turn, or the wait for it."""
@@ -298,6 +299,7 @@ class Sender:
         return sum(write.delay for write in self.transmission.writes[self._at :]) if self.transmission.goes_on else 0
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Send nothing more, even if the turn has come in this very moment."""
+        self.pause()
         if self._timer:
             self._timer.cancel()

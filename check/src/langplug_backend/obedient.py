@@ -10,7 +10,6 @@ from langplug_backend.request import ChatRequest
 
 COUNTED = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
 
-
 SIMPLE: Final[Mapping[str, Any]] = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "string": "Paris"}
 """A value of each type that is no object; of null, and of what is unknown, null."""
 
@@ -60,9 +59,13 @@ def called(request: ChatRequest) -> Call:
 
 
 def example_of(schema: Mapping[str, Any]) -> Any:
-    """A value that fits a plain schema: an object with all of its properties, and of everything else one."""
+    """A value that fits a plain schema: an object with all of its properties; of what is left open, the first."""
     if schema.get("enum"):
         return schema["enum"][0]
-    if schema.get("type", "object") == "object":
+    if schema.get("anyOf"):
+        return example_of(schema["anyOf"][0])
+    kinds = schema.get("type", "object")
+    kind = kinds[0] if isinstance(kinds, list) else kinds
+    if kind == "object":
         return {name: example_of(value) for name, value in (schema.get("properties") or {}).items()}
-    return SIMPLE.get(schema["type"])
+    return SIMPLE.get(kind)

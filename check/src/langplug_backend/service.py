@@ -199,7 +199,8 @@ class Service:
         return strict.signed(response) if self.settings.strict and isinstance(response, FakeResponse) else response
 
     def _found(self, route: Destination, exchange: Exchange, request: HttpRequest) -> FakeResponse | Transmission:
-        settings, dialect, body = self.settings, route.dialect, json_of(request)
+        settings, dialect = self.settings, route.dialect
+        body = exchange.body if request.body is exchange.raw else json_of(request)  # which a wrong server may change
         step = self._batches.step_of(request.method, request.path)
         model = strict.one_model(request, settings.models, settings.context) if settings.strict else None
         # In the order in which real servers look: who asks, the path, the key, the body.

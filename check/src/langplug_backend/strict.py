@@ -56,9 +56,11 @@ FIELDS: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 
 def is_tool(value: Any) -> bool:
-    """Whether a value is a tool that is a function."""
+    """Whether a value is a tool that is a function, or the choice of one."""
     function = value.get("function") if isinstance(value, dict) else None
-    return isinstance(function, dict) and isinstance(function.get("name"), str)
+    if not isinstance(function, dict):
+        return False
+    return isinstance(function.get("name"), str) and isinstance(function.get("parameters") or {}, dict)
 
 
 def refused(status: int, message: str, param: str | None = None, code: str | None = None) -> RefusedRequest:
@@ -119,7 +121,7 @@ def require_fields(body: Mapping[str, Any], models: Sequence[str]) -> None:
             raise refused(400, f"`{name}` has another type, or is out of range.", name)
     choice = body.get("tool_choice")
     names = [tool["function"]["name"] for tool in body.get("tools") or ()]
-    chosen = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
+    chosen = choice["function"]["name"] if isinstance(choice, dict) and is_tool(choice) else None
     if choice is not None and choice not in CHOICES and chosen not in names:
         raise refused(400, "`tool_choice` names no tool of `tools`.", "tool_choice")
 

@@ -28,7 +28,7 @@ def app(
     ping_interval: float | None = 15,
     write_timeout: float | None = 120,
 ) -> Application:
-    """An ASGI application that answers on OpenAI's wire, under `/v1`.
+    """An ASGI application that answers on the wires of OpenAI and Anthropic, under `/v1`.
 
     Args:
         models: A chat model, chain or graph; or several, as `{"id": model}`. One that is not langplug's is adopted.
@@ -54,7 +54,7 @@ def app(
             so that others have its turn; and one that sends nothing of its body, with 408. None for never.
 
     Raises:
-        TypeError: If one of the models is none, or `hosts` is one text.
+        TypeError: If one of the models is none, or `hosts` or `origins` is one text.
         ValueError: If there is no model, the key is empty, a host or an origin is none, or a limit is none.
 
     Example:
@@ -63,8 +63,9 @@ def app(
     """
     if api_key is not None and not api_key:
         raise ValueError("api_key is empty, so that anybody would know it. Leave it out, or give one.")
-    if isinstance(hosts, str):
-        raise TypeError(f"hosts is {hosts!r}; expected a list of names, such as [{hosts!r}]")
+    for name, given in {"hosts": hosts, "origins": origins}.items():
+        if isinstance(given, str):
+            raise TypeError(f"{name} is {given!r}; expected a list, such as [{given!r}]")
     names = None if hosts is None else frozenset(name.lower() for name in hosts)
     gate = Gate(hosts=names, origins=frozenset(origins), key=api_key, max_body=max_body)
     for name, seconds in {"ping_interval": ping_interval, "write_timeout": write_timeout}.items():

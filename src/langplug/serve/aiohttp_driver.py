@@ -28,6 +28,8 @@ _AS_LONG_AS_IT_TAKES_S: Final = 7 * 86400.0
 _AT_ONCE: Final = 8
 """Connections that are taken before the loop does something else."""
 
+_LONGEST_MS: Final = 2**31 - 1
+"""The longest time that Linux takes for a connection: 25 days."""
 
 T = TypeVar("T")
 
@@ -118,7 +120,8 @@ async def start(exchange: Exchange, listening: list[socket.socket]) -> web.BaseR
     await runner.setup()
     for one in listening:
         if exchange.write_timeout is not None and sys.platform == "linux":  # for answers that are sent in one piece
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(exchange.write_timeout * 1000)))
+            patience_ms = max(1, round(min(exchange.write_timeout * 1000, _LONGEST_MS)))
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
         await web.SockSite(runner, one.dup(), backlog=_AT_ONCE).start()
         one.listen(_BACKLOG)  # asyncio's backlog is also how many it takes at once: workers are to share a burst
     return runner

@@ -136,9 +136,8 @@ class Exchange:
         headers |= self.gate.sharing(request.headers)
         preflight = self.gate.preflight(request.method, request.headers)
         wire = next((wire for wire in self.wires if request.path in wire.paths), None)
-        watch = self.metrics.watch(
-            "none" if wire is None else wire.name, f"{request_id}: {request.method} {request.path!r}"
-        )
+        name = f"{request_id}: {request.method} {request.path!r}"
+        watch = self.metrics.watch("none" if wire is None else wire.name, name)
         try:
             self._admit(request, is_open=request.path in self.pages or preflight is not None)
             if preflight is not None:
@@ -155,19 +154,19 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - it is told, and logged
             told = api_error_of(error)
             watch.end(told.status)
-            self._log(error, told, request, request_id)
+            self._log(error, told, name)
             speaks = wire or (MESSAGES if VERSION_HEADER in request.headers else CHAT)
             return _json(told.status, speaks.error(told, request_id), headers | self._headers_of(told, request))
         else:
             return reply
 
     @staticmethod
-    def _log(error: Exception, told: ApiError, request: Request, request_id: str) -> None:
-        """Say what a client is not told."""
+    def _log(error: Exception, told: ApiError, name: str) -> None:
+        """Say what a client is not told of the request that is called `name`."""
         if told.status >= 500 and told is not error:  # else the server itself has said it
-            log.warning("%s: %s %s", request_id, request.method, request.path, exc_info=error)
+            log.warning("%s", name, exc_info=error)
         elif told.message != str(error):  # what only the model's author can mend
-            log.warning("%s: %s %s: %s", request_id, request.method, request.path, error)
+            log.warning("%s: %s", name, error)
 
     def _headers_of(self, told: ApiError, request: Request) -> dict[str, str]:
         headers = {}

@@ -12,8 +12,9 @@ from langchain_core.runnables import RunnableConfig
 from langplug import ChatModel, adopt
 from langplug._suggest import did_you_mean
 from langplug.models import ChatAdopted
+from langplug.models.adopted.checkpointers import has_checkpointer
 from langplug.serve.call import Call, Thread
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, refused
 from langplug.serve.threads import Threads
 
 _LOADING_S = 2
@@ -51,8 +52,7 @@ class ServedModel:
         if self.threads is not None:
             return self.threads.begin(call)
         if call.previous is not None:
-            message = "previous_response_id: this model stores nothing; send the whole conversation as `input`."
-            raise ApiError(400, "invalid_request_error", message, "previous_response_id")
+            raise refused("previous_response_id", "this model stores nothing; send the whole conversation as `input`.")
         return None
 
     def line_of(self, call: Call) -> asyncio.Lock | None:
@@ -117,7 +117,7 @@ class Catalog:
         served = {}
         for name, model in named.items():
             graph = model.adopted if isinstance(model, ChatAdopted) else None
-            keeps = graph is not None and not isinstance(vars(graph).get("checkpointer"), bool | None)
+            keeps = graph is not None and has_checkpointer(graph)
             threads = Threads(graph, name, of_users=self._user_threads) if keeps else None
             served[name] = ServedModel(name, model, threads)
         self._served = served

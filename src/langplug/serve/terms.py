@@ -27,9 +27,9 @@ async def on_terms(
 ) -> AsyncGenerator[Delta | Ending]:
     """An answer as it comes, within its limit of tokens: there its model is stopped, and what was used is counted.
 
-    An answer that is to be JSON is looked at when it is complete. A model that keeps
-    to no schema by itself is shown it by langplug, which holds the answer back until it fits, and asks again where it
-    does not; so is what it gives in the end held back here. What a model that keeps to schemas says is told at once.
+    An answer that is to be JSON is looked at when it is complete. A model that keeps to no schema by itself is shown it
+    by langplug, which holds the answer back until it fits, and asks again where it does not; so what it gives in the
+    end is held back here, too. What a model that keeps to schemas says is told at once.
 
     Raises:
         ApiError: 502 if the answer is complete, and is not the JSON that was asked for.

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langplug.models.adopted.checkpointers import on_loop
 from langplug.serve.call import Call, Thread
-from langplug.serve.errors import ApiError
+from langplug.serve.errors import ApiError, refused
 
 _HALF: Final = 24
 """Hexadecimal digits of an id that are the thread's; as many are the response's own."""
@@ -50,8 +50,8 @@ class Threads:
             if len(given) != 2 * _HALF:
                 raise _not_found(call.previous)
             if not call.stores:
-                message = "store: what goes on from a response is kept. Leave it out, or send the whole conversation."
-                raise ApiError(400, "invalid_request_error", message, "store")
+                problem = "what goes on from a response is kept. Leave it out, or send the whole conversation."
+                raise refused("store", problem)
             thread = given[:_HALF]
             return Thread(id=f"{self._name}/{thread}", answer=thread + uuid.uuid4().hex[:_HALF], before=call.previous)
         if call.stores:
@@ -59,7 +59,7 @@ class Threads:
             return Thread(id=f"{self._name}/{answer[:_HALF]}", answer=answer[: 2 * _HALF])
         if call.stores is None and self._of_users and call.user and not call.counts_only:
             if call.n > 1:
-                raise ApiError(400, "invalid_request_error", "n: a thread goes on with one answer.", "n")
+                raise refused("n", "a thread goes on with one answer.")
             return Thread(id=f"{self._name}/user/{call.user}", answer=uuid.uuid4().hex, is_users=True)
         return None
 
@@ -88,7 +88,7 @@ class Threads:
         A node that asks again makes no new checkpoint, so that of the first question, which `config` names, is this
         one's, too.
         """
-        configurable = config["configurable"]
+        configurable = config.get("configurable") or {}
         if "checkpoint_id" not in configurable:
             return
         place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
@@ -103,10 +103,13 @@ class Threads:
         """The state in which the answer before has left the thread; None if it begins."""
         place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
         if thread.is_users:
+            is_new = True
             async for state in self._graph.aget_state_history(place):
                 if not state.next or (state.interrupts and not _has_failed(state)):
-                    return state  # else it is of a call that failed, or whose client left
-            await self._graph.checkpointer.adelete_thread(thread.id)  # LangGraph would go on from what those have left
+                    return state
+                is_new = False  # it is of a call that failed, or whose client left
+            if not is_new:  # LangGraph would go on from what those have left
+                await self._graph.checkpointer.adelete_thread(thread.id)
             return None
         if thread.before is None:
             return None

@@ -94,7 +94,7 @@ def without_tools(when: Callable[[Any], bool]) -> e.Change:
 
 
 def say_paris(body: Any) -> None:
-    """Drop a form that is asked for, and have the model say something else than JSON."""
+    """Drop a form that is asked for, and have the model say something other than JSON."""
     if body.pop("response_format", None):
         body["messages"] = [{"role": "user", "content": "Say exactly: Paris."}]
 
@@ -106,7 +106,7 @@ def default_messages(body: Any) -> None:
 
 
 def in_milliseconds(body: Any) -> None:
-    """The time of an answer a thousand times."""
+    """Tell the time of an answer in milliseconds."""
     body["created"] *= 1000
 
 
@@ -128,7 +128,7 @@ def usage_of(total: int) -> dict[str, int]:
 
 
 def adds_up_wrongly(body: Any) -> None:
-    """Another total."""
+    """Tell another total."""
     if body.get("usage"):
         body["usage"]["total_tokens"] = 1
 
@@ -150,8 +150,8 @@ def broken_off(when: Callable[[FakeResponse], bool]) -> Edit:
     return e.responses(lambda response: replace(response, body="chunked", ending="close"), when)
 
 
-def is_done(told: list[Event]) -> list[Event]:
-    """A stream whose mark of the end comes before its last chunk."""
+def done_before_the_last(told: list[Event]) -> list[Event]:
+    """Put the mark of a stream's end before its last chunk."""
     return [*told[:-2], told[-1], told[-2]]
 
 
@@ -186,7 +186,7 @@ _ROWS: tuple[tuple[str, str, Edit], ...] = (
     # streams
     ("stream_of_no_json", "streams what is no JSON", e.events(lambda told: [Event(raw=b"{'a': 1}"), *told])),
     ("no_done", "ends streams without [DONE]", e.events(lambda told: told[:-1])),
-    ("more_behind_done", "tells more behind [DONE]", e.events(is_done)),
+    ("more_behind_done", "tells more behind [DONE]", e.events(done_before_the_last)),
     ("id_for_each_chunk", "gives each chunk an id of its own", numbered("id", lambda number: f"chatcmpl-{number}")),
     ("time_for_each_chunk", "gives each chunk a time of its own", numbered("created", lambda number: number)),
     ("chunks_as_completions", "calls its chunks completions", e.chunks(put(object="chat.completion"))),

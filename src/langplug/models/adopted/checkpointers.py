@@ -11,6 +11,11 @@ from functools import cache
 from typing import Any
 
 
+def has_checkpointer(runnable: Any) -> bool:
+    """Whether it is a graph with a checkpointer of its own, and does not only say whether to share that of another."""
+    return not isinstance(vars(runnable).get("checkpointer"), bool | None)
+
+
 def on_loop(graph: Any) -> Any:
     """`graph`, whose checkpointer can be asked on an event loop, too."""
     asked = copy.copy(graph.checkpointer)  # shallow, as LangGraph's own copies of it are

@@ -21,7 +21,7 @@ from pydantic_core import to_json
 
 from langplug._parts import Part, Reasoning
 from langplug._request import Request
-from langplug.models.adopted.checkpointers import on_loop
+from langplug.models.adopted.checkpointers import has_checkpointer, on_loop
 
 _MESSAGES: Final = "messages"
 INTERRUPT: Final = "__interrupt__"
@@ -105,7 +105,7 @@ class Place:
     def __init__(self, graph: Any, request: Request) -> None:
         configurable = request.run.config.get("configurable") or {}
         is_within_another = any(key.startswith("__pregel") for key in configurable)  # then that one sees to it
-        keeps = graph.checkpointer is not None and not isinstance(graph.checkpointer, bool) and not is_within_another
+        keeps = has_checkpointer(graph) and not is_within_another
         self.in_thread = keeps and "thread_id" in configurable
         self.graph = graph if not keeps else on_loop(graph) if self.in_thread else graph.copy({"checkpointer": None})
         self._request = request
