@@ -88,7 +88,7 @@ class Threads:
         A node that asks again makes no new checkpoint, so that of the first question, which `config` names, is this
         one's, too.
         """
-        configurable = config["configurable"]
+        configurable = config.get("configurable", {})
         if "checkpoint_id" not in configurable:
             return
         place: RunnableConfig = {"configurable": {"thread_id": thread.id}}
