@@ -270,6 +270,25 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], param: str) -> None:
     assert error.keys() == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"background": True}, "background: expected false, not true."),
+        ({"stream": "yes"}, "stream: expected true or false, not 'yes'."),
+        ({"input": [{"role": "user", "content": None}]}, "input[0].content: required: a string or a list."),
+        ({"model": False}, "model: expected a string, not false."),
+        ({"metadata": []}, "metadata: expected an object, not []."),
+        ({"truncation": "often"}, "truncation: expected one of 'auto', 'disabled', not 'often'."),
+        ({"input": []}, "input: expected 1 or more items, not 0."),
+    ],
+)
+def test_what_was_expected_is_told_in_words_of_json(fields: dict[str, Any], told: str) -> None:
+    """Whoever reads the error wrote JSON, in whatever language."""
+    with pytest.raises(ApiError) as caught:
+        WIRE.read(body_of(**fields), {})
+    assert caught.value.message == told
+
+
 WORDS = """
 message reasoning function_call custom_tool_call function_call_output additional_tools compaction function custom
 namespace input_text input_image input_file refusal json_schema allowed_tools user assistant auto required

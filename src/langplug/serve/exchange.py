@@ -24,7 +24,7 @@ from langplug.serve.openapi import PATH as OPENAPI
 from langplug.serve.openapi import document
 from langplug.serve.playground import Page, playground
 from langplug.serve.queue import Queue
-from langplug.serve.served import Catalog
+from langplug.serve.served import LOADING_S, Catalog
 from langplug.serve.streams import Outlet, Stream
 from langplug.serve.wires import WIRES
 from langplug.serve.wires.chat import WIRE as CHAT
@@ -205,9 +205,10 @@ class Exchange:
             is_open, has_key = {*OPEN, *self.pages}, self.gate.key is not None
             told = document(self.routes, self.wires, open_paths=is_open, has_key=has_key, strict=self.strict)
             return _json(200, told, headers)
+        if path == _READY and self.catalog.is_loading:
+            return _json(503, {"status": "loading"}, headers | {"retry-after": str(LOADING_S)})
         if path in OPEN:
-            is_waiting = path == _READY and self.catalog.is_loading
-            return _json(503 if is_waiting else 200, {"status": "loading" if is_waiting else "ok"}, headers)
+            return _json(200, {"status": "ok"}, headers)
         is_list = path == _MODELS
         found = self.catalog.all() if is_list else [self.catalog.find(path.removeprefix(f"{_MODELS}/"))]
         if VERSION_HEADER not in request.headers:

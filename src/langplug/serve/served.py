@@ -17,7 +17,7 @@ from langplug.serve.call import Call, Thread
 from langplug.serve.errors import ApiError, refused
 from langplug.serve.threads import Threads
 
-_LOADING_S = 2
+LOADING_S = 2
 """Seconds after which a client may ask again whether the models are there."""
 
 
@@ -140,7 +140,7 @@ class Catalog:
         """
         if self.is_loading:
             message = "The models are still being loaded; /health/ready is 200 when they can be asked."
-            raise ApiError(503, "server_error", message, code="loading", retry_after=_LOADING_S)
+            raise ApiError(503, "server_error", message, code="loading", retry_after=LOADING_S)
         return list(self._served.values())
 
     def find(self, name: str) -> ServedModel:

@@ -11,6 +11,7 @@ A shape is made a function once. An agent sends some thousand values with each r
 than a microsecond: by a table of classes, with no look at keywords that a shape has not.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
@@ -157,7 +158,7 @@ class Checks:
             try:
                 part = parts[value.__class__]
             except KeyError:
-                raise self._refused(place, f"expected {described(shape)}, not {value!r:.80}.") from None
+                raise self._refused(place, f"expected {described(shape)}, not {_told(value)}.") from None
             if part is not None:
                 part(value, place)
 
@@ -204,7 +205,7 @@ class Checks:
             elif (low is not None and value < low) or (high is not None and value > high):
                 problem = f"{low} {'or more' if high in (None, COUNT['maximum']) else f'to {high}'}"
             if problem:
-                raise self._refused(place, f"expected {problem}, not {value!r:.80}.")
+                raise self._refused(place, f"expected {problem}, not {_told(value)}.")
 
         return check
 
@@ -217,7 +218,8 @@ class Checks:
 
         def check(value: list[Any], place: Place) -> None:
             if len(value) < few or (many is not None and len(value) > many):
-                raise self._refused(place, f"expected {few} to {many or 'any'} items, not {len(value)}.")
+                room = f"{few} or more" if many is None else f"{few} to {many}"
+                raise self._refused(place, f"expected {room} items, not {len(value)}.")
             for number, item in enumerate(value):
                 item_check(item, (place, number))
 
@@ -309,10 +311,15 @@ class Checks:
 def described(shape: Shape) -> str:
     """What is expected, in words."""
     if words := shape.get("enum"):
-        return f"one of {', '.join(map(repr, words))}"
+        return f"{'one of ' if len(words) > 1 else ''}{', '.join(map(_told, words))}"
     if "type" not in shape:
         return " or ".join(map(described, shape["anyOf"]))
     return " or ".join(_KINDS[kind][1] for kind in _kinds_of(shape))
+
+
+def _told(value: Any) -> str:
+    """A value in an error: `true`, `false` and `null` are called as in the body."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else f"{value!r:.80}"
 
 
 def _kinds_of(shape: Shape) -> list[str]:
