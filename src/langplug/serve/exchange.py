@@ -228,8 +228,8 @@ class Exchange:
         fit(served, call)
         if call.notes:
             if self.strict:
-                named = ", ".join(call.notes)
-                raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", call.notes[0])
+                named, first = ", ".join(call.notes), call.notes[0].partition(" ")[0]
+                raise ApiError(400, "invalid_request_error", f"Not used here: {named:.500}.", first)
             headers["x-langplug-ignored"] = re.sub(r"[^ -~]", "?", ", ".join(call.notes))[:1000]
         call.thread = served.thread_of(call)
         answer_id = call.thread.answer if call.thread is not None else uuid.uuid4().hex

@@ -103,7 +103,7 @@ class Queue:
 
     def _check_room(self) -> None:
         if self.waiting >= self._max_queue:
-            message = f"{self.running} calls are running and {self.waiting} are waiting: try again later."
+            message = f"No room (calls that run: {self.running}, that wait: {self.waiting}): try again later."
             wait_s = self._mean_s * (self.waiting + 1) / self._count
             raise ApiError(429, "rate_limit_error", message, code="rate_limit_exceeded", retry_after=wait_s)
 

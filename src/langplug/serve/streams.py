@@ -121,8 +121,9 @@ class Stream:
         except Exception as error:
             if self._outlet is None:
                 raise
-            log.warning("%s: failed in the middle of an answer", request_id, exc_info=error)
             told = api_error_of(error)
+            where = None if told is error else error  # what the server itself ends, as after a time, has failed nowhere
+            log.warning("%s: failed in the middle of an answer: %s", request_id, told, exc_info=where)
             self._watch.end(told.status)
             self._pieces.append(self._writer.fail(told))
 
