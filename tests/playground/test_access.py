@@ -72,6 +72,7 @@ def test_a_model_is_chosen_by_keyboard(play: Play) -> None:
     """Choosing a model leaves the keyboard where it is; what names the model follows."""
     playground = play({"one": ChatScripted(replies=[]), "two": ChatScripted(replies=["Two."])})
     model = playground.page.get_by_label("Model", exact=True)
+    expect(playground.page.get_by_role("heading", name="Ask one")).to_be_visible()  # the page has begun
     model.focus()
     playground.page.keyboard.press("ArrowDown")
     expect(model).to_have_value("two")

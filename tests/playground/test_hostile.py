@@ -207,7 +207,8 @@ def test_python_is_written_as_python_reads_it(play: Play) -> None:
 
     @hypothesis.given(values)
     def check(value: Any) -> None:
-        written = playground.module("copy_as", "return module.python(argument);", value)
+        # as text: on its way into the page, playwright loses a key such as "__proto__"
+        written = playground.module("copy_as", "return module.python(JSON.parse(argument));", json.dumps(value))
         assert eval(written) == json.loads(json.dumps(value))
 
     check()
