@@ -221,7 +221,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     """A file that is not there is an error that suggests its neighbour."""
     with pytest.raises(FileNotFoundError) as raised:
         load("./bench_model.py:instance")
-    assert f"no file '{tmp_path}/bench_model.py', did you mean 'bench_models'?" == str(raised.value)
+    assert f"no file '{tmp_path}/bench_model.py', did you mean 'bench_models.py'?" == str(raised.value)
 
 
 @pytest.mark.parametrize("reference", ["broken:model", "./broken.py:model"])

@@ -24,11 +24,15 @@ WARNED = {"langplug_warned": True}
 _LEVELS = {"wire": logging.DEBUG, "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
-def set_up_log(setting: str) -> None:
-    """Print the log on stderr, as `LANGPLUG_LOG` says: `"warning"`, `"info"`, `"debug"`, or `"wire"` for all."""
+def set_up_log(setting: str) -> logging.Handler | None:
+    """Print the log on stderr, as `LANGPLUG_LOG` says: `"warning"`, `"info"`, `"debug"`, or `"wire"` for all.
+
+    Returns:
+        What prints it; None if it is off.
+    """
     chosen = setting.strip().lower()
     if chosen in ("", "0", "off"):
-        return
+        return None
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     handler.addFilter(lambda record: not WARNED.keys() <= vars(record).keys())
@@ -39,6 +43,7 @@ def set_up_log(setting: str) -> None:
         wire.setLevel(logging.DEBUG)
     if chosen not in _LEVELS:
         log.warning("LANGPLUG_LOG=%s is unknown; it may be %s. Taken as info.", setting, ", ".join(_LEVELS))
+    return handler
 
 
 def _prints_by_itself(level: int) -> bool:

@@ -78,15 +78,15 @@ def hide(value: Any, *, is_plain: Callable[[str], bool] = lambda _: False) -> An
 
 
 def secrets_in(value: Any) -> Iterator[AnySecret]:
-    """The secrets in `value`, however deep they lie in dicts, lists and tuples."""
-    if isinstance(value, SECRET_TYPES):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from secrets_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from secrets_in(item)
+    """The secrets in `value`, however deep they lie in dicts, lists and tuples, which may hold themselves."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, SECRET_TYPES):
+            yield one
+        elif isinstance(one, Mapping | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += one.values() if isinstance(one, Mapping) else one
 
 
 def drop_secrets(value: Any) -> Any:
@@ -285,9 +285,9 @@ def scrub(text: str, secrets: Iterable[str | AnySecret], *, was_cut: bool = Fals
 
 def scrub_error(error: BaseException, secrets: Iterable[str | AnySecret]) -> None:
     """Take secrets out of the texts that `error` was made of, and is printed as."""
-    args = tuple(scrub(one, secrets) if isinstance(one, str) else one for one in error.args)
-    if args != error.args:  # some make their text anew of what they are given, and differ then
-        error.args = args
+    texts = [one for one in error.args if isinstance(one, str)]
+    if texts != [scrub(one, secrets) for one in texts]:  # some make their text anew of what they are given
+        error.args = tuple(scrub(one, secrets) if isinstance(one, str) else one for one in error.args)
 
 
 def _parts(value: str) -> Iterator[str]:

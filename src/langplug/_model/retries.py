@@ -108,7 +108,9 @@ def _hide(secrets: Collection[AnySecret], error: BaseException) -> None:
     led_to: list[BaseException] = [error] if secrets else []
     for one in led_to:  # which grows
         scrub_error(one, secrets)
-        led_to += [before for before in (one.__cause__, one.__context__) if before is not None and before not in led_to]
+        for before in (one.__cause__, one.__context__):
+            if before is not None and not any(before is known for known in led_to):
+                led_to.append(before)
 
 
 _TRIED = re.compile(r" ?\(tried \d+ times in [\d.]+ s\)")

@@ -6,7 +6,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,12 +64,9 @@ class Serving:
         Raises:
             UsageError: If an option is out of range.
         """
-        from langplug._log import set_up_log
         from langplug.serve import app
         from langplug.serve.served import Catalog
 
-        if "LANGPLUG_LOG" not in os.environ:
-            set_up_log("warning")  # clients are told little of what failed: whoever serves the models is told here
         try:
             return app(Catalog(**self.graphs), **self.options)
         except ValueError as error:
@@ -111,6 +109,19 @@ def _split_setting(setting: str) -> tuple[str, str]:
     name, equals, value = setting.partition("=")
     alias, _, name = name.rpartition(":")
     return alias, f"{name}{equals}{value}"
+
+
+@contextmanager
+def printed_log() -> Generator[None]:
+    """Print what fails while models are served, unless `LANGPLUG_LOG` says otherwise: clients are told little of it."""
+    from langplug._log import log, set_up_log
+
+    printer = None if "LANGPLUG_LOG" in os.environ else set_up_log("warning")
+    try:
+        yield
+    finally:
+        if printer is not None:
+            log.removeHandler(printer)
 
 
 def work(descriptor: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from langplug._suggest import did_you_mean
 from langplug.cli._exit import OK, UsageError, error_text, exit_codes
 from langplug.cli._model import DEFAULT_MODEL, EMBEDDED, ON_REFERENCES
-from langplug.cli._serving import Serving, serve_alone, supervise, work
+from langplug.cli._serving import Serving, printed_log, serve_alone, supervise, work
 
 HELP: Final = "serve models to clients of OpenAI and Anthropic"
 
@@ -116,7 +116,8 @@ is not given. Where several values may be given, it holds them as a shell would 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes. Returns the exit code."""
     if args.as_worker is not None:
-        work(args.as_worker)
+        with printed_log():
+            work(args.as_worker)
         return OK
     _read_environment(args)
     serving = _serving_of(args)
@@ -139,9 +140,10 @@ def run(args: argparse.Namespace) -> int:
         page = f"\nplayground at {url.removesuffix('v1')}" if names else ""
         print(f"{', '.join(names) or 'loading'} at {url}{page}", file=sys.stderr, flush=True)
 
-    if args.workers == 1:
-        return serve_alone(serving, exchange, listening, tell)
-    return supervise(serving, exchange, listening, args.workers, tell)
+    with printed_log():
+        if args.workers == 1:
+            return serve_alone(serving, exchange, listening, tell)
+        return supervise(serving, exchange, listening, args.workers, tell)
 
 
 def _serving_of(args: argparse.Namespace) -> Serving:
