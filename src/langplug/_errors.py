@@ -109,7 +109,9 @@ def advised(error: _Failure, advice: str = "") -> _Failure:
 def words_for_clients(error: Exception) -> str:
     """What `error` says to those who ask a model that others have made; empty if it has nothing to say to them."""
     advice = getattr(error, "__langplug_advice__", "")
-    return "" if advice is None else str(error).removesuffix(advice).rstrip()
+    if advice is None:
+        return ""
+    return str(error).replace(f" {advice}", "") if advice else str(error)  # how often was tried may stand behind it
 
 
 def half_a_character(character: str, where: str = "") -> ModelInvalidRequestError:

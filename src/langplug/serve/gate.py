@@ -12,9 +12,8 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """The names under which a server on this machine is asked. Any other name may be a page's that was made to point here
 (DNS rebinding)."""
 
-INFLATED: Final = frozenset({"gzip", "deflate"})
+INFLATED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 """How a body may be compressed."""
-
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
 """A name or an address, and a port. What an address on the web may have besides, such as a user, has no place there."""
