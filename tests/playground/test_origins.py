@@ -1,14 +1,13 @@
 """A server and the pages of others: its own under a path of a proxy, and one of another origin that asks it."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession, web
+from tests.aiohttp_server import running
 from tests.playground.playground import Playground
 from tests.serve.served_models import serving
 
@@ -23,8 +22,6 @@ expect = pytest.importorskip("playwright.sync_api").expect
 @contextmanager
 def under_a_path(base: str, path: str) -> Iterator[str]:
     """The address of a proxy that passes on what is asked below `path`, without that path, to the server at `base`."""
-    loop = asyncio.new_event_loop()
-    up, leave, urls = threading.Event(), asyncio.Event(), []
 
     async def pass_on(request: web.Request) -> web.Response:
         asked = base + request.path.removeprefix(path)
@@ -35,26 +32,10 @@ def under_a_path(base: str, path: str) -> Iterator[str]:
             kept = {name: text for name, text in answer.headers.items() if name != "Transfer-Encoding"}
             return web.Response(status=answer.status, headers=kept, body=await answer.read())
 
-    async def serve() -> None:
-        application = web.Application()
-        application.router.add_route("*", path + "/{rest:.*}", pass_on)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}{path}")
-        up.set()
-        await leave.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(30)
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(leave.set)
-        thread.join(30)
-        loop.close()
+    application = web.Application()
+    application.router.add_route("*", path + "/{rest:.*}", pass_on)
+    with running(lambda: web.AppRunner(application)) as address:
+        yield f"http://{address}{path}"
 
 
 @pytest.mark.parametrize("path", ["/llm", "/a/b"])

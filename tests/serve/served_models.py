@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from aiohttp import web
+from tests.aiohttp_server import running
 
 from langplug import ChatModel, Request
 from langplug.serve import app
@@ -23,27 +23,8 @@ def serving(models: Any, **options: Any) -> AbstractContextManager[str]:
 @contextmanager
 def serving_exchange(exchange: Exchange) -> Iterator[str]:
     """The same, of an exchange."""
-    loop = asyncio.new_event_loop()
-    up, leave, urls = threading.Event(), asyncio.Event(), []
-
-    async def serve() -> None:
-        runner = runner_of(exchange)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        up.set()
-        await leave.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(30)
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(leave.set)
-        thread.join(30)
-        loop.close()
+    with running(lambda: runner_of(exchange)) as address:
+        yield f"http://{address}"
 
 
 class Endless(ChatModel):

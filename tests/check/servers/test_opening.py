@@ -11,8 +11,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from aiohttp import web
+from tests.aiohttp_server import running
 from tests.check.servers.obedient import Obedient
-from tests.check.servers.serving import KEY, running, serving, strict
+from tests.check.servers.serving import KEY, serving, strict
 from tests.models.endpoint.certificates import make_certificates, server_context
 
 from langplug.cli import main
