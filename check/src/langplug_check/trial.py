@@ -374,7 +374,8 @@ _KNOWN = (str(_STDLIB), str(_STDLIB.resolve()), "<frozen", "<string>", *_KNOWN_P
 
 def belongings() -> dict[str, set[Any]]:
     """The threads, descriptors and child processes that there are, as far as the system tells."""
-    found: dict[str, set[Any]] = {"threads": {thread.ident for thread in threading.enumerate()}}
+    # threads themselves, for an `ident` is given again as soon as its thread has ended
+    found: dict[str, set[Any]] = {"threads": {*threading.enumerate()}}
     with suppress(OSError):
         found["descriptors"] = set(Path("/proc/self/fd").iterdir())
     with suppress(OSError):
